@@ -1,0 +1,5 @@
+//! Seedrail: BitTorrent sharing paid in BTT.
+
+#[cfg(feature = "swarm")]
+pub mod swarm;
+pub mod types;

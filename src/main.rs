@@ -1,0 +1,2 @@
+//! The `seedrail` binary.
+fn main() {}

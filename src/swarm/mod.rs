@@ -1,0 +1,3 @@
+//! The BitTorrent client.
+
+pub mod hooks;
