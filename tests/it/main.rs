@@ -1,1 +1,9 @@
 //! Integration tests: one binary, one module per topic.
+
+mod cli;
+mod devnet;
+mod ledger;
+mod receipts;
+mod settle;
+mod swarm;
+mod tron;

@@ -1,0 +1,1 @@
+//! Durable rows: receipts, payouts, attempts.

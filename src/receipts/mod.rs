@@ -1,0 +1,1 @@
+//! Signed usage receipts and the `sr_pay` exchange.

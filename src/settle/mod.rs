@@ -1,0 +1,1 @@
+//! Settlement: from receipts to coins, exactly once.

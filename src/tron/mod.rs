@@ -1,0 +1,1 @@
+//! The bridge to TRON: keys, transactions, the node client.
