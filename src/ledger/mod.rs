@@ -1,1 +1,20 @@
-//! Durable rows: receipts, payouts, attempts.
+//! Durable rows: receipts, payouts, attempts, and how far the solid chain was
+//! read. See `DESIGN.md` beside this file.
+//!
+//! [`Ledger`] is the trait with its guarantees.
+
+mod error;
+mod payouts;
+mod records;
+mod store;
+
+pub use error::LedgerError;
+pub use payouts::{
+    AttemptEnd, AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
+    PayoutId, PayoutKind, PayoutRow, PayoutState,
+};
+pub use records::{
+    Adopted, EpochId, Equivocation, Pair, Position, ReceiptEntry, ReceiptFilter, ReceiptKind,
+    ReceiptRow, Remainder, Stored, TransferRow,
+};
+pub use store::{AccountLease, Durable, EpochLease, Ledger, MAX_EQUIVOCATIONS, MAX_OPEN_EPOCHS};

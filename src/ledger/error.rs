@@ -1,0 +1,157 @@
+//! What can go wrong with a ledger, each in one sentence.
+
+use std::path::PathBuf;
+
+use crate::types::{Address, BlockId, RawAmount, TxId};
+
+use super::records::{EpochId, Pair};
+
+/// Why the ledger refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The file cannot be opened.
+    #[error("the ledger {path} cannot be opened: {reason}")]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The file belongs to another chain.
+    #[error(
+        "the ledger {path} belongs to the chain with genesis block {found}, not {expected}: \
+         use another --ledger or --home for this network"
+    )]
+    OtherChain {
+        /// Which file.
+        path: PathBuf,
+        /// The chain it is bound to.
+        found: BlockId,
+        /// The chain asked for.
+        expected: BlockId,
+    },
+    /// Written by a newer version of this program.
+    #[error("the ledger {path} has schema {found}, and this version knows up to {known}: upgrade")]
+    NewerSchema {
+        /// Which file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// An integer that does not fit, or a sum of them.
+    #[error("{what} is {value}, above the ledger's limit of 9223372036854775807")]
+    TooLarge {
+        /// Which value.
+        what: &'static str,
+        /// The value, as far as known.
+        value: String,
+    },
+    /// A row that this program cannot have written.
+    #[error("the ledger holds a damaged row: {0}; run `ledger check`")]
+    Damaged(String),
+    /// Every epoch of the pair is held by a living process.
+    #[error(
+        "{} epochs are open between {} and {}, all in use: stop a process that pays this payee",
+        super::store::MAX_OPEN_EPOCHS, .0.payer, .0.payee
+    )]
+    TooManyEpochs(Pair),
+    /// A receipt that does not continue its epoch.
+    #[error("a receipt of epoch {epoch} with sequence {sequence} cannot follow: {reason}")]
+    Sequence {
+        /// The epoch.
+        epoch: EpochId,
+        /// The receipt's sequence.
+        sequence: u64,
+        /// What does not fit.
+        reason: &'static str,
+    },
+    /// The payer would owe more than it may.
+    #[error(
+        "{payer} would owe {reserved} raw units unsettled, more than the {ceiling} it can cover"
+    )]
+    OverCeiling {
+        /// Who pays.
+        payer: Address,
+        /// What it would owe.
+        reserved: RawAmount,
+        /// What it may owe.
+        ceiling: RawAmount,
+    },
+    /// Evidence of an epoch in which a living process issues.
+    #[error(
+        "epoch {0} is in use by a running process of this ledger: stop it before adopting into it"
+    )]
+    EpochInUse(EpochId),
+    /// What was held exclusively is held by another now.
+    #[error("the right to write for {0} was lost to another process")]
+    LeaseLost(Address),
+    /// Another process signs for the account.
+    #[error("payouts of {account} are being signed by {holder}: wait for it or stop it")]
+    AccountHeld {
+        /// The account.
+        account: Address,
+        /// As it named itself.
+        holder: String,
+    },
+    /// The account was never bound.
+    #[error("{0} was never bound to this ledger")]
+    NotBound(Address),
+    /// A range that overlaps another or leaves a gap.
+    #[error(
+        "a payout from {payer} to {payee} claims the range from {from}, but the paid range ends at {end}: \
+         plan again"
+    )]
+    Range {
+        /// Who pays.
+        payer: Address,
+        /// Who is paid.
+        payee: Address,
+        /// Where the payout's range begins.
+        from: RawAmount,
+        /// Where it must begin.
+        end: RawAmount,
+    },
+    /// An attempt of the payout may still pay.
+    #[error("transaction {0} may still pay, so nothing may take its place")]
+    AttemptLive(TxId),
+    /// No such row.
+    #[error("{0} is not in the ledger")]
+    Missing(String),
+    /// Blocks that do not follow the last one read.
+    #[error("block {found} does not follow block {last}, the last one read")]
+    NotLinked {
+        /// The block offered.
+        found: BlockId,
+        /// The last one read.
+        last: BlockId,
+    },
+    /// An end of an attempt that the blocks read do not prove.
+    #[error("the end of transaction {txid} is not proven: {reason}")]
+    NotProven {
+        /// The attempt.
+        txid: TxId,
+        /// What is lacking.
+        reason: &'static str,
+    },
+    /// The same id was recorded with other content.
+    #[error("{0} was recorded before with other content")]
+    Contradiction(String),
+    /// Another process wrote for longer than we wait.
+    #[error("the ledger was busy for ten seconds: another process is writing")]
+    Busy,
+    /// No space left.
+    #[error("the disk is full: the ledger could not be written, and nothing was changed")]
+    DiskFull,
+    /// A commit that may or may not have happened; the handle refuses all
+    /// further work.
+    #[error(
+        "the ledger could not confirm a write ({0}): it may have happened; end this process and \
+         look again"
+    )]
+    CommitUnknown(String),
+    /// Anything else that the store says.
+    #[error("the ledger failed: {0}")]
+    Store(String),
+}

@@ -1,0 +1,219 @@
+//! The rows of settlement: batches, payouts, attempts, and how far the solid
+//! chain has been read.
+
+use crate::types::{Address, BlockId, RawAmount, Sun, Token, TxId, UnixMs};
+
+use super::records::TransferRow;
+
+/// A batch's number: random, 63 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(pub(in crate::ledger) i64);
+
+/// A payout's number: random, 63 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PayoutId(pub(in crate::ledger) i64);
+
+macro_rules! random_id {
+    ($name:ident) => {
+        impl $name {
+            /// From its number; `None` if negative.
+            pub const fn new(number: i64) -> Option<Self> {
+                if number < 0 { None } else { Some(Self(number)) }
+            }
+
+            /// The number, never negative.
+            pub const fn get(self) -> i64 {
+                self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+random_id!(BatchId);
+random_id!(PayoutId);
+
+/// Why a payout exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PayoutKind {
+    /// Planned from receipts.
+    Settle,
+    /// Typed by the user: `send`.
+    Send,
+}
+
+/// Where a payout stands. Only `Confirmed` and `Failed` are ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PayoutState {
+    /// Durable, nothing signed.
+    Planned,
+    /// At least one attempt is durable.
+    InFlight,
+    /// An attempt is in a solid block.
+    Confirmed,
+    /// Given up, with every attempt proven dead or none ever durable.
+    Failed,
+}
+
+/// Where an attempt stands. Only `Solid` and `Dead` are ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AttemptState {
+    /// Durable, perhaps not sent.
+    Signed,
+    /// Handed to a node at least once.
+    Sent,
+    /// Seen in a block that may still be forked out.
+    Included,
+    /// In a solid block.
+    Solid,
+    /// Seen to be in no solid block up to its expiration, or included and
+    /// failed: it can never pay.
+    Dead,
+}
+
+impl AttemptState {
+    /// Whether it may still pay.
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Signed | Self::Sent | Self::Included)
+    }
+}
+
+/// The payouts of one plan, or of one `send`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchRow {
+    /// Its number.
+    pub id: BatchId,
+    /// Who pays.
+    pub payer: Address,
+    /// Why.
+    pub kind: PayoutKind,
+    /// When it was planned.
+    pub created_at: UnixMs,
+}
+
+/// One transfer to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayoutRow {
+    /// Its number.
+    pub id: PayoutId,
+    /// Of this batch.
+    pub batch: BatchId,
+    /// Why.
+    pub kind: PayoutKind,
+    /// Who pays.
+    pub payer: Address,
+    /// Who is paid.
+    pub payee: Address,
+    /// In what.
+    pub token: Token,
+    /// Start of its range of all that was ever paid between the two in this
+    /// token; the range is `[from, from + amount)`.
+    pub from: RawAmount,
+    /// How much, above zero.
+    pub amount: RawAmount,
+    /// A memo that the user asked for (it costs a fee); empty for none.
+    pub memo: Vec<u8>,
+    /// Where it stands.
+    pub state: PayoutState,
+    /// Why it failed; empty otherwise.
+    pub reason: String,
+    /// What it owed by receipts when planned, payer → payee.
+    pub owed: RawAmount,
+    /// What was owed back by receipts when planned, payee → payer.
+    pub owed_to_us: RawAmount,
+}
+
+impl PayoutRow {
+    /// End of its range (exclusive). A store never holds one above the limit.
+    pub fn to(&self) -> RawAmount {
+        self.from.checked_add(self.amount).unwrap_or(RawAmount::MAX)
+    }
+}
+
+/// One signed transaction of a payout, before and after it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// Id of `bytes`.
+    pub txid: TxId,
+    /// Of this payout.
+    pub payout: PayoutId,
+    /// 1 for a payout's first, then 2…; one is only made when those before it
+    /// are dead.
+    pub ordinal: u32,
+    /// The whole signed transaction as it goes over the wire.
+    pub bytes: Vec<u8>,
+    /// The block it refers to: no block up to this one can hold it.
+    pub reference: BlockId,
+    /// The chain refuses it in a block whose parent is at or after this.
+    pub expiration: UnixMs,
+    /// When it was signed, by our clock.
+    pub signed_at: UnixMs,
+    /// Where it stands.
+    pub state: AttemptState,
+    /// The block it was seen in; `None` before, and after a fork took it.
+    pub block: Option<u64>,
+    /// What it burnt, when known (only once solid).
+    pub fee: Option<Sun>,
+    /// The last answer of a node, in words: a remark, never an end.
+    pub remark: String,
+}
+
+/// A solid block as far as one account's ledger cares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockRow {
+    /// Its id, with its number in it.
+    pub id: BlockId,
+    /// Its parent's id.
+    pub parent: BlockId,
+    /// Its time.
+    pub time: UnixMs,
+    /// Transfers in it that the account sent or received.
+    pub transfers: Vec<TransferRow>,
+    /// Ends of this account's attempts that this block proves.
+    pub ends: Vec<AttemptEnd>,
+}
+
+/// How an attempt ended, by a solid block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptEnd {
+    /// The block holds it and it paid.
+    Solid(TxId),
+    /// The block holds it and the chain says it failed: it burnt a fee and
+    /// paid nothing.
+    IncludedFailed(TxId),
+    /// The block is the first at or after its expiration, and neither it nor
+    /// any block since the reference holds it.
+    Expired(TxId),
+}
+
+/// How far the solid chain was read for an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CursorRow {
+    /// The account.
+    pub account: Address,
+    /// Where the ledger was bound to it: earlier transfers are not ours.
+    pub bound: BlockId,
+    /// Every block from here (exclusive) to `last` was read and linked.
+    pub from: u64,
+    /// The last block read.
+    pub last: BlockId,
+    /// Its time.
+    pub last_time: UnixMs,
+}
+
+/// Counts of a batch, as `settle status` shows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BatchCounts {
+    /// All payouts.
+    pub payouts: u64,
+    /// Solid.
+    pub confirmed: u64,
+    /// Planned and in flight.
+    pub pending: u64,
+    /// Given up.
+    pub failed: u64,
+}
