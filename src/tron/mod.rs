@@ -1,5 +1,7 @@
 //! The bridge to TRON: keys, transactions, the node client.
 
+pub mod block;
 pub mod contract;
 pub mod keys;
 pub mod proto;
+pub mod transaction;

@@ -1,0 +1,181 @@
+//! Blocks: header, id, Merkle root and witness signature, so that what a node
+//! says of a block can be recomputed (tron-facts 4.8).
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    keys::{SecretKey, Signature, SignatureError},
+    proto::Writer,
+    transaction::Transaction,
+};
+use crate::types::{Address, BlockId, Salt, UnixMs};
+
+/// `BlockHeader.raw`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockHeader {
+    /// The block's number; genesis is 0.
+    pub number: u64,
+    /// When its slot began.
+    pub timestamp: UnixMs,
+    /// Merkle root of its transactions.
+    pub tx_trie_root: [u8; 32],
+    /// The block before.
+    pub parent_hash: BlockId,
+    /// The witness that made it, as on the wire (21 bytes; other in genesis).
+    pub witness_address: Vec<u8>,
+    /// The protocol version.
+    pub version: i32,
+    /// `accountStateRoot`; empty where the chain does not use it.
+    pub account_state_root: Vec<u8>,
+}
+
+/// A block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Its header.
+    pub header: BlockHeader,
+    /// 65 bytes; empty for genesis.
+    pub witness_signature: Vec<u8>,
+    /// Its transactions, in order, with their results.
+    pub transactions: Vec<Transaction>,
+}
+
+/// Why a block is not what it says it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    /// The header hashes to another id.
+    #[error("block {number}: the header hashes to {computed}, not to {claimed}")]
+    Id {
+        /// Its number.
+        number: u64,
+        /// What the node said.
+        claimed: BlockId,
+        /// What the header gives.
+        computed: BlockId,
+    },
+    /// The transactions give another root.
+    #[error("block {number}: its transactions do not give the root in its header")]
+    Root {
+        /// Its number.
+        number: u64,
+    },
+    /// No witness's signature.
+    #[error("block {number}: the witness signature is not valid: {source}")]
+    Signature {
+        /// Its number.
+        number: u64,
+        /// Why.
+        source: SignatureError,
+    },
+    /// Another's signature.
+    #[error("block {number}: signed by {signer}, not by the witness {witness} of its header")]
+    Witness {
+        /// Its number.
+        number: u64,
+        /// Who signed.
+        signer: Address,
+        /// Who should have, in hex.
+        witness: String,
+    },
+}
+
+impl BlockHeader {
+    /// The protobuf bytes that are hashed and signed.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(128);
+        writer
+            .int64(1, self.timestamp.0)
+            .bytes(2, &self.tx_trie_root)
+            .bytes(3, self.parent_hash.as_bytes())
+            .int64(7, self.number.cast_signed())
+            .bytes(9, &self.witness_address)
+            .int64(10, self.version.into())
+            .bytes(11, &self.account_state_root);
+        writer.into_bytes()
+    }
+
+    /// SHA-256 of the bytes: what the witness signs.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.encode()).into()
+    }
+
+    /// The block's id.
+    pub fn id(&self) -> BlockId {
+        let mut id = self.digest();
+        id.split_at_mut(8)
+            .0
+            .copy_from_slice(&self.number.to_be_bytes());
+        BlockId::from_bytes(id)
+    }
+
+    /// Signs it, v 0 or 1 as java-tron writes it.
+    pub fn sign(&self, witness: &SecretKey) -> [u8; 65] {
+        witness.sign(&self.digest()).to_transaction_bytes()
+    }
+}
+
+impl Block {
+    /// The block's id.
+    pub fn id(&self) -> BlockId {
+        self.header.id()
+    }
+
+    /// Checks the id, the Merkle root and the witness's signature. Genesis
+    /// (block 0) is not signed and hashes its own way: only its id is checked.
+    ///
+    /// # Errors
+    /// Which of them is wrong.
+    pub fn verify(&self, claimed: BlockId) -> Result<(), BlockError> {
+        let number = self.header.number;
+        let computed = self.id();
+        if computed != claimed {
+            return Err(BlockError::Id {
+                number,
+                claimed,
+                computed,
+            });
+        }
+        if number == 0 {
+            return Ok(());
+        }
+        if merkle_root(&self.transactions) != self.header.tx_trie_root {
+            return Err(BlockError::Root { number });
+        }
+        let signer = Signature::from_slice(&self.witness_signature)
+            .and_then(|signature| signature.recover(&self.header.digest()))
+            .map_err(|source| BlockError::Signature { number, source })?;
+        if self.header.witness_address != signer.to_bytes() {
+            let witness = hex::encode(&self.header.witness_address);
+            return Err(BlockError::Witness {
+                number,
+                signer,
+                witness,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The root over whole transactions, results included: parent =
+/// SHA-256(left ‖ right), an odd last node goes up unchanged, no transactions
+/// give 32 zero bytes.
+pub fn merkle_root(transactions: &[Transaction]) -> [u8; 32] {
+    let mut level: Vec<[u8; 32]> = transactions
+        .iter()
+        .map(|tx| Sha256::digest(tx.encode()).into())
+        .collect();
+    while level.len() > 1 {
+        level = level
+            .chunks(2)
+            .map(|pair| match pair {
+                [left, right] => Sha256::new()
+                    .chain_update(left)
+                    .chain_update(right)
+                    .finalize()
+                    .into(),
+                odd => odd.first().copied().unwrap_or_default(),
+            })
+            .collect();
+    }
+    level.first().copied().unwrap_or(*Salt::ZERO.as_bytes())
+}
