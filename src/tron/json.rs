@@ -138,10 +138,6 @@ pub fn message_to_json(
     Ok(Value::Object(object))
 }
 
-const fn name_static(schema: &FieldSchema) -> &'static str {
-    schema.name
-}
-
 /// `raw_data` as the node writes it. A contract of an unknown type keeps its
 /// bytes as hex in `parameter.value`.
 ///

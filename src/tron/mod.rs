@@ -8,5 +8,6 @@ pub mod keystore;
 pub mod message;
 pub mod mnemonic;
 pub mod proto;
+pub mod rpc;
 pub mod transaction;
 pub mod typed_data;

@@ -1,0 +1,554 @@
+//! The node client: what a TRON node is asked over HTTP, and what is believed
+//! of its answers.
+//!
+//! Three kinds of failure, by what the caller may do next ([`NodeError`]):
+//! `Retry`, `Refused`, and `Unknown`, which is never treated as failure: it may
+//! have happened. Answers are bounded in size and time, integers never go
+//! through floats, and whatever can be recomputed is.
+
+mod answers;
+mod http;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+pub use answers::{Account, AccountResources, Asset, ChainParameters, TransactionInfo};
+use serde_json::{Value, json};
+
+use self::http::Endpoint;
+use super::{
+    block::Block,
+    json::{block_from_json, transaction_from_json},
+    transaction::Transaction,
+};
+use crate::types::{Address, BlockId, TokenId, TxId};
+
+/// At most this many blocks are asked for at once (the node's own limit is 100).
+const MAX_BLOCKS_AT_ONCE: u64 = 50;
+
+/// Why a node gave no usable answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NodeError {
+    /// Nothing happened: ask again, or ask another node.
+    #[error("{url}: {reason}")]
+    Retry {
+        /// Which node.
+        url: String,
+        /// What was wrong.
+        reason: String,
+        /// The node said when to come back.
+        after: Option<Duration>,
+    },
+    /// The node understood and said no.
+    #[error("{url} refused: {message} ({code})")]
+    Refused {
+        /// Which node.
+        url: String,
+        /// Its code, as in `Return.response_code`.
+        code: String,
+        /// Its words.
+        message: String,
+    },
+    /// The request may have had its effect, or the answer cannot be believed.
+    #[error("{url}: {reason}")]
+    Unknown {
+        /// Which node.
+        url: String,
+        /// What was wrong.
+        reason: String,
+    },
+}
+
+impl NodeError {
+    fn unknown(url: &str, reason: impl ToString) -> Self {
+        Self::Unknown {
+            url: url.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Where the nodes are and how patient to be.
+#[derive(Clone)]
+pub struct NodeConfig {
+    /// Full nodes, in order of preference; `/wallet/…` is asked there.
+    pub urls: Vec<String>,
+    /// Where `/walletsolidity/…` is asked; the full nodes themselves if empty.
+    pub solidity_urls: Vec<String>,
+    /// Sent as `TRON-PRO-API-KEY`.
+    pub api_key: Option<String>,
+    /// To establish a connection.
+    pub connect_timeout: Duration,
+    /// For a whole answer.
+    pub timeout: Duration,
+}
+
+impl NodeConfig {
+    /// One node for everything, with the patience the command line promises:
+    /// 4 s to connect, 15 s to answer.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            urls: vec![url.into()],
+            solidity_urls: Vec::new(),
+            api_key: None,
+            connect_timeout: Duration::from_secs(4),
+            timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+/// The key stays out of logs.
+impl std::fmt::Debug for NodeConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeConfig")
+            .field("urls", &self.urls)
+            .field("solidity_urls", &self.solidity_urls)
+            .field("api_key", &self.api_key.as_ref().map(|_| "…"))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A configuration that makes no client.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeConfigError {
+    /// No node at all.
+    #[error("no node URL was given")]
+    NoUrl,
+    /// Not an http or https URL.
+    #[error("`{0}` is not an http:// or https:// URL")]
+    Url(String),
+    /// A secret in the URL.
+    #[error("a URL with a user name or password is refused: give API keys by --api-key-file")]
+    Secret,
+    /// The HTTP library refused its settings.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(String),
+}
+
+/// Which of the node's two states is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finality {
+    /// `/wallet`: the head, and for accounts what is merely pending.
+    Head,
+    /// `/walletsolidity`: what cannot be forked out any more.
+    Solid,
+}
+
+/// A client of one or more nodes of the same chain. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Node {
+    full: Arc<[Endpoint]>,
+    solidity: Arc<[Endpoint]>,
+}
+
+impl Node {
+    /// Sets the client up; nothing is sent yet.
+    ///
+    /// # Errors
+    /// A URL that is none, or holds a secret.
+    pub fn new(config: &NodeConfig) -> Result<Self, NodeConfigError> {
+        if config.urls.is_empty() {
+            return Err(NodeConfigError::NoUrl);
+        }
+        let client = http::client(config)?;
+        let endpoints = |urls: &[String]| {
+            urls.iter()
+                .map(|url| Endpoint::new(client.clone(), url))
+                .collect::<Result<Arc<[_]>, _>>()
+        };
+        let full = endpoints(&config.urls)?;
+        let solidity = if config.solidity_urls.is_empty() {
+            full.clone()
+        } else {
+            endpoints(&config.solidity_urls)?
+        };
+        Ok(Self { full, solidity })
+    }
+
+    /// The URLs asked, for messages.
+    pub fn urls(&self) -> Vec<&str> {
+        self.full.iter().map(Endpoint::url).collect()
+    }
+
+    /// Asks each endpoint in turn until one gives an answer that `read` takes.
+    async fn ask<T>(
+        &self,
+        finality: Finality,
+        method: &str,
+        body: Value,
+        read: impl Fn(&str, &Value) -> Result<T, NodeError>,
+    ) -> Result<T, NodeError> {
+        let (endpoints, prefix) = match finality {
+            Finality::Head => (&self.full, "wallet"),
+            Finality::Solid => (&self.solidity, "walletsolidity"),
+        };
+        let path = format!("{prefix}/{method}");
+        let mut last = None;
+        for endpoint in endpoints.iter() {
+            let answer = endpoint
+                .post(&path, &body)
+                .await
+                .and_then(|answer| read(endpoint.url(), &answer));
+            match answer {
+                Ok(value) => return Ok(value),
+                Err(NodeError::Refused { url, code, message }) => {
+                    return Err(NodeError::Refused { url, code, message });
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| NodeError::unknown("", "no node is configured")))
+    }
+
+    /// The head block of a finality, verified.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn now_block(&self, finality: Finality) -> Result<Block, NodeError> {
+        self.ask(
+            finality,
+            "getnowblock",
+            json!({ "visible": true }),
+            |url, answer| {
+                read_block(url, answer)?
+                    .ok_or_else(|| NodeError::unknown(url, "it has no head block"))
+            },
+        )
+        .await
+    }
+
+    /// A block by number, verified; `None` when this node does not have it, which
+    /// proves nothing.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn block(&self, finality: Finality, number: u64) -> Result<Option<Block>, NodeError> {
+        self.ask(
+            finality,
+            "getblockbynum",
+            json!({ "num": number, "visible": true }),
+            |url, answer| {
+                let block = read_block(url, answer)?;
+                if let Some(block) = &block
+                    && block.header.number != number
+                {
+                    let got = block.header.number;
+                    return Err(NodeError::unknown(
+                        url,
+                        format!("asked for block {number}, it sent {got}"),
+                    ));
+                }
+                Ok(block)
+            },
+        )
+        .await
+    }
+
+    /// Up to 50 verified blocks from `first` on: consecutive and linked by their
+    /// parents' ids, as many as the node has.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn blocks(
+        &self,
+        finality: Finality,
+        first: u64,
+        count: u64,
+    ) -> Result<Vec<Block>, NodeError> {
+        let count = count.clamp(1, MAX_BLOCKS_AT_ONCE);
+        let end = first.saturating_add(count);
+        let body = json!({ "startNum": first, "endNum": end, "visible": true });
+        self.ask(finality, "getblockbylimitnext", body, |url, answer| {
+            let Some(list) = answer.get("block") else {
+                return Ok(Vec::new());
+            };
+            let list = list
+                .as_array()
+                .ok_or_else(|| NodeError::unknown(url, "`block` is no list"))?;
+            let mut blocks: Vec<Block> = Vec::new();
+            for object in list {
+                let block = read_block(url, object)?
+                    .ok_or_else(|| NodeError::unknown(url, "an empty block in a list"))?;
+                let expected = first + blocks.len() as u64;
+                let linked = blocks
+                    .last()
+                    .is_none_or(|parent| block.header.parent_hash == parent.id());
+                if block.header.number != expected || !linked {
+                    return Err(NodeError::unknown(
+                        url,
+                        format!("its blocks from {first} on are not a chain at {expected}"),
+                    ));
+                }
+                blocks.push(block);
+            }
+            if blocks.len() as u64 > count {
+                return Err(NodeError::unknown(
+                    url,
+                    "it sent more blocks than were asked for",
+                ));
+            }
+            Ok(blocks)
+        })
+        .await
+    }
+
+    /// The id of block 0, which says which chain this is. Every configured node
+    /// must name the same one.
+    ///
+    /// # Errors
+    /// See [`NodeError`]; `Unknown` when two nodes are on different chains.
+    pub async fn genesis(&self) -> Result<BlockId, NodeError> {
+        let mut genesis: Option<BlockId> = None;
+        let mut last = None;
+        for endpoint in self.full.iter().chain(self.solidity.iter()) {
+            let body = json!({ "num": 0, "visible": false });
+            let answer = endpoint
+                .post("wallet/getblockbynum", &body)
+                .await
+                .and_then(|answer| genesis_id(endpoint.url(), &answer));
+            match (answer, genesis) {
+                (Ok(id), Some(first)) if id != first => {
+                    return Err(NodeError::unknown(
+                        endpoint.url(),
+                        format!(
+                            "it is on another chain (genesis {id}) than the first node ({first})"
+                        ),
+                    ));
+                }
+                (Ok(id), _) => genesis = Some(id),
+                (Err(error), _) => last = Some(error),
+            }
+        }
+        genesis
+            .ok_or_else(|| last.unwrap_or_else(|| NodeError::unknown("", "no node is configured")))
+    }
+
+    /// An account, or `None` when this node knows none.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn account(
+        &self,
+        finality: Finality,
+        address: Address,
+    ) -> Result<Option<Account>, NodeError> {
+        let body = json!({ "address": address.to_string(), "visible": true });
+        self.ask(finality, "getaccount", body, |url, answer| {
+            answers::account(answer, address).map_err(|reason| NodeError::unknown(url, reason))
+        })
+        .await
+    }
+
+    /// An account's bandwidth at the head.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn resources(&self, address: Address) -> Result<AccountResources, NodeError> {
+        let body = json!({ "address": address.to_string(), "visible": true });
+        self.ask(Finality::Head, "getaccountresource", body, |url, answer| {
+            answers::resources(answer).map_err(|reason| NodeError::unknown(url, reason))
+        })
+        .await
+    }
+
+    /// The chain's parameters.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn chain_parameters(&self) -> Result<ChainParameters, NodeError> {
+        self.ask(
+            Finality::Head,
+            "getchainparameters",
+            json!({}),
+            |url, answer| {
+                answers::chain_parameters(answer).map_err(|reason| NodeError::unknown(url, reason))
+            },
+        )
+        .await
+    }
+
+    /// A TRC-10 token, or `None` when this node knows none of that id.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn asset(&self, id: TokenId) -> Result<Option<Asset>, NodeError> {
+        let body = json!({ "value": id.to_string(), "visible": true });
+        self.ask(Finality::Head, "getassetissuebyid", body, |url, answer| {
+            answers::asset(answer, id).map_err(|reason| NodeError::unknown(url, reason))
+        })
+        .await
+    }
+
+    /// A transaction; from `/wallet` it may be merely pending.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn transaction(
+        &self,
+        finality: Finality,
+        txid: TxId,
+    ) -> Result<Option<Transaction>, NodeError> {
+        let body = json!({ "value": txid.to_string(), "visible": true });
+        self.ask(finality, "gettransactionbyid", body, |url, answer| {
+            if is_empty(answer) {
+                return Ok(None);
+            }
+            let transaction = transaction_from_json(answer, true)
+                .map_err(|error| NodeError::unknown(url, error))?;
+            if transaction.txid() != txid {
+                return Err(NodeError::unknown(
+                    url,
+                    format!("asked for {txid}, it sent another"),
+                ));
+            }
+            Ok(Some(transaction))
+        })
+        .await
+    }
+
+    /// What became of a transaction that is in a block.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn transaction_info(
+        &self,
+        finality: Finality,
+        txid: TxId,
+    ) -> Result<Option<TransactionInfo>, NodeError> {
+        let body = json!({ "value": txid.to_string(), "visible": true });
+        self.ask(finality, "gettransactioninfobyid", body, |url, answer| {
+            answers::transaction_info(answer, txid)
+                .map_err(|reason| NodeError::unknown(url, reason))
+        })
+        .await
+    }
+
+    /// The infos of a whole block's transactions.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn transaction_infos(
+        &self,
+        finality: Finality,
+        number: u64,
+    ) -> Result<BTreeMap<TxId, TransactionInfo>, NodeError> {
+        let body = json!({ "num": number, "visible": true });
+        self.ask(
+            finality,
+            "gettransactioninfobyblocknum",
+            body,
+            |url, answer| {
+                answers::transaction_infos(answer).map_err(|reason| NodeError::unknown(url, reason))
+            },
+        )
+        .await
+    }
+
+    /// Sends a signed transaction to the first node that takes a connection.
+    /// `Ok` means accepted, which is no promise: follow it until solid.
+    ///
+    /// # Errors
+    /// `Retry`: it was not sent. `Refused`: the node's check failed; other nodes,
+    /// or the same one a moment later, may say otherwise. `Unknown`: it may be on
+    /// its way (time-outs, cut connections, and the codes that do not prove the
+    /// contrary: DUP_TRANSACTION_ERROR, SERVER_BUSY, NO_CONNECTION,
+    /// NOT_ENOUGH_EFFECTIVE_CONNECTION, BLOCK_UNSOLIDIFIED, OTHER_ERROR).
+    pub async fn broadcast(&self, transaction: &Transaction) -> Result<(), NodeError> {
+        let mut last = None;
+        for endpoint in self.full.iter() {
+            match self::broadcast_to(endpoint, transaction).await {
+                Err(error @ NodeError::Retry { .. }) => last = Some(error),
+                other => return other,
+            }
+        }
+        Err(last.unwrap_or_else(|| NodeError::unknown("", "no node is configured")))
+    }
+
+    /// Sends a signed transaction to every node; the answers in their order.
+    pub async fn broadcast_everywhere(
+        &self,
+        transaction: &Transaction,
+    ) -> Vec<Result<(), NodeError>> {
+        let mut answers = Vec::with_capacity(self.full.len());
+        for endpoint in self.full.iter() {
+            answers.push(broadcast_to(endpoint, transaction).await);
+        }
+        answers
+    }
+}
+
+async fn broadcast_to(endpoint: &Endpoint, transaction: &Transaction) -> Result<(), NodeError> {
+    let url = endpoint.url();
+    let body = json!({ "transaction": hex::encode(transaction.encode()) });
+    let answer = endpoint.post("wallet/broadcasthex", &body).await?;
+    let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default();
+    // The node hashes its own re-serialisation: another id is another transaction.
+    if let Some(echo) = answer.get("txid").and_then(Value::as_str)
+        && echo.parse::<TxId>() != Ok(transaction.txid())
+    {
+        let txid = transaction.txid();
+        return Err(NodeError::unknown(
+            url,
+            format!("sent transaction {txid}, it answered for `{echo}`"),
+        ));
+    }
+    if answer.get("result").and_then(Value::as_bool) == Some(true) {
+        return Ok(());
+    }
+    let code = text("code");
+    match code {
+        "SIGERROR"
+        | "CONTRACT_VALIDATE_ERROR"
+        | "CONTRACT_EXE_ERROR"
+        | "BANDWITH_ERROR"
+        | "TAPOS_ERROR"
+        | "TOO_BIG_TRANSACTION_ERROR"
+        | "TRANSACTION_EXPIRATION_ERROR" => Err(NodeError::Refused {
+            url: url.to_owned(),
+            code: code.to_owned(),
+            message: clip(text("message")),
+        }),
+        "" => Err(NodeError::unknown(
+            url,
+            format!("an answer without a code: {}", clip(&answer.to_string())),
+        )),
+        other => Err(NodeError::unknown(
+            url,
+            format!("{} ({})", clip(text("message")), clip(other)),
+        )),
+    }
+}
+
+fn clip(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
+fn is_empty(answer: &Value) -> bool {
+    answer.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
+fn read_block(url: &str, object: &Value) -> Result<Option<Block>, NodeError> {
+    if is_empty(object) {
+        return Ok(None);
+    }
+    let (claimed, block) =
+        block_from_json(object, true).map_err(|error| NodeError::unknown(url, error))?;
+    block
+        .verify(claimed)
+        .map_err(|error| NodeError::unknown(url, error))?;
+    Ok(Some(block))
+}
+
+fn genesis_id(url: &str, answer: &Value) -> Result<BlockId, NodeError> {
+    let id = answer
+        .get("blockID")
+        .and_then(Value::as_str)
+        .ok_or_else(|| NodeError::unknown(url, "it has no block 0: is this a TRON node?"))?;
+    let id: BlockId = id.parse().map_err(|error| NodeError::unknown(url, error))?;
+    if id.number() != 0 {
+        return Err(NodeError::unknown(
+            url,
+            format!("asked for block 0, it sent {id}"),
+        ));
+    }
+    Ok(id)
+}
