@@ -1,2 +1,5 @@
-//! The `seedrail` binary.
-fn main() {}
+//! The `seedrail` binary: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    seedrail::cli::main()
+}

@@ -1,1 +1,217 @@
-//! The command line: parse, call, print.
+//! The command line: parse, call, print. Every command is a thin caller of the
+//! library; what they have in common is here and in the files named for it.
+
+mod account;
+mod balance;
+mod chain;
+mod failure;
+mod output;
+mod settings;
+mod signals;
+mod tx;
+mod tx_build;
+mod wallet;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+
+use self::{
+    failure::{Exit, Failure, Outcome},
+    output::Output,
+    settings::Settings,
+    signals::Interrupt,
+};
+
+/// BitTorrent sharing paid in BTT on TRON.
+#[derive(Debug, Parser)]
+#[command(
+    name = "seedrail",
+    version,
+    about,
+    max_term_width = 100,
+    propagate_version = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags every command takes, before or after its name.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The TRON network: devnet, nile, shasta or mainnet.
+    #[arg(long, global = true, env = "SEEDRAIL_NETWORK", value_name = "NAME")]
+    network: Option<settings::Network>,
+    /// A full node's URL; give it again for another to fall back on.
+    #[arg(long, global = true, value_name = "URL")]
+    node: Vec<String>,
+    /// Where /walletsolidity is asked, if not at --node.
+    #[arg(long, global = true, value_name = "URL")]
+    solidity_node: Vec<String>,
+    /// A file with the node's API key.
+    #[arg(long, global = true, value_name = "FILE")]
+    api_key_file: Option<PathBuf>,
+    /// The ledger's file.
+    #[arg(long, global = true, env = "SEEDRAIL_LEDGER", value_name = "FILE")]
+    ledger: Option<PathBuf>,
+    /// Where wallets, ledgers and settings are kept.
+    #[arg(long, global = true, env = "SEEDRAIL_HOME", value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// The wallet to act as.
+    #[arg(long, global = true, value_name = "NAME")]
+    account: Option<String>,
+    /// A file with a raw private key in hex, for tests and devnets.
+    #[arg(long, global = true, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// A file with the wallet's passphrase.
+    #[arg(long, global = true, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// One JSON document on stdout.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Do not ask before moving money.
+    #[arg(long, global = true)]
+    yes: bool,
+    /// More on stderr; twice for still more.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// Less on stderr.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Colour on stderr.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: clap::ColorChoice,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make, import and list wallets.
+    #[command(subcommand)]
+    Wallet(wallet::Wallet),
+    /// Show TRX, BTT and other TRC-10 holdings and the bandwidth left.
+    Balance(balance::Balance),
+
+    /// Transactions, one step at a time; build, sign and decode need no node.
+    #[command(subcommand)]
+    Tx(tx::Tx),
+}
+
+/// What every command is given.
+pub(crate) struct Context {
+    pub(crate) settings: Settings,
+    pub(crate) out: Output,
+    pub(crate) interrupt: Interrupt,
+}
+
+/// Parses the arguments, runs the command, and gives the exit status.
+pub fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let json = arguments.iter().any(|argument| argument == "--json");
+    let matches = Cli::command().try_get_matches_from(&arguments);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return usage_error(&error, json),
+    };
+    start_logging(&cli.global);
+    let out = Output {
+        json: cli.global.json,
+        quiet: cli.global.quiet,
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out.failure(&Failure::failed("runtime", error));
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(async {
+        let interrupt = Interrupt::listen()?;
+        let settings = Settings::read(&cli.global)?;
+        run(
+            cli.command,
+            Context {
+                settings,
+                out,
+                interrupt,
+            },
+        )
+        .await
+    });
+    // Blocking work that is still going on (a prompt) must not keep us.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            out.failure(&failure);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+async fn run(command: Command, context: Context) -> Outcome {
+    let interrupt = context.interrupt.clone();
+    let command = async {
+        match command {
+            Command::Wallet(command) => command.run(&context).await,
+            Command::Balance(command) => command.run(&context).await,
+
+            Command::Tx(command) => command.run(&context).await,
+        }
+    };
+    tokio::select! {
+        outcome = command => outcome,
+        () = interrupt.wait() => Err(Failure::interrupted()),
+    }
+}
+
+fn usage_error(error: &clap::Error, json: bool) -> ExitCode {
+    let help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    if help || !json {
+        // Prints help on stdout and errors on stderr; nobody is left to tell if
+        // that fails.
+        let _ = error.print();
+        return if help {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(Exit::Usage as u8)
+        };
+    }
+    let rendered = error.render().to_string();
+    let message = rendered.lines().next().unwrap_or_default();
+    let failure =
+        Failure::usage(message.trim_start_matches("error: ")).hint("see `seedrail --help`");
+    Output { json, quiet: false }.failure(&failure);
+    ExitCode::from(Exit::Usage as u8)
+}
+
+fn start_logging(global: &Global) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info,seedrail=debug",
+        (false, _) => "debug,seedrail=trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SEEDRAIL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let ansi = match global.color {
+        clap::ColorChoice::Always => true,
+        clap::ColorChoice::Never => false,
+        clap::ColorChoice::Auto => std::io::IsTerminal::is_terminal(&std::io::stderr()),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(ansi)
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,191 @@
+//! Who a command acts as: a wallet of the home folder, or a raw key.
+
+use std::{fs, io::IsTerminal, path::PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::{
+    Context,
+    failure::{Failure, Outcome},
+    settings::{Network, Settings, read_secret},
+};
+use crate::{
+    tron::{
+        keys::SecretKey,
+        keystore::{Keystore, KeystoreError},
+    },
+    types::Address,
+};
+
+/// The variable with a raw key; never passed on to child processes.
+pub(crate) const PRIVATE_KEY_VARIABLE: &str = "SEEDRAIL_PRIVATE_KEY";
+/// The variable with a passphrase; never passed on to child processes.
+pub(crate) const PASSPHRASE_VARIABLE: &str = "SEEDRAIL_PASSPHRASE";
+
+/// The account a command acts as, before any secret was read.
+enum Source {
+    Raw(Zeroizing<String>),
+    Wallet { name: String, path: PathBuf },
+}
+
+fn source(settings: &Settings) -> Outcome<Source> {
+    if let Some(path) = &settings.key_file {
+        return Ok(Source::Raw(read_secret(path)?));
+    }
+    // An account named on the command line or in the settings gives way to a key
+    // in the environment: that is what scripts set.
+    if let Some(key) = std::env::var(PRIVATE_KEY_VARIABLE)
+        .ok()
+        .filter(|key| !key.is_empty())
+    {
+        return Ok(Source::Raw(Zeroizing::new(key)));
+    }
+    let name = match &settings.account {
+        Some(name) => name.clone(),
+        None => {
+            let mut names = wallet_names(settings)?;
+            match (names.pop(), names.len()) {
+                (Some(only), 0) => only,
+                (None, _) => {
+                    return Err(Failure::failed("no_account", "there is no wallet yet")
+                        .hint("make one with `seedrail init` or `seedrail wallet new NAME`"));
+                }
+                (Some(_), _) => {
+                    return Err(Failure::failed("no_account", "there are several wallets")
+                        .hint("say which one with --account NAME (`seedrail wallet list`)"));
+                }
+            }
+        }
+    };
+    let path = wallet_path(settings, &name)?;
+    Ok(Source::Wallet { name, path })
+}
+
+/// Where a wallet's file is. Names are plain, so that they stay in the folder.
+pub(crate) fn wallet_path(settings: &Settings, name: &str) -> Outcome<PathBuf> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(Failure::usage(format!(
+            "`{name}` is no wallet name: up to 64 letters, digits, `-`, `_` or `.`"
+        )));
+    }
+    Ok(settings.wallets().join(format!("{name}.json")))
+}
+
+/// The wallets of the home folder, sorted.
+pub(crate) fn wallet_names(settings: &Settings) -> Outcome<Vec<String>> {
+    let folder = settings.wallets();
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::file(&folder, error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| Failure::file(&folder, error))?;
+        if let Some(name) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.strip_suffix(".json"))
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+pub(crate) fn keystore_failure(path: &std::path::Path, error: &KeystoreError) -> Failure {
+    let code = match error {
+        KeystoreError::Mac => "wrong_passphrase",
+        KeystoreError::NotAKeystore(_) => "not_a_keystore",
+        _ => "keystore",
+    };
+    Failure::failed(code, format!("{}: {error}", path.display()))
+}
+
+/// The account's address, without its secret where the wallet's file tells it.
+pub(crate) fn address(context: &Context) -> Outcome<Address> {
+    match source(&context.settings)? {
+        Source::Raw(text) => Ok(raw_key(&text)?.address()),
+        Source::Wallet { path, name } => {
+            let keystore = open(&path, &name)?;
+            match keystore.address() {
+                Some(address) => Ok(address),
+                None => Ok(decrypt(context, &keystore, &path, &name)?.address()),
+            }
+        }
+    }
+}
+
+/// The account's key, its passphrase asked for if need be.
+pub(crate) fn key(context: &Context) -> Outcome<SecretKey> {
+    match source(&context.settings)? {
+        Source::Raw(text) => {
+            let key = raw_key(&text)?;
+            if context.settings.network != Network::Devnet {
+                context.out.warn(format!(
+                    "a raw private key is used on {}: keep real funds in a wallet file",
+                    context.settings.network
+                ));
+            }
+            Ok(key)
+        }
+        Source::Wallet { name, path } => {
+            let keystore = open(&path, &name)?;
+            decrypt(context, &keystore, &path, &name)
+        }
+    }
+}
+
+fn raw_key(text: &str) -> Outcome<SecretKey> {
+    SecretKey::from_hex(text.trim()).map_err(|error| Failure::failed("bad_key", error))
+}
+
+fn open(path: &std::path::Path, name: &str) -> Outcome<Keystore> {
+    if !path.exists() {
+        return Err(
+            Failure::failed("no_account", format!("there is no wallet `{name}`"))
+                .hint("`seedrail wallet list` shows those there are"),
+        );
+    }
+    Keystore::read(path).map_err(|error| keystore_failure(path, &error))
+}
+
+fn decrypt(
+    context: &Context,
+    keystore: &Keystore,
+    path: &std::path::Path,
+    name: &str,
+) -> Outcome<SecretKey> {
+    let passphrase = passphrase(
+        &context.settings,
+        &format!("Passphrase of wallet `{name}`: "),
+    )?;
+    keystore
+        .decrypt(passphrase.as_bytes())
+        .map_err(|error| keystore_failure(path, &error))
+}
+
+/// The passphrase: file, environment, or prompt.
+pub(crate) fn passphrase(settings: &Settings, prompt: &str) -> Outcome<Zeroizing<String>> {
+    if let Some(path) = &settings.passphrase_file {
+        let text = read_secret(path)?;
+        return Ok(Zeroizing::new(
+            text.trim_end_matches(['\r', '\n']).to_owned(),
+        ));
+    }
+    if let Ok(text) = std::env::var(PASSPHRASE_VARIABLE) {
+        return Ok(Zeroizing::new(text));
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::failed(
+            "no_passphrase",
+            "the wallet's passphrase is needed and there is no terminal to ask",
+        )
+        .hint("give --passphrase-file FILE or set SEEDRAIL_PASSPHRASE"));
+    }
+    rpassword::prompt_password(prompt)
+        .map(Zeroizing::new)
+        .map_err(|error| Failure::failed("terminal", error))
+}

@@ -1,0 +1,109 @@
+//! `seedrail balance`: what an account holds.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Context, account, chain, failure::Outcome};
+use crate::{
+    tron::rpc::Finality,
+    types::{Address, Decimals, RawAmount, Sun},
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct Balance {
+    /// Whose; the current account's if none is given.
+    #[arg(value_name = "ADDRESS")]
+    addresses: Vec<Address>,
+    /// The solidified state: what can no longer be undone.
+    #[arg(long)]
+    solid: bool,
+}
+
+impl Balance {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let mut addresses = self.addresses;
+        if addresses.is_empty() {
+            addresses.push(account::address(context)?);
+        }
+        let chain = chain::connect(context).await?;
+        let finality = if self.solid {
+            Finality::Solid
+        } else {
+            Finality::Head
+        };
+        let mut rows = Vec::new();
+        for address in addresses {
+            rows.push(row(&chain, finality, address).await?);
+        }
+        let text = rows.iter().map(text).collect::<Vec<_>>().join("\n\n");
+        let document = match rows.len() {
+            1 => rows.swap_remove(0),
+            _ => Value::from(rows),
+        };
+        context.out.result(&document, || text)
+    }
+}
+
+async fn row(chain: &chain::Chain, finality: Finality, address: Address) -> Outcome<Value> {
+    let account = chain.node.account(finality, address).await?;
+    let mut tokens = Vec::new();
+    for (id, amount) in account.iter().flat_map(|account| &account.tokens) {
+        let asset = chain.asset(*id).await?;
+        tokens.push(json!({
+            "id": id,
+            "abbr": asset.abbr,
+            "decimals": asset.decimals.get(),
+            "amount": amount.to_decimal(asset.decimals),
+            "amount_raw": amount,
+        }));
+    }
+    let resources = match account {
+        Some(_) => chain.node.resources(address).await?,
+        None => Default::default(),
+    };
+    let balance = account.as_ref().map_or(Sun(0), |account| account.balance);
+    let trx =
+        RawAmount::new(i64::try_from(balance.0).unwrap_or(i64::MAX)).unwrap_or(RawAmount::MAX);
+    Ok(json!({
+        "address": address,
+        "activated": account.is_some(),
+        "trx": { "amount": trx.to_decimal(Decimals::TRX), "amount_raw": trx },
+        "tokens": tokens,
+        "bandwidth": { "free_left": resources.free_left(), "staked_left": resources.staked_left() },
+    }))
+}
+
+fn text(row: &Value) -> String {
+    let get = |value: &Value, path: &str| -> String {
+        match value.pointer(path) {
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None => String::new(),
+        }
+    };
+    let mut lines = vec![get(row, "/address")];
+    if row.get("activated") == Some(&Value::Bool(false)) {
+        lines.push("  not on the chain yet (nobody has paid it)".into());
+        return lines.join("\n");
+    }
+    lines.push(format!("  {:>24} TRX", get(row, "/trx/amount")));
+    for token in row
+        .get("tokens")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let (amount, abbr, id) = (
+            get(token, "/amount"),
+            get(token, "/abbr"),
+            get(token, "/id"),
+        );
+        lines.push(format!("  {amount:>24} {abbr} (TRC-10 {id})"));
+    }
+    let (free, staked) = (
+        get(row, "/bandwidth/free_left"),
+        get(row, "/bandwidth/staked_left"),
+    );
+    lines.push(format!("  bandwidth left: {free} free, {staked} staked"));
+    lines.join("\n")
+}

@@ -1,0 +1,160 @@
+//! The chain a command works on: its node, its identity, its tokens.
+
+use std::io::IsTerminal;
+
+use super::{
+    Context,
+    failure::{Failure, Outcome},
+    output::ask,
+    settings::Network,
+};
+use crate::{
+    tron::{
+        block::Block,
+        rpc::{Asset, Finality, Node},
+    },
+    types::{BlockId, Clock, Decimals, SystemClock, Token, TokenId},
+};
+
+/// A node whose chain is the one that was meant.
+pub(crate) struct Chain {
+    pub(crate) node: Node,
+    pub(crate) genesis: BlockId,
+}
+
+/// Sets the client up and asks which chain it is.
+pub(crate) async fn connect(context: &Context) -> Outcome<Chain> {
+    let node = Node::new(&context.settings.node).map_err(Failure::usage)?;
+    let genesis = node.genesis().await?;
+    let network = context.settings.network;
+    if let Some(expected) = network.genesis()
+        && expected != genesis
+    {
+        return Err(Failure::failed(
+            "wrong_network",
+            format!("the node is not on {network}: its genesis block is {genesis}, not {expected}"),
+        )
+        .hint("check --network and --node"));
+    }
+    let mainnet = Network::Mainnet;
+    if network != mainnet && mainnet.genesis() == Some(genesis) {
+        return Err(Failure::failed(
+            "wrong_network",
+            format!("the node is on mainnet, not on {network}"),
+        )
+        .hint("say --network mainnet if that is what you want"));
+    }
+    Ok(Chain { node, genesis })
+}
+
+/// How a token is called and divided on this chain.
+pub(crate) struct TokenInfo {
+    pub(crate) name: String,
+    pub(crate) decimals: Decimals,
+}
+
+impl Chain {
+    /// The head, refused when it is so old that the node has lost the chain, or
+    /// when it disagrees with the local clock by more than a minute.
+    pub(crate) async fn fresh_head(&self, context: &Context) -> Outcome<Block> {
+        let head = self.node.now_block(Finality::Head).await?;
+        let now = SystemClock.now();
+        let apart = now
+            .since(head.header.timestamp)
+            .max(head.header.timestamp.since(now));
+        // A devnet's clock may be moved on purpose.
+        if context.settings.network != Network::Devnet && apart.as_secs() > 60 {
+            return Err(Failure::new(
+                super::failure::Exit::Node,
+                "stale_head",
+                format!(
+                    "the node's head block {} is {} s away from this machine's clock",
+                    head.header.number,
+                    apart.as_secs()
+                ),
+            )
+            .hint("the node may be lagging, or this clock wrong: nothing was signed"));
+        }
+        Ok(head)
+    }
+
+    /// A TRC-10 token as the chain has it.
+    pub(crate) async fn asset(&self, id: TokenId) -> Outcome<Asset> {
+        self.node.asset(id).await?.ok_or_else(|| {
+            Failure::failed(
+                "unknown_token",
+                format!("there is no token {id} on this chain"),
+            )
+            .hint("check the id and --network")
+        })
+    }
+
+    /// What the chain says of a token, compared with what is built in: BTT has
+    /// six decimals everywhere, or nothing is signed.
+    pub(crate) async fn token(&self, context: &Context, token: Token) -> Outcome<TokenInfo> {
+        let id = match token {
+            Token::Trx => {
+                return Ok(TokenInfo {
+                    name: "TRX".into(),
+                    decimals: Decimals::TRX,
+                });
+            }
+            Token::Trc10(id) => id,
+        };
+        let asset = self.asset(id).await?;
+        if id == TokenId::BTT && asset.decimals != Decimals::BTT {
+            return Err(Failure::failed(
+                "token_mismatch",
+                format!(
+                    "token {id} is called `{}` and has {} decimals on this chain, but BTT has {}",
+                    asset.name,
+                    asset.decimals.get(),
+                    Decimals::BTT.get()
+                ),
+            )
+            .hint("this is not the BTT that the amount was written in: nothing was signed"));
+        }
+        if id == TokenId::BTT && context.settings.network == Network::Mainnet {
+            context.out.note(format!(
+                "BTT here is TRC-10 {id}, which the chain calls `{}` ({} decimals); one of it is 1000 of the TRC-20 BTT of 2021",
+                asset.name,
+                asset.decimals.get()
+            ));
+        }
+        Ok(TokenInfo {
+            name: if id == TokenId::BTT {
+                "BTT".into()
+            } else {
+                asset.abbr
+            },
+            decimals: asset.decimals,
+        })
+    }
+}
+
+/// Before anything moves on mainnet: once per home, a sentence to type.
+pub(crate) fn guard_mainnet(context: &Context) -> Outcome {
+    const SENTENCE: &str = "I understand";
+    if context.settings.network != Network::Mainnet {
+        return Ok(());
+    }
+    let marker = context.settings.home.join("mainnet-confirmed");
+    if marker.exists() {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(
+            Failure::usage("the first action on mainnet must be confirmed on a terminal")
+                .hint("run any sending command once by hand"),
+        );
+    }
+    context
+        .out
+        .warn("this is mainnet, with real money; Seedrail is young and unaudited");
+    if ask(&format!("Type `{SENTENCE}` to go on: "))? != SENTENCE {
+        return Err(Failure::failed("declined", "nothing was done"));
+    }
+    std::fs::create_dir_all(&context.settings.home)
+        .and_then(|()| std::fs::write(&marker, "confirmed\n"))
+        .map_err(|error| Failure::file(&marker, error))
+}

@@ -1,0 +1,48 @@
+//! Ctrl-C and SIGTERM: told once to everybody who waits.
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use super::failure::{Failure, Outcome};
+
+/// Cheap to clone; every clone hears the same signal.
+#[derive(Debug, Clone)]
+pub(crate) struct Interrupt(watch::Receiver<bool>);
+
+impl Interrupt {
+    /// Takes the signals over. A second one ends the process at once.
+    pub(crate) fn listen() -> Outcome<Self> {
+        let failed = |error: std::io::Error| Failure::failed("signals", error);
+        let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut term = signal(SignalKind::terminate()).map_err(failed)?;
+        let (sender, receiver) = watch::channel(false);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = int.recv() => {}
+                    _ = term.recv() => {}
+                }
+                if sender.send_replace(true) {
+                    std::process::exit(super::failure::Exit::Interrupted as i32);
+                }
+            }
+        });
+        Ok(Self(receiver))
+    }
+
+    /// Returns once a signal has come.
+    pub(crate) async fn wait(&self) {
+        let mut receiver = self.0.clone();
+        // The sender lives as long as the runtime; without it nothing ever comes.
+        if receiver.wait_for(|raised| *raised).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether one has come.
+    pub(crate) fn raised(&self) -> bool {
+        *self.0.borrow()
+    }
+}

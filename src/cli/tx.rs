@@ -1,0 +1,384 @@
+//! `seedrail tx`: transactions, one step at a time.
+
+use std::{io::Read, path::Path, time::Duration};
+
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Context, account, chain,
+    failure::{Exit, Failure, Outcome},
+    tx_build::Build,
+};
+use crate::{
+    tron::{
+        follow::{Stage, follow},
+        json::{contract_to_visible_json, transaction_from_json, transaction_to_json},
+        rpc::{Finality, NodeError},
+        transaction::{RawData, Transaction, TransactionResult},
+    },
+    types::{Clock, SystemClock, TxId},
+};
+
+/// The largest document read: a transaction of 500 KiB, as hex, twice.
+const MAX_DOCUMENT_BYTES: u64 = 4 << 20;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tx {
+    /// Build a transaction; no node is asked when every reference is given.
+    #[command(subcommand)]
+    Build(Build),
+    /// Sign a transaction document with the current account; asks no node.
+    Sign {
+        /// The document that `tx build` or a node wrote, or - for stdin.
+        file: String,
+    },
+    /// Show what a transaction does and who signed it; asks no node.
+    Decode {
+        /// Hex of a whole transaction, a file with hex or a document, or -.
+        transaction: String,
+        /// The hex is raw_data alone.
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Send a signed transaction.
+    Broadcast {
+        /// Hex of a whole transaction, a file with hex or a document, or -.
+        transaction: String,
+        /// How long to wait for it.
+        #[arg(long, value_enum, default_value_t = Wait::None)]
+        wait: Wait,
+    },
+    /// Wait until a transaction is solid, or can no longer happen.
+    Wait {
+        /// Its id.
+        txid: TxId,
+        /// Give up after this many seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+        timeout: u64,
+    },
+}
+
+/// What to wait for after a broadcast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Wait {
+    /// The node's acceptance.
+    None,
+    /// A block.
+    Block,
+    /// A solid block.
+    Solid,
+}
+
+impl Tx {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        match self {
+            Self::Build(build) => build.run(context).await,
+            Self::Sign { file } => sign(context, &file),
+            Self::Decode { transaction, raw } => decode(context, &transaction, raw),
+            Self::Broadcast { transaction, wait } => broadcast(context, &transaction, wait).await,
+            Self::Wait { txid, timeout } => {
+                wait_for(context, txid, Duration::from_secs(timeout)).await
+            }
+        }
+    }
+}
+
+/// The operand of `sign`, `decode` and `broadcast`: hex, a file, or stdin.
+fn operand(text: &str) -> Outcome<String> {
+    if text == "-" {
+        let mut read = String::new();
+        std::io::stdin()
+            .take(MAX_DOCUMENT_BYTES)
+            .read_to_string(&mut read)
+            .map_err(|error| Failure::failed("file", format!("stdin: {error}")))?;
+        return Ok(read);
+    }
+    let path = Path::new(text);
+    let is_hex = text.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_hex && !path.exists() {
+        return Ok(text.to_owned());
+    }
+    let metadata = std::fs::metadata(path).map_err(|error| Failure::file(path, error))?;
+    if metadata.len() > MAX_DOCUMENT_BYTES {
+        return Err(Failure::file(path, "too large for a transaction"));
+    }
+    std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))
+}
+
+fn invalid(error: impl ToString) -> Failure {
+    Failure::failed("invalid_transaction", error)
+}
+
+/// A transaction from a document of ours, a node's JSON, or hex.
+fn read(text: &str, raw: bool) -> Outcome<Transaction> {
+    let text = text.trim();
+    if !text.starts_with('{') {
+        let bytes = hex::decode(text.strip_prefix("0x").unwrap_or(text))
+            .map_err(|_| invalid("the transaction is neither hex nor a JSON document"))?;
+        if raw {
+            RawData::decode(&bytes).map_err(invalid)?;
+            return Ok(Transaction::from_parts(bytes, Vec::new(), Vec::new()));
+        }
+        return Transaction::decode(&bytes)
+            .map_err(|error| invalid(error).hint("raw_data alone needs --raw"));
+    }
+    let document: Value = serde_json::from_str(text)
+        .map_err(|error| invalid(format!("not a JSON document: {error}")))?;
+    // A document of ours has the node's form inside.
+    let object = document.get("transaction").unwrap_or(&document);
+    let visible = object
+        .get("visible")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
+    let transaction = transaction_from_json(object, visible).map_err(invalid)?;
+    if let Some(signed) = document.get("signed_hex").and_then(Value::as_str)
+        && hex::encode(transaction.encode()) != signed
+    {
+        return Err(invalid(
+            "`signed_hex` and `transaction` are different transactions",
+        ));
+    }
+    if let Some(txid) = document.get("txid").and_then(Value::as_str)
+        && txid.parse() != Ok(transaction.txid())
+    {
+        return Err(invalid(
+            "`txid` and `transaction` are different transactions",
+        ));
+    }
+    Ok(transaction)
+}
+
+/// Prints the document that `build` and `sign` share.
+pub(super) fn print_transaction(context: &Context, transaction: &Transaction) -> Outcome {
+    let mut node_form = match transaction_to_json(transaction, true).map_err(invalid)? {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    };
+    node_form.insert("visible".into(), true.into());
+    let mut document = json!({
+        "txid": transaction.txid(),
+        "raw_data_hex": hex::encode(transaction.raw_bytes()),
+        "transaction": node_form,
+    });
+    if !transaction.signatures().is_empty()
+        && let Some(object) = document.as_object_mut()
+    {
+        let signatures: Vec<_> = transaction.signatures().iter().map(hex::encode).collect();
+        object.insert("signature".into(), signatures.into());
+        object.insert(
+            "signed_hex".into(),
+            hex::encode(transaction.encode()).into(),
+        );
+    }
+    // The document is the result with and without --json: the next step reads it.
+    context.out.result(&document, || format!("{document:#}"))
+}
+
+fn sign(context: &Context, file: &str) -> Outcome {
+    let mut transaction = read(&operand(file)?, false)?;
+    let draft = transaction.check_signable().map_err(invalid)?;
+    if draft.expiration < SystemClock.now() {
+        context
+            .out
+            .warn("this transaction has expired: no node will take it");
+    }
+    context.out.note(describe(&draft.contract));
+    let key = account::key(context)?;
+    transaction
+        .sign(&key)
+        .map_err(|error| Failure::failed("sign", error))?;
+    print_transaction(context, &transaction)
+}
+
+fn describe(contract: &crate::tron::contract::Contract) -> String {
+    match contract.as_transfer() {
+        Some(transfer) => format!(
+            "signing: {} sends {} raw units of {} to {}",
+            transfer.from, transfer.amount, transfer.token, transfer.to
+        ),
+        None => format!("signing: {}", contract.contract_type().name()),
+    }
+}
+
+fn decode(context: &Context, operand_text: &str, raw: bool) -> Outcome {
+    let transaction = read(&operand(operand_text)?, raw)?;
+    let document = decoded(&transaction)?;
+    if transaction.raw_data().map_err(invalid)?.expiration < SystemClock.now() {
+        context.out.warn("this transaction has expired");
+    }
+    context.out.result(&document, || format!("{document:#}"))
+}
+
+fn decoded(transaction: &Transaction) -> Outcome<Value> {
+    let raw = transaction.raw_data().map_err(invalid)?;
+    let contract = raw.contract().map_err(invalid)?;
+    let signers = transaction.signers().map_err(invalid)?;
+    let (name, parameter) = match contract.decoded() {
+        Ok(decoded) => (
+            decoded.contract_type().name().to_owned(),
+            contract_to_visible_json(&decoded).map_err(invalid)?,
+        ),
+        Err(crate::tron::transaction::TransactionError::UnknownContract(number)) => (
+            number.to_string(),
+            json!({ "value_hex": hex::encode(&contract.value) }),
+        ),
+        Err(error) => return Err(invalid(error)),
+    };
+    let mut document = json!({
+        "txid": transaction.txid(),
+        "contract_type": name,
+        "parameter": parameter,
+        "ref_block_bytes": hex::encode(&raw.ref_block_bytes),
+        "ref_block_hash": hex::encode(&raw.ref_block_hash),
+        "timestamp": raw.timestamp,
+        "expiration": raw.expiration,
+        "signers": signers,
+    });
+    if let Some(object) = document.as_object_mut() {
+        if !raw.memo.is_empty() {
+            let memo = match std::str::from_utf8(&raw.memo) {
+                Ok(text) => Value::from(text),
+                Err(_) => json!({ "hex": hex::encode(&raw.memo) }),
+            };
+            object.insert("memo".into(), memo);
+        }
+        if contract.permission_id != 0 {
+            object.insert("permission_id".into(), contract.permission_id.into());
+        }
+        if raw.fee_limit_sun != 0 {
+            object.insert("fee_limit_sun".into(), raw.fee_limit_sun.into());
+        }
+    }
+    Ok(document)
+}
+
+async fn broadcast(context: &Context, operand_text: &str, wait: Wait) -> Outcome {
+    let transaction = read(&operand(operand_text)?, false)?;
+    let txid = transaction.txid();
+    let signers = transaction.signers().map_err(invalid)?;
+    if signers.is_empty() {
+        return Err(
+            invalid("the transaction is not signed").hint("sign it with `seedrail tx sign FILE`")
+        );
+    }
+    let draft = transaction.check_signable().map_err(invalid)?;
+    if draft.expiration < SystemClock.now() {
+        return Err(Failure::new(
+            Exit::Refused,
+            "TRANSACTION_EXPIRATION_ERROR",
+            format!("transaction {txid} expired at {}", draft.expiration),
+        )
+        .hint("build it again"));
+    }
+    let chain = chain::connect(context).await?;
+    chain::guard_mainnet(context)?;
+    context.out.confirm(
+        &format!("Broadcast {txid} on {}?", context.settings.network),
+        context.settings.yes,
+    )?;
+    chain
+        .node
+        .broadcast(&transaction)
+        .await
+        .map_err(|error| Failure::broadcast(txid, error))?;
+    let stage = match wait {
+        Wait::None => None,
+        _ => Some(
+            follow(
+                &chain.node,
+                &transaction,
+                |stage| wait == Wait::Block && matches!(stage, Stage::Included { .. }),
+                |stage| context.out.note(stage_text(stage)),
+            )
+            .await
+            .map_err(|error| Failure::may_have_happened(txid, error))?,
+        ),
+    };
+    report(context, txid, stage)
+}
+
+fn stage_text(stage: &Stage) -> String {
+    match stage {
+        Stage::Pending => "pending".into(),
+        Stage::Included { block } => format!("included in block {block}"),
+        Stage::Solid { block, .. } => format!("solid in block {block}"),
+        Stage::Dead => "expired without getting into a block".into(),
+    }
+}
+
+fn report(context: &Context, txid: TxId, stage: Option<Stage>) -> Outcome {
+    let (state, block) = match stage {
+        None | Some(Stage::Pending) => ("accepted", None),
+        Some(Stage::Included { block }) => ("included", Some(block)),
+        Some(Stage::Solid { block, result }) => {
+            check_result(txid, result)?;
+            ("solid", Some(block))
+        }
+        Some(Stage::Dead) => return Err(dead(txid)),
+    };
+    let mut document = json!({ "txid": txid, "state": state });
+    if let (Some(object), Some(block)) = (document.as_object_mut(), block) {
+        object.insert("block".into(), block.into());
+    }
+    context.out.result(&document, || match block {
+        Some(block) => format!("{txid} {state} in block {block}"),
+        None => format!("{txid} {state}"),
+    })
+}
+
+fn check_result(txid: TxId, result: TransactionResult) -> Outcome {
+    if result.succeeded() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Refused,
+        "FAILED",
+        format!("transaction {txid} is in a block, but failed there"),
+    ))
+}
+
+fn dead(txid: TxId) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "TRANSACTION_EXPIRATION_ERROR",
+        format!(
+            "transaction {txid} expired without getting into a block: it did not happen and never will"
+        ),
+    )
+}
+
+async fn wait_for(context: &Context, txid: TxId, timeout: Duration) -> Outcome {
+    let chain = chain::connect(context).await?;
+    let waiting = async {
+        // Its bytes tell from where to read and when it is dead.
+        loop {
+            let known = match chain.node.transaction(Finality::Head, txid).await {
+                Ok(known) => known,
+                Err(error @ NodeError::Refused { .. }) => return Err(Failure::from(error)),
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(transaction) = known {
+                return follow(
+                    &chain.node,
+                    &transaction,
+                    |_| false,
+                    |stage| context.out.note(stage_text(stage)),
+                )
+                .await
+                .map_err(|error| Failure::may_have_happened(txid, error));
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    match tokio::time::timeout(timeout, waiting).await {
+        Ok(stage) => report(context, txid, Some(stage?)),
+        Err(_) => Err(Failure::may_have_happened(
+            txid,
+            format!(
+                "after {} s this node does not show it as solid, which proves nothing",
+                timeout.as_secs()
+            ),
+        )),
+    }
+}

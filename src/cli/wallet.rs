@@ -1,0 +1,210 @@
+//! `seedrail wallet`: keys in encrypted files.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{
+    Context, account,
+    failure::{Failure, Outcome},
+    settings::{Network, Settings, read_secret},
+};
+use crate::tron::{
+    keys::SecretKey,
+    keystore::{Keystore, ScryptCost, create_private},
+    mnemonic::Mnemonic,
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Wallet {
+    /// Make a new key from a new recovery phrase and keep it encrypted.
+    New {
+        /// What to call it.
+        #[arg(default_value = "main")]
+        name: String,
+        /// Write the 24 words of the recovery phrase to this new file (mode 0600).
+        #[arg(long, value_name = "FILE")]
+        phrase_out: Option<PathBuf>,
+    },
+    /// Keep an existing key: a raw key (--key-file, SEEDRAIL_PRIVATE_KEY), a
+    /// keystore file, or a recovery phrase.
+    Import {
+        /// What to call it.
+        #[arg(default_value = "main")]
+        name: String,
+        /// A Web3 keystore file (version 3), with the passphrase it has.
+        #[arg(long, value_name = "FILE", conflicts_with = "mnemonic_file")]
+        keystore: Option<PathBuf>,
+        /// A file with a BIP-39 recovery phrase.
+        #[arg(long, value_name = "FILE")]
+        mnemonic_file: Option<PathBuf>,
+        /// Which account of the phrase: m/44'/195'/0'/0/INDEX.
+        #[arg(long, default_value_t = 0, requires = "mnemonic_file")]
+        index: u32,
+    },
+    /// List the wallets of this home.
+    List,
+    /// Show a wallet's address and file.
+    Show {
+        /// Which; the current one if not said.
+        name: Option<String>,
+    },
+}
+
+impl Wallet {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        match self {
+            Self::New { name, phrase_out } => new(context, &name, phrase_out),
+            Self::Import {
+                name,
+                keystore,
+                mnemonic_file,
+                index,
+            } => import(context, &name, keystore, mnemonic_file, index),
+            Self::List => list(context),
+            Self::Show { name } => show(context, name),
+        }
+    }
+}
+
+fn new(context: &Context, name: &str, phrase_out: Option<PathBuf>) -> Outcome {
+    let (key, phrase) = generate()?;
+    let path = save(context, name, &key)?;
+    if let Some(file) = &phrase_out {
+        let mut text = phrase.to_phrase();
+        text.push('\n');
+        create_private(file, text.as_bytes()).map_err(|error| Failure::failed("file", error))?;
+    } else {
+        context.out.note("the key is only in this wallet file: keep a copy of it, or make wallets with --phrase-out FILE");
+    }
+    report(context, name, &key, &path)
+}
+
+/// A new key, the first of a new recovery phrase.
+pub(crate) fn generate() -> Outcome<(SecretKey, Mnemonic)> {
+    let phrase = Mnemonic::generate(24).map_err(|error| Failure::failed("mnemonic", error))?;
+    let key = phrase
+        .key("", 0)
+        .map_err(|error| Failure::failed("mnemonic", error))?;
+    Ok((key, phrase))
+}
+
+/// Encrypts the key into a new wallet file.
+pub(crate) fn save(context: &Context, name: &str, key: &SecretKey) -> Outcome<PathBuf> {
+    let settings = &context.settings;
+    let path = account::wallet_path(settings, name)?;
+    if path.exists() {
+        return Err(
+            Failure::failed("exists", format!("there is a wallet `{name}` already"))
+                .hint("choose another name; nothing is ever overwritten"),
+        );
+    }
+    let passphrase =
+        account::passphrase(settings, &format!("New passphrase for wallet `{name}`: "))?;
+    if passphrase.chars().count() < 8 && settings.network != Network::Devnet {
+        return Err(Failure::failed(
+            "weak_passphrase",
+            "a passphrase has at least 8 characters",
+        ));
+    }
+    std::fs::create_dir_all(settings.wallets())
+        .map_err(|error| Failure::file(&settings.wallets(), error))?;
+    let keystore = Keystore::encrypt(key, passphrase.as_bytes(), ScryptCost::STANDARD)
+        .map_err(|error| account::keystore_failure(&path, &error))?;
+    keystore
+        .create(&path)
+        .map_err(|error| account::keystore_failure(&path, &error))?;
+    Ok(path)
+}
+
+fn import(
+    context: &Context,
+    name: &str,
+    keystore: Option<PathBuf>,
+    mnemonic_file: Option<PathBuf>,
+    index: u32,
+) -> Outcome {
+    let key = if let Some(path) = keystore {
+        let keystore =
+            Keystore::read(&path).map_err(|error| account::keystore_failure(&path, &error))?;
+        let passphrase = account::passphrase(&context.settings, "Passphrase of that keystore: ")?;
+        keystore
+            .decrypt(passphrase.as_bytes())
+            .map_err(|error| account::keystore_failure(&path, &error))?
+    } else if let Some(path) = mnemonic_file {
+        let text = read_secret(&path)?;
+        Mnemonic::parse(&text)
+            .and_then(|phrase| phrase.key("", index))
+            .map_err(|error| Failure::failed("mnemonic", error))?
+    } else {
+        raw(&context.settings)?
+    };
+    let path = save(context, name, &key)?;
+    report(context, name, &key, &path)
+}
+
+fn raw(settings: &Settings) -> Outcome<SecretKey> {
+    let text = match &settings.key_file {
+        Some(path) => read_secret(path)?,
+        None => std::env::var(account::PRIVATE_KEY_VARIABLE)
+            .map(zeroize::Zeroizing::new)
+            .map_err(|_| {
+                Failure::usage("nothing to import").hint(
+                    "give --key-file, --keystore or --mnemonic-file, or set SEEDRAIL_PRIVATE_KEY",
+                )
+            })?,
+    };
+    SecretKey::from_hex(text.trim()).map_err(|error| Failure::failed("bad_key", error))
+}
+
+fn report(context: &Context, name: &str, key: &SecretKey, path: &std::path::Path) -> Outcome {
+    let address = key.address();
+    let document = json!({ "name": name, "address": address, "file": path });
+    context.out.result(&document, || {
+        format!("{name}  {address}  {}", path.display())
+    })
+}
+
+fn list(context: &Context) -> Outcome {
+    let mut rows = Vec::new();
+    for name in account::wallet_names(&context.settings)? {
+        rows.push(row(context, &name)?);
+    }
+    let document = json!(rows);
+    context.out.result(&document, || {
+        if rows.is_empty() {
+            return "no wallets yet: `seedrail wallet new`".into();
+        }
+        rows.iter().map(text).collect::<Vec<_>>().join("\n")
+    })
+}
+
+fn show(context: &Context, name: Option<String>) -> Outcome {
+    let document = match name.or_else(|| context.settings.account.clone()) {
+        Some(name) => row(context, &name)?,
+        None => json!({ "address": account::address(context)? }),
+    };
+    context.out.result(&document, || text(&document))
+}
+
+fn row(context: &Context, name: &str) -> Outcome<Value> {
+    let path = account::wallet_path(&context.settings, name)?;
+    if !path.exists() {
+        return Err(Failure::failed(
+            "no_account",
+            format!("there is no wallet `{name}`"),
+        ));
+    }
+    let keystore =
+        Keystore::read(&path).map_err(|error| account::keystore_failure(&path, &error))?;
+    Ok(json!({ "name": name, "address": keystore.address(), "file": path }))
+}
+
+fn text(row: &Value) -> String {
+    ["name", "address", "file"]
+        .iter()
+        .filter_map(|key| row.get(*key).and_then(Value::as_str))
+        .collect::<Vec<_>>()
+        .join("  ")
+}
