@@ -6,6 +6,7 @@
 mod error;
 mod payouts;
 mod records;
+mod sqlite;
 mod store;
 
 pub use error::LedgerError;
@@ -17,4 +18,5 @@ pub use records::{
     Adopted, EpochId, Equivocation, Pair, Position, ReceiptEntry, ReceiptFilter, ReceiptKind,
     ReceiptRow, Remainder, Stored, TransferRow,
 };
+pub use sqlite::SqliteLedger;
 pub use store::{AccountLease, Durable, EpochLease, Ledger, MAX_EQUIVOCATIONS, MAX_OPEN_EPOCHS};

@@ -1,1 +1,123 @@
-//! Tests of `ledger` from outside.
+//! Tests of `ledger` from outside: one conformance suite for every store, and
+//! what is particular to a file shared by processes.
+
+pub(crate) mod conformance;
+
+use seedrail::{
+    ledger::{Ledger, LedgerError, SqliteLedger},
+    types::BlockId,
+};
+
+use conformance::{Rows, Store};
+
+fn genesis() -> BlockId {
+    BlockId::from_bytes([7; 32])
+}
+
+struct Memory(SqliteLedger);
+
+impl Store for Memory {
+    fn first(&self) -> &dyn Ledger {
+        &self.0
+    }
+
+    fn open_another(&self) -> Box<dyn Ledger> {
+        Box::new(self.0.another().unwrap())
+    }
+}
+
+struct File {
+    dir: tempfile::TempDir,
+    first: SqliteLedger,
+}
+
+impl Store for File {
+    fn first(&self) -> &dyn Ledger {
+        &self.first
+    }
+
+    fn open_another(&self) -> Box<dyn Ledger> {
+        Box::new(SqliteLedger::open(&self.dir.path().join("l"), genesis()).unwrap())
+    }
+}
+
+fn memory() -> Memory {
+    Memory(SqliteLedger::in_memory(genesis()).unwrap())
+}
+
+fn file() -> File {
+    let dir = tempfile::tempdir().unwrap();
+    let first = SqliteLedger::open(&dir.path().join("l"), genesis()).unwrap();
+    File { dir, first }
+}
+
+macro_rules! conforms {
+    ($($case:ident),* $(,)?) => {
+        mod in_memory { $( #[test] fn $case() { super::conformance::$case(&super::memory()); } )* }
+        mod in_a_file { $( #[test] fn $case() { super::conformance::$case(&super::file()); } )* }
+    };
+}
+
+conforms!(
+    receipts_supersede_and_never_go_back,
+    epochs_are_exclusive_and_bounded,
+    received_receipts_are_compared_with_the_newest,
+    evidence_is_no_debt_until_adopted,
+    reservations_stop_at_the_ceiling,
+    transfers_count_once_and_after_the_first_since_block,
+    pages_walk_through_all_receipts,
+    one_signer_per_account,
+    ranges_are_contiguous_and_disjoint,
+    a_payout_has_one_living_attempt,
+    ends_must_be_proven,
+    transfers_made_by_hand_take_a_range,
+    writes_may_be_repeated,
+);
+
+#[test]
+fn everything_is_there_after_reopening() {
+    let store = file();
+    let rows = Rows::new();
+    let lease = store.first.claim_epoch(&rows.pair, 5).unwrap();
+    let receipt = rows.receipt(lease.epoch, 5, 1, 100);
+    store
+        .first
+        .issue(&lease, &receipt, rows.remainder(77), None)
+        .unwrap();
+    drop(lease);
+    let File { dir, first } = store;
+    drop(first);
+    let again = SqliteLedger::open(&dir.path().join("l"), genesis()).unwrap();
+    let lease = again.claim_epoch(&rows.pair, 900).unwrap();
+    assert_eq!(lease.epoch, receipt.epoch, "the free epoch goes on");
+    assert_eq!(lease.since_block, 5);
+    assert_eq!(lease.last, Some(receipt));
+    assert_eq!(lease.remainder.get(), 77);
+}
+
+#[test]
+fn the_lock_folder_is_emptied_by_those_who_leave() {
+    let store = file();
+    let rows = Rows::new();
+    drop(store.first.claim_epoch(&rows.pair, 5).unwrap());
+    let folder = store.dir.path().join("l-locks");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    let File { dir, first } = store;
+    drop(first);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    drop(dir);
+}
+
+#[test]
+fn a_second_process_is_told_who_signs() {
+    let store = file();
+    let rows = Rows::new();
+    let _lease = store
+        .first
+        .lease_account(rows.pair.payer, "settle run, process 12")
+        .unwrap();
+    let other = store.open_another();
+    let refused = other.lease_account(rows.pair.payer, "me").unwrap_err();
+    assert!(matches!(refused, LedgerError::AccountHeld { .. }));
+    assert!(refused.to_string().contains("settle run, process 12"));
+}

@@ -1,0 +1,618 @@
+//! Receipts, epochs and what follows from them.
+
+use rusqlite::{OptionalExtension, Transaction, named_params, params};
+
+use super::rows::{
+    self, amount, epoch_id, get, int, kind_number, pack, receipt_kind, sum, unpack, unsigned,
+};
+use crate::{
+    ledger::{
+        Adopted, EpochId, Equivocation, LedgerError, MAX_EQUIVOCATIONS, MAX_OPEN_EPOCHS, Pair,
+        Position, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow, Remainder, Stored,
+    },
+    types::{Address, RawAmount, TokenId},
+};
+
+/// An epoch of our own log, as its row says.
+pub(super) struct OwnEpoch {
+    pub(super) epoch: EpochId,
+    pub(super) since_block: u64,
+    pub(super) remainder: Remainder,
+    pub(super) holder: Option<String>,
+}
+
+/// The pair's open epochs, oldest number first.
+pub(super) fn open_epochs(tx: &Transaction<'_>, pair: &Pair) -> Result<Vec<OwnEpoch>, LedgerError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT epoch, since_block, remainder, holder FROM epoch
+         WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND closed = 0 ORDER BY epoch",
+    )?;
+    let mut found = statement.query(params![
+        pair.payer.body(),
+        pair.payee.body(),
+        pair.token.get()
+    ])?;
+    let mut epochs = Vec::new();
+    while let Some(row) = found.next()? {
+        let remainder = get::<u32>(row, "remainder")?;
+        epochs.push(OwnEpoch {
+            epoch: epoch_id(row)?,
+            since_block: unsigned(row, "since_block")?,
+            remainder: Remainder::new(remainder)
+                .ok_or_else(|| LedgerError::Damaged(format!("remainder: {remainder}")))?,
+            holder: get(row, "holder")?,
+        });
+    }
+    Ok(epochs)
+}
+
+/// Makes `holder` the one that issues in the epoch.
+pub(super) fn hold(
+    tx: &Transaction<'_>,
+    pair: &Pair,
+    epoch: EpochId,
+    holder: &str,
+) -> Result<(), LedgerError> {
+    tx.prepare_cached(
+        "UPDATE epoch SET holder = ?5
+         WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND epoch = ?4",
+    )?
+    .execute(params![
+        pair.payer.body(),
+        pair.payee.body(),
+        pair.token.get(),
+        epoch.get(),
+        holder
+    ])?;
+    Ok(())
+}
+
+/// Opens an epoch for `holder`.
+pub(super) fn open_epoch(
+    tx: &Transaction<'_>,
+    pair: &Pair,
+    since_block: u64,
+    holder: &str,
+    open: usize,
+) -> Result<EpochId, LedgerError> {
+    if open >= MAX_OPEN_EPOCHS {
+        return Err(LedgerError::TooManyEpochs(*pair));
+    }
+    let epoch = EpochId::new(super::random_number()?).expect("63 bits are never negative");
+    insert_epoch(tx, pair, epoch, since_block, Some(holder), false)?;
+    Ok(epoch)
+}
+
+fn insert_epoch(
+    tx: &Transaction<'_>,
+    pair: &Pair,
+    epoch: EpochId,
+    since_block: u64,
+    holder: Option<&str>,
+    closed: bool,
+) -> Result<(), LedgerError> {
+    tx.prepare_cached(
+        "INSERT INTO epoch (payer, payee, token, epoch, since_block, remainder, holder, closed)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7)",
+    )?
+    .execute(params![
+        pair.payer.body(),
+        pair.payee.body(),
+        pair.token.get(),
+        epoch.get(),
+        int("since_block", since_block)?,
+        holder,
+        closed
+    ])?;
+    Ok(())
+}
+
+/// The newest receipt of one epoch in one role.
+pub(super) fn newest(
+    tx: &Transaction<'_>,
+    kind: ReceiptKind,
+    pair: &Pair,
+    epoch: EpochId,
+) -> Result<Option<ReceiptRow>, LedgerError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT * FROM receipt
+         WHERE kind = ?1 AND payer = ?2 AND payee = ?3 AND token = ?4 AND epoch = ?5",
+    )?;
+    let mut found = statement.query(params![
+        kind_number(kind),
+        pair.payer.body(),
+        pair.payee.body(),
+        pair.token.get(),
+        epoch.get()
+    ])?;
+    found.next()?.map(rows::receipt).transpose()
+}
+
+/// The newest receipt of every epoch in one role.
+pub(super) fn all_newest(
+    tx: &Transaction<'_>,
+    kind: ReceiptKind,
+    pair: &Pair,
+) -> Result<Vec<ReceiptRow>, LedgerError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT * FROM receipt
+         WHERE kind = ?1 AND payer = ?2 AND payee = ?3 AND token = ?4 ORDER BY epoch",
+    )?;
+    let mut found = statement.query(params![
+        kind_number(kind),
+        pair.payer.body(),
+        pair.payee.body(),
+        pair.token.get()
+    ])?;
+    let mut receipts = Vec::new();
+    while let Some(row) = found.next()? {
+        receipts.push(rows::receipt(row)?);
+    }
+    Ok(receipts)
+}
+
+fn put(tx: &Transaction<'_>, kind: ReceiptKind, receipt: &ReceiptRow) -> Result<(), LedgerError> {
+    tx.prepare_cached(
+        "INSERT INTO receipt (kind, payer, payee, token, epoch, signer, since_block, sequence,
+                              amount, delivered_bytes, issued_at, grant_hash, signature)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+         ON CONFLICT (kind, payer, payee, token, epoch) DO UPDATE SET
+             signer = excluded.signer, since_block = excluded.since_block,
+             sequence = excluded.sequence, amount = excluded.amount,
+             delivered_bytes = excluded.delivered_bytes, issued_at = excluded.issued_at,
+             grant_hash = excluded.grant_hash, signature = excluded.signature",
+    )?
+    .execute(params![
+        kind_number(kind),
+        receipt.pair.payer.body(),
+        receipt.pair.payee.body(),
+        receipt.pair.token.get(),
+        receipt.epoch.get(),
+        receipt.signer.body(),
+        int("since_block", receipt.since_block)?,
+        int("sequence", receipt.sequence)?,
+        receipt.amount.get(),
+        int("delivered_bytes", receipt.delivered_bytes)?,
+        int("issued_at", receipt.issued_at)?,
+        receipt.grant.as_bytes(),
+        receipt.signature
+    ])?;
+    Ok(())
+}
+
+/// The sums of one direction.
+#[derive(Clone, Copy)]
+struct Sums {
+    issued: RawAmount,
+    received: RawAmount,
+    first_since: u64,
+    owed_since: u64,
+}
+
+fn sums(tx: &Transaction<'_>, pair: &Pair) -> Result<Option<Sums>, LedgerError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT issued, received, first_since, owed_since FROM pair
+         WHERE payer = ?1 AND payee = ?2 AND token = ?3",
+    )?;
+    let mut found = statement.query(params![
+        pair.payer.body(),
+        pair.payee.body(),
+        pair.token.get()
+    ])?;
+    found
+        .next()?
+        .map(|row| {
+            Ok(Sums {
+                issued: amount(row, "issued")?,
+                received: amount(row, "received")?,
+                first_since: unsigned(row, "first_since")?,
+                owed_since: unsigned(row, "owed_since")?,
+            })
+        })
+        .transpose()
+}
+
+/// Adds what `receipt` says beyond `before` to the pair's sum in its role.
+fn add_to_pair(
+    tx: &Transaction<'_>,
+    kind: ReceiptKind,
+    receipt: &ReceiptRow,
+    before: Option<&ReceiptRow>,
+) -> Result<RawAmount, LedgerError> {
+    let added = receipt
+        .amount
+        .checked_sub(before.map_or(RawAmount::ZERO, |before| before.amount))
+        .ok_or(LedgerError::Sequence {
+            epoch: receipt.epoch,
+            sequence: receipt.sequence,
+            reason: "its amount is lower",
+        })?;
+    let pair = &receipt.pair;
+    let mut now = sums(tx, pair)?.unwrap_or(Sums {
+        issued: RawAmount::ZERO,
+        received: RawAmount::ZERO,
+        first_since: receipt.since_block,
+        owed_since: 0,
+    });
+    now.first_since = now.first_since.min(receipt.since_block);
+    match kind {
+        ReceiptKind::Issued => {
+            let paid = super::transfers::paid_after(tx, pair, now.first_since)?;
+            if now.issued <= paid {
+                now.owed_since = receipt.issued_at;
+            }
+            now.issued = sum("the sum of the receipts issued", now.issued, added)?;
+        }
+        ReceiptKind::Received => {
+            now.received = sum("the sum of the receipts held", now.received, added)?;
+        }
+        ReceiptKind::Evidence => return Ok(RawAmount::ZERO),
+    }
+    tx.prepare_cached(
+        "INSERT INTO pair (payer, payee, token, issued, received, first_since, owed_since)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (payer, payee, token) DO UPDATE SET
+             issued = excluded.issued, received = excluded.received,
+             first_since = excluded.first_since, owed_since = excluded.owed_since",
+    )?
+    .execute(params![
+        pair.payer.body(),
+        pair.payee.body(),
+        pair.token.get(),
+        now.issued.get(),
+        now.received.get(),
+        int("since_block", now.first_since)?,
+        int("issued_at", now.owed_since)?
+    ])?;
+    Ok(added)
+}
+
+/// What a receipt is beside the newest of its epoch. Pure.
+fn compare(newest: Option<&ReceiptRow>, receipt: &ReceiptRow) -> Stored {
+    let Some(newest) = newest else {
+        return Stored::New;
+    };
+    let regress = Stored::Regress {
+        sequence: newest.sequence,
+        amount: newest.amount,
+    };
+    let not_below = |a: &ReceiptRow, b: &ReceiptRow| {
+        a.amount >= b.amount
+            && a.delivered_bytes >= b.delivered_bytes
+            && a.since_block == b.since_block
+    };
+    match receipt.sequence.cmp(&newest.sequence) {
+        std::cmp::Ordering::Equal if receipt.same_statement(newest) => Stored::Unchanged,
+        std::cmp::Ordering::Equal => Stored::Equivocation,
+        std::cmp::Ordering::Greater if not_below(receipt, newest) => Stored::Superseded {
+            before: newest.amount,
+        },
+        std::cmp::Ordering::Less if not_below(newest, receipt) => Stored::Unchanged,
+        _ => regress,
+    }
+}
+
+pub(super) fn issue(
+    tx: &Transaction<'_>,
+    receipt: &ReceiptRow,
+    holder: &str,
+    remainder: Remainder,
+    ceiling: Option<RawAmount>,
+) -> Result<(), LedgerError> {
+    let pair = &receipt.pair;
+    let before = newest(tx, ReceiptKind::Issued, pair, receipt.epoch)?;
+    let wrong = |reason| LedgerError::Sequence {
+        epoch: receipt.epoch,
+        sequence: receipt.sequence,
+        reason,
+    };
+    match compare(before.as_ref(), receipt) {
+        Stored::New | Stored::Superseded { .. } => {}
+        Stored::Unchanged if before.as_ref() == Some(receipt) => return Ok(()),
+        Stored::Unchanged => return Err(wrong("a later one was issued")),
+        Stored::Equivocation => return Err(wrong("another one has this sequence")),
+        Stored::Regress { .. } => return Err(wrong("amount or bytes would go back")),
+    }
+    let kept = tx
+        .prepare_cached(
+            "UPDATE epoch SET remainder = ?6 WHERE payer = ?1 AND payee = ?2 AND token = ?3
+             AND epoch = ?4 AND holder = ?5 AND closed = 0 AND since_block = ?7",
+        )?
+        .execute(params![
+            pair.payer.body(),
+            pair.payee.body(),
+            pair.token.get(),
+            receipt.epoch.get(),
+            holder,
+            remainder.get(),
+            int("since_block", receipt.since_block)?
+        ])?;
+    if kept != 1 {
+        return Err(LedgerError::LeaseLost(pair.payer));
+    }
+    put(tx, ReceiptKind::Issued, receipt)?;
+    add_to_pair(tx, ReceiptKind::Issued, receipt, before.as_ref())?;
+    if let Some(ceiling) = ceiling {
+        let reserved = reserved(tx, pair.payer, pair.token)?;
+        if reserved > ceiling {
+            return Err(LedgerError::OverCeiling {
+                payer: pair.payer,
+                reserved,
+                ceiling,
+            });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn store_received(
+    tx: &Transaction<'_>,
+    receipt: &ReceiptRow,
+) -> Result<Stored, LedgerError> {
+    let before = newest(tx, ReceiptKind::Received, &receipt.pair, receipt.epoch)?;
+    let stored = compare(before.as_ref(), receipt);
+    match (stored, &before) {
+        (Stored::New | Stored::Superseded { .. }, _) => {
+            put(tx, ReceiptKind::Received, receipt)?;
+            add_to_pair(tx, ReceiptKind::Received, receipt, before.as_ref())?;
+        }
+        (Stored::Equivocation, Some(before)) => keep_both(tx, before, receipt)?,
+        _ => {}
+    }
+    Ok(stored)
+}
+
+fn keep_both(
+    tx: &Transaction<'_>,
+    first: &ReceiptRow,
+    second: &ReceiptRow,
+) -> Result<(), LedgerError> {
+    let known = equivocations(tx, &first.pair)?;
+    let repeated = known.iter().any(|kept| {
+        kept.first.epoch == second.epoch
+            && kept.first.sequence == second.sequence
+            && kept.second.same_statement(second)
+    });
+    if repeated || known.len() >= MAX_EQUIVOCATIONS {
+        return Ok(());
+    }
+    let pair = &first.pair;
+    tx.prepare_cached(
+        "INSERT INTO equivocation (payer, payee, token, ordinal, first, second)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        pair.payer.body(),
+        pair.payee.body(),
+        pair.token.get(),
+        i64::try_from(known.len()).expect("at most MAX_EQUIVOCATIONS"),
+        pack(first)?,
+        pack(second)?
+    ])?;
+    Ok(())
+}
+
+pub(super) fn equivocations(
+    tx: &Transaction<'_>,
+    pair: &Pair,
+) -> Result<Vec<Equivocation>, LedgerError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT first, second FROM equivocation
+         WHERE payer = ?1 AND payee = ?2 AND token = ?3 ORDER BY ordinal",
+    )?;
+    let mut found = statement.query(params![
+        pair.payer.body(),
+        pair.payee.body(),
+        pair.token.get()
+    ])?;
+    let mut kept = Vec::new();
+    while let Some(row) = found.next()? {
+        kept.push(Equivocation {
+            first: unpack(&get::<Vec<u8>>(row, "first")?)?,
+            second: unpack(&get::<Vec<u8>>(row, "second")?)?,
+        });
+    }
+    Ok(kept)
+}
+
+pub(super) fn store_evidence(
+    tx: &Transaction<'_>,
+    receipt: &ReceiptRow,
+) -> Result<Stored, LedgerError> {
+    let issued = newest(tx, ReceiptKind::Issued, &receipt.pair, receipt.epoch)?;
+    match (compare(issued.as_ref(), receipt), &issued) {
+        (Stored::New | Stored::Superseded { .. }, _) => {}
+        // Our own key signed both: another machine has it, or the ledger was
+        // set back.
+        (Stored::Equivocation, Some(issued)) => {
+            keep_both(tx, issued, receipt)?;
+            return Ok(Stored::Equivocation);
+        }
+        (other, _) => return Ok(other),
+    }
+    let before = newest(tx, ReceiptKind::Evidence, &receipt.pair, receipt.epoch)?;
+    let stored = compare(before.as_ref(), receipt);
+    match (stored, &before) {
+        (Stored::New | Stored::Superseded { .. }, _) => {
+            put(tx, ReceiptKind::Evidence, receipt)?;
+        }
+        (Stored::Equivocation, Some(before)) => keep_both(tx, before, receipt)?,
+        _ => {}
+    }
+    Ok(stored)
+}
+
+/// `is_held` says whether the holder of an epoch lives.
+pub(super) fn adopt(
+    tx: &Transaction<'_>,
+    epochs: &[(Pair, EpochId)],
+    is_held: impl Fn(&OwnEpoch) -> Result<bool, LedgerError>,
+) -> Result<Adopted, LedgerError> {
+    let mut adopted = Adopted::default();
+    for (pair, epoch) in epochs {
+        let Some(evidence) = newest(tx, ReceiptKind::Evidence, pair, *epoch)? else {
+            continue;
+        };
+        let open = open_epochs(tx, pair)?;
+        match open.iter().find(|own| own.epoch == *epoch) {
+            Some(own) if is_held(own)? => return Err(LedgerError::EpochInUse(*epoch)),
+            Some(_) => {}
+            None => {
+                let known = tx
+                    .prepare_cached(
+                        "SELECT 1 FROM epoch WHERE payer = ?1 AND payee = ?2 AND token = ?3
+                         AND epoch = ?4",
+                    )?
+                    .exists(params![
+                        pair.payer.body(),
+                        pair.payee.body(),
+                        pair.token.get(),
+                        epoch.get()
+                    ])?;
+                if !known {
+                    insert_epoch(tx, pair, *epoch, evidence.since_block, None, true)?;
+                }
+            }
+        }
+        let before = newest(tx, ReceiptKind::Issued, pair, *epoch)?;
+        if matches!(
+            compare(before.as_ref(), &evidence),
+            Stored::New | Stored::Superseded { .. }
+        ) {
+            put(tx, ReceiptKind::Issued, &evidence)?;
+            let added = add_to_pair(tx, ReceiptKind::Issued, &evidence, before.as_ref())?;
+            adopted.receipts += 1;
+            adopted.added = sum("the sum adopted", adopted.added, added)?;
+        }
+        // Whoever else issues in this epoch may go on: we never do.
+        tx.prepare_cached(
+            "UPDATE epoch SET closed = 1, holder = NULL
+             WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND epoch = ?4",
+        )?
+        .execute(params![
+            pair.payer.body(),
+            pair.payee.body(),
+            pair.token.get(),
+            epoch.get()
+        ])?;
+        tx.prepare_cached(
+            "DELETE FROM receipt
+             WHERE kind = 2 AND payer = ?1 AND payee = ?2 AND token = ?3 AND epoch = ?4",
+        )?
+        .execute(params![
+            pair.payer.body(),
+            pair.payee.body(),
+            pair.token.get(),
+            epoch.get()
+        ])?;
+    }
+    Ok(adopted)
+}
+
+pub(super) fn list(
+    tx: &Transaction<'_>,
+    filter: &ReceiptFilter,
+    after: Option<&ReceiptEntry>,
+    limit: u32,
+) -> Result<Vec<ReceiptEntry>, LedgerError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT * FROM receipt
+         WHERE (:kind IS NULL OR kind = :kind)
+           AND (:payer IS NULL OR payer = :payer)
+           AND (:payee IS NULL OR payee = :payee)
+           AND (:token IS NULL OR token = :token)
+           AND (:epoch IS NULL OR epoch = :epoch)
+           AND (:after_kind IS NULL OR (kind, payer, payee, token, epoch)
+                > (:after_kind, :after_payer, :after_payee, :after_token, :after_epoch))
+         ORDER BY kind, payer, payee, token, epoch LIMIT :limit",
+    )?;
+    let mut found = statement.query(named_params! {
+        ":kind": filter.kind.map(kind_number),
+        ":payer": filter.payer.map(|address| *address.body()),
+        ":payee": filter.payee.map(|address| *address.body()),
+        ":token": filter.token.map(TokenId::get),
+        ":epoch": filter.epoch.map(EpochId::get),
+        ":after_kind": after.map(|entry| kind_number(entry.kind)),
+        ":after_payer": after.map(|entry| *entry.receipt.pair.payer.body()),
+        ":after_payee": after.map(|entry| *entry.receipt.pair.payee.body()),
+        ":after_token": after.map(|entry| entry.receipt.pair.token.get()),
+        ":after_epoch": after.map(|entry| entry.receipt.epoch.get()),
+        ":limit": limit,
+    })?;
+    let mut entries = Vec::new();
+    while let Some(row) = found.next()? {
+        entries.push(ReceiptEntry {
+            kind: receipt_kind(row)?,
+            receipt: rows::receipt(row)?,
+        });
+    }
+    Ok(entries)
+}
+
+pub(super) fn reserved(
+    tx: &Transaction<'_>,
+    payer: Address,
+    token: TokenId,
+) -> Result<RawAmount, LedgerError> {
+    // Per payee, what is settled beyond the debt is not credit elsewhere.
+    let total: Option<i64> = tx
+        .prepare_cached(
+            "SELECT sum(max(0, issued - (
+                 SELECT coalesce(sum(t.amount), 0) FROM transfer t
+                 WHERE t.payer = pair.payer AND t.payee = pair.payee
+                   AND t.token = pair.token AND t.block > pair.first_since)))
+             FROM pair WHERE payer = ?1 AND token = ?2",
+        )?
+        .query_row(params![payer.body(), token.get()], |row| row.get(0))
+        .optional()?
+        .flatten();
+    RawAmount::new(total.unwrap_or(0))
+        .map_err(|error| LedgerError::Damaged(format!("reserved: {error}")))
+}
+
+/// One position, also of a pair that nothing is known of.
+pub(super) fn position(tx: &Transaction<'_>, pair: &Pair) -> Result<Position, LedgerError> {
+    let ours = sums(tx, pair)?;
+    let theirs = sums(tx, &pair.reversed())?;
+    let first_since = match (&ours, &theirs) {
+        (Some(a), Some(b)) => a.first_since.min(b.first_since),
+        (Some(one), None) | (None, Some(one)) => one.first_since,
+        (None, None) => 0,
+    };
+    let issued = ours.map_or(RawAmount::ZERO, |sums| sums.issued);
+    let received = theirs.map_or(RawAmount::ZERO, |sums| sums.received);
+    super::transfers::complete(
+        tx,
+        Position {
+            pair: *pair,
+            issued,
+            received,
+            paid: RawAmount::ZERO,
+            paid_back: RawAmount::ZERO,
+            live: RawAmount::ZERO,
+            range_end: RawAmount::ZERO,
+            first_since,
+            owed_since: ours.map_or(0, |sums| sums.owed_since),
+        },
+    )
+}
+
+/// Who has receipts with `payer` in either direction, by address.
+pub(super) fn counterparties(
+    tx: &Transaction<'_>,
+    payer: Address,
+    token: TokenId,
+) -> Result<Vec<Address>, LedgerError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT payee AS other FROM pair WHERE payer = ?1 AND token = ?2
+         UNION
+         SELECT payer AS other FROM pair WHERE payee = ?1 AND token = ?2
+         ORDER BY other",
+    )?;
+    let mut found = statement.query(params![payer.body(), token.get()])?;
+    let mut others = Vec::new();
+    while let Some(row) = found.next()? {
+        others.push(rows::address(row, "other")?);
+    }
+    Ok(others)
+}

@@ -1,0 +1,141 @@
+//! The schema, as numbered migrations: forward only, each in one transaction.
+
+/// `application_id` of every ledger file: "SRLG".
+pub(super) const APPLICATION_ID: i32 = 0x5352_4c47;
+
+/// Every migration in order; `user_version` says how many were applied.
+///
+/// Addresses are their 20 bytes without the prefix, ids and hashes their
+/// bytes, a token is its id (0 for TRX), times are milliseconds, everything
+/// else is an integer not above `i64::MAX`. States and kinds are the numbers
+/// in `rows.rs`.
+pub(super) const MIGRATIONS: &[&str] = &[V1];
+
+const V1: &str = "
+CREATE TABLE meta (
+    name TEXT NOT NULL PRIMARY KEY,
+    value BLOB NOT NULL
+);
+
+CREATE TABLE epoch (
+    payer BLOB NOT NULL,
+    payee BLOB NOT NULL,
+    token INTEGER NOT NULL CHECK (token > 0),
+    epoch INTEGER NOT NULL CHECK (epoch >= 0),
+    since_block INTEGER NOT NULL CHECK (since_block >= 0),
+    remainder INTEGER NOT NULL CHECK (remainder >= 0 AND remainder < 1073741824),
+    holder TEXT,
+    closed INTEGER NOT NULL CHECK (closed IN (0, 1)),
+    PRIMARY KEY (payer, payee, token, epoch)
+);
+
+CREATE TABLE receipt (
+    kind INTEGER NOT NULL CHECK (kind IN (0, 1, 2)),
+    payer BLOB NOT NULL,
+    payee BLOB NOT NULL,
+    token INTEGER NOT NULL CHECK (token > 0),
+    epoch INTEGER NOT NULL CHECK (epoch >= 0),
+    signer BLOB NOT NULL,
+    since_block INTEGER NOT NULL CHECK (since_block >= 0),
+    sequence INTEGER NOT NULL CHECK (sequence >= 0),
+    amount INTEGER NOT NULL CHECK (amount >= 0),
+    delivered_bytes INTEGER NOT NULL CHECK (delivered_bytes >= 0),
+    issued_at INTEGER NOT NULL CHECK (issued_at >= 0),
+    grant_hash BLOB NOT NULL,
+    signature BLOB NOT NULL,
+    PRIMARY KEY (kind, payer, payee, token, epoch)
+);
+
+CREATE TABLE equivocation (
+    payer BLOB NOT NULL,
+    payee BLOB NOT NULL,
+    token INTEGER NOT NULL,
+    ordinal INTEGER NOT NULL,
+    first BLOB NOT NULL,
+    second BLOB NOT NULL,
+    PRIMARY KEY (payer, payee, token, ordinal)
+);
+
+CREATE TABLE pair (
+    payer BLOB NOT NULL,
+    payee BLOB NOT NULL,
+    token INTEGER NOT NULL CHECK (token > 0),
+    issued INTEGER NOT NULL CHECK (issued >= 0),
+    received INTEGER NOT NULL CHECK (received >= 0),
+    first_since INTEGER NOT NULL CHECK (first_since >= 0),
+    owed_since INTEGER NOT NULL CHECK (owed_since >= 0),
+    PRIMARY KEY (payer, payee, token)
+);
+CREATE INDEX pair_payee ON pair (payee, token);
+
+CREATE TABLE transfer (
+    txid BLOB NOT NULL PRIMARY KEY,
+    block INTEGER NOT NULL CHECK (block >= 0),
+    block_time INTEGER NOT NULL CHECK (block_time >= 0),
+    payer BLOB NOT NULL,
+    payee BLOB NOT NULL,
+    token INTEGER NOT NULL CHECK (token >= 0),
+    amount INTEGER NOT NULL CHECK (amount > 0)
+);
+CREATE INDEX transfer_pair ON transfer (payer, payee, token, block);
+CREATE INDEX transfer_payee ON transfer (payee, block);
+
+CREATE TABLE account (
+    account BLOB NOT NULL PRIMARY KEY,
+    fence INTEGER NOT NULL CHECK (fence >= 0),
+    holder TEXT NOT NULL,
+    bound BLOB,
+    scanned_from INTEGER CHECK (scanned_from >= 0),
+    last BLOB,
+    last_time INTEGER
+);
+
+CREATE TABLE batch (
+    id INTEGER NOT NULL PRIMARY KEY CHECK (id >= 0),
+    payer BLOB NOT NULL,
+    kind INTEGER NOT NULL CHECK (kind IN (0, 1)),
+    created_at INTEGER NOT NULL CHECK (created_at >= 0)
+);
+CREATE INDEX batch_payer ON batch (payer, created_at);
+
+-- kind 2: a transfer seen on the chain that is no payout of ours. It has no
+-- batch, is confirmed from the start, and takes its range of what was paid.
+CREATE TABLE payout (
+    id INTEGER NOT NULL PRIMARY KEY CHECK (id >= 0),
+    batch INTEGER REFERENCES batch (id),
+    ordinal INTEGER NOT NULL CHECK (ordinal >= 0),
+    kind INTEGER NOT NULL CHECK (kind IN (0, 1, 2)),
+    payer BLOB NOT NULL,
+    payee BLOB NOT NULL,
+    token INTEGER NOT NULL CHECK (token >= 0),
+    range_from INTEGER NOT NULL CHECK (range_from >= 0),
+    range_to INTEGER NOT NULL CHECK (range_to > range_from),
+    memo BLOB NOT NULL,
+    state INTEGER NOT NULL CHECK (state IN (0, 1, 2, 3)),
+    reason TEXT NOT NULL,
+    owed INTEGER NOT NULL CHECK (owed >= 0),
+    owed_to_us INTEGER NOT NULL CHECK (owed_to_us >= 0),
+    CHECK ((kind = 2) = (batch IS NULL))
+);
+CREATE UNIQUE INDEX payout_from ON payout (payer, payee, token, range_from) WHERE state <> 3;
+CREATE UNIQUE INDEX payout_to ON payout (payer, payee, token, range_to) WHERE state <> 3;
+CREATE INDEX payout_batch ON payout (batch, ordinal);
+CREATE INDEX payout_live ON payout (payer, token, payee) WHERE state IN (0, 1);
+
+CREATE TABLE attempt (
+    txid BLOB NOT NULL PRIMARY KEY,
+    payout INTEGER NOT NULL REFERENCES payout (id),
+    ordinal INTEGER NOT NULL CHECK (ordinal > 0),
+    bytes BLOB NOT NULL,
+    reference BLOB NOT NULL,
+    expiration INTEGER NOT NULL,
+    signed_at INTEGER NOT NULL,
+    state INTEGER NOT NULL CHECK (state IN (0, 1, 2, 3, 4)),
+    block INTEGER CHECK (block >= 0),
+    fee INTEGER CHECK (fee >= 0),
+    remark TEXT NOT NULL,
+    UNIQUE (payout, ordinal)
+);
+-- At most one attempt of a payout may pay, or has paid.
+CREATE UNIQUE INDEX attempt_paying ON attempt (payout) WHERE state <> 4;
+";

@@ -1,0 +1,140 @@
+//! Transfers seen on the solid chain, and what they make of a position.
+
+use rusqlite::{Transaction, params};
+
+use super::rows::{self, amount, int, token_number};
+use crate::{
+    ledger::{LedgerError, Pair, Position, TransferRow},
+    types::{Address, RawAmount, Token, UnixMs},
+};
+
+/// Records it once; `false` when it was there.
+pub(super) fn record(tx: &Transaction<'_>, transfer: &TransferRow) -> Result<bool, LedgerError> {
+    if let Some(known) = find(tx, transfer)? {
+        return if known == *transfer {
+            Ok(false)
+        } else {
+            Err(LedgerError::Contradiction(format!(
+                "transaction {}",
+                transfer.txid
+            )))
+        };
+    }
+    tx.prepare_cached(
+        "INSERT INTO transfer (txid, block, block_time, payer, payee, token, amount)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        transfer.txid.as_bytes(),
+        int("block", transfer.block)?,
+        transfer.block_time.0,
+        transfer.payer.body(),
+        transfer.payee.body(),
+        token_number(transfer.token),
+        transfer.amount.get()
+    ])?;
+    Ok(true)
+}
+
+fn find(tx: &Transaction<'_>, transfer: &TransferRow) -> Result<Option<TransferRow>, LedgerError> {
+    let mut statement = tx.prepare_cached("SELECT * FROM transfer WHERE txid = ?1")?;
+    let mut found = statement.query([transfer.txid.as_bytes()])?;
+    found.next()?.map(rows::transfer).transpose()
+}
+
+/// Σ transfers of the pair in blocks after `first_since`.
+pub(super) fn paid_after(
+    tx: &Transaction<'_>,
+    pair: &Pair,
+    first_since: u64,
+) -> Result<RawAmount, LedgerError> {
+    one_amount(
+        tx,
+        "SELECT coalesce(sum(amount), 0) AS raw FROM transfer
+         WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND block > ?4",
+        params![
+            pair.payer.body(),
+            pair.payee.body(),
+            pair.token.get(),
+            int("since_block", first_since)?
+        ],
+    )
+}
+
+pub(super) fn since(
+    tx: &Transaction<'_>,
+    payer: Address,
+    payee: Address,
+    token: Token,
+    since: UnixMs,
+) -> Result<RawAmount, LedgerError> {
+    one_amount(
+        tx,
+        "SELECT coalesce(sum(amount), 0) AS raw FROM transfer
+         WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND block_time >= ?4",
+        params![payer.body(), payee.body(), token_number(token), since.0],
+    )
+}
+
+fn one_amount(
+    tx: &Transaction<'_>,
+    sql: &str,
+    params: &[&dyn rusqlite::ToSql],
+) -> Result<RawAmount, LedgerError> {
+    let mut statement = tx.prepare_cached(sql)?;
+    let mut found = statement.query(params)?;
+    match found.next()? {
+        Some(row) => amount(row, "raw"),
+        None => Ok(RawAmount::ZERO),
+    }
+}
+
+/// Where the pair's live and confirmed ranges end.
+pub(super) fn range_end(
+    tx: &Transaction<'_>,
+    payer: Address,
+    payee: Address,
+    token: Token,
+) -> Result<RawAmount, LedgerError> {
+    one_amount(
+        tx,
+        "SELECT coalesce(max(range_to), 0) AS raw FROM payout
+         WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND state <> 3",
+        params![payer.body(), payee.body(), token_number(token)],
+    )
+}
+
+/// Fills in what transfers and payouts make of a position.
+pub(super) fn complete(tx: &Transaction<'_>, position: Position) -> Result<Position, LedgerError> {
+    let pair = &position.pair;
+    let token = Token::Trc10(pair.token);
+    Ok(Position {
+        paid: paid_after(tx, pair, position.first_since)?,
+        paid_back: paid_after(tx, &pair.reversed(), position.first_since)?,
+        live: one_amount(
+            tx,
+            "SELECT coalesce(sum(range_to - range_from), 0) AS raw FROM payout
+             WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND state IN (0, 1)",
+            params![pair.payer.body(), pair.payee.body(), pair.token.get()],
+        )?,
+        range_end: range_end(tx, pair.payer, pair.payee, token)?,
+        ..position
+    })
+}
+
+pub(super) fn newest(
+    tx: &Transaction<'_>,
+    account: Address,
+    limit: u32,
+) -> Result<Vec<TransferRow>, LedgerError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT * FROM transfer WHERE payer = ?1 OR payee = ?1
+         ORDER BY block DESC, txid LIMIT ?2",
+    )?;
+    let mut found = statement.query(params![account.body(), limit])?;
+    let mut transfers = Vec::new();
+    while let Some(row) = found.next()? {
+        transfers.push(rows::transfer(row)?);
+    }
+    Ok(transfers)
+}

@@ -1,0 +1,626 @@
+//! What every store must do: run against each by `ledger.rs`.
+
+use seedrail::{
+    ledger::{
+        AccountLease, AttemptEnd, AttemptRow, AttemptState, BatchId, BatchRow, BlockRow, EpochId,
+        Ledger, LedgerError, Pair, PayoutId, PayoutKind, PayoutRow, PayoutState, ReceiptFilter,
+        ReceiptKind, ReceiptRow, Remainder, Stored, TransferRow,
+    },
+    types::{Address, BlockId, RawAmount, Salt, Token, TokenId, TxId, UnixMs},
+};
+
+/// A store under test, and another process's handle on it.
+pub(crate) trait Store {
+    fn first(&self) -> &dyn Ledger;
+    fn open_another(&self) -> Box<dyn Ledger>;
+}
+
+/// Rows with plain defaults.
+pub(crate) struct Rows {
+    pub(crate) pair: Pair,
+}
+
+pub(crate) fn raw(amount: i64) -> RawAmount {
+    RawAmount::new(amount).unwrap()
+}
+
+pub(crate) fn block(number: u64) -> BlockId {
+    let mut bytes = [0xbb; 32];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    BlockId::from_bytes(bytes)
+}
+
+pub(crate) fn txid(byte: u8) -> TxId {
+    TxId::from_bytes([byte; 32])
+}
+
+impl Rows {
+    pub(crate) fn new() -> Self {
+        Self {
+            pair: Pair {
+                payer: Address::from_body([1; 20]),
+                payee: Address::from_body([2; 20]),
+                token: TokenId::BTT,
+            },
+        }
+    }
+
+    pub(crate) fn remainder(&self, rest: u32) -> Remainder {
+        Remainder::new(rest).unwrap()
+    }
+
+    pub(crate) fn receipt(
+        &self,
+        epoch: EpochId,
+        since_block: u64,
+        sequence: u64,
+        amount: i64,
+    ) -> ReceiptRow {
+        ReceiptRow {
+            pair: self.pair,
+            signer: self.pair.payer,
+            epoch,
+            since_block,
+            sequence,
+            amount: raw(amount),
+            delivered_bytes: amount.unsigned_abs() * 10,
+            issued_at: 1_790_000_000 + sequence,
+            grant: Salt::ZERO,
+            signature: [9; 65],
+        }
+    }
+
+    fn epoch(number: i64) -> EpochId {
+        EpochId::new(number).unwrap()
+    }
+
+    fn transfer(&self, id: u8, block: u64, amount: i64) -> TransferRow {
+        TransferRow {
+            txid: txid(id),
+            block,
+            block_time: UnixMs(i64::try_from(block).unwrap() * 3000),
+            payer: self.pair.payer,
+            payee: self.pair.payee,
+            token: Token::Trc10(self.pair.token),
+            amount: raw(amount),
+        }
+    }
+
+    fn batch(&self, id: i64) -> BatchRow {
+        BatchRow {
+            id: BatchId::new(id).unwrap(),
+            payer: self.pair.payer,
+            kind: PayoutKind::Settle,
+            created_at: UnixMs(id),
+        }
+    }
+
+    fn payout(&self, id: i64, batch: i64, from: i64, amount: i64) -> PayoutRow {
+        PayoutRow {
+            id: PayoutId::new(id).unwrap(),
+            batch: BatchId::new(batch).unwrap(),
+            kind: PayoutKind::Settle,
+            payer: self.pair.payer,
+            payee: self.pair.payee,
+            token: Token::Trc10(self.pair.token),
+            from: raw(from),
+            amount: raw(amount),
+            memo: Vec::new(),
+            state: PayoutState::Planned,
+            reason: String::new(),
+            owed: raw(amount),
+            owed_to_us: RawAmount::ZERO,
+        }
+    }
+
+    /// Refers to block 10, expires at block 20's time.
+    fn attempt(&self, id: u8, payout: i64, ordinal: u32) -> AttemptRow {
+        AttemptRow {
+            txid: txid(id),
+            payout: PayoutId::new(payout).unwrap(),
+            ordinal,
+            bytes: vec![id; 200],
+            reference: block(10),
+            expiration: UnixMs(60_000),
+            signed_at: UnixMs(30_000),
+            state: AttemptState::Signed,
+            block: None,
+            fee: None,
+            remark: String::new(),
+        }
+    }
+
+    fn block(&self, number: u64) -> BlockRow {
+        BlockRow {
+            id: block(number),
+            parent: block(number - 1),
+            time: UnixMs(i64::try_from(number).unwrap() * 3000),
+            transfers: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    /// A leased account, bound at block 10.
+    fn bound(&self, ledger: &dyn Ledger) -> AccountLease {
+        let lease = ledger.lease_account(self.pair.payer, "test").unwrap();
+        ledger
+            .bind_account(&lease, block(10), UnixMs(30_000))
+            .unwrap();
+        lease
+    }
+}
+
+pub(crate) fn receipts_supersede_and_never_go_back(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = ledger.claim_epoch(&rows.pair, 5).unwrap();
+    let issue = |sequence, amount| {
+        ledger.issue(
+            &lease,
+            &rows.receipt(lease.epoch, 5, sequence, amount),
+            rows.remainder(1),
+            None,
+        )
+    };
+    issue(1, 100).unwrap();
+    issue(3, 250).unwrap();
+    assert!(matches!(issue(2, 200), Err(LedgerError::Sequence { .. })));
+    assert!(matches!(issue(3, 251), Err(LedgerError::Sequence { .. })));
+    assert!(matches!(issue(4, 249), Err(LedgerError::Sequence { .. })));
+    issue(3, 250).expect("the newest once more changes nothing");
+    let issued = ledger.issued(&rows.pair).unwrap();
+    assert_eq!(issued.len(), 1);
+    assert_eq!(issued[0].get().amount, raw(250));
+    let position = ledger.position(&rows.pair).unwrap();
+    assert_eq!((position.issued, position.net()), (raw(250), 250));
+    assert_eq!(position.owed_since, 1_790_000_001);
+    let mirrored = ledger.position(&rows.pair.reversed()).unwrap();
+    assert_eq!(mirrored.issued, RawAmount::ZERO);
+}
+
+pub(crate) fn epochs_are_exclusive_and_bounded(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let first = ledger.claim_epoch(&rows.pair, 5).unwrap();
+    let other = store.open_another();
+    let second = other.claim_epoch(&rows.pair, 6).unwrap();
+    assert_ne!(first.epoch, second.epoch);
+    // Freed by dropping the lease, for the same handle.
+    let epoch = first.epoch;
+    drop(first);
+    let first = ledger.claim_epoch(&rows.pair, 7).unwrap();
+    assert_eq!((first.epoch, first.since_block), (epoch, 5));
+    // Freed by the other process's end.
+    let epoch = second.epoch;
+    drop(second);
+    drop(other);
+    let second = ledger.claim_epoch(&rows.pair, 8).unwrap();
+    assert_eq!(second.epoch, epoch);
+    let more: Vec<_> = (0..6)
+        .map(|_| ledger.claim_epoch(&rows.pair, 9).unwrap())
+        .collect();
+    assert!(matches!(
+        ledger.claim_epoch(&rows.pair, 9),
+        Err(LedgerError::TooManyEpochs(_))
+    ));
+    drop(more);
+    // A lease of one epoch says nothing in another.
+    assert!(
+        ledger
+            .issue(
+                &first,
+                &rows.receipt(second.epoch, 6, 1, 1),
+                Remainder::default(),
+                None
+            )
+            .is_err()
+    );
+}
+
+pub(crate) fn received_receipts_are_compared_with_the_newest(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let epoch = Rows::epoch(1);
+    let store_it = |receipt: &ReceiptRow| ledger.store_received(receipt).unwrap().into_inner();
+    let second = rows.receipt(epoch, 5, 2, 200);
+    assert_eq!(store_it(&second), Stored::New);
+    assert_eq!(store_it(&second), Stored::Unchanged);
+    let resigned = ReceiptRow {
+        signature: [8; 65],
+        ..second
+    };
+    assert_eq!(store_it(&resigned), Stored::Unchanged);
+    assert_eq!(
+        store_it(&rows.receipt(epoch, 5, 1, 100)),
+        Stored::Unchanged,
+        "an older one that fits"
+    );
+    let regress = Stored::Regress {
+        sequence: 2,
+        amount: raw(200),
+    };
+    assert_eq!(store_it(&rows.receipt(epoch, 5, 1, 201)), regress);
+    assert_eq!(store_it(&rows.receipt(epoch, 5, 3, 199)), regress);
+    assert_eq!(store_it(&rows.receipt(epoch, 4, 3, 300)), regress);
+    let twin = rows.receipt(epoch, 5, 2, 150);
+    assert_eq!(store_it(&twin), Stored::Equivocation);
+    assert_eq!(store_it(&twin), Stored::Equivocation);
+    let kept = ledger.equivocations(&rows.pair).unwrap();
+    assert_eq!(kept.len(), 1);
+    assert_eq!((kept[0].first, kept[0].second), (second, twin));
+    assert_eq!(
+        store_it(&rows.receipt(epoch, 5, 9, 300)),
+        Stored::Superseded { before: raw(200) }
+    );
+    // Epochs add.
+    store_it(&rows.receipt(Rows::epoch(2), 9, 1, 50));
+    let seen = ledger.position(&rows.pair.reversed()).unwrap();
+    assert_eq!((seen.received, seen.net()), (raw(350), -350));
+    assert_eq!(seen.first_since, 5);
+    for number in 0..40 {
+        store_it(&rows.receipt(epoch, 5, 9, 301 + number));
+    }
+    assert_eq!(
+        ledger.equivocations(&rows.pair).unwrap().len(),
+        seedrail::ledger::MAX_EQUIVOCATIONS,
+        "a peer cannot fill the disk"
+    );
+}
+
+pub(crate) fn evidence_is_no_debt_until_adopted(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = ledger.claim_epoch(&rows.pair, 5).unwrap();
+    let own = rows.receipt(lease.epoch, 5, 1, 100);
+    ledger
+        .issue(&lease, &own, Remainder::default(), None)
+        .unwrap();
+    let evidence = |receipt: &ReceiptRow| ledger.store_evidence(receipt).unwrap().into_inner();
+    assert_eq!(evidence(&own), Stored::Unchanged, "our log has it");
+    let foreign = rows.receipt(Rows::epoch(77), 3, 5, 1000);
+    assert_eq!(evidence(&foreign), Stored::New);
+    let higher = rows.receipt(lease.epoch, 5, 4, 400);
+    assert_eq!(evidence(&higher), Stored::New);
+    assert_eq!(ledger.position(&rows.pair).unwrap().issued, raw(100));
+
+    let both = [(rows.pair, foreign.epoch), (rows.pair, lease.epoch)];
+    assert!(matches!(
+        ledger.adopt(&both),
+        Err(LedgerError::EpochInUse(_))
+    ));
+    assert_eq!(
+        ledger.position(&rows.pair).unwrap().issued,
+        raw(100),
+        "all or none"
+    );
+    drop(lease);
+    let adopted = ledger.adopt(&both).unwrap().into_inner();
+    assert_eq!((adopted.receipts, adopted.added), (2, raw(1300)));
+    let position = ledger.position(&rows.pair).unwrap();
+    assert_eq!((position.issued, position.first_since), (raw(1400), 3));
+    assert_eq!(
+        ledger.adopt(&both).unwrap().into_inner().receipts,
+        0,
+        "nothing is left"
+    );
+    let next = ledger.claim_epoch(&rows.pair, 50).unwrap();
+    assert!(
+        both.iter().all(|(_, epoch)| *epoch != next.epoch),
+        "nobody issues in an adopted epoch"
+    );
+}
+
+pub(crate) fn reservations_stop_at_the_ceiling(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = ledger.claim_epoch(&rows.pair, 5).unwrap();
+    let issue = |sequence, amount, ceiling| {
+        ledger.issue(
+            &lease,
+            &rows.receipt(lease.epoch, 5, sequence, amount),
+            Remainder::default(),
+            Some(raw(ceiling)),
+        )
+    };
+    issue(1, 100, 100).unwrap();
+    assert!(matches!(
+        issue(2, 101, 100),
+        Err(LedgerError::OverCeiling { .. })
+    ));
+    assert_eq!(
+        ledger.reserved(rows.pair.payer, TokenId::BTT).unwrap(),
+        raw(100)
+    );
+    ledger.record_transfer(&rows.transfer(1, 6, 60)).unwrap();
+    issue(2, 150, 100).unwrap();
+    assert_eq!(
+        ledger.reserved(rows.pair.payer, TokenId::BTT).unwrap(),
+        raw(90)
+    );
+}
+
+pub(crate) fn transfers_count_once_and_after_the_first_since_block(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    ledger
+        .store_received(&rows.receipt(Rows::epoch(1), 5, 1, 500))
+        .unwrap();
+    let at = |id, block, amount| rows.transfer(id, block, amount);
+    assert!(ledger.record_transfer(&at(1, 5, 40)).unwrap().into_inner());
+    assert!(ledger.record_transfer(&at(2, 6, 30)).unwrap().into_inner());
+    assert!(!ledger.record_transfer(&at(2, 6, 30)).unwrap().into_inner());
+    assert!(matches!(
+        ledger.record_transfer(&at(2, 6, 31)),
+        Err(LedgerError::Contradiction(_))
+    ));
+    let position = ledger.position(&rows.pair.reversed()).unwrap();
+    assert_eq!(position.paid_back, raw(30), "block 5 is not after block 5");
+    assert_eq!(position.net(), -470);
+    let since = |ms| {
+        ledger
+            .transferred_since(
+                rows.pair.payer,
+                rows.pair.payee,
+                Token::Trc10(TokenId::BTT),
+                UnixMs(ms),
+            )
+            .unwrap()
+    };
+    assert_eq!(
+        (since(0), since(15_001), since(18_001)),
+        (raw(70), raw(30), raw(0))
+    );
+    assert_eq!(ledger.transfers(rows.pair.payee, 10).unwrap().len(), 2);
+}
+
+pub(crate) fn pages_walk_through_all_receipts(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    for epoch in 0..7 {
+        ledger
+            .store_received(&rows.receipt(Rows::epoch(epoch), 5, 1, 10))
+            .unwrap();
+        ledger
+            .store_evidence(&ReceiptRow {
+                pair: rows.pair.reversed(),
+                ..rows.receipt(Rows::epoch(epoch), 5, 1, 10)
+            })
+            .unwrap();
+    }
+    let mut seen = Vec::new();
+    loop {
+        let page = ledger
+            .receipts(&ReceiptFilter::default(), seen.last(), 4)
+            .unwrap();
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(page);
+    }
+    assert_eq!(seen.len(), 14);
+    let only = ReceiptFilter {
+        kind: Some(ReceiptKind::Evidence),
+        epoch: EpochId::new(3),
+        payer: Some(rows.pair.payee),
+        ..ReceiptFilter::default()
+    };
+    assert_eq!(ledger.receipts(&only, None, 100).unwrap().len(), 1);
+}
+
+pub(crate) fn one_signer_per_account(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let other = store.open_another();
+    let old = rows.bound(ledger);
+    assert!(matches!(
+        other.lease_account(rows.pair.payer, "second"),
+        Err(LedgerError::AccountHeld { .. })
+    ));
+    assert_eq!(
+        other.account_holder(rows.pair.payer).unwrap().as_deref(),
+        Some("test")
+    );
+    other
+        .lease_account(rows.pair.payee, "another account is free")
+        .unwrap();
+    let fence = old.fence;
+    drop(old);
+    assert_eq!(other.account_holder(rows.pair.payer).unwrap(), None);
+    let new = other.lease_account(rows.pair.payer, "second").unwrap();
+    assert!(new.fence > fence);
+}
+
+pub(crate) fn ranges_are_contiguous_and_disjoint(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = rows.bound(ledger);
+    let insert = |batch: i64, payouts: &[PayoutRow]| {
+        ledger.insert_batch(&lease, &rows.batch(batch), payouts)
+    };
+    insert(1, &[rows.payout(1, 1, 0, 100)]).unwrap();
+    for (from, what) in [(0, "the same range"), (99, "overlap"), (101, "gap")] {
+        assert!(
+            matches!(
+                insert(2, &[rows.payout(2, 2, from, 10)]),
+                Err(LedgerError::Range { .. })
+            ),
+            "{what}"
+        );
+    }
+    insert(2, &[rows.payout(2, 2, 100, 10), rows.payout(3, 2, 110, 5)]).unwrap();
+    assert_eq!(ledger.position(&rows.pair).unwrap().live, raw(115));
+    assert_eq!(ledger.unfinished(rows.pair.payer).unwrap().len(), 2);
+
+    ledger
+        .fail_payout(&lease, PayoutId::new(1).unwrap(), "given up")
+        .unwrap();
+    let ranges: Vec<_> = ledger
+        .payouts(BatchId::new(2).unwrap())
+        .unwrap()
+        .iter()
+        .map(|payout| (payout.from.get(), payout.to().get()))
+        .collect();
+    assert_eq!(ranges, [(0, 10), (10, 15)]);
+    insert(3, &[rows.payout(4, 3, 15, 100)]).unwrap();
+    assert_eq!(ledger.position(&rows.pair).unwrap().range_end, raw(115));
+    let counts = ledger.counts(BatchId::new(1).unwrap()).unwrap();
+    assert_eq!((counts.payouts, counts.failed, counts.pending), (1, 1, 0));
+}
+
+pub(crate) fn a_payout_has_one_living_attempt(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = rows.bound(ledger);
+    ledger
+        .insert_batch(&lease, &rows.batch(1), &[rows.payout(1, 1, 0, 100)])
+        .unwrap();
+    ledger
+        .insert_attempts(&lease, &[rows.attempt(1, 1, 1)])
+        .unwrap();
+    assert!(matches!(
+        ledger.insert_attempts(&lease, &[rows.attempt(2, 1, 2)]),
+        Err(LedgerError::AttemptLive(id)) if id == txid(1)
+    ));
+    assert!(matches!(
+        ledger.fail_payout(&lease, PayoutId::new(1).unwrap(), "refused by a node"),
+        Err(LedgerError::AttemptLive(_))
+    ));
+    assert!(matches!(
+        ledger.skip_to(&lease, block(500), UnixMs(1_500_000)),
+        Err(LedgerError::AttemptLive(_))
+    ));
+    ledger
+        .mark_sent(&lease, &[(txid(1), "DUP_TRANSACTION_ERROR".to_owned())])
+        .unwrap();
+    let attempt = ledger.attempt(txid(1)).unwrap().unwrap().into_inner();
+    assert_eq!(attempt.state, AttemptState::Sent);
+    assert_eq!(attempt.remark, "DUP_TRANSACTION_ERROR");
+    ledger
+        .mark_included(&lease, &[(txid(1), Some(12))])
+        .unwrap();
+    ledger.mark_included(&lease, &[(txid(1), None)]).unwrap();
+    assert_eq!(
+        ledger.live_attempts(rows.pair.payer).unwrap()[0]
+            .get()
+            .state,
+        AttemptState::Sent
+    );
+}
+
+pub(crate) fn ends_must_be_proven(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = rows.bound(ledger);
+    ledger
+        .insert_batch(
+            &lease,
+            &rows.batch(1),
+            &[rows.payout(1, 1, 0, 100), rows.payout(2, 1, 100, 1)],
+        )
+        .unwrap();
+    ledger
+        .insert_attempts(&lease, &[rows.attempt(1, 1, 1), rows.attempt(2, 2, 1)])
+        .unwrap();
+    let apply = |block: BlockRow| ledger.apply_blocks(&lease, &[block]);
+    let with = |number, end| BlockRow {
+        ends: vec![end],
+        ..rows.block(number)
+    };
+    let unproven = |result: Result<_, LedgerError>| {
+        let _: &dyn std::fmt::Debug = &result;
+        matches!(result, Err(LedgerError::NotProven { .. }))
+    };
+    assert!(matches!(
+        apply(rows.block(12)),
+        Err(LedgerError::NotLinked { .. })
+    ));
+    assert!(unproven(apply(with(11, AttemptEnd::Expired(txid(1))))));
+    assert!(unproven(apply(with(11, AttemptEnd::Solid(txid(1))))));
+    let paid = |amount| BlockRow {
+        transfers: vec![rows.transfer(1, 11, amount)],
+        ..with(11, AttemptEnd::Solid(txid(1)))
+    };
+    assert!(unproven(apply(paid(99))), "another amount");
+    apply(paid(100)).unwrap();
+    for number in 12..20 {
+        apply(rows.block(number)).unwrap();
+    }
+    apply(with(20, AttemptEnd::Expired(txid(2)))).unwrap();
+    assert!(unproven(apply(with(21, AttemptEnd::Expired(txid(1))))));
+    let states: Vec<_> = ledger
+        .attempts(BatchId::new(1).unwrap())
+        .unwrap()
+        .into_iter()
+        .map(|attempt| (attempt.get().state, attempt.get().block))
+        .collect();
+    assert_eq!(
+        states,
+        [(AttemptState::Solid, Some(11)), (AttemptState::Dead, None)]
+    );
+    let counts = ledger.counts(BatchId::new(1).unwrap()).unwrap();
+    assert_eq!((counts.confirmed, counts.pending), (1, 1));
+    assert!(matches!(
+        ledger.fail_payout(&lease, PayoutId::new(1).unwrap(), "paid already"),
+        Err(LedgerError::AttemptLive(_))
+    ));
+    ledger
+        .insert_attempts(&lease, &[rows.attempt(3, 2, 2)])
+        .unwrap();
+}
+
+pub(crate) fn transfers_made_by_hand_take_a_range(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = rows.bound(ledger);
+    let epoch = ledger.claim_epoch(&rows.pair, 5).unwrap();
+    ledger
+        .issue(
+            &epoch,
+            &rows.receipt(epoch.epoch, 5, 1, 100),
+            Remainder::default(),
+            None,
+        )
+        .unwrap();
+    ledger
+        .apply_blocks(
+            &lease,
+            &[BlockRow {
+                transfers: vec![rows.transfer(9, 11, 30)],
+                ..rows.block(11)
+            }],
+        )
+        .unwrap();
+    let position = ledger.position(&rows.pair).unwrap();
+    assert_eq!((position.paid, position.range_end), (raw(30), raw(30)));
+    assert_eq!(position.net(), 70);
+    assert!(matches!(
+        ledger.insert_batch(&lease, &rows.batch(1), &[rows.payout(1, 1, 0, 70)]),
+        Err(LedgerError::Range { .. })
+    ));
+    ledger
+        .insert_batch(&lease, &rows.batch(1), &[rows.payout(1, 1, 30, 70)])
+        .unwrap();
+    let all = ledger.positions(rows.pair.payer, TokenId::BTT).unwrap();
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0], ledger.position(&rows.pair).unwrap());
+}
+
+/// After a commit of unknown outcome the caller may do the same again.
+pub(crate) fn writes_may_be_repeated(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = rows.bound(ledger);
+    for _ in 0..2 {
+        ledger.bind_account(&lease, block(400), UnixMs(0)).unwrap();
+        ledger
+            .insert_batch(&lease, &rows.batch(1), &[rows.payout(1, 1, 0, 100)])
+            .unwrap();
+        ledger
+            .insert_attempts(&lease, &[rows.attempt(1, 1, 1)])
+            .unwrap();
+        let cursor = ledger
+            .apply_blocks(
+                &lease,
+                &[
+                    rows.block(11),
+                    BlockRow {
+                        transfers: vec![rows.transfer(1, 12, 100)],
+                        ends: vec![AttemptEnd::Solid(txid(1))],
+                        ..rows.block(12)
+                    },
+                ],
+            )
+            .unwrap()
+            .into_inner();
+        assert_eq!((cursor.bound, cursor.last), (block(10), block(12)));
+    }
+    let position = ledger.position(&rows.pair).unwrap();
+    assert_eq!((position.live, position.range_end), (raw(0), raw(100)));
+}
