@@ -5,9 +5,12 @@ mod account;
 mod balance;
 mod chain;
 mod failure;
+mod init;
 mod output;
+mod receipts;
 mod settings;
 mod signals;
+mod store;
 mod tx;
 mod tx_build;
 mod wallet;
@@ -89,6 +92,8 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Set up a home folder: network and wallet.
+    Init(init::Init),
     /// Make, import and list wallets.
     #[command(subcommand)]
     Wallet(wallet::Wallet),
@@ -98,6 +103,9 @@ enum Command {
     /// Transactions, one step at a time; build, sign and decode need no node.
     #[command(subcommand)]
     Tx(tx::Tx),
+    /// What is owed, by whom, with the proof.
+    #[command(subcommand)]
+    Receipts(receipts::Receipts),
 }
 
 /// What every command is given.
@@ -159,6 +167,8 @@ async fn run(command: Command, context: Context) -> Outcome {
     let interrupt = context.interrupt.clone();
     let command = async {
         match command {
+            Command::Init(command) => command.run(&context).await,
+            Command::Receipts(command) => command.run(&context).await,
             Command::Wallet(command) => command.run(&context).await,
             Command::Balance(command) => command.run(&context).await,
 

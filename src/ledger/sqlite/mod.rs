@@ -98,6 +98,14 @@ impl SqliteLedger {
         )
     }
 
+    /// Opens a ledger that exists, whatever chain it belongs to.
+    ///
+    /// # Errors
+    /// There is none, or as [`open`](Self::open).
+    pub fn open_existing(path: &Path) -> Result<Self, LedgerError> {
+        Self::open(path, open::genesis_of(path)?)
+    }
+
     /// A ledger that lives in memory, for tests and simulations.
     ///
     /// # Errors

@@ -71,6 +71,18 @@ pub(super) fn open(path: &Path, genesis: BlockId) -> Result<(Connection, PathBuf
     Ok((conn, real))
 }
 
+/// The chain an existing ledger is bound to.
+pub(super) fn genesis_of(path: &Path) -> Result<BlockId, LedgerError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(|error| refuse(path, error))?;
+    let found: [u8; 32] = conn
+        .query_row("SELECT value FROM meta WHERE name = 'genesis'", [], |row| {
+            row.get(0)
+        })
+        .map_err(|error| refuse(path, format!("it is not a ledger file ({error})")))?;
+    Ok(BlockId::from_bytes(found))
+}
+
 /// A ledger in memory, for tests and simulations: nothing survives, and all
 /// else is the same.
 pub(super) fn in_memory(genesis: BlockId) -> Result<Connection, LedgerError> {

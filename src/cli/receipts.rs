@@ -1,0 +1,392 @@
+//! `seedrail receipts`: what is owed, by whom, with the proof.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::{Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::{
+    Context, account,
+    failure::{Exit, Failure, Outcome},
+    store,
+};
+use crate::{
+    ledger::{Ledger, ReceiptEntry, ReceiptFilter, ReceiptKind},
+    receipts::{LineRefusal, ReceiptDomain, ReceiptLine, ReceiptLines, SignedReceipt, import},
+    types::{Address, Clock, Decimals, RawAmount, SystemClock, TokenId},
+};
+
+/// Receipts read from the ledger at a time.
+const PAGE: u32 = 1_000;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Receipts {
+    /// List the newest receipt of each epoch.
+    List {
+        /// Only those in this role.
+        #[arg(long, value_enum)]
+        kind: Option<Kind>,
+    },
+    /// Check receipts in a file; asks no node and needs no ledger.
+    Verify {
+        /// JSON Lines, one receipt a line, or - for stdin.
+        file: PathBuf,
+    },
+    /// Write receipts as JSON Lines.
+    Export {
+        /// Where to; stdout if not given.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Only those in this role.
+        #[arg(long, value_enum)]
+        kind: Option<Kind>,
+    },
+    /// Take receipts in; each is verified, and a bad one never stops the rest.
+    Import {
+        /// JSON Lines, one receipt a line, or - for stdin.
+        file: PathBuf,
+        /// Also take over, as debts, receipts with this account's own signature.
+        #[arg(long)]
+        adopt: bool,
+    },
+    /// Take over, as debts, receipts with our own signature that this ledger did
+    /// not make.
+    Adopt,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// What we owe.
+    Issued,
+    /// What we are owed.
+    Received,
+    /// Our signature from elsewhere, not a debt until adopted.
+    Evidence,
+}
+
+impl From<Kind> for ReceiptKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Issued => Self::Issued,
+            Kind::Received => Self::Received,
+            Kind::Evidence => Self::Evidence,
+        }
+    }
+}
+
+impl Receipts {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        match self {
+            Self::List { kind } => {
+                let (_, ledger) = store::open_offline(context).await?;
+                list(context, ledger.as_ref(), kind)
+            }
+            Self::Verify { file } => verify(context, &file),
+            Self::Export { output, kind } => {
+                let (_, ledger) = store::open_offline(context).await?;
+                export(context, ledger.as_ref(), output, kind)
+            }
+            Self::Import { file, adopt } => {
+                let account = account::address(context)?;
+                let (_, ledger) = store::open_offline(context).await?;
+                take_in(context, ledger.as_ref(), account, &file, adopt)
+            }
+            Self::Adopt => {
+                let account = account::address(context)?;
+                let (_, ledger) = store::open_offline(context).await?;
+                adopt(context, ledger.as_ref(), account)
+            }
+        }
+    }
+}
+
+/// Calls `each` with every receipt that passes the filter.
+fn pages(
+    ledger: &dyn Ledger,
+    filter: &ReceiptFilter,
+    mut each: impl FnMut(&ReceiptEntry) -> Outcome,
+) -> Outcome {
+    let mut after = None;
+    loop {
+        let page = ledger.receipts(filter, after.as_ref(), PAGE)?;
+        for entry in &page {
+            each(entry)?;
+        }
+        match page.last() {
+            Some(last) => after = Some(*last),
+            None => return Ok(()),
+        }
+    }
+}
+
+fn filter(kind: Option<Kind>) -> ReceiptFilter {
+    ReceiptFilter {
+        kind: kind.map(Into::into),
+        ..ReceiptFilter::default()
+    }
+}
+
+fn kind_name(kind: ReceiptKind) -> &'static str {
+    match kind {
+        ReceiptKind::Issued => "issued",
+        ReceiptKind::Received => "received",
+        ReceiptKind::Evidence => "evidence",
+    }
+}
+
+/// In whole tokens where the decimals are built in, else in raw units.
+pub(crate) fn amount_text(amount: RawAmount, token: TokenId) -> String {
+    if token == TokenId::BTT {
+        format!("{} BTT", amount.to_decimal(Decimals::BTT))
+    } else {
+        format!("{amount}raw:{token}")
+    }
+}
+
+fn list(context: &Context, ledger: &dyn Ledger, kind: Option<Kind>) -> Outcome {
+    let mut rows: Vec<Value> = Vec::new();
+    let mut lines = vec![format!(
+        "{:<9} {:<34} {:<34} {:>18} {:>14} {:>9}",
+        "kind", "payer", "payee", "amount", "bytes", "sequence"
+    )];
+    pages(ledger, &filter(kind), |entry| {
+        let row = &entry.receipt;
+        let kind = kind_name(entry.kind);
+        lines.push(format!(
+            "{kind:<9} {:<34} {:<34} {:>18} {:>14} {:>9}",
+            row.pair.payer.to_string(),
+            row.pair.payee.to_string(),
+            amount_text(row.amount, row.pair.token),
+            row.delivered_bytes,
+            row.sequence,
+        ));
+        rows.push(json!({
+            "kind": kind,
+            "payer": row.pair.payer,
+            "payee": row.pair.payee,
+            "token": row.pair.token,
+            "epoch": row.epoch.to_string(),
+            "sequence": row.sequence,
+            "amount_raw": row.amount,
+            "bytes": row.delivered_bytes,
+            "since_block": row.since_block,
+            "issued_at": row.issued_at,
+        }));
+        Ok(())
+    })?;
+    let empty = rows.is_empty();
+    context.out.result(&json!(rows), || {
+        if empty {
+            "no receipts".into()
+        } else {
+            lines.join("\n")
+        }
+    })
+}
+
+fn reader(file: &Path) -> Outcome<Box<dyn BufRead>> {
+    if file == Path::new("-") {
+        return Ok(Box::new(BufReader::new(std::io::stdin())));
+    }
+    let opened = File::open(file).map_err(|error| Failure::file(file, error))?;
+    Ok(Box::new(BufReader::new(opened)))
+}
+
+fn now_secs() -> u64 {
+    u64::try_from(SystemClock.now().secs()).unwrap_or(0)
+}
+
+fn verify(context: &Context, file: &Path) -> Outcome {
+    let mut lines = 0u64;
+    let mut invalid = Vec::new();
+    for line in ReceiptLines::new(reader(file)?) {
+        let (number, read) = line.map_err(|error| Failure::file(file, error))?;
+        lines += 1;
+        let (document, refusal) = verified(read);
+        let text = match &refusal {
+            None => format!("line {number}: valid"),
+            Some(reason) => format!("line {number}: refused: {reason}"),
+        };
+        context.out.result(&document, || text)?;
+        if let Some(reason) = refusal {
+            invalid.push((number, reason));
+        }
+    }
+    match invalid.first() {
+        _ if lines == 0 => Err(Failure::failed(
+            "invalid_receipt",
+            format!("{} holds no receipts", file.display()),
+        )),
+        None => Ok(()),
+        Some((number, reason)) => Err(Failure::failed(
+            "invalid_receipt",
+            format!(
+                "{} of {lines} receipts in {} are not valid; line {number}: {reason}",
+                invalid.len(),
+                file.display()
+            ),
+        )),
+    }
+}
+
+fn verified(read: Result<ReceiptLine, LineRefusal>) -> (Value, Option<String>) {
+    let line = match read {
+        Ok(line) => line,
+        Err(refusal) => {
+            let reason = refusal.to_string();
+            return (json!({ "valid": false, "reason": reason }), Some(reason));
+        }
+    };
+    let reason = line
+        .verify(now_secs())
+        .err()
+        .map(|refusal| refusal.to_string());
+    let receipt = &line.signed.receipt;
+    let mut document = json!({
+        "valid": reason.is_none(),
+        "payer": receipt.payer,
+        "payee": receipt.payee,
+        "token": receipt.token,
+        "epoch": receipt.epoch.to_string(),
+        "genesis": line.genesis,
+        "amount_raw": receipt.amount,
+        "bytes": receipt.delivered_bytes,
+        "sequence": receipt.sequence,
+    });
+    if let (Some(object), Some(reason)) = (document.as_object_mut(), &reason) {
+        object.insert("reason".into(), reason.as_str().into());
+    }
+    (document, reason)
+}
+
+fn export(
+    context: &Context,
+    ledger: &dyn Ledger,
+    output: Option<PathBuf>,
+    kind: Option<Kind>,
+) -> Outcome {
+    let domain = ReceiptDomain::new(ledger.genesis());
+    let shown = output.clone().unwrap_or_else(|| "stdout".into());
+    let failed = |error: std::io::Error| Failure::file(&shown, error);
+    let mut writer: Box<dyn Write> = match &output {
+        Some(path) => Box::new(BufWriter::new(File::create(path).map_err(failed)?)),
+        None => Box::new(BufWriter::new(std::io::stdout().lock())),
+    };
+    let mut count = 0u64;
+    pages(ledger, &filter(kind), |entry| {
+        let signed = SignedReceipt::from_row(&entry.receipt).map_err(|error| {
+            Failure::failed("ledger", format!("a stored receipt is damaged: {error}"))
+        })?;
+        let line = ReceiptLine::new(&domain, signed, None).to_json();
+        count += 1;
+        writeln!(writer, "{line}").map_err(failed)
+    })?;
+    writer.flush().map_err(failed)?;
+    drop(writer);
+    if output.is_some() {
+        let document = json!({ "exported": count, "file": shown });
+        return context.out.result(&document, || {
+            format!("{count} receipts written to {}", shown.display())
+        });
+    }
+    Ok(())
+}
+
+fn take_in(
+    context: &Context,
+    ledger: &dyn Ledger,
+    account: Address,
+    file: &Path,
+    adopting: bool,
+) -> Outcome {
+    let report = import(reader(file)?, account, ledger, now_secs())
+        .map_err(|error| Failure::failed("import", error))?;
+    let refused: Vec<_> = report
+        .refused
+        .iter()
+        .map(|(line, reason)| json!({ "line": line, "reason": reason.code(), "message": reason.to_string() }))
+        .collect();
+    let document = json!({
+        "new": report.new,
+        "superseded": report.superseded,
+        "unchanged": report.unchanged,
+        "refused": refused,
+    });
+    context.out.result(&document, || {
+        let mut text = format!(
+            "new {}, superseded {}, unchanged {}, refused {}",
+            report.new, report.superseded, report.unchanged, report.refused_count
+        );
+        for (line, reason) in &report.refused {
+            text.push_str(&format!("\n  line {line}: {reason}"));
+        }
+        text
+    })?;
+    if !report.to_adopt.is_empty() {
+        if adopting {
+            adopt(context, ledger, account)?;
+        } else {
+            context.out.note(format!(
+                "{} of them carry this account's own signature but are not from this ledger: evidence, not debts, until `seedrail receipts adopt`",
+                report.to_adopt.len()
+            ));
+        }
+    }
+    if report.refused_count > 0 {
+        return Err(Failure::new(
+            Exit::Partly,
+            "partly",
+            format!(
+                "{} receipts of {} were refused; the others are stored",
+                report.refused_count,
+                file.display()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn adopt(context: &Context, ledger: &dyn Ledger, account: Address) -> Outcome {
+    let wanted = ReceiptFilter {
+        kind: Some(ReceiptKind::Evidence),
+        payer: Some(account),
+        ..ReceiptFilter::default()
+    };
+    let mut epochs = Vec::new();
+    let mut lines = Vec::new();
+    pages(ledger, &wanted, |entry| {
+        let row = &entry.receipt;
+        lines.push(format!(
+            "  {} to {}",
+            amount_text(row.amount, row.pair.token),
+            row.pair.payee
+        ));
+        epochs.push((row.pair, row.epoch));
+        Ok(())
+    })?;
+    if epochs.is_empty() {
+        return context
+            .out
+            .result(&json!({ "adopted": 0, "added_raw": "0" }), || {
+                "nothing to adopt".into()
+            });
+    }
+    context.out.note(format!(
+        "{} would become debts of {account}:\n{}",
+        epochs.len(),
+        lines.join("\n")
+    ));
+    context.out.confirm("Adopt them?", context.settings.yes)?;
+    let adopted = ledger.adopt(&epochs)?.into_inner();
+    let document = json!({ "adopted": adopted.receipts, "added_raw": adopted.added });
+    context.out.result(&document, || {
+        format!(
+            "{} receipts adopted: {} raw units more are owed",
+            adopted.receipts, adopted.added
+        )
+    })
+}
