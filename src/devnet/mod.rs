@@ -1,13 +1,39 @@
-//! The embedded TRON node.
+//! The embedded TRON node: what Anvil is for Ethereum, for TRON.
+//!
+//! A chain state machine with a block producer around it and java-tron's HTTP
+//! API in front. [`Devnet::builder`] starts one; dropping the handle ends it.
+//!
+//! ```
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! use seedrail::devnet::{Devnet, Pace};
+//!
+//! let devnet = Devnet::builder().pace(Pace::Manual).start().await?;
+//! devnet.mine(3);
+//! assert_eq!(devnet.head_number(), 3);
+//! println!("{} answers at {}", devnet.accounts()[0].address, devnet.url());
+//! # Ok::<_, seedrail::devnet::DevnetError>(())
+//! # }).unwrap();
+//! ```
 
+mod api;
 mod bandwidth;
+mod builder;
+mod chain;
+mod control;
 mod execute;
+mod faults;
+mod genesis;
 mod incoming;
+mod node;
 mod params;
 mod permission;
 mod reject;
 mod resource;
 mod state;
 
+pub use builder::{Builder, DEFAULT_MNEMONIC, Devnet, DevnetAccount, DevnetError, SubmitError};
+pub use control::CheatError;
+pub use faults::{Fault, FaultError, FaultKind};
+pub use node::Pace;
 pub use params::{Parameter, ParameterError, Parameters, Preset};
 pub use reject::Reject;

@@ -110,17 +110,16 @@ impl StakedUsage {
         let average = divide_ceil(self.usage.used.saturating_mul(PRECISION), window);
         let added = divide_ceil(more.saturating_mul(PRECISION), DAY_SLOTS);
         let average = recovered(average, self.usage.slot, now, window);
-        let used =
-            (average.saturating_mul(window)).saturating_add(added.saturating_mul(DAY_SLOTS))
-                / PRECISION;
+        let used = (average.saturating_mul(window)).saturating_add(added.saturating_mul(DAY_SLOTS))
+            / PRECISION;
         let remaining = average.saturating_mul(window) / PRECISION;
         let day = DAY_SLOTS * WINDOW_PRECISION;
         self.window = if remaining == 0 {
             day
         } else {
             let left = fine - (now - self.usage.slot).saturating_mul(WINDOW_PRECISION);
-            let weighed = i128::from(remaining) * i128::from(left)
-                + i128::from(more) * i128::from(day);
+            let weighed =
+                i128::from(remaining) * i128::from(left) + i128::from(more) * i128::from(day);
             let window = weighed / i128::from(used) + i128::from(weighed % i128::from(used) > 0);
             i64::try_from(window).unwrap_or(day).min(day)
         };

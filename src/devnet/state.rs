@@ -357,8 +357,7 @@ impl State {
     }
 
     pub(crate) fn put_account(&mut self, account: Account) {
-        self.accounts
-            .insert_mut(account.address, Arc::new(account));
+        self.accounts.insert_mut(account.address, Arc::new(account));
     }
 
     pub(crate) fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {

@@ -1,1 +1,3 @@
-//! Tests of `devnet` from outside.
+//! Tests of `devnet` from outside: through HTTP, as a client sees it.
+
+mod node;

@@ -212,10 +212,7 @@ pub(super) fn participate(
 }
 
 /// `UpdateAssetActuator.java`.
-pub(super) fn update(
-    state: &mut State,
-    contract: &UpdateAssetContract,
-) -> Result<Outcome, Reject> {
+pub(super) fn update(state: &mut State, contract: &UpdateAssetContract) -> Result<Outcome, Reject> {
     let owner = address(&contract.owner_address, "Invalid ownerAddress")?;
     let Some(account) = state.account(&owner) else {
         return Reject::validate("Account does not exist");

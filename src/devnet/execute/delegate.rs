@@ -295,9 +295,8 @@ fn take_from_receiver(
     if *acquired < amount {
         *acquired = 0;
     } else {
-        returned = scaled(usage.usage.used, amount, all).min(crate::devnet::resource::share(
-            amount, limit, weight,
-        ));
+        returned = scaled(usage.usage.used, amount, all)
+            .min(crate::devnet::resource::share(amount, limit, weight));
         *acquired -= amount;
     }
     usage.usage.used -= returned;

@@ -9,6 +9,11 @@ mod delegate;
 mod stake;
 mod transfer;
 
+pub(crate) use {
+    delegate::{delegable, foreseen_bytes},
+    stake::MAX_UNFREEZING,
+};
+
 use crate::{
     devnet::{
         bandwidth::{self, NetBill},
@@ -131,9 +136,7 @@ fn check_size_and_time(
     }
     let expiration = incoming.raw().expiration;
     let head = state.properties.head_time;
-    if expiration < next_slot
-        || expiration <= head
-        || expiration > head.plus(MAX_EXPIRATION_AHEAD)
+    if expiration < next_slot || expiration <= head || expiration > head.plus(MAX_EXPIRATION_AHEAD)
     {
         return Err(Reject::Expired);
     }
@@ -168,9 +171,7 @@ fn run(state: &mut State, contract: &Contract) -> Result<Outcome, Reject> {
         Contract::UnfreezeAsset(contract) => asset::unfreeze(state, contract),
         Contract::AccountUpdate(contract) => account::update(state, contract),
         Contract::SetAccountId(contract) => account::set_id(state, contract),
-        Contract::AccountPermissionUpdate(contract) => {
-            account::update_permissions(state, contract)
-        }
+        Contract::AccountPermissionUpdate(contract) => account::update_permissions(state, contract),
         Contract::FreezeBalanceV2(contract) => stake::freeze(state, contract),
         Contract::UnfreezeBalanceV2(contract) => stake::unfreeze(state, contract),
         Contract::WithdrawExpireUnfreeze(contract) => stake::withdraw(state, contract),

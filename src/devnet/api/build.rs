@@ -1,0 +1,109 @@
+//! Transactions the node builds for a client: checked, referred to the solid
+//! block, expiring a minute after the head.
+
+use serde_json::{Value, json};
+
+use crate::{
+    devnet::{
+        api::{
+            Ctx,
+            failure::Failure,
+            merge::{from_hex_string, merge},
+            request::Call,
+        },
+        execute,
+        reject::Reject,
+        resource::TRX,
+        state::Resource,
+    },
+    tron::{
+        contract::{Contract, ContractType},
+        json::transaction_to_json,
+        transaction::{Draft, RefBlock, Transaction},
+    },
+    types::UnixMs,
+};
+
+/// How long a built transaction lives after the head's time, ms.
+const EXPIRATION_MS: i64 = 60_000;
+
+/// The contract an endpoint builds.
+pub(super) fn contract_of(endpoint: &str) -> Option<ContractType> {
+    Some(match endpoint {
+        "createtransaction" => ContractType::Transfer,
+        "transferasset" => ContractType::TransferAsset,
+        "createaccount" => ContractType::AccountCreate,
+        "createassetissue" => ContractType::AssetIssue,
+        "participateassetissue" => ContractType::ParticipateAssetIssue,
+        "updateasset" => ContractType::UpdateAsset,
+        "unfreezeasset" => ContractType::UnfreezeAsset,
+        "updateaccount" => ContractType::AccountUpdate,
+        "setaccountid" => ContractType::SetAccountId,
+        "accountpermissionupdate" => ContractType::AccountPermissionUpdate,
+        "freezebalancev2" => ContractType::FreezeBalanceV2,
+        "unfreezebalancev2" => ContractType::UnfreezeBalanceV2,
+        "withdrawexpireunfreeze" => ContractType::WithdrawExpireUnfreeze,
+        "cancelallunfreezev2" => ContractType::CancelAllUnfreezeV2,
+        "delegateresource" => ContractType::DelegateResource,
+        "undelegateresource" => ContractType::UnDelegateResource,
+        _ => return None,
+    })
+}
+
+pub(super) fn build(ctx: &Ctx<'_>, call: &Call, kind: ContractType) -> Result<Value, Failure> {
+    let visible = call.visible()?;
+    let value = merge(&call.body, kind.fields(), visible)?;
+    let contract =
+        Contract::decode(kind, &value).map_err(|error| Failure::validate(error.to_string()))?;
+    check(ctx, &contract).map_err(|reject| match reject {
+        Reject::Validate(message) | Reject::Execute(message) => Failure::validate(message),
+        other => Failure::validate(other.to_string()),
+    })?;
+
+    let expiration = ctx.real_head().time().0.saturating_add(EXPIRATION_MS);
+    let mut draft = Draft::new(
+        contract,
+        RefBlock::from(ctx.solid_block().id),
+        UnixMs(expiration),
+        ctx.now(),
+    );
+    let body = call.json()?.unwrap_or_default();
+    if let Some(id) = body.get("Permission_id").filter(|id| !id.is_null()) {
+        let id = id.as_i64().or_else(|| id.as_str()?.parse().ok());
+        draft.permission_id = id
+            .and_then(|id| i32::try_from(id).ok())
+            .ok_or_else(|| Failure::number(body.get("Permission_id").and_then(Value::as_str)))?
+            .max(0);
+    }
+    if let Some(memo) = body.get("extra_data").and_then(Value::as_str) {
+        draft.memo = match visible {
+            true => memo.as_bytes().to_vec(),
+            false => from_hex_string(memo).ok_or_else(Failure::not_hex)?,
+        };
+    }
+    let transaction = Transaction::from(draft.build());
+    let mut out = transaction_to_json(&transaction, visible).unwrap_or_else(|_| json!({}));
+    if let Value::Object(object) = &mut out {
+        object.insert("visible".into(), visible.into());
+    }
+    Ok(out)
+}
+
+fn check(ctx: &Ctx<'_>, contract: &Contract) -> Result<(), Reject> {
+    let state = ctx.state();
+    execute::validate(&state, contract)?;
+    // A node that builds a delegation foresees what it will cost itself.
+    if let Contract::DelegateResource(delegate) = contract
+        && delegate.resource == 0
+        && delegate.balance >= TRX
+        && let Some(account) = state.account_at(&delegate.owner_address)
+    {
+        let more = execute::foreseen_bytes(&state, account.staked(Resource::Bandwidth));
+        if execute::delegable(&state, account, Resource::Bandwidth, more) < delegate.balance {
+            return Reject::validate(
+                "delegateBalance must be less than or equal to available FreezeBandwidthV2 balance",
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! The chain's parameters and prices, the node, the witness, addresses.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    devnet::{
+        api::{
+            Ctx,
+            account::{address_text, put},
+            failure::Failure,
+            request::Call,
+        },
+        params::Parameter,
+        state::SLOT_MS,
+    },
+    types::Address,
+};
+
+/// The release whose answers this node gives.
+const VERSION: &str = "4.8.0";
+
+pub(super) fn get_chain_parameters(ctx: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
+    let state = ctx.state();
+    let list: Value = Parameter::ALL
+        .iter()
+        .map(|parameter| {
+            let mut entry = Map::new();
+            entry.insert("key".into(), parameter.name().into());
+            put(&mut entry, "value", state.parameters.get(*parameter));
+            Value::Object(entry)
+        })
+        .collect();
+    Ok(json!({ "chainParameter": list }))
+}
+
+/// Prices since genesis; this chain never votes, so there is one.
+fn price(ctx: &Ctx<'_>, parameter: Parameter) -> Value {
+    let price = ctx.state().parameters.get(parameter);
+    json!({ "prices": format!("0:{price}") })
+}
+
+pub(super) fn get_bandwidth_prices(ctx: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
+    Ok(price(ctx, Parameter::TransactionFee))
+}
+
+pub(super) fn get_energy_prices(ctx: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
+    Ok(price(ctx, Parameter::EnergyFee))
+}
+
+pub(super) fn get_memo_fee(ctx: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
+    Ok(price(ctx, Parameter::MemoFee))
+}
+
+pub(super) fn get_burnt_trx(ctx: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
+    Ok(json!({ "burnTrxAmount": ctx.state().properties.burnt }))
+}
+
+/// The next multiple of the maintenance interval since genesis.
+pub(super) fn get_next_maintenance(ctx: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
+    let state = ctx.state();
+    let every = state
+        .parameters
+        .get(Parameter::MaintenanceTimeInterval)
+        .max(1);
+    let genesis = state.properties.genesis_time.0;
+    let passed = (state.properties.head_time.0 - genesis) / every;
+    Ok(json!({ "num": genesis + (passed + 1) * every }))
+}
+
+pub(super) fn get_nothing(_: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
+    Ok(json!({}))
+}
+
+pub(super) fn list_witnesses(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
+    let visible = call.query.get("visible").is_some_and(|flag| flag == "true")
+        || call.visible().unwrap_or(false);
+    let head = ctx.head();
+    let state = ctx.state();
+    let witness = Address::from_bytes(&head.block.header.witness_address)
+        .ok()
+        .or_else(|| {
+            state
+                .accounts()
+                .find(|account| account.is_witness)
+                .map(|account| account.address)
+        });
+    let Some(witness) = witness else {
+        return Ok(json!({}));
+    };
+    let mut out = Map::new();
+    out.insert("address".into(), address_text(&witness, visible).into());
+    out.insert("voteCount".into(), 100_000.into());
+    out.insert("url".into(), "http://witness.example".into());
+    let produced = i64::try_from(head.number()).unwrap_or(i64::MAX);
+    put(&mut out, "totalProduced", produced);
+    put(&mut out, "latestBlockNum", produced);
+    put(&mut out, "latestSlotNum", head.time().0 / SLOT_MS);
+    out.insert("isJobs".into(), true.into());
+    Ok(json!({ "witnesses": [Value::Object(out)] }))
+}
+
+fn block_text(number: u64, id: &crate::types::BlockId) -> String {
+    format!("Num:{number},ID:{id}")
+}
+
+pub(super) fn get_node_info(ctx: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
+    let head = ctx.real_head();
+    let solid = ctx.solid_block();
+    Ok(json!({
+        "activeConnectCount": 0,
+        "beginSyncNum": solid.number(),
+        "block": block_text(head.number(), &head.id),
+        "cheatWitnessInfoMap": {},
+        "configNodeInfo": {
+            "activeNodeSize": 0,
+            "allowAdaptiveEnergy": 0,
+            "allowCreationOfContracts": 0,
+            "backupListenPort": 10_001,
+            "backupMemberSize": 0,
+            "backupPriority": 8,
+            "codeVersion": VERSION,
+            "dbVersion": 2,
+            "discoverEnable": false,
+            "listenPort": 0,
+            "maxConnectCount": 1,
+            "maxTimeRatio": 5.0,
+            "minParticipationRate": 0,
+            "minTimeRatio": 0.0,
+            "p2pVersion": "20250001",
+            "passiveNodeSize": 0,
+            "sameIpMaxConnectCount": 2,
+            "sendNodeSize": 0,
+            "supportConstant": false,
+            "versionNum": "18631",
+        },
+        "currentConnectCount": 0,
+        "machineInfo": {
+            "threadCount": 0,
+            "deadLockThreadCount": 0,
+            "cpuCount": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        },
+        "passiveConnectCount": 0,
+        "peerList": [],
+        "solidityBlock": block_text(solid.number(), &solid.id),
+        "totalFlow": 0,
+    }))
+}
+
+/// Three forms by their length; `ValidateAddressServlet`.
+pub(super) fn validate_address(_: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
+    let input = call.text("address")?.unwrap_or_default();
+    let valid =
+        |bytes: Option<Vec<u8>>| bytes.is_some_and(|bytes| Address::from_bytes(&bytes).is_ok());
+    let (result, form) = match input.chars().count() {
+        42 => (valid(hex::decode(&input).ok()), "Hex string format"),
+        34 => (Address::from_base58(&input).is_ok(), "Base58check format"),
+        28 => (valid(from_base64(&input)), "Base64 format"),
+        _ => return Ok(json!({ "result": false, "message": "Length error" })),
+    };
+    Ok(json!({
+        "result": result,
+        "message": if result { form } else { "Invalid address" },
+    }))
+}
+
+/// Base64 of 21 bytes: 28 digits without padding.
+fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(21);
+    let mut bits = 0u32;
+    let mut count = 0;
+    for digit in text.bytes() {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.extend((bits >> count).to_le_bytes().first());
+        }
+    }
+    Some(bytes)
+}

@@ -1,0 +1,69 @@
+//! What goes wrong in a call, in the node's words: java's exception classes are
+//! part of the answer.
+
+use serde_json::{Value, json};
+
+/// A call that failed. Always answered with status 200, as the node does.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Failure {
+    /// `class <class> : <message>`.
+    #[error("class {class} : {message}")]
+    Exception {
+        class: &'static str,
+        message: String,
+    },
+    /// Bare words.
+    #[error("{0}")]
+    Plain(String),
+}
+
+impl Failure {
+    pub(crate) fn new(class: &'static str, message: impl Into<String>) -> Self {
+        Self::Exception {
+            class,
+            message: message.into(),
+        }
+    }
+
+    /// `JsonFormat`'s error at a place, both counted from 0.
+    pub(crate) fn parse(line: usize, column: usize, description: &str) -> Self {
+        Self::new(
+            "org.tron.core.services.http.JsonFormat$ParseException",
+            format!("{}:{}: {description}", line + 1, column + 1),
+        )
+    }
+
+    pub(crate) fn validate(message: impl Into<String>) -> Self {
+        Self::new("org.tron.core.exception.ContractValidateException", message)
+    }
+
+    pub(crate) fn null(message: &str) -> Self {
+        Self::new("java.lang.NullPointerException", message)
+    }
+
+    /// What java says of a base58 text that is no address.
+    pub(crate) fn null_bytes() -> Self {
+        Self::null("Cannot read the array length because \"bytes\" is null")
+    }
+
+    pub(crate) fn not_hex() -> Self {
+        Self::new(
+            "org.bouncycastle.util.encoders.DecoderException",
+            "exception decoding Hex string: invalid characters encountered in Hex string",
+        )
+    }
+
+    pub(crate) fn number(text: Option<&str>) -> Self {
+        Self::new(
+            "java.lang.NumberFormatException",
+            match text {
+                Some(text) => format!("For input string: \"{text}\""),
+                None => "null".to_owned(),
+            },
+        )
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "Error": self.to_string() })
+    }
+}

@@ -1,0 +1,551 @@
+//! Starting a devnet, and the handle to it.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::{
+    devnet::{
+        api,
+        chain::{Chain, ChainRules},
+        control::{self, CheatError},
+        faults::{Fault, FaultError},
+        genesis::{BTT_SUPPLY, Genesis, GenesisAccount, well_known_key},
+        incoming::Incoming,
+        node::{Node, Pace, SLOT},
+        params::{ParameterError, Parameters, Preset},
+        reject::Reject,
+    },
+    tron::{
+        block::Block,
+        keys::SecretKey,
+        mnemonic::{Mnemonic, MnemonicError},
+        transaction::{Transaction, TransactionError},
+    },
+    types::{Address, BlockId, Clock, RawAmount, Sun, SystemClock, Token, TokenId, TxId, UnixMs},
+};
+
+/// The recovery phrase of a devnet's accounts unless another is given: known to
+/// everybody, worth nothing anywhere else.
+pub const DEFAULT_MNEMONIC: &str = "test test test test test test test test test test test junk";
+
+/// Accounts a devnet may start with.
+const MAX_ACCOUNTS: u32 = 1_000;
+/// How far before "now" a fresh chain begins, so that its first block is due
+/// at once.
+const FIRST_BLOCK: Duration = SLOT;
+
+/// Why a devnet did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DevnetError {
+    /// The port is taken, or the address is not this machine's.
+    #[error("the devnet cannot listen on {address}: {source}; try --port 0 for a free one")]
+    Listen {
+        /// Where it should have listened.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The phrase gives no keys.
+    #[error(transparent)]
+    Mnemonic(#[from] MnemonicError),
+    /// Too many accounts.
+    #[error("a devnet starts with at most {MAX_ACCOUNTS} accounts, not {0}")]
+    Accounts(u32),
+    /// More than there is.
+    #[error("{accounts} accounts of {each} BTT units are more than the supply of {BTT_SUPPLY}")]
+    Supply {
+        /// How many accounts.
+        accounts: u32,
+        /// Raw units for each.
+        each: i64,
+    },
+    /// More TRX than an account, or all together, can hold.
+    #[error("{accounts} accounts of {each} are more TRX than a chain can hold")]
+    Balance {
+        /// How many accounts.
+        accounts: u32,
+        /// Sun for each.
+        each: Sun,
+    },
+    /// A block time of nothing.
+    #[error("a block time of {0:?} is too short: use at least 1 ms, or instant blocks")]
+    BlockTime(Duration),
+    /// A parameter that does not exist.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
+}
+
+/// An account of a fresh devnet, with its key.
+#[derive(Clone)]
+pub struct DevnetAccount {
+    /// Its address.
+    pub address: Address,
+    /// Its key: public knowledge, unless the mnemonic was your own.
+    pub key: SecretKey,
+}
+
+impl fmt::Debug for DevnetAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DevnetAccount")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a devnet starts with. See [`Devnet::builder`].
+#[must_use = "a builder does nothing until started"]
+pub struct Builder {
+    listen: SocketAddr,
+    accounts: u32,
+    balance: Sun,
+    btt: RawAmount,
+    mnemonic: String,
+    genesis_time: Option<UnixMs>,
+    pace: Pace,
+    solid_lag: Option<u64>,
+    parameters: Parameters,
+    clock: Arc<dyn Clock>,
+}
+
+impl Builder {
+    /// The port on 127.0.0.1; 0, the default, takes a free one.
+    pub fn port(mut self, port: u16) -> Self {
+        self.listen.set_port(port);
+        self
+    }
+
+    /// The address to listen on. The default, 127.0.0.1, is reached from this
+    /// machine only; a devnet asks nobody for a password.
+    pub fn address(mut self, address: IpAddr) -> Self {
+        self.listen.set_ip(address);
+        self
+    }
+
+    /// How many accounts of the mnemonic get TRX and BTT; 10 by default, at
+    /// most 1,000.
+    pub fn accounts(mut self, accounts: u32) -> Self {
+        self.accounts = accounts;
+        self
+    }
+
+    /// TRX for each account; 1,000,000 TRX by default.
+    pub fn balance(mut self, balance: Sun) -> Self {
+        self.balance = balance;
+        self
+    }
+
+    /// BTT for each account, raw units; 1,000,000,000 BTT by default.
+    pub fn btt(mut self, btt: RawAmount) -> Self {
+        self.btt = btt;
+        self
+    }
+
+    /// The recovery phrase of the accounts, at m/44'/195'/0'/0/i.
+    pub fn mnemonic(mut self, phrase: impl Into<String>) -> Self {
+        self.mnemonic = phrase.into();
+        self
+    }
+
+    /// The genesis block's time, and so the chain's identity: the same time,
+    /// accounts and parameters give the same chain. By default it is now.
+    pub fn genesis_time(mut self, time: UnixMs) -> Self {
+        self.genesis_time = Some(time);
+        self
+    }
+
+    /// When blocks are made; every 3 s by default, as on TRON.
+    pub fn pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// A block every `time`; see [`Pace::Every`].
+    pub fn block_time(self, time: Duration) -> Self {
+        self.pace(Pace::Every(time))
+    }
+
+    /// A block for every transaction, solid at once; see [`Pace::Instant`].
+    pub fn instant(self) -> Self {
+        self.pace(Pace::Instant)
+    }
+
+    /// How many blocks on top make a block solid: 1 by default (mainnet has
+    /// about 19), 0 with instant blocks.
+    pub fn solid_lag(mut self, blocks: u64) -> Self {
+        self.solid_lag = Some(blocks);
+        self
+    }
+
+    /// The chain parameters to start from.
+    pub fn preset(mut self, preset: Preset) -> Self {
+        self.parameters = Parameters::new(preset);
+        self
+    }
+
+    /// Changes one chain parameter, named as `/wallet/getchainparameters` names
+    /// it. Comes after [`preset`](Self::preset).
+    ///
+    /// # Errors
+    /// No such parameter, or a negative value.
+    pub fn parameter(mut self, name: &str, value: i64) -> Result<Self, ParameterError> {
+        self.parameters.set(name, value)?;
+        Ok(self)
+    }
+
+    /// Where the time comes from; the machine's clock by default.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    fn check(&self) -> Result<(), DevnetError> {
+        if self.accounts > MAX_ACCOUNTS {
+            return Err(DevnetError::Accounts(self.accounts));
+        }
+        let count = i64::from(self.accounts);
+        let btt = self.btt.get().checked_mul(count);
+        if btt.is_none_or(|all| all > BTT_SUPPLY) {
+            return Err(DevnetError::Supply {
+                accounts: self.accounts,
+                each: self.btt.get(),
+            });
+        }
+        let balance = i64::try_from(self.balance.0).ok();
+        if balance.and_then(|each| each.checked_mul(count)).is_none() {
+            return Err(DevnetError::Balance {
+                accounts: self.accounts,
+                each: self.balance,
+            });
+        }
+        match self.pace {
+            Pace::Every(time) if time < Duration::from_millis(1) => {
+                Err(DevnetError::BlockTime(time))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The chain, and the accounts it gives something to.
+    fn chain(&self) -> Result<(Chain, Vec<DevnetAccount>), DevnetError> {
+        self.check()?;
+        let mnemonic = Mnemonic::parse(&self.mnemonic)?;
+        let accounts = (0..self.accounts)
+            .map(|index| {
+                let key = mnemonic.key("", index)?;
+                Ok(DevnetAccount {
+                    address: key.address(),
+                    key,
+                })
+            })
+            .collect::<Result<Vec<_>, MnemonicError>>()?;
+        let witness = well_known_key("witness");
+        let balance = i64::try_from(self.balance.0).unwrap_or(i64::MAX);
+        let genesis = Genesis {
+            time: self
+                .genesis_time
+                .unwrap_or_else(|| self.clock.now().minus(FIRST_BLOCK)),
+            parameters: self.parameters.clone(),
+            accounts: accounts
+                .iter()
+                .map(|account| GenesisAccount {
+                    address: account.address,
+                    name: "",
+                    balance,
+                    btt: self.btt.get(),
+                })
+                .collect(),
+            issuer: well_known_key("issuer of BTT").address(),
+            witness: witness.address(),
+        };
+        let default_lag = u64::from(self.pace != Pace::Instant);
+        let rules = ChainRules {
+            witness,
+            interval_ms: self.pace.interval_ms(),
+            solid_lag: self.solid_lag.unwrap_or(default_lag),
+        };
+        Ok((Chain::new(rules, &genesis), accounts))
+    }
+
+    /// Starts it. When this returns, it answers.
+    ///
+    /// # Errors
+    /// A phrase that is none, amounts beyond the supply, a port that is taken.
+    pub async fn start(self) -> Result<Devnet, DevnetError> {
+        let (chain, accounts) = self.chain()?;
+        let listener = TcpListener::bind(self.listen)
+            .await
+            .and_then(|listener| Ok((listener.local_addr()?, listener)))
+            .map_err(|source| DevnetError::Listen {
+                address: self.listen,
+                source,
+            });
+        let (address, listener) = listener?;
+        let node = Arc::new(Node::new(chain, self.pace, self.clock));
+        let serving = Arc::clone(&node);
+        let tasks = vec![
+            tokio::spawn(Arc::clone(&node).produce()),
+            tokio::spawn(async move {
+                if let Err(error) = api::serve(listener, serving).await {
+                    tracing::error!(%error, "the devnet stopped listening");
+                }
+            }),
+        ];
+        Ok(Devnet {
+            node,
+            accounts,
+            mnemonic: self.mnemonic,
+            address,
+            tasks,
+        })
+    }
+}
+
+/// A running devnet. Dropping it ends it and frees its port.
+pub struct Devnet {
+    node: Arc<Node>,
+    accounts: Vec<DevnetAccount>,
+    mnemonic: String,
+    address: SocketAddr,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Devnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Devnet")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Devnet {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Devnet {
+    /// A devnet with TRON's pace and mainnet-like parameters on a free port of
+    /// 127.0.0.1: ten accounts of 1,000,000 TRX and 1,000,000,000 BTT each.
+    pub fn builder() -> Builder {
+        Builder {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            accounts: 10,
+            balance: Sun(1_000_000_000_000),
+            btt: RawAmount::new(1_000_000_000_000_000).expect("positive"),
+            mnemonic: DEFAULT_MNEMONIC.to_owned(),
+            genesis_time: None,
+            pace: Pace::Every(SLOT),
+            solid_lag: None,
+            parameters: Parameters::new(Preset::MainnetLike),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Where it answers: `http://127.0.0.1:PORT`, for `/wallet` and
+    /// `/walletsolidity` alike.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The accounts that have something at genesis, in the mnemonic's order.
+    pub fn accounts(&self) -> &[DevnetAccount] {
+        &self.accounts
+    }
+
+    /// The recovery phrase of the accounts.
+    pub fn mnemonic(&self) -> &str {
+        &self.mnemonic
+    }
+
+    /// Whether the accounts' keys are everybody's.
+    pub fn has_default_mnemonic(&self) -> bool {
+        self.mnemonic == DEFAULT_MNEMONIC
+    }
+
+    /// The genesis block's id: the chain's identity.
+    pub fn genesis_id(&self) -> BlockId {
+        self.node.chain().genesis().id
+    }
+
+    /// The last four bytes of the genesis block's id, as TIP-712 and JSON-RPC
+    /// have it.
+    pub fn chain_id(&self) -> u32 {
+        let id = self.genesis_id();
+        let last = id.as_bytes().last_chunk::<4>();
+        last.map_or(0, |bytes| u32::from_be_bytes(*bytes))
+    }
+
+    /// The newest block's number.
+    pub fn head_number(&self) -> u64 {
+        self.node.chain().head().number()
+    }
+
+    /// The newest solid block's number.
+    pub fn solid_number(&self) -> u64 {
+        self.node.chain().solid()
+    }
+
+    /// A block, with its transactions.
+    pub fn block(&self, number: u64) -> Option<Block> {
+        let chain = self.node.chain();
+        chain.block(number).map(|sealed| sealed.block.clone())
+    }
+
+    /// What an account holds at the head, pending transactions included; 0 for
+    /// one that does not exist.
+    pub fn balance(&self, address: Address, token: Token) -> RawAmount {
+        let chain = self.node.chain();
+        let account = chain.pending_state().account(&address);
+        let raw = account.map_or(0, |account| match token {
+            Token::Trx => account.balance,
+            Token::Trc10(id) => account.asset(id.get()),
+        });
+        RawAmount::new(raw).unwrap_or(RawAmount::ZERO)
+    }
+
+    /// Takes a transaction as a broadcast does, without HTTP.
+    ///
+    /// # Errors
+    /// The node's own refusal.
+    pub fn submit(&self, transaction: Transaction) -> Result<TxId, SubmitError> {
+        let incoming = Incoming::new(transaction)?;
+        let txid = incoming.txid();
+        self.node.accept(incoming)?;
+        Ok(txid)
+    }
+
+    /// Makes blocks now, each a slot after the one before it; the node's time
+    /// moves along. Returns the head's id.
+    pub fn mine(&self, blocks: u64) -> BlockId {
+        self.node.mine(blocks).id
+    }
+
+    /// Stops making blocks by itself; [`mine`](Self::mine) still does.
+    pub fn pause(&self) {
+        self.node.pause(true);
+    }
+
+    /// Goes on making blocks.
+    pub fn resume(&self) {
+        self.node.pause(false);
+    }
+
+    /// The node's time.
+    pub fn now(&self) -> UnixMs {
+        self.node.now()
+    }
+
+    /// Moves the node's time, forwards or backwards; blocks never go back.
+    pub fn set_time(&self, now: UnixMs) {
+        self.node.set_now(now);
+    }
+
+    /// Moves the node's time forwards.
+    pub fn advance(&self, by: Duration) {
+        self.node.set_now(self.node.now().plus(by));
+    }
+
+    /// Remembers the chain as it is, pool included; the 256 newest are kept.
+    pub fn snapshot(&self) -> u64 {
+        control::snapshot(&self.node)
+    }
+
+    /// Returns to a snapshot, which can be returned to again. False if it is
+    /// not there. The node's time stays.
+    pub fn revert(&self, snapshot: u64) -> bool {
+        control::revert(&self.node, snapshot)
+    }
+
+    /// Gives an account TRX or tokens out of nothing, creating it if need be.
+    ///
+    /// # Errors
+    /// More than an account can hold, or a token that does not exist.
+    pub fn fund(
+        &self,
+        address: Address,
+        token: Token,
+        amount: RawAmount,
+    ) -> Result<(), CheatError> {
+        let id = match token {
+            Token::Trx => None,
+            Token::Trc10(id) => Some(TokenId::get(id)),
+        };
+        control::fund(&self.node, address, id, amount.get())
+    }
+
+    /// Changes a chain parameter from now on.
+    ///
+    /// # Errors
+    /// No such parameter, or a negative value.
+    pub fn set_parameter(&self, name: &str, value: i64) -> Result<(), ParameterError> {
+        control::set_parameter(&self.node, name, value)
+    }
+
+    /// Forks out the newest `blocks` blocks, solid ones never; their
+    /// transactions return to the pool or are gone. Returns how many went.
+    pub fn fork(&self, blocks: u64, keep_transactions: bool) -> u64 {
+        self.node.chain().fork_out(blocks, keep_transactions)
+    }
+
+    /// Forgets the pending transactions, as a node that stopped does. Returns
+    /// how many there were.
+    pub fn drop_pending(&self) -> usize {
+        self.node.chain().drop_pending()
+    }
+
+    /// Adds a fault.
+    ///
+    /// # Errors
+    /// A fault that cannot be.
+    pub fn add_fault(&self, fault: Fault) -> Result<(), FaultError> {
+        self.node.faults.add(fault)
+    }
+
+    /// Removes all faults.
+    pub fn clear_faults(&self) {
+        self.node.faults.clear();
+    }
+
+    /// Starts the chances of faults anew, the same for the same seed.
+    pub fn seed_faults(&self, seed: u64) {
+        self.node.faults.seed(seed);
+    }
+
+    /// Holds `/walletsolidity` at the present solid block, or lets it go.
+    pub fn hold_solid(&self, hold: bool) {
+        let solid = hold.then(|| self.node.chain().solid());
+        self.node.faults.hold_solid(solid);
+    }
+
+    /// Waits until it ends: never, unless listening fails.
+    pub async fn wait(&mut self) {
+        if let Some(serving) = self.tasks.last_mut() {
+            // An aborted or panicked server has ended as well.
+            let _ended = serving.await;
+        }
+    }
+}
+
+/// Why a transaction was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// No transaction at all.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    /// Refused by the chain.
+    #[error("{code}: {0}", code = .0.code())]
+    Reject(#[from] Reject),
+}

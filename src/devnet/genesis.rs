@@ -1,0 +1,170 @@
+//! The first block and the state it leaves: who has what, from nothing.
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    devnet::{
+        params::Parameters,
+        state::{Account, Properties, State, Usage, reference_of},
+    },
+    tron::{
+        block::{Block, BlockHeader, merkle_root},
+        contract::{AssetIssueContract, Contract, TransferAssetContract, TransferContract},
+        keys::SecretKey,
+        proto::Writer,
+        transaction::Transaction,
+    },
+    types::{Address, BlockId, TokenId, UnixMs},
+};
+
+/// The parent every chain's genesis names (`genesis.block.parentHash`).
+const PARENT: &str = "e58f33f9baf9305dc6f82b9f1934ea8f0ade2defb951258d50167028c780351f";
+/// What genesis has in place of a witness.
+const MOTTO: &[u8] = b"A new system must allow existing systems to be linked together without requiring any central control or coordination";
+/// Who genesis transfers come from: these very characters.
+const NOBODY: &[u8] = b"0x000000000000000000000";
+
+/// BTT's whole supply in raw units: 990,000,000,000 tokens.
+pub(crate) const BTT_SUPPLY: i64 = 990_000_000_000_000_000;
+
+/// An account of the genesis block.
+#[derive(Debug, Clone)]
+pub(crate) struct GenesisAccount {
+    pub(crate) address: Address,
+    pub(crate) name: &'static str,
+    /// Sun.
+    pub(crate) balance: i64,
+    /// Raw units of BTT.
+    pub(crate) btt: i64,
+}
+
+/// What a chain starts from.
+#[derive(Debug, Clone)]
+pub(crate) struct Genesis {
+    pub(crate) time: UnixMs,
+    pub(crate) parameters: Parameters,
+    pub(crate) accounts: Vec<GenesisAccount>,
+    /// Issues BTT and keeps what the others do not get.
+    pub(crate) issuer: Address,
+    pub(crate) witness: Address,
+}
+
+/// A key everybody knows, from a name: the witness's and the issuer's.
+pub(crate) fn well_known_key(name: &str) -> SecretKey {
+    let digest: [u8; 32] = Sha256::digest(format!("seedrail devnet {name}")).into();
+    SecretKey::from_bytes(&digest).expect("SHA-256 of these names is in the curve's range")
+}
+
+/// BTT as on mainnet: the id, the name since the redenomination, six decimals.
+fn btt(issuer: Address, genesis: UnixMs) -> AssetIssueContract {
+    AssetIssueContract {
+        owner_address: issuer.to_bytes().to_vec(),
+        name: b"BTTOLD".to_vec(),
+        abbr: b"BTTOLD".to_vec(),
+        total_supply: BTT_SUPPLY,
+        trx_num: 1,
+        precision: 6,
+        num: 1,
+        start_time: genesis.0.max(1),
+        end_time: genesis.0.max(1) + 1_000,
+        description: b"Official Token of BitTorrent Protocol".to_vec(),
+        url: b"www.bittorrent.com".to_vec(),
+        id: TokenId::BTT.to_string(),
+        ..AssetIssueContract::default()
+    }
+}
+
+/// A genesis transaction: a contract and nothing else, unsigned.
+fn transaction(contract: &Contract) -> Transaction {
+    let kind = contract.contract_type();
+    let mut any = Writer::new();
+    any.bytes(1, kind.type_url().as_bytes())
+        .bytes(2, &contract.encode());
+    let mut inner = Writer::new();
+    inner
+        .int64(1, kind.number().into())
+        .element(2, any.as_bytes());
+    let mut raw = Writer::new();
+    raw.element(11, inner.as_bytes());
+    Transaction::from_parts(raw.into_bytes(), Vec::new(), Vec::new())
+}
+
+impl Genesis {
+    /// The block, and the state after it.
+    pub(crate) fn build(&self) -> (Block, State) {
+        let mut state = State::new(
+            self.parameters.clone(),
+            Properties {
+                head: BlockId::from_bytes([0; 32]),
+                head_time: self.time,
+                genesis_time: self.time,
+                public_net: Usage::default(),
+                burnt: 0,
+                minted: 0,
+                net_weight: 0,
+                energy_weight: 0,
+                power_weight: 0,
+                next_token: TokenId::FIRST,
+            },
+        );
+        let mut transactions = Vec::new();
+        let btt_id = TokenId::BTT.get();
+        let asset = btt(self.issuer, self.time);
+        let given: i64 = self.accounts.iter().map(|account| account.btt).sum();
+
+        for entry in &self.accounts {
+            let mut account = Account::genesis(entry.address, entry.name.as_bytes(), entry.balance);
+            account.set_asset(btt_id, entry.btt);
+            state.properties.minted += entry.balance;
+            state.put_account(account);
+            transactions.push(transaction(&Contract::from(TransferContract {
+                owner_address: NOBODY.to_vec(),
+                to_address: entry.address.to_bytes().to_vec(),
+                amount: entry.balance,
+            })));
+        }
+        let mut issuer = match state.account(&self.issuer) {
+            Some(account) => account.as_ref().clone(),
+            None => Account::genesis(self.issuer, b"BitTorrent", 0),
+        };
+        issuer.issued = Some((asset.name.clone(), btt_id));
+        issuer.set_asset(btt_id, issuer.asset(btt_id) + BTT_SUPPLY - given);
+        state.put_account(issuer);
+        transactions.push(transaction(&Contract::from(asset.clone())));
+        for entry in self.accounts.iter().filter(|entry| entry.btt > 0) {
+            transactions.push(transaction(&Contract::from(TransferAssetContract {
+                asset_name: btt_id.to_string().into_bytes(),
+                owner_address: self.issuer.to_bytes().to_vec(),
+                to_address: entry.address.to_bytes().to_vec(),
+                amount: entry.btt,
+            })));
+        }
+        state.put_asset(btt_id, asset);
+
+        let mut witness = match state.account(&self.witness) {
+            Some(account) => account.as_ref().clone(),
+            None => Account::genesis(self.witness, b"", 0),
+        };
+        witness.is_witness = true;
+        state.put_account(witness);
+
+        let block = Block {
+            header: BlockHeader {
+                number: 0,
+                timestamp: self.time,
+                tx_trie_root: merkle_root(&transactions),
+                parent_hash: PARENT.parse().expect("64 digits of hex"),
+                witness_address: MOTTO.to_vec(),
+                version: 0,
+                account_state_root: Vec::new(),
+            },
+            witness_signature: Vec::new(),
+            transactions,
+        };
+        let id = block.id();
+        let (bytes, hash) = reference_of(&id);
+        state.put_reference(bytes, hash);
+        state.properties.head = id;
+        (block, state)
+    }
+}

@@ -1,0 +1,192 @@
+//! A chain that lives in time: the clock, the pace of blocks, and the lock.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use crate::{
+    devnet::{
+        chain::{Chain, Sealed},
+        faults::Faults,
+        incoming::Incoming,
+        reject::Reject,
+    },
+    types::{Clock, UnixMs},
+};
+
+/// When blocks are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// One at every multiple of this time since genesis, empty or not.
+    Every(Duration),
+    /// One for every accepted transaction, solid at once, and an empty one
+    /// every 3 s while nothing happens.
+    Instant,
+    /// Only when told to.
+    Manual,
+}
+
+/// TRON's own pace.
+pub(crate) const SLOT: Duration = Duration::from_secs(3);
+
+impl Pace {
+    /// The time between blocks as the chain's rules count it, ms.
+    pub(crate) fn interval_ms(self) -> i64 {
+        let every = match self {
+            Self::Every(every) => every,
+            Self::Instant => Duration::from_millis(1),
+            Self::Manual => SLOT,
+        };
+        i64::try_from(every.as_millis()).unwrap_or(i64::MAX).max(1)
+    }
+}
+
+pub(crate) struct Node {
+    chain: Mutex<Chain>,
+    pub(crate) pace: Pace,
+    clock: Arc<dyn Clock>,
+    /// How far this node's time is ahead of its clock, ms.
+    offset_ms: AtomicI64,
+    paused: AtomicBool,
+    /// Rung when the time or the pace of blocks was changed by hand.
+    pub(crate) changed: Notify,
+    pub(crate) faults: Faults,
+}
+
+impl Node {
+    pub(crate) fn new(chain: Chain, pace: Pace, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            chain: Mutex::new(chain),
+            pace,
+            clock,
+            offset_ms: AtomicI64::new(0),
+            paused: AtomicBool::new(false),
+            changed: Notify::new(),
+            faults: Faults::default(),
+        }
+    }
+
+    /// The chain, locked. A panic of another holder left it whole: every change
+    /// of it ends with plain assignments.
+    pub(crate) fn chain(&self) -> MutexGuard<'_, Chain> {
+        self.chain
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn now(&self) -> UnixMs {
+        let offset = self.offset_ms.load(Ordering::SeqCst);
+        UnixMs(self.clock.now().0.saturating_add(offset))
+    }
+
+    /// Moves this node's time; the clock stays as it is.
+    pub(crate) fn set_now(&self, now: UnixMs) {
+        let offset = now.0.saturating_sub(self.clock.now().0);
+        self.offset_ms.store(offset, Ordering::SeqCst);
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn pause(&self, paused: bool) {
+        self.paused.store(paused, Ordering::SeqCst);
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::SeqCst)
+    }
+
+    /// Judges a transaction and takes it into the pool; with instant blocks,
+    /// into a block.
+    pub(crate) fn accept(&self, incoming: Incoming) -> Result<(), Reject> {
+        let now = self.now();
+        let mut chain = self.chain();
+        chain.accept(incoming)?;
+        if self.pace == Pace::Instant && !self.is_paused() {
+            chain.seal(now);
+        }
+        Ok(())
+    }
+
+    /// Makes `count` blocks, each a slot after the one before it or now,
+    /// whichever is later; the node's time moves along.
+    pub(crate) fn mine(&self, count: u64) -> Arc<Sealed> {
+        let now = self.now();
+        let mut chain = self.chain();
+        let step = match self.pace {
+            Pace::Instant => 1_000,
+            _ => chain.interval_ms(),
+        };
+        for _ in 0..count {
+            let next = UnixMs(chain.head().time().0.saturating_add(step));
+            let slot = self.on_grid(&chain, now);
+            chain.seal(next.max(slot));
+        }
+        let head = Arc::clone(chain.head());
+        drop(chain);
+        if head.time() > self.now() {
+            self.set_now(head.time());
+        }
+        head
+    }
+
+    /// The slot that `now` falls in: a multiple of the pace since genesis.
+    fn on_grid(&self, chain: &Chain, now: UnixMs) -> UnixMs {
+        match self.pace {
+            Pace::Instant => now,
+            _ => {
+                let genesis = chain.genesis().time().0;
+                let step = chain.interval_ms();
+                UnixMs(genesis + (now.0 - genesis).div_euclid(step) * step)
+            }
+        }
+    }
+
+    /// Makes the block that is due, if one is; the time until the next.
+    fn tick(&self) -> Duration {
+        let every = match self.pace {
+            Pace::Every(every) => every,
+            Pace::Instant | Pace::Manual => SLOT,
+        };
+        if self.is_paused() || self.pace == Pace::Manual {
+            return every;
+        }
+        let now = self.now();
+        let mut chain = self.chain();
+        let due = match self.pace {
+            Pace::Instant => chain.head().time().plus(SLOT),
+            _ => {
+                let slot = self.on_grid(&chain, now);
+                if slot > chain.head().time() {
+                    chain.seal(slot);
+                }
+                UnixMs(slot.0.saturating_add(chain.interval_ms()))
+            }
+        };
+        if self.pace == Pace::Instant && due <= now {
+            chain.seal(now);
+            return SLOT;
+        }
+        due.since(now).max(Duration::from_millis(1))
+    }
+
+    /// Makes blocks until dropped.
+    pub(crate) async fn produce(self: Arc<Self>) {
+        loop {
+            let node = Arc::clone(&self);
+            // Sealing a full block hashes and executes for a while.
+            let wait = tokio::task::spawn_blocking(move || node.tick())
+                .await
+                .unwrap_or(SLOT);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.changed.notified() => {}
+            }
+        }
+    }
+}
