@@ -201,8 +201,8 @@ mod tests {
     #[test]
     fn the_window_of_staked_use_moves() {
         let mut usage = StakedUsage::default();
-        usage.add(254, 10);
-        assert_eq!(usage.usage.used, 254);
+        usage.add(255, 10);
+        assert_eq!(usage.usage.used, 255);
         assert_eq!(usage.window_fine(), 28_800_000);
         usage.used_at(0, 13);
         assert_eq!(usage.window_fine(), 28_797_000);

@@ -1,3 +1,8 @@
 //! Tests of `devnet` from outside: through HTTP, as a client sees it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests; a panic is the failure"
+)]
 
 mod node;
