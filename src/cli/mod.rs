@@ -4,6 +4,7 @@
 mod account;
 mod balance;
 mod chain;
+mod devnet;
 mod failure;
 mod init;
 mod output;
@@ -13,6 +14,7 @@ mod signals;
 mod store;
 mod tx;
 mod tx_build;
+mod units;
 mod wallet;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -103,6 +105,8 @@ enum Command {
     /// Transactions, one step at a time; build, sign and decode need no node.
     #[command(subcommand)]
     Tx(tx::Tx),
+    /// Run the embedded TRON node.
+    Devnet(devnet::Devnet),
     /// What is owed, by whom, with the proof.
     #[command(subcommand)]
     Receipts(receipts::Receipts),
@@ -168,6 +172,7 @@ async fn run(command: Command, context: Context) -> Outcome {
     let command = async {
         match command {
             Command::Init(command) => command.run(&context).await,
+            Command::Devnet(command) => command.run(&context).await,
             Command::Receipts(command) => command.run(&context).await,
             Command::Wallet(command) => command.run(&context).await,
             Command::Balance(command) => command.run(&context).await,

@@ -7,6 +7,10 @@ use tokio::{
 
 use super::failure::{Failure, Outcome};
 
+/// With this variable set, the end of standard input ends the program like
+/// Ctrl-C: a parent that dies takes its children with it.
+pub(crate) const END_WITH_STDIN_VARIABLE: &str = "SEEDRAIL_END_WITH_STDIN";
+
 /// Cheap to clone; every clone hears the same signal.
 #[derive(Debug, Clone)]
 pub(crate) struct Interrupt(watch::Receiver<bool>);
@@ -18,6 +22,15 @@ impl Interrupt {
         let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut term = signal(SignalKind::terminate()).map_err(failed)?;
         let (sender, receiver) = watch::channel(false);
+        if std::env::var_os(END_WITH_STDIN_VARIABLE).is_some() {
+            let sender = sender.clone();
+            // A thread of its own: a read of a pipe cannot be given up.
+            std::thread::spawn(move || {
+                // Whatever ends the input, an error included, ends the program.
+                let _ended = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+                sender.send_replace(true);
+            });
+        }
         tokio::spawn(async move {
             loop {
                 tokio::select! {

@@ -1,0 +1,168 @@
+//! Sizes, rates, times and prices as people type and read them.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use crate::types::{Decimals, RawAmount, Token, TokenId, UnitAmount};
+
+/// Bytes: `512KiB`, `64MiB`, `2GB`, or a bare number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) u64);
+
+/// Bytes a second: `4MiB/s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rate(pub(crate) u64);
+
+/// Raw units of BTT for a GiB: `5BTT/GiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Price(pub(crate) u64);
+
+const UNITS: [(&str, u64); 8] = [
+    ("B", 1),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+];
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is not a size: write it as 512KiB, 64MiB or 1048576");
+        let split = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(split);
+        let factor = match unit.trim() {
+            "" => 1,
+            unit => {
+                UNITS
+                    .iter()
+                    .find(|(name, _)| *name == unit)
+                    .ok_or_else(bad)?
+                    .1
+            }
+        };
+        let number: u64 = number.parse().map_err(|_| bad())?;
+        number.checked_mul(factor).map(Self).ok_or_else(bad)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, factor) = UNITS
+            .iter()
+            .take(5)
+            .rev()
+            .find(|(_, factor)| self.0 >= *factor)
+            .unwrap_or(&("B", 1));
+        let tenths = u128::from(self.0) * 10 / u128::from(*factor);
+        match tenths % 10 {
+            0 => write!(f, "{} {name}", tenths / 10),
+            tenth => write!(f, "{}.{tenth} {name}", tenths / 10),
+        }
+    }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let size: Size = text
+            .strip_suffix("/s")
+            .unwrap_or(text)
+            .parse()
+            .map_err(|_| format!("`{text}` is not a rate: write it as 512KiB/s or 4MiB/s"))?;
+        if size.0 == 0 {
+            return Err("a rate of 0 would never finish".into());
+        }
+        Ok(Self(size.0))
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", Size(self.0))
+    }
+}
+
+impl FromStr for Price {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let amount = text
+            .strip_suffix("/GiB")
+            .ok_or_else(|| format!("`{text}` is not a price: write it as 5BTT/GiB"))?;
+        let amount: UnitAmount = amount.parse().map_err(|error| format!("{error}"))?;
+        match amount.token {
+            Token::Trc10(TokenId::BTT) => Ok(Self(amount.raw.unsigned())),
+            other => Err(format!("`{text}`: prices are in BTT, not in {other}")),
+        }
+    }
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let raw = i64::try_from(self.0)
+            .ok()
+            .and_then(|raw| RawAmount::new(raw).ok());
+        write!(
+            f,
+            "{} BTT/GiB",
+            raw.unwrap_or(RawAmount::MAX).to_decimal(Decimals::BTT)
+        )
+    }
+}
+
+/// A time: `3s`, `500ms`, `2m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("`{text}` is not a time: write it as 500ms, 3s or 2m");
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => number
+            .checked_mul(60)
+            .map(Duration::from_secs)
+            .ok_or_else(bad),
+        _ => Err(bad()),
+    }
+}
+
+/// An amount of BTT: `50BTT`.
+pub(crate) fn btt(text: &str) -> Result<RawAmount, String> {
+    let amount: UnitAmount = text.parse().map_err(|error| format!("{error}"))?;
+    match amount.token {
+        Token::Trc10(TokenId::BTT) => Ok(amount.raw),
+        other => Err(format!("`{text}` is in {other}, not in BTT")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_rates_times_and_prices_are_read() {
+        assert_eq!("64MiB".parse(), Ok(Size(64 << 20)));
+        assert_eq!("1048576".parse(), Ok(Size(1 << 20)));
+        assert_eq!("4MiB/s".parse(), Ok(Rate(4 << 20)));
+        assert_eq!("5BTT/GiB".parse(), Ok(Price(5_000_000)));
+        assert_eq!(duration("3s"), Ok(Duration::from_secs(3)));
+        assert_eq!(Size(4 << 20).to_string(), "4 MiB");
+        assert_eq!(Size(1536).to_string(), "1.5 KiB");
+        assert_eq!(Price(5_500_000).to_string(), "5.5 BTT/GiB");
+        for bad in ["", "MiB", "4mib", "-1", "99999999999TiB", "4.5MiB"] {
+            assert!(bad.parse::<Size>().is_err(), "{bad}");
+        }
+        assert!("0".parse::<Rate>().is_err());
+        assert!("5TRX/GiB".parse::<Price>().is_err());
+        assert!("5BTT".parse::<Price>().is_err());
+        assert!(duration("3").is_err());
+    }
+}
