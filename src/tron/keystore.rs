@@ -260,7 +260,8 @@ impl Keystore {
         Ok(Self {
             version: 3,
             id: Some(uuid(random()?)),
-            address: Some(key.address().to_string()),
+            // As Ethereum's tools write it, of which some compare it strictly.
+            address: Some(hex::encode(key.address().body())),
             crypto: Crypto {
                 cipher: "aes-128-ctr".to_owned(),
                 cipherparams: CipherParams {

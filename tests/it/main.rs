@@ -3,6 +3,7 @@
 mod cli;
 mod devnet;
 mod ledger;
+mod oracle;
 mod receipts;
 mod settle;
 mod swarm;

@@ -207,7 +207,7 @@ impl Node {
         self.ask(
             finality,
             "getnowblock",
-            json!({ "visible": false }),
+            json!({ "visible": true }),
             |url, answer| {
                 read_block(url, answer)?
                     .ok_or_else(|| NodeError::unknown(url, "it has no head block"))
@@ -225,7 +225,7 @@ impl Node {
         self.ask(
             finality,
             "getblockbynum",
-            json!({ "num": number, "visible": false }),
+            json!({ "num": number, "visible": true }),
             |url, answer| {
                 let block = read_block(url, answer)?;
                 if let Some(block) = &block
@@ -256,7 +256,7 @@ impl Node {
     ) -> Result<Vec<Block>, NodeError> {
         let count = count.clamp(1, MAX_BLOCKS_AT_ONCE);
         let end = first.saturating_add(count);
-        let body = json!({ "startNum": first, "endNum": end, "visible": false });
+        let body = json!({ "startNum": first, "endNum": end, "visible": true });
         self.ask(finality, "getblockbylimitnext", body, |url, answer| {
             let Some(list) = answer.get("block") else {
                 return Ok(Vec::new());
@@ -387,12 +387,12 @@ impl Node {
         finality: Finality,
         txid: TxId,
     ) -> Result<Option<Transaction>, NodeError> {
-        let body = json!({ "value": txid.to_string(), "visible": false });
+        let body = json!({ "value": txid.to_string(), "visible": true });
         self.ask(finality, "gettransactionbyid", body, |url, answer| {
             if is_empty(answer) {
                 return Ok(None);
             }
-            let transaction = transaction_from_json(answer, false)
+            let transaction = transaction_from_json(answer, true)
                 .map_err(|error| NodeError::unknown(url, error))?;
             if transaction.txid() != txid {
                 return Err(NodeError::unknown(
@@ -431,7 +431,7 @@ impl Node {
         finality: Finality,
         number: u64,
     ) -> Result<BTreeMap<TxId, TransactionInfo>, NodeError> {
-        let body = json!({ "num": number, "visible": false });
+        let body = json!({ "num": number, "visible": true });
         self.ask(
             finality,
             "gettransactioninfobyblocknum",
@@ -531,7 +531,7 @@ fn read_block(url: &str, object: &Value) -> Result<Option<Block>, NodeError> {
         return Ok(None);
     }
     let (claimed, block) =
-        block_from_json(object, false).map_err(|error| NodeError::unknown(url, error))?;
+        block_from_json(object, true).map_err(|error| NodeError::unknown(url, error))?;
     block
         .verify(claimed)
         .map_err(|error| NodeError::unknown(url, error))?;
