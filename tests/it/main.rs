@@ -1,4 +1,9 @@
 //! Integration tests: one binary, one module per topic.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "all of this is test code, its helpers too: a panic is the report"
+)]
 
 mod cli;
 mod devnet;
