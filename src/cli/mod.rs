@@ -202,7 +202,12 @@ fn usage_error(error: &clap::Error, json: bool) -> ExitCode {
         };
     }
     let rendered = error.render().to_string();
-    let message = rendered.lines().next().unwrap_or_default();
+    // Its first paragraph, in one line: a list of what is missing follows the colon.
+    let lines = rendered.lines().map(str::trim);
+    let message = lines
+        .take_while(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
     let failure =
         Failure::usage(message.trim_start_matches("error: ")).hint("see `seedrail --help`");
     Output { json, quiet: false }.failure(&failure);

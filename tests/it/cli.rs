@@ -1,1 +1,6 @@
-//! Tests of `cli` from outside.
+//! The command line, by the real binary and an empty home.
+
+mod habits;
+mod run;
+mod tx;
+mod wallet;

@@ -1,1 +1,5 @@
-//! Tests of `tron` from outside.
+//! The bridge against recordings of a real node, and against nodes that lie.
+
+mod lying;
+mod recordings;
+pub(crate) mod server;

@@ -1,16 +1,31 @@
 //! One endpoint: a POST with JSON, an answer bounded in size and time.
 
-use std::{sync::Once, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, Once, PoisonError},
+    time::Duration,
+};
 
 use reqwest::{Client, StatusCode, header, redirect};
 use serde_json::Value;
+use tokio::time::Instant;
 use url::Url;
 
 use super::{NodeConfig, NodeConfigError, NodeError, clip};
+use crate::types::BlockId;
 
-/// The largest answer read: 50 full blocks (2 MB each at most, as JSON about
-/// twice that) never come near it in practice.
-const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// The largest answer with blocks in it: 50 full blocks (2 MB each at most, as
+/// JSON about twice that) never come near it in practice.
+pub(super) const MAX_BLOCKS_BYTES: usize = 64 * 1024 * 1024;
+/// The largest other answer: an account with ten thousand tokens takes one
+/// megabyte, a transaction of 500 KiB three.
+pub(super) const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
+/// An endpoint that failed is asked after the others for this long, doubled with
+/// each failure on end up to [`MAX_REST`].
+const FIRST_REST: Duration = Duration::from_secs(2);
+/// See [`FIRST_REST`].
+const MAX_REST: Duration = Duration::from_secs(60);
+/// A node that limits us without saying for how long is left alone for this.
+const LIMITED_REST: Duration = Duration::from_secs(2);
 
 /// The client shared by every endpoint: no redirects, no proxies, TLS by rustls.
 pub(super) fn client(config: &NodeConfig) -> Result<Client, NodeConfigError> {
@@ -37,7 +52,6 @@ pub(super) fn client(config: &NodeConfig) -> Result<Client, NodeConfigError> {
         .redirect(redirect::Policy::none())
         .no_proxy()
         .connect_timeout(config.connect_timeout)
-        .timeout(config.timeout)
         .build()
         .map_err(|error| NodeConfigError::Client(error.to_string()))
 }
@@ -49,6 +63,21 @@ pub(super) struct Endpoint {
     base: Url,
     /// As shown to people: without the trailing slash.
     shown: String,
+    /// Shared by the clones.
+    health: Arc<Mutex<Health>>,
+}
+
+/// What an endpoint's answers so far say of it.
+#[derive(Debug, Default)]
+struct Health {
+    /// It said to come back then: not asked before.
+    limited_until: Option<Instant>,
+    /// It failed: asked after the others until then.
+    failing_until: Option<Instant>,
+    /// Failures on end.
+    failures: u32,
+    /// Its block 0, once it named one.
+    genesis: Option<BlockId>,
 }
 
 impl Endpoint {
@@ -70,6 +99,7 @@ impl Endpoint {
             client,
             base,
             shown,
+            health: Arc::default(),
         })
     }
 
@@ -77,8 +107,80 @@ impl Endpoint {
         &self.shown
     }
 
-    /// Posts `body` and reads JSON back.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, NodeError> {
+    fn health(&self) -> MutexGuard<'_, Health> {
+        // Plain data: whatever a panicking thread left there is still true.
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until when it must be left alone, if it said so.
+    pub(super) fn limited_until(&self) -> Option<Instant> {
+        let until = self.health().limited_until;
+        until.filter(|until| *until > Instant::now())
+    }
+
+    /// Whether it failed lately.
+    pub(super) fn failing(&self) -> bool {
+        let until = self.health().failing_until;
+        until.is_some_and(|until| until > Instant::now())
+    }
+
+    /// The id of its block 0, once it was asked.
+    pub(super) fn genesis(&self) -> Option<BlockId> {
+        self.health().genesis
+    }
+
+    pub(super) fn set_genesis(&self, genesis: BlockId) {
+        self.health().genesis = Some(genesis);
+    }
+
+    fn note<T>(&self, answer: &Result<T, NodeError>) {
+        let now = Instant::now();
+        let mut health = self.health();
+        match answer {
+            Ok(_) | Err(NodeError::Refused { .. }) => {
+                health.failures = 0;
+                health.failing_until = None;
+            }
+            Err(NodeError::Retry {
+                after: Some(after), ..
+            }) => health.limited_until = Some(now + *after),
+            Err(_) => {
+                let rest = FIRST_REST * 2u32.saturating_pow(health.failures.min(5));
+                health.failures = health.failures.saturating_add(1);
+                health.failing_until = Some(now + rest.min(MAX_REST));
+            }
+        }
+    }
+
+    /// An answer that could not be believed counts as a failure of its node.
+    pub(super) fn distrust<T>(&self, read: Result<T, NodeError>) -> Result<T, NodeError> {
+        if read.is_err() {
+            self.note(&read);
+        }
+        read
+    }
+
+    /// Posts `body` and reads at most `limit` bytes of JSON back, all within
+    /// `patience`.
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        body: &Value,
+        limit: usize,
+        patience: Duration,
+    ) -> Result<Value, NodeError> {
+        let answer = self.exchange(path, body, limit, patience).await;
+        self.note(&answer);
+        answer
+    }
+
+    async fn exchange(
+        &self,
+        path: &str,
+        body: &Value,
+        limit: usize,
+        patience: Duration,
+    ) -> Result<Value, NodeError> {
         let url = self
             .base
             .join(path)
@@ -88,43 +190,42 @@ impl Endpoint {
             .post(url)
             .header(header::CONTENT_TYPE, "application/json")
             .body(body.to_string())
+            .timeout(patience)
             .send()
             .await
             .map_err(|error| self.transport(&error))?;
-        let status = response.status();
-        let after = retry_after(&response);
+        match response.status() {
+            StatusCode::OK => {}
+            // Refused before it was looked at.
+            status @ (StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::FORBIDDEN
+            | StatusCode::SERVICE_UNAVAILABLE) => {
+                return Err(NodeError::Retry {
+                    url: self.shown.clone(),
+                    reason: format!("it is busy or has limited us (HTTP {status})"),
+                    after: Some(retry_after(&response).unwrap_or(LIMITED_REST)),
+                });
+            }
+            status => {
+                return Err(NodeError::unknown(
+                    &self.shown,
+                    format!("it answered HTTP {status}"),
+                ));
+            }
+        }
         let mut bytes = Vec::new();
         while let Some(chunk) = response
             .chunk()
             .await
             .map_err(|error| self.transport(&error))?
         {
-            if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
+            if bytes.len() + chunk.len() > limit {
                 return Err(NodeError::unknown(
                     &self.shown,
-                    format!("its answer is larger than {MAX_ANSWER_BYTES} bytes"),
+                    format!("its answer is larger than {limit} bytes"),
                 ));
             }
             bytes.extend_from_slice(&chunk);
-        }
-        match status {
-            StatusCode::OK => {}
-            // Refused before it was looked at.
-            StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::FORBIDDEN
-            | StatusCode::SERVICE_UNAVAILABLE => {
-                return Err(NodeError::Retry {
-                    url: self.shown.clone(),
-                    reason: format!("it is busy or has limited us (HTTP {status})"),
-                    after,
-                });
-            }
-            _ => {
-                return Err(NodeError::unknown(
-                    &self.shown,
-                    format!("it answered HTTP {status}"),
-                ));
-            }
         }
         let answer: Value = serde_json::from_slice(&bytes).map_err(|error| {
             NodeError::unknown(&self.shown, format!("its answer is not JSON: {error}"))

@@ -8,13 +8,17 @@
 
 mod answers;
 mod http;
+mod pool;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub use answers::{Account, AccountResources, Asset, ChainParameters, TransactionInfo};
 use serde_json::{Value, json};
 
-use self::http::Endpoint;
+use self::{
+    http::{Endpoint, MAX_ANSWER_BYTES, MAX_BLOCKS_BYTES},
+    pool::Pool,
+};
 use super::{
     block::Block,
     json::{block_from_json, transaction_from_json},
@@ -76,9 +80,9 @@ pub struct NodeConfig {
     pub solidity_urls: Vec<String>,
     /// Sent as `TRON-PRO-API-KEY`.
     pub api_key: Option<String>,
-    /// To establish a connection.
+    /// To establish one connection.
     pub connect_timeout: Duration,
-    /// For a whole answer.
+    /// For a whole answer, however many nodes it takes to get one.
     pub timeout: Duration,
 }
 
@@ -134,10 +138,14 @@ pub enum Finality {
 }
 
 /// A client of one or more nodes of the same chain. Cheap to clone.
+///
+/// With several nodes, one that fails is passed over for a while, one that says
+/// `Retry-After` is left alone that long, and, once [`Node::genesis`] has told
+/// which chain this is, no node is asked before it has named the same block 0.
 #[derive(Debug, Clone)]
 pub struct Node {
-    full: Arc<[Endpoint]>,
-    solidity: Arc<[Endpoint]>,
+    full: Pool,
+    solidity: Pool,
 }
 
 impl Node {
@@ -155,18 +163,18 @@ impl Node {
                 .map(|url| Endpoint::new(client.clone(), url))
                 .collect::<Result<Arc<[_]>, _>>()
         };
-        let full = endpoints(&config.urls)?;
+        let full = Pool::new(endpoints(&config.urls)?, config.timeout);
         let solidity = if config.solidity_urls.is_empty() {
             full.clone()
         } else {
-            endpoints(&config.solidity_urls)?
+            full.of_the_same_chain(endpoints(&config.solidity_urls)?)
         };
         Ok(Self { full, solidity })
     }
 
     /// The URLs asked, for messages.
     pub fn urls(&self) -> Vec<&str> {
-        self.full.iter().map(Endpoint::url).collect()
+        self.full.endpoints().iter().map(Endpoint::url).collect()
     }
 
     /// Asks each endpoint in turn until one gives an answer that `read` takes.
@@ -177,26 +185,17 @@ impl Node {
         body: Value,
         read: impl Fn(&str, &Value) -> Result<T, NodeError>,
     ) -> Result<T, NodeError> {
-        let (endpoints, prefix) = match finality {
+        let (pool, prefix) = match finality {
             Finality::Head => (&self.full, "wallet"),
             Finality::Solid => (&self.solidity, "walletsolidity"),
         };
-        let path = format!("{prefix}/{method}");
-        let mut last = None;
-        for endpoint in endpoints.iter() {
-            let answer = endpoint
-                .post(&path, &body)
-                .await
-                .and_then(|answer| read(endpoint.url(), &answer));
-            match answer {
-                Ok(value) => return Ok(value),
-                Err(NodeError::Refused { url, code, message }) => {
-                    return Err(NodeError::Refused { url, code, message });
-                }
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| NodeError::unknown("", "no node is configured")))
+        let limit = if method.starts_with("getblock") || method.starts_with("getnowblock") {
+            MAX_BLOCKS_BYTES
+        } else {
+            MAX_ANSWER_BYTES
+        };
+        pool.ask(&format!("{prefix}/{method}"), &body, limit, read)
+            .await
     }
 
     /// The head block of a finality, verified.
@@ -292,34 +291,63 @@ impl Node {
     }
 
     /// The id of block 0, which says which chain this is. Every configured node
-    /// must name the same one.
+    /// must name the same one; one that does not answer now is asked again before
+    /// it is asked anything else.
     ///
     /// # Errors
     /// See [`NodeError`]; `Unknown` when two nodes are on different chains.
     pub async fn genesis(&self) -> Result<BlockId, NodeError> {
-        let mut genesis: Option<BlockId> = None;
+        let solidity = self.solidity.endpoints().iter();
+        let known: Vec<_> = self.full.endpoints().iter().map(Endpoint::url).collect();
+        let mut endpoints = self.full.endpoints().to_vec();
+        endpoints.extend(solidity.filter(|e| !known.contains(&e.url())).cloned());
+        self.full.agree_on_genesis(endpoints).await
+    }
+
+    /// The head block of every full node, verified, in their order.
+    pub async fn heads(&self) -> Vec<(String, Result<Block, NodeError>)> {
+        let answers = self
+            .full
+            .ask_everyone(
+                "wallet/getnowblock",
+                &json!({ "visible": false }),
+                MAX_BLOCKS_BYTES,
+            )
+            .await;
+        answers
+            .into_iter()
+            .map(|(endpoint, answer)| {
+                let url = endpoint.url();
+                let block = answer.and_then(|answer| {
+                    endpoint.distrust(read_block(url, &answer).and_then(|block| {
+                        block.ok_or_else(|| NodeError::unknown(url, "it has no head block"))
+                    }))
+                });
+                (url.to_owned(), block)
+            })
+            .collect()
+    }
+
+    /// The middle one of the nodes' heads (the lower, of two): a single node that
+    /// lags or runs ahead does not decide what time it is on the chain.
+    ///
+    /// # Errors
+    /// See [`NodeError`]: no node has a head that can be believed.
+    pub async fn median_head(&self) -> Result<Block, NodeError> {
+        let mut blocks = Vec::new();
         let mut last = None;
-        for endpoint in self.full.iter().chain(self.solidity.iter()) {
-            let body = json!({ "num": 0, "visible": false });
-            let answer = endpoint
-                .post("wallet/getblockbynum", &body)
-                .await
-                .and_then(|answer| genesis_id(endpoint.url(), &answer));
-            match (answer, genesis) {
-                (Ok(id), Some(first)) if id != first => {
-                    return Err(NodeError::unknown(
-                        endpoint.url(),
-                        format!(
-                            "it is on another chain (genesis {id}) than the first node ({first})"
-                        ),
-                    ));
-                }
-                (Ok(id), _) => genesis = Some(id),
-                (Err(error), _) => last = Some(error),
+        for (_, head) in self.heads().await {
+            match head {
+                Ok(block) => blocks.push(block),
+                Err(error) => last = Some(error),
             }
         }
-        genesis
-            .ok_or_else(|| last.unwrap_or_else(|| NodeError::unknown("", "no node is configured")))
+        blocks.sort_by_key(|block| block.header.number);
+        let middle = blocks.len().saturating_sub(1) / 2;
+        match blocks.into_iter().nth(middle) {
+            Some(block) => Ok(block),
+            None => Err(last.unwrap_or_else(|| NodeError::unknown("", "no node is configured"))),
+        }
     }
 
     /// An account, or `None` when this node knows none.
@@ -454,8 +482,8 @@ impl Node {
     /// NOT_ENOUGH_EFFECTIVE_CONNECTION, BLOCK_UNSOLIDIFIED, OTHER_ERROR).
     pub async fn broadcast(&self, transaction: &Transaction) -> Result<(), NodeError> {
         let mut last = None;
-        for endpoint in self.full.iter() {
-            match self::broadcast_to(endpoint, transaction).await {
+        for endpoint in self.full.in_order() {
+            match self.broadcast_to(&endpoint, transaction).await {
                 Err(error @ NodeError::Retry { .. }) => last = Some(error),
                 other => return other,
             }
@@ -463,23 +491,44 @@ impl Node {
         Err(last.unwrap_or_else(|| NodeError::unknown("", "no node is configured")))
     }
 
-    /// Sends a signed transaction to every node; the answers in their order.
+    /// Sends a signed transaction to every node at once; the answers in the order
+    /// the nodes were configured in.
     pub async fn broadcast_everywhere(
         &self,
         transaction: &Transaction,
     ) -> Vec<Result<(), NodeError>> {
-        let mut answers = Vec::with_capacity(self.full.len());
-        for endpoint in self.full.iter() {
-            answers.push(broadcast_to(endpoint, transaction).await);
-        }
+        let body = broadcast_body(transaction);
+        let answers = self
+            .full
+            .ask_everyone("wallet/broadcasthex", &body, MAX_ANSWER_BYTES)
+            .await;
         answers
+            .into_iter()
+            .map(|(endpoint, answer)| {
+                answer.and_then(|answer| read_broadcast(endpoint.url(), &answer, transaction))
+            })
+            .collect()
+    }
+
+    async fn broadcast_to(
+        &self,
+        endpoint: &Endpoint,
+        transaction: &Transaction,
+    ) -> Result<(), NodeError> {
+        let body = broadcast_body(transaction);
+        let answer = self
+            .full
+            .post(endpoint, "wallet/broadcasthex", &body, MAX_ANSWER_BYTES)
+            .await?;
+        read_broadcast(endpoint.url(), &answer, transaction)
     }
 }
 
-async fn broadcast_to(endpoint: &Endpoint, transaction: &Transaction) -> Result<(), NodeError> {
-    let url = endpoint.url();
-    let body = json!({ "transaction": hex::encode(transaction.encode()) });
-    let answer = endpoint.post("wallet/broadcasthex", &body).await?;
+fn broadcast_body(transaction: &Transaction) -> Value {
+    json!({ "transaction": hex::encode(transaction.encode()) })
+}
+
+fn read_broadcast(url: &str, answer: &Value, transaction: &Transaction) -> Result<(), NodeError> {
     let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default();
     // The node hashes its own re-serialisation: another id is another transaction.
     if let Some(echo) = answer.get("txid").and_then(Value::as_str)
