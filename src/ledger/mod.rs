@@ -12,7 +12,7 @@ mod store;
 pub use error::LedgerError;
 pub use payouts::{
     AttemptEnd, AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
-    PayoutId, PayoutKind, PayoutRow, PayoutState,
+    OutgoingRow, PayoutId, PayoutKind, PayoutRow, PayoutState,
 };
 pub use records::{
     Adopted, EpochId, Equivocation, Pair, Position, ReceiptEntry, ReceiptFilter, ReceiptKind,

@@ -205,6 +205,16 @@ pub struct CursorRow {
     pub last_time: UnixMs,
 }
 
+/// A recorded transfer that the account made, and by which right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutgoingRow {
+    /// The transfer.
+    pub transfer: TransferRow,
+    /// Whether it is an attempt of this ledger; otherwise it was made
+    /// elsewhere.
+    pub ours: bool,
+}
+
 /// Counts of a batch, as `settle status` shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BatchCounts {

@@ -7,7 +7,8 @@ use crate::types::{Address, BlockId, RawAmount, Sun, Token, TxId, UnixMs};
 use super::{
     error::LedgerError,
     payouts::{
-        AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow, PayoutId, PayoutRow,
+        AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow, OutgoingRow, PayoutId,
+        PayoutRow,
     },
     records::{
         Adopted, EpochId, Equivocation, Pair, Position, ReceiptEntry, ReceiptFilter, ReceiptRow,
@@ -230,6 +231,18 @@ pub trait Ledger: Send + Sync {
     /// The store's.
     fn transfers(&self, account: Address, limit: u32) -> Result<Vec<TransferRow>, LedgerError>;
 
+    /// The recorded transfers that `account` made in blocks after `after`,
+    /// newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The store's.
+    fn outgoing(
+        &self,
+        account: Address,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<OutgoingRow>, LedgerError>;
+
     /// Everything between the two, seen from `pair.payer`.
     ///
     /// # Errors
@@ -383,6 +396,23 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// The store's.
     fn batches(&self, payer: Address, limit: u32) -> Result<Vec<BatchRow>, LedgerError>;
+
+    /// One batch.
+    ///
+    /// # Errors
+    /// The store's.
+    fn batch(&self, batch: BatchId) -> Result<Option<BatchRow>, LedgerError>;
+
+    /// Where the pair's live and confirmed ranges end: the next begins here.
+    ///
+    /// # Errors
+    /// The store's.
+    fn range_end(
+        &self,
+        payer: Address,
+        payee: Address,
+        token: Token,
+    ) -> Result<RawAmount, LedgerError>;
 
     /// How a batch stands.
     ///

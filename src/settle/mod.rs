@@ -1,1 +1,27 @@
-//! Settlement: from receipts to coins, exactly once.
+//! Settlement: from receipts to coins, exactly once. See `DESIGN.md` beside
+//! this file.
+//!
+//! Pure: [`net`](net()), [`plan`](mod@plan), [`state`], [`recovery`], [`audit`]. With
+//! effects: [`Engine`].
+
+pub mod audit;
+mod chain;
+mod engine;
+mod error;
+mod net;
+mod node;
+pub mod plan;
+pub mod recovery;
+mod report;
+pub mod state;
+
+pub use audit::{Difference, DifferenceKind};
+pub use chain::{Chain, Head};
+pub use engine::{
+    Engine, LIFETIME, RunReport, SendOrder, SendQuote, SendReport, Until, random_number,
+};
+pub use error::SettleError;
+pub use net::{Debt, net};
+pub use node::NodeChain;
+pub use plan::{Deferred, Plan, PlannedPayout, Policy, Why};
+pub use report::{BatchReport, Event, PayoutReport};

@@ -1,6 +1,8 @@
 //! Tests of `ledger` from outside: one conformance suite for every store, and
 //! what is particular to a file shared by processes.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 pub(crate) mod conformance;
 
 use seedrail::{

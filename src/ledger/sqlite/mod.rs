@@ -20,9 +20,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use self::{locks::LockSpace, receipts::OwnEpoch};
 use super::{
     AccountLease, Adopted, AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
-    Durable, EpochId, EpochLease, Equivocation, Ledger, LedgerError, Pair, PayoutId, PayoutRow,
-    Position, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow, Remainder, Stored, TransferRow,
-    store::Guard,
+    Durable, EpochId, EpochLease, Equivocation, Ledger, LedgerError, OutgoingRow, Pair, PayoutId,
+    PayoutRow, Position, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow, Remainder, Stored,
+    TransferRow, store::Guard,
 };
 use crate::types::{Address, BlockId, RawAmount, Sun, Token, TokenId, TxId, UnixMs};
 
@@ -351,6 +351,15 @@ impl Ledger for SqliteLedger {
         self.read(|tx| transfers::newest(tx, account, limit))
     }
 
+    fn outgoing(
+        &self,
+        account: Address,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<OutgoingRow>, LedgerError> {
+        self.read(|tx| transfers::outgoing(tx, account, after, limit))
+    }
+
     fn position(&self, pair: &Pair) -> Result<Position, LedgerError> {
         self.read(|tx| receipts::position(tx, pair))
     }
@@ -488,6 +497,19 @@ impl Ledger for SqliteLedger {
 
     fn batches(&self, payer: Address, limit: u32) -> Result<Vec<BatchRow>, LedgerError> {
         self.read(|tx| payouts::batches(tx, payer, limit))
+    }
+
+    fn batch(&self, batch: BatchId) -> Result<Option<BatchRow>, LedgerError> {
+        self.read(|tx| payouts::find_batch(tx, batch))
+    }
+
+    fn range_end(
+        &self,
+        payer: Address,
+        payee: Address,
+        token: Token,
+    ) -> Result<RawAmount, LedgerError> {
+        self.read(|tx| transfers::range_end(tx, payer, payee, token))
     }
 
     fn counts(&self, batch: BatchId) -> Result<BatchCounts, LedgerError> {

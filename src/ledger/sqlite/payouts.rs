@@ -115,7 +115,10 @@ pub(super) fn insert_batch(
     Ok(())
 }
 
-fn find_batch(tx: &Transaction<'_>, id: BatchId) -> Result<Option<BatchRow>, LedgerError> {
+pub(super) fn find_batch(
+    tx: &Transaction<'_>,
+    id: BatchId,
+) -> Result<Option<BatchRow>, LedgerError> {
     let mut statement = tx.prepare_cached("SELECT * FROM batch WHERE id = ?1")?;
     let mut found = statement.query([id.get()])?;
     found.next()?.map(rows::batch).transpose()

@@ -4,7 +4,7 @@ use rusqlite::{Transaction, params};
 
 use super::rows::{self, amount, int, token_number};
 use crate::{
-    ledger::{LedgerError, Pair, Position, TransferRow},
+    ledger::{LedgerError, OutgoingRow, Pair, Position, TransferRow},
     types::{Address, RawAmount, Token, UnixMs},
 };
 
@@ -137,4 +137,25 @@ pub(super) fn newest(
         transfers.push(rows::transfer(row)?);
     }
     Ok(transfers)
+}
+
+pub(super) fn outgoing(
+    tx: &Transaction<'_>,
+    account: Address,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<OutgoingRow>, LedgerError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT *, EXISTS (SELECT 1 FROM attempt WHERE attempt.txid = transfer.txid) AS ours
+         FROM transfer WHERE payer = ?1 AND block > ?2 ORDER BY block DESC, txid LIMIT ?3",
+    )?;
+    let mut found = statement.query(params![account.body(), int("block", after)?, limit])?;
+    let mut all = Vec::new();
+    while let Some(row) = found.next()? {
+        all.push(OutgoingRow {
+            transfer: rows::transfer(row)?,
+            ours: rows::get(row, "ours")?,
+        });
+    }
+    Ok(all)
 }

@@ -1,5 +1,7 @@
 //! What every store must do: run against each by `ledger.rs`.
 
+#![expect(clippy::indexing_slicing, reason = "a panic is how a test fails")]
+
 use seedrail::{
     ledger::{
         AccountLease, AttemptEnd, AttemptRow, AttemptState, BatchId, BatchRow, BlockRow, EpochId,

@@ -1,0 +1,110 @@
+//! The chain as settlement sees it: a trait, so that a simulation can be one.
+
+use std::{future::Future, time::Duration};
+
+use crate::{
+    ledger::{AttemptRow, Durable},
+    tron::{
+        block::Block,
+        rpc::{Account, AccountResources, ChainParameters, Finality, NodeError},
+    },
+    types::{Address, BlockId, Sun, TxId, UnixMs},
+};
+
+/// A block as a point in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Its id, with its number in it.
+    pub id: BlockId,
+    /// Its time.
+    pub time: UnixMs,
+}
+
+/// What settlement asks of a chain, and the only way it reaches out.
+///
+/// An implementation answers as well as it can: late, not at all, or
+/// differently at each call. What must not be believed, settlement does not:
+/// only [`solid_blocks`](Chain::solid_blocks) decides what is paid. All else
+/// is for planning and for show.
+pub trait Chain: Send + Sync {
+    /// The chain's block 0.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    fn genesis(&self) -> impl Future<Output = Result<BlockId, NodeError>> + Send;
+
+    /// The newest block that may still be forked out.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    fn head(&self) -> impl Future<Output = Result<Head, NodeError>> + Send;
+
+    /// The newest solid block.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    fn solid_head(&self) -> impl Future<Output = Result<Head, NodeError>> + Send;
+
+    /// Solid blocks from number `first` on, as many as it likes; empty when it
+    /// has none. Each one verified: id recomputed from the header, Merkle root
+    /// from the transactions, the witness's signature checked
+    /// ([`Block::verify`]); consecutive and linked.
+    ///
+    /// # Errors
+    /// See [`NodeError`]; anything short of that is `Unknown`.
+    fn solid_blocks(
+        &self,
+        first: u64,
+    ) -> impl Future<Output = Result<Vec<Block>, NodeError>> + Send;
+
+    /// An account; `None` when the node knows none.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    fn account(
+        &self,
+        finality: Finality,
+        address: Address,
+    ) -> impl Future<Output = Result<Option<Account>, NodeError>> + Send;
+
+    /// An account's bandwidth.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    fn resources(
+        &self,
+        address: Address,
+    ) -> impl Future<Output = Result<AccountResources, NodeError>> + Send;
+
+    /// The chain's parameters.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    fn parameters(&self) -> impl Future<Output = Result<ChainParameters, NodeError>> + Send;
+
+    /// Sends an attempt that is on disk. Whatever it answers, the attempt may
+    /// be in a block one day.
+    ///
+    /// # Errors
+    /// See [`NodeError`]: remarks, all of them.
+    fn broadcast(
+        &self,
+        attempt: &Durable<AttemptRow>,
+    ) -> impl Future<Output = Result<(), NodeError>> + Send;
+
+    /// The block of the head chain that holds a transaction, as far as the
+    /// node says. For show.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    fn included(&self, txid: TxId) -> impl Future<Output = Result<Option<u64>, NodeError>> + Send;
+
+    /// What a solid transaction burnt, as far as the node says. For show.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    fn burnt(&self, txid: TxId) -> impl Future<Output = Result<Option<Sun>, NodeError>> + Send;
+
+    /// Lets time pass, until something may have changed, at most `time`.
+    fn pause(&self, time: Duration) -> impl Future<Output = ()> + Send;
+}

@@ -1,0 +1,446 @@
+//! The only part of settlement with effects: it asks the chain, writes the
+//! ledger, signs and sends. What to do is decided by the pure files beside it.
+//!
+//! Its calls to the ledger block for a short transaction each, so it wants a
+//! thread of its own: a multi-thread runtime, or `spawn_blocking` with
+//! `Handle::block_on`. Dropping any of its futures at any moment leaves a
+//! ledger from which `resume` goes on.
+
+mod drive;
+mod look;
+mod send;
+
+use std::time::Duration;
+
+pub use self::{
+    drive::Until,
+    send::{SendOrder, SendQuote, SendReport},
+};
+use super::{
+    audit::{Difference, compare},
+    chain::Chain,
+    error::SettleError,
+    net::net,
+    plan::{Means, Plan, Policy, Prices, Why, plan, select},
+    report::{BatchReport, Event},
+};
+use crate::{
+    ledger::{
+        AccountLease, BatchId, BatchRow, Durable, Ledger, LedgerError, Pair, PayoutId, PayoutKind,
+        PayoutRow, PayoutState, ReceiptRow,
+    },
+    receipts::{ReceiptDomain, SignedReceipt},
+    tron::{
+        keys::Signer,
+        rpc::{Finality, NodeError},
+    },
+    types::{Address, Clock, RawAmount, Token, TokenId},
+};
+
+/// How long an attempt may live: its expiration after the head.
+pub const LIFETIME: Duration = Duration::from_secs(120);
+
+/// Between two looks at the chain: a sixth of a slot.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How many looks in a row may fail before the work stops with the error: 20 s.
+const PATIENCE: u32 = 40;
+
+/// Settlement for one account.
+pub struct Engine<'a, C> {
+    /// Where everything is on disk.
+    pub ledger: &'a dyn Ledger,
+    /// The chain.
+    pub chain: &'a C,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Who pays.
+    pub account: Address,
+    /// How this process names itself to others who wait for the account.
+    pub holder: &'a str,
+    /// Is told what happens.
+    pub report: &'a (dyn Fn(&Event) + Sync),
+    /// Gives random numbers of 63 bits: [`random_number`], or a simulation's.
+    pub random: &'a (dyn Fn() -> Result<i64, SettleError> + Sync),
+}
+
+impl<C> std::fmt::Debug for Engine<'_, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("account", &self.account)
+            .field("holder", &self.holder)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A random number of 63 bits from the system.
+///
+/// # Errors
+/// The system has none.
+pub fn random_number() -> Result<i64, SettleError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| SettleError::Random(error.to_string()))?;
+    Ok(i64::from_be_bytes(bytes) & i64::MAX)
+}
+
+/// What a run did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RunReport {
+    /// The batches it worked on: those found unfinished, then the new one.
+    pub batches: Vec<BatchReport>,
+    /// What the new plan left out.
+    pub plan: Option<Plan>,
+}
+
+impl<C: Chain> Engine<'_, C> {
+    /// What a run would do now. Reads the chain up to its solid head first,
+    /// unless another process is at it. Never signs.
+    ///
+    /// # Errors
+    /// See [`SettleError`].
+    pub async fn plan(&self, token: TokenId, policy: &Policy) -> Result<Plan, SettleError> {
+        self.same_chain().await?;
+        match self.ledger.lease_account(self.account, self.holder) {
+            Ok(lease) => {
+                self.catch_up(&lease).await?;
+            }
+            Err(LedgerError::AccountHeld { holder, .. }) => self.tell(Event::Waiting(format!(
+                "{holder} is settling right now: this plan shows what is on disk"
+            ))),
+            Err(error) => return Err(error.into()),
+        }
+        self.make_plan(token, policy).await
+    }
+
+    /// Finishes what is unfinished, plans, and if `confirm` says so pays the
+    /// plan. Returns when every payout is solid or failed.
+    ///
+    /// # Errors
+    /// See [`SettleError`]; running again goes on.
+    pub async fn run(
+        &self,
+        signer: &dyn Signer,
+        token: TokenId,
+        policy: &Policy,
+        confirm: impl FnOnce(&Plan) -> bool,
+    ) -> Result<RunReport, SettleError> {
+        let lease = self.begin(signer).await?;
+        let mut batches = self.finish(&lease, signer).await?;
+        self.fresh(&lease).await?;
+        let plan = self.make_plan(token, policy).await?;
+        if plan.payouts.is_empty() || !confirm(&plan) {
+            return Ok(RunReport {
+                batches,
+                plan: Some(plan),
+            });
+        }
+        let batch = self.insert_plan(&lease, &plan)?;
+        self.drive(&lease, signer, &[batch], Until::Ended).await?;
+        batches.extend(self.batch_report(batch)?);
+        Ok(RunReport {
+            batches,
+            plan: Some(plan),
+        })
+    }
+
+    /// Finishes what is unfinished; plans nothing.
+    ///
+    /// # Errors
+    /// See [`SettleError`]; running again goes on.
+    pub async fn resume(&self, signer: &dyn Signer) -> Result<RunReport, SettleError> {
+        let lease = self.begin(signer).await?;
+        Ok(RunReport {
+            batches: self.finish(&lease, signer).await?,
+            plan: None,
+        })
+    }
+
+    /// How the unfinished batches stand, or the newest if all are finished, by
+    /// what is on disk. Asks nobody.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub fn status(&self) -> Result<Vec<BatchReport>, SettleError> {
+        let mut rows = self.ledger.unfinished(self.account)?;
+        if rows.is_empty() {
+            rows = self.ledger.batches(self.account, 1)?;
+        }
+        let mut reports = Vec::new();
+        for row in rows {
+            reports.extend(self.batch_report(row.id)?);
+        }
+        Ok(reports)
+    }
+
+    /// Compares the solid chain's transfers from the account, from the block at
+    /// which the ledger was bound to it, with the ledger. Empty: they agree.
+    ///
+    /// # Errors
+    /// See [`SettleError`].
+    pub async fn audit(&self) -> Result<Vec<Difference>, SettleError> {
+        self.same_chain().await?;
+        match self.ledger.lease_account(self.account, self.holder) {
+            Ok(lease) => {
+                self.catch_up(&lease).await?;
+            }
+            Err(LedgerError::AccountHeld { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let Some(cursor) = self.ledger.cursor(self.account)? else {
+            return Ok(Vec::new());
+        };
+        let seen = self.outgoing_on_chain(&cursor).await?;
+        let known = self
+            .ledger
+            .outgoing(self.account, cursor.bound.number(), u32::MAX)?;
+        Ok(compare(&seen, &known, cursor.last.number()))
+    }
+
+    /// Leases the account, binds it, reads the chain up to its solid head.
+    async fn begin(&self, signer: &dyn Signer) -> Result<AccountLease, SettleError> {
+        let lease = self.take(signer).await?;
+        self.catch_up(&lease).await?;
+        Ok(lease)
+    }
+
+    /// Leases the account, for the right key on the right chain.
+    async fn take(&self, signer: &dyn Signer) -> Result<AccountLease, SettleError> {
+        if signer.address() != self.account {
+            return Err(SettleError::OtherKey {
+                key: signer.address(),
+                account: self.account,
+            });
+        }
+        self.same_chain().await?;
+        Ok(self.ledger.lease_account(self.account, self.holder)?)
+    }
+
+    async fn same_chain(&self) -> Result<(), SettleError> {
+        let node = self.chain.genesis().await?;
+        let ledger = self.ledger.genesis();
+        if node == ledger {
+            Ok(())
+        } else {
+            Err(SettleError::OtherChain { node, ledger })
+        }
+    }
+
+    async fn finish(
+        &self,
+        lease: &AccountLease,
+        signer: &dyn Signer,
+    ) -> Result<Vec<BatchReport>, SettleError> {
+        let unfinished: Vec<BatchId> = self
+            .ledger
+            .unfinished(self.account)?
+            .iter()
+            .map(|row| row.id)
+            .collect();
+        if !unfinished.is_empty() {
+            self.drive(lease, signer, &unfinished, Until::Ended).await?;
+        }
+        let mut reports = Vec::new();
+        for batch in unfinished {
+            reports.extend(self.batch_report(batch)?);
+        }
+        Ok(reports)
+    }
+
+    /// How one batch stands, by what is on disk; `None` if there is none such.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub fn batch_report(&self, batch: BatchId) -> Result<Option<BatchReport>, SettleError> {
+        let row = self.ledger.batch(batch)?;
+        let payouts = self.ledger.payouts(batch)?;
+        let attempts = self.ledger.attempts(batch)?;
+        let attempts = attempts.into_iter().map(Durable::into_inner).collect();
+        Ok(row.map(|row| BatchReport::new(row, payouts, attempts)))
+    }
+
+    /// The plan, from the ledger as it is and the chain's account as it is.
+    async fn make_plan(&self, token: TokenId, policy: &Policy) -> Result<Plan, SettleError> {
+        let now = self.clock.now();
+        let debts: Vec<_> = self
+            .ledger
+            .positions(self.account, token)?
+            .iter()
+            .map(net)
+            .collect();
+        let (due, mut deferred) = select(&debts, policy, u64::try_from(now.secs()).unwrap_or(0));
+        let mut good = Vec::with_capacity(due.len());
+        for debt in due {
+            let pair = Pair {
+                payer: self.account,
+                payee: debt.payee,
+                token,
+            };
+            match self.verify_issued(&pair)? {
+                None => good.push(debt),
+                Some(doubt) => deferred.push(super::plan::Deferred {
+                    payee: debt.payee,
+                    amount: debt.due,
+                    reason: Why::BadReceipt(doubt),
+                }),
+            }
+        }
+        let mut means = self.means(Token::Trc10(token)).await?;
+        for debt in &good {
+            // Whom we paid before exists; everybody else is looked up.
+            if debt.range_from == RawAmount::ZERO
+                && self
+                    .chain
+                    .account(Finality::Solid, debt.payee)
+                    .await?
+                    .is_none()
+            {
+                means.missing.insert(debt.payee);
+            }
+        }
+        Ok(plan(
+            self.account,
+            token,
+            (good, deferred),
+            &means,
+            policy,
+            now,
+        ))
+    }
+
+    /// Checks again, before payment, that the receipts behind a debt carry the
+    /// signature of the one they name.
+    fn verify_issued(&self, pair: &Pair) -> Result<Option<String>, SettleError> {
+        let domain = ReceiptDomain::new(self.ledger.genesis());
+        for row in self.ledger.issued(pair)? {
+            let row: &ReceiptRow = row.get();
+            let good = SignedReceipt::from_row(row).is_ok_and(|signed| {
+                domain.is_signed_by(&signed.receipt, &signed.signature, row.signer)
+            });
+            if !good {
+                let (epoch, sequence) = (row.epoch, row.sequence);
+                return Ok(Some(format!("epoch {epoch}, sequence {sequence}")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the account has, and what things cost.
+    async fn means(&self, token: Token) -> Result<Means, SettleError> {
+        let account = self.chain.account(Finality::Solid, self.account).await?;
+        let resources = self.chain.resources(self.account).await?;
+        let prices = Prices::from(&self.chain.parameters().await?);
+        let mut means = Means {
+            staked_left: resources.staked_left(),
+            free_left: resources.free_left(),
+            prices,
+            ..Means::default()
+        };
+        if let Some(account) = account {
+            means.trx = account.balance;
+            means.token_balance = match token {
+                Token::Trx => account.balance.to_raw().unwrap_or(RawAmount::MAX),
+                Token::Trc10(id) => account.tokens.get(&id).copied().unwrap_or(RawAmount::ZERO),
+            };
+        }
+        let live = self.live_sum(token)?;
+        means.token_balance = means
+            .token_balance
+            .checked_sub(live)
+            .unwrap_or(RawAmount::ZERO);
+        Ok(means)
+    }
+
+    /// Σ payouts of the token that may still happen.
+    fn live_sum(&self, token: Token) -> Result<RawAmount, SettleError> {
+        let mut sum = RawAmount::ZERO;
+        for batch in self.ledger.unfinished(self.account)? {
+            for payout in self.ledger.payouts(batch.id)? {
+                let open = matches!(payout.state, PayoutState::Planned | PayoutState::InFlight);
+                if open && payout.token == token {
+                    sum = sum.checked_add(payout.amount).unwrap_or(RawAmount::MAX);
+                }
+            }
+        }
+        Ok(sum)
+    }
+
+    fn insert_plan(&self, lease: &AccountLease, plan: &Plan) -> Result<BatchId, SettleError> {
+        let batch = self.new_batch(PayoutKind::Settle)?;
+        let mut payouts = Vec::with_capacity(plan.payouts.len());
+        for planned in &plan.payouts {
+            payouts.push(PayoutRow {
+                id: self.new_payout_id()?,
+                batch: batch.id,
+                kind: PayoutKind::Settle,
+                payer: self.account,
+                payee: planned.debt.payee,
+                token: Token::Trc10(plan.token),
+                from: planned.debt.range_from,
+                amount: planned.amount,
+                memo: Vec::new(),
+                state: PayoutState::Planned,
+                reason: String::new(),
+                owed: planned.debt.owed,
+                owed_to_us: planned.debt.owed_to_us,
+            });
+        }
+        let id = self
+            .ledger
+            .insert_batch(lease, &batch, &payouts)?
+            .into_inner();
+        self.tell(Event::Planned {
+            batch: id,
+            payouts: payouts.len(),
+        });
+        Ok(id)
+    }
+
+    fn new_batch(&self, kind: PayoutKind) -> Result<BatchRow, SettleError> {
+        Ok(BatchRow {
+            id: BatchId::new((self.random)()?).ok_or_else(not_63_bits)?,
+            payer: self.account,
+            kind,
+            created_at: self.clock.now(),
+        })
+    }
+
+    fn new_payout_id(&self) -> Result<PayoutId, SettleError> {
+        PayoutId::new((self.random)()?).ok_or_else(not_63_bits)
+    }
+
+    fn tell(&self, event: Event) {
+        (self.report)(&event);
+    }
+
+    /// Repeats a question to the chain while it fails, up to the limit of
+    /// patience.
+    async fn patiently<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T, SettleError>
+    where
+        F: Future<Output = Result<T, NodeError>>,
+    {
+        let mut failures = 0;
+        loop {
+            match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    failures += 1;
+                    if failures >= PATIENCE {
+                        return Err(error.into());
+                    }
+                    let wait = match &error {
+                        NodeError::Retry {
+                            after: Some(after), ..
+                        } => (*after).min(LIFETIME),
+                        _ => LOOK_EVERY,
+                    };
+                    self.tell(Event::Waiting(error.to_string()));
+                    self.chain.pause(wait).await;
+                }
+            }
+        }
+    }
+}
+
+fn not_63_bits() -> SettleError {
+    SettleError::Random("it gave a negative number".to_owned())
+}

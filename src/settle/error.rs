@@ -1,0 +1,94 @@
+//! What can stop a settlement, each in one sentence.
+
+use crate::{
+    ledger::{LedgerError, PayoutId},
+    tron::{keys::SignerError, rpc::NodeError},
+    types::{Address, BlockId, RawAmount, Sun, Token, UnixMs},
+};
+
+/// Why a settlement stopped. What was durable stays so, and `resume` goes on
+/// from there.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// The ledger refused or failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The node gave no usable answer for too long.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The key would not sign.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// The node is on another chain than the ledger.
+    #[error("the node is on the chain with genesis block {node}, the ledger belongs to {ledger}")]
+    OtherChain {
+        /// The node's.
+        node: BlockId,
+        /// The ledger's.
+        ledger: BlockId,
+    },
+    /// The key is another account's.
+    #[error("the key is {key}'s, not {account}'s")]
+    OtherKey {
+        /// Whose key it is.
+        key: Address,
+        /// Whose it should be.
+        account: Address,
+    },
+    /// The clocks disagree too much to set an expiration.
+    #[error(
+        "the chain's newest block is from {head} ms, this machine's clock says {clock} ms: nothing \
+         is signed while they differ by more than 60 s (is the node stuck, or the clock wrong?)"
+    )]
+    ClockSkew {
+        /// The head's time.
+        head: UnixMs,
+        /// Ours.
+        clock: UnixMs,
+    },
+    /// The account moves without us.
+    #[error(
+        "{account} keeps acting on the chain without this ledger: another program or machine uses \
+         its key; stop it, then run again"
+    )]
+    UsedElsewhere {
+        /// The account.
+        account: Address,
+    },
+    /// The ledger's rows contradict each other.
+    #[error("payout {payout} is in a state that cannot be: {reason}")]
+    Broken {
+        /// Which payout.
+        payout: PayoutId,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// Not enough of what is sent.
+    #[error("{account} has {have} raw units of {token} free, and {need} are needed")]
+    Balance {
+        /// The account.
+        account: Address,
+        /// Of what.
+        token: Token,
+        /// How much there is.
+        have: RawAmount,
+        /// How much is needed.
+        need: RawAmount,
+    },
+    /// Not enough TRX for the fee.
+    #[error("the fee of {need} is more than the {have} that {account} has")]
+    Fee {
+        /// The account.
+        account: Address,
+        /// What there is.
+        have: Sun,
+        /// What is needed.
+        need: Sun,
+    },
+    /// A payment to oneself, which the chain refuses.
+    #[error("{0} cannot pay itself")]
+    ToSelf(Address),
+    /// No random numbers.
+    #[error("the system gave no random numbers: {0}")]
+    Random(String),
+}

@@ -1,0 +1,95 @@
+//! The chain behind real nodes.
+
+use std::time::Duration;
+
+use super::chain::{Chain, Head};
+use crate::{
+    ledger::{AttemptRow, Durable},
+    tron::{
+        block::Block,
+        rpc::{Account, AccountResources, ChainParameters, Finality, Node, NodeError},
+        transaction::Transaction,
+    },
+    types::{Address, BlockId, Sun, TxId},
+};
+
+/// How many blocks are asked for at once; the client asks for no more.
+const BLOCKS_AT_ONCE: u64 = 50;
+
+/// The chain as nodes tell it; blocks are verified by the client.
+#[derive(Debug, Clone)]
+pub struct NodeChain(pub Node);
+
+impl NodeChain {
+    async fn head_of(&self, finality: Finality) -> Result<Head, NodeError> {
+        let block = self.0.now_block(finality).await?;
+        Ok(Head {
+            id: block.id(),
+            time: block.header.timestamp,
+        })
+    }
+}
+
+impl Chain for NodeChain {
+    async fn genesis(&self) -> Result<BlockId, NodeError> {
+        self.0.genesis().await
+    }
+
+    async fn head(&self) -> Result<Head, NodeError> {
+        self.head_of(Finality::Head).await
+    }
+
+    async fn solid_head(&self) -> Result<Head, NodeError> {
+        self.head_of(Finality::Solid).await
+    }
+
+    async fn solid_blocks(&self, first: u64) -> Result<Vec<Block>, NodeError> {
+        self.0.blocks(Finality::Solid, first, BLOCKS_AT_ONCE).await
+    }
+
+    async fn account(
+        &self,
+        finality: Finality,
+        address: Address,
+    ) -> Result<Option<Account>, NodeError> {
+        self.0.account(finality, address).await
+    }
+
+    async fn resources(&self, address: Address) -> Result<AccountResources, NodeError> {
+        self.0.resources(address).await
+    }
+
+    async fn parameters(&self) -> Result<ChainParameters, NodeError> {
+        self.0.chain_parameters().await
+    }
+
+    async fn broadcast(&self, attempt: &Durable<AttemptRow>) -> Result<(), NodeError> {
+        let unreadable = |reason: String| NodeError::Unknown {
+            url: String::new(),
+            reason,
+        };
+        let transaction = Transaction::decode(&attempt.get().bytes)
+            .map_err(|error| unreadable(error.to_string()))?;
+        if transaction.txid() != attempt.get().txid {
+            return Err(unreadable(format!(
+                "the ledger's bytes of {} are another transaction",
+                attempt.get().txid
+            )));
+        }
+        self.0.broadcast(&transaction).await
+    }
+
+    async fn included(&self, txid: TxId) -> Result<Option<u64>, NodeError> {
+        let info = self.0.transaction_info(Finality::Head, txid).await?;
+        Ok(info.map(|info| info.block))
+    }
+
+    async fn burnt(&self, txid: TxId) -> Result<Option<Sun>, NodeError> {
+        let info = self.0.transaction_info(Finality::Solid, txid).await?;
+        Ok(info.map(|info| info.fee))
+    }
+
+    async fn pause(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}

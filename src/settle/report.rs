@@ -1,0 +1,128 @@
+//! What settlement tells while it works and when it is done. Pure.
+
+use crate::{
+    ledger::{
+        AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, PayoutId, PayoutRow, PayoutState,
+    },
+    types::{RawAmount, Sun, TxId},
+};
+
+/// Something happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A batch with so many payouts is durable.
+    Planned {
+        /// Which.
+        batch: BatchId,
+        /// How many.
+        payouts: usize,
+    },
+    /// An attempt is signed and durable.
+    Signed(TxId),
+    /// An attempt was handed to a node, which said this.
+    Sent(TxId, String),
+    /// An attempt is in a block that may still be forked out.
+    Included(TxId, u64),
+    /// An attempt is in this solid block: its payout is confirmed.
+    Solid(TxId, u64),
+    /// An attempt was seen to be dead.
+    Dead(TxId),
+    /// A payout was given up.
+    GivenUp(PayoutId, String),
+    /// Nothing can be done right now, and why.
+    Waiting(String),
+}
+
+/// How a batch stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchReport {
+    /// The batch.
+    pub batch: BatchRow,
+    /// Its payouts, counted.
+    pub counts: BatchCounts,
+    /// Σ of the payouts that were not given up.
+    pub total: RawAmount,
+    /// What its solid transactions burnt, as far as known.
+    pub fee: Sun,
+    /// The transactions that paid or may pay, in the payouts' order.
+    pub txids: Vec<TxId>,
+    /// Its payouts with their attempts.
+    pub payouts: Vec<PayoutReport>,
+}
+
+/// One payout with its attempts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayoutReport {
+    /// The payout.
+    pub payout: PayoutRow,
+    /// Its attempts, by ordinal.
+    pub attempts: Vec<AttemptRow>,
+}
+
+impl PayoutReport {
+    /// The attempt that paid or may pay.
+    pub fn current(&self) -> Option<&AttemptRow> {
+        self.attempts
+            .iter()
+            .find(|attempt| attempt.state != AttemptState::Dead)
+    }
+}
+
+impl BatchReport {
+    /// From a batch's rows.
+    pub fn new(batch: BatchRow, payouts: Vec<PayoutRow>, attempts: Vec<AttemptRow>) -> Self {
+        let payouts = group(payouts, attempts);
+        let mut report = Self {
+            batch,
+            counts: BatchCounts::default(),
+            total: RawAmount::ZERO,
+            fee: Sun(0),
+            txids: Vec::new(),
+            payouts: Vec::new(),
+        };
+        for payout in &payouts {
+            report.counts.payouts += 1;
+            match payout.payout.state {
+                PayoutState::Planned | PayoutState::InFlight => report.counts.pending += 1,
+                PayoutState::Confirmed => report.counts.confirmed += 1,
+                PayoutState::Failed => report.counts.failed += 1,
+            }
+            if payout.payout.state != PayoutState::Failed {
+                report.total = report
+                    .total
+                    .checked_add(payout.payout.amount)
+                    .unwrap_or(RawAmount::MAX);
+            }
+            report.txids.extend(payout.current().map(|row| row.txid));
+            for attempt in &payout.attempts {
+                let fee = attempt.fee.map_or(0, |fee| fee.0);
+                report.fee = Sun(report.fee.0.saturating_add(fee));
+            }
+        }
+        report.payouts = payouts;
+        report
+    }
+
+    /// Whether nothing of it can change any more.
+    pub fn is_finished(&self) -> bool {
+        self.counts.pending == 0
+    }
+}
+
+/// Puts each attempt to its payout; both come in the payouts' order.
+pub(super) fn group(payouts: Vec<PayoutRow>, attempts: Vec<AttemptRow>) -> Vec<PayoutReport> {
+    let mut rest = attempts.into_iter().peekable();
+    payouts
+        .into_iter()
+        .map(|payout| {
+            let mut own = Vec::new();
+            while let Some(attempt) = rest.next_if(|attempt| attempt.payout == payout.id) {
+                own.push(attempt);
+            }
+            PayoutReport {
+                payout,
+                attempts: own,
+            }
+        })
+        .collect()
+}

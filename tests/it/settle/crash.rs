@@ -1,0 +1,123 @@
+//! A ledger whose process dies at a chosen write, just before or just after
+//! the commit. Everything else it passes on.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use seedrail::{
+    ledger::{
+        AccountLease, Adopted, AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
+        Durable, EpochId, EpochLease, Equivocation, Ledger, LedgerError, OutgoingRow, Pair,
+        PayoutId, PayoutRow, Position, ReceiptEntry, ReceiptFilter, ReceiptRow, Remainder, Stored,
+        TransferRow,
+    },
+    types::{Address, BlockId, RawAmount, Sun, Token, TokenId, TxId, UnixMs},
+};
+
+/// Dies at the write number `at` (counted in half writes: even before the
+/// commit, odd after).
+pub(crate) struct CrashingLedger<L> {
+    pub(crate) inner: L,
+    pub(crate) at: Option<u64>,
+    pub(crate) half_writes: AtomicU64,
+    pub(crate) dead: Arc<AtomicBool>,
+}
+
+impl<L> CrashingLedger<L> {
+    pub(crate) fn new(inner: L, at: Option<u64>, dead: Arc<AtomicBool>) -> Self {
+        dead.store(false, Ordering::SeqCst);
+        Self {
+            inner,
+            at,
+            half_writes: AtomicU64::new(0),
+            dead,
+        }
+    }
+
+    fn step(&self) -> Result<(), LedgerError> {
+        if Some(self.half_writes.fetch_add(1, Ordering::SeqCst)) == self.at {
+            self.dead.store(true, Ordering::SeqCst);
+        }
+        self.alive()
+    }
+
+    fn alive(&self) -> Result<(), LedgerError> {
+        if self.dead.load(Ordering::SeqCst) {
+            Err(LedgerError::Store("the process is gone".to_owned()))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+macro_rules! pass_on {
+    (reads { $(fn $read:ident($($ra:ident: $rt:ty),*) -> $ro:ty;)* }
+     writes { $(fn $write:ident($($wa:ident: $wt:ty),*) -> $wo:ty;)* }) => {
+        impl<L: Ledger> Ledger for CrashingLedger<L> {
+            fn genesis(&self) -> BlockId {
+                self.inner.genesis()
+            }
+            $(fn $read(&self, $($ra: $rt),*) -> Result<$ro, LedgerError> {
+                self.alive()?;
+                self.inner.$read($($ra),*)
+            })*
+            $(fn $write(&self, $($wa: $wt),*) -> Result<$wo, LedgerError> {
+                self.step()?;
+                let done = self.inner.$write($($wa),*)?;
+                self.step()?;
+                Ok(done)
+            })*
+        }
+    };
+}
+
+pass_on! {
+    reads {
+        fn issued(pair: &Pair) -> Vec<Durable<ReceiptRow>>;
+        fn reserved(payer: Address, token: TokenId) -> RawAmount;
+        fn received(pair: &Pair) -> Vec<Durable<ReceiptRow>>;
+        fn equivocations(pair: &Pair) -> Vec<Equivocation>;
+        fn receipts(filter: &ReceiptFilter, after: Option<&ReceiptEntry>, limit: u32)
+            -> Vec<ReceiptEntry>;
+        fn transferred_since(payer: Address, payee: Address, token: Token, since: UnixMs)
+            -> RawAmount;
+        fn transfers(account: Address, limit: u32) -> Vec<TransferRow>;
+        fn outgoing(account: Address, after: u64, limit: u32) -> Vec<OutgoingRow>;
+        fn position(pair: &Pair) -> Position;
+        fn positions(payer: Address, token: TokenId) -> Vec<Position>;
+        fn account_holder(account: Address) -> Option<String>;
+        fn cursor(account: Address) -> Option<CursorRow>;
+        fn unfinished(payer: Address) -> Vec<BatchRow>;
+        fn batches(payer: Address, limit: u32) -> Vec<BatchRow>;
+        fn batch(batch: BatchId) -> Option<BatchRow>;
+        fn range_end(payer: Address, payee: Address, token: Token) -> RawAmount;
+        fn counts(batch: BatchId) -> BatchCounts;
+        fn payouts(batch: BatchId) -> Vec<PayoutRow>;
+        fn attempts(batch: BatchId) -> Vec<Durable<AttemptRow>>;
+        fn live_attempts(account: Address) -> Vec<Durable<AttemptRow>>;
+        fn attempt(txid: TxId) -> Option<Durable<AttemptRow>>;
+    }
+    writes {
+        fn claim_epoch(pair: &Pair, since_block: u64) -> EpochLease;
+        fn issue(lease: &EpochLease, receipt: &ReceiptRow, remainder: Remainder,
+            ceiling: Option<RawAmount>) -> Durable<ReceiptRow>;
+        fn store_received(receipt: &ReceiptRow) -> Durable<Stored>;
+        fn store_evidence(receipt: &ReceiptRow) -> Durable<Stored>;
+        fn adopt(epochs: &[(Pair, EpochId)]) -> Durable<Adopted>;
+        fn record_transfer(transfer: &TransferRow) -> Durable<bool>;
+        fn lease_account(account: Address, holder: &str) -> AccountLease;
+        fn bind_account(lease: &AccountLease, block: BlockId, time: UnixMs) -> Durable<CursorRow>;
+        fn insert_batch(lease: &AccountLease, batch: &BatchRow, payouts: &[PayoutRow])
+            -> Durable<BatchId>;
+        fn insert_attempts(lease: &AccountLease, attempts: &[AttemptRow])
+            -> Vec<Durable<AttemptRow>>;
+        fn mark_sent(lease: &AccountLease, answers: &[(TxId, String)]) -> ();
+        fn mark_included(lease: &AccountLease, seen: &[(TxId, Option<u64>)]) -> ();
+        fn apply_blocks(lease: &AccountLease, blocks: &[BlockRow]) -> Durable<CursorRow>;
+        fn skip_to(lease: &AccountLease, block: BlockId, time: UnixMs) -> Durable<CursorRow>;
+        fn record_fees(fees: &[(TxId, Sun)]) -> ();
+        fn fail_payout(lease: &AccountLease, payout: PayoutId, reason: &str) -> ();
+    }
+}
