@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use crate::{
-    tron::rpc::NodeError,
-    types::{Address, TxId},
-};
+use crate::{tron::rpc::NodeError, types::TxId};
 
 /// Exit statuses, as documented in the README.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,15 +90,6 @@ impl Failure {
             NodeError::Unknown { .. } => Self::may_have_happened(txid, error),
             other => other.into(),
         }
-    }
-
-    pub(crate) fn no_such_account(address: Address) -> Self {
-        Self::new(
-            Exit::Funds,
-            "account_not_found",
-            format!("account {address} does not exist on this chain"),
-        )
-        .hint("send it some TRX first: an account exists once it was paid")
     }
 }
 

@@ -5,11 +5,14 @@ mod account;
 mod balance;
 mod chain;
 mod devnet;
+mod earnings;
 mod failure;
 mod init;
 mod output;
 mod receipts;
+mod send;
 mod settings;
+mod settle;
 mod signals;
 mod store;
 mod tx;
@@ -52,7 +55,13 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "SEEDRAIL_NETWORK", value_name = "NAME")]
     network: Option<settings::Network>,
     /// A full node's URL; give it again for another to fall back on.
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "SEEDRAIL_NODE",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
     node: Vec<String>,
     /// Where /walletsolidity is asked, if not at --node.
     #[arg(long, global = true, value_name = "URL")]
@@ -102,6 +111,8 @@ enum Command {
     /// Show TRX, BTT and other TRC-10 holdings and the bandwidth left.
     Balance(balance::Balance),
 
+    /// Build, sign, broadcast and follow a transfer.
+    Send(send::Send),
     /// Transactions, one step at a time; build, sign and decode need no node.
     #[command(subcommand)]
     Tx(tx::Tx),
@@ -110,6 +121,11 @@ enum Command {
     /// What is owed, by whom, with the proof.
     #[command(subcommand)]
     Receipts(receipts::Receipts),
+    /// Settle receipts on chain, in batches, exactly once.
+    #[command(subcommand)]
+    Settle(settle::Settle),
+    /// What was earned, and what of it is on the chain.
+    Earnings(earnings::Earnings),
 }
 
 /// What every command is given.
@@ -173,6 +189,9 @@ async fn run(command: Command, context: Context) -> Outcome {
         match command {
             Command::Init(command) => command.run(&context).await,
             Command::Devnet(command) => command.run(&context).await,
+            Command::Settle(command) => command.run(&context).await,
+            Command::Earnings(command) => command.run(&context).await,
+            Command::Send(command) => command.run(&context).await,
             Command::Receipts(command) => command.run(&context).await,
             Command::Wallet(command) => command.run(&context).await,
             Command::Balance(command) => command.run(&context).await,

@@ -53,9 +53,4 @@ impl Interrupt {
             std::future::pending::<()>().await;
         }
     }
-
-    /// Whether one has come.
-    pub(crate) fn raised(&self) -> bool {
-        *self.0.borrow()
-    }
 }

@@ -6,6 +6,7 @@
 
 pub mod audit;
 mod chain;
+mod claims;
 mod engine;
 mod error;
 mod net;
@@ -17,6 +18,7 @@ pub mod state;
 
 pub use audit::{Difference, DifferenceKind};
 pub use chain::{Chain, Head};
+pub use claims::{Claim, Claims, claims};
 pub use engine::{
     Engine, LIFETIME, RunReport, SendOrder, SendQuote, SendReport, Until, random_number,
 };

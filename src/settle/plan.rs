@@ -177,6 +177,14 @@ pub enum Why {
     BadReceipt(String),
 }
 
+impl Why {
+    /// Whether it is the account that lacks something, not the policy that
+    /// holds it back.
+    pub const fn is_funds(&self) -> bool {
+        matches!(self, Self::Balance(_) | Self::Trx(..))
+    }
+}
+
 /// What a run would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {

@@ -1,0 +1,157 @@
+//! `seedrail send`: a payout of one, by the same ledger as a settlement, so
+//! that running it again never pays twice.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    Context, account, chain,
+    failure::{Failure, Outcome},
+    settle::Desk,
+    tx::Wait,
+};
+use crate::{
+    ledger::{AttemptState, PayoutState},
+    settle::{SendOrder, SendReport, Until},
+    types::{Address, UnitAmount},
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// Who is paid.
+    #[arg(long, value_name = "ADDRESS")]
+    to: Address,
+    /// How much, with its unit: 5BTT, 3TRX, 7raw:1000001.
+    #[arg(long)]
+    amount: UnitAmount,
+    /// A memo; costs a fee on most networks.
+    #[arg(long, value_name = "TEXT")]
+    memo: Option<String>,
+    /// What to wait for.
+    #[arg(long, value_enum, default_value_t = Wait::Solid)]
+    wait: Wait,
+    /// Show what it would do; sign nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Pay again although the same payment is still under way.
+    #[arg(long)]
+    new: bool,
+}
+
+impl Send {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let from = account::address(context)?;
+        let chain = chain::connect(context).await?;
+        let token = chain.token(context, self.amount.token).await?;
+        let order = SendOrder {
+            payee: self.to,
+            token: self.amount.token,
+            amount: self.amount.raw,
+            memo: self.memo.clone().unwrap_or_default().into_bytes(),
+            again: self.new,
+        };
+        let desk = Desk::new(context, chain, from)?;
+        let quote = desk.with(async |engine| engine.quote(&order).await).await?;
+        let amount = order.amount.to_decimal(token.decimals);
+        let network = context.settings.network;
+        let mut words = format!(
+            "{from} pays {amount} {} to {} on {network}; fee {} expected, {} at worst",
+            token.name, self.to, quote.cost.expected, quote.cost.worst
+        );
+        if quote.activates {
+            words.push_str(" (it makes the account)");
+        }
+        let base = json!({
+            "from": from,
+            "to": self.to,
+            "token": order.token.to_string(),
+            "amount": amount,
+            "amount_raw": order.amount,
+        });
+        if self.dry_run {
+            let document = with(
+                base,
+                [
+                    ("fee_sun_estimate", json!(quote.cost.expected.0)),
+                    ("fee_sun_worst", json!(quote.cost.worst.0)),
+                    ("activates", json!(quote.activates)),
+                ],
+            );
+            return context
+                .out
+                .result(&document, || format!("would do: {words}"));
+        }
+        chain::guard_mainnet(context)?;
+        context.out.note(words);
+        context.out.confirm("Send it?", context.settings.yes)?;
+        let key = account::key(context)?;
+        let until = match self.wait {
+            Wait::None => Until::Sent,
+            Wait::Block => Until::Included,
+            Wait::Solid => Until::Ended,
+        };
+        let report = desk
+            .with(async |engine| engine.send(&key, &order, until).await)
+            .await?;
+        if report.found {
+            context.out.note(
+                "the same payment was under way already: this is that one (--new pays again)",
+            );
+        }
+        print(context, base, &report)
+    }
+}
+
+fn with<const N: usize>(mut document: Value, more: [(&str, Value); N]) -> Value {
+    if let Some(object) = document.as_object_mut() {
+        for (key, value) in more {
+            object.insert(key.to_owned(), value);
+        }
+    }
+    document
+}
+
+fn print(context: &Context, base: Value, report: &SendReport) -> Outcome {
+    let (Some(txid), Some((payout, attempt, block))) = (report.txid, report.state()) else {
+        return Err(
+            Failure::failed("send", "nothing was signed").hint("run the same command again")
+        );
+    };
+    let state = match (payout, attempt) {
+        (PayoutState::Confirmed, _) | (_, Some(AttemptState::Solid)) => "solid",
+        (PayoutState::Failed, _) | (_, Some(AttemptState::Dead)) => {
+            let reason = report.refusal.as_ref().map_or_else(
+                || "it expired without getting into a block".to_owned(),
+                ToString::to_string,
+            );
+            return Err(match &report.refusal {
+                Some(refusal) => refusal.clone().into(),
+                None => Failure::failed(
+                    "expired",
+                    format!("transaction {txid} did not happen: {reason}"),
+                ),
+            });
+        }
+        (_, Some(AttemptState::Included)) => "included",
+        _ => match &report.refusal {
+            // A refusal is a remark: until it expires it may still happen.
+            Some(refusal) => return Err(Failure::may_have_happened(txid, refusal)),
+            None => "accepted",
+        },
+    };
+    let mut document = with(
+        base,
+        [
+            ("txid", json!(txid)),
+            ("fee_sun", json!(report.batch.fee.0)),
+            ("state", json!(state)),
+        ],
+    );
+    if let Some(block) = block {
+        document = with(document, [("block", json!(block))]);
+    }
+    context.out.result(&document, || match block {
+        Some(block) => format!("{txid} {state} in block {block}, fee {}", report.batch.fee),
+        None => format!("{txid} {state}"),
+    })
+}

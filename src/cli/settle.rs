@@ -1,0 +1,466 @@
+//! `seedrail settle`: from receipts to coins.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{
+    Context, account,
+    chain::{self, Chain},
+    failure::{Exit, Failure, Outcome},
+    receipts::amount_text,
+    store, units,
+};
+use crate::{
+    ledger::{Ledger, LedgerError},
+    settle::{BatchReport, Engine, Event, NodeChain, Plan, Policy, SettleError, random_number},
+    types::{Address, Decimals, RawAmount, Sun, SystemClock, Token, TokenId},
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Settle {
+    /// Show what a run would pay, and at what cost; signs nothing.
+    Plan(PolicyFlags),
+    /// Finish what is unfinished, then pay what is due, until all of it is solid.
+    Run(PolicyFlags),
+    /// Only finish what is unfinished.
+    Resume,
+    /// Show how the current batch stands; asks no node.
+    Status,
+    /// Compare the solid chain with the ledger, both ways.
+    Audit,
+}
+
+/// What is paid now, and what may gather.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PolicyFlags {
+    /// Let smaller debts gather.
+    #[arg(long, value_name = "AMOUNT", value_parser = units::btt)]
+    min_payout: Option<RawAmount>,
+    /// At most this many payouts.
+    #[arg(long, value_name = "N")]
+    max_payouts: Option<usize>,
+    /// Pay only what bandwidth covers, burning nothing.
+    #[arg(long)]
+    free_only: bool,
+    /// Leave debts to accounts that do not exist yet.
+    #[arg(long)]
+    no_activate: bool,
+    /// Where the balance does not cover a debt, pay what it covers.
+    #[arg(long)]
+    allow_partial: bool,
+}
+
+impl PolicyFlags {
+    fn policy(&self) -> Policy {
+        let default = Policy::default();
+        Policy {
+            min_payout: self.min_payout.unwrap_or(default.min_payout),
+            max_payouts: self.max_payouts,
+            free_only: self.free_only,
+            activate: !self.no_activate,
+            allow_partial: self.allow_partial,
+            ..default
+        }
+    }
+}
+
+impl From<SettleError> for Failure {
+    fn from(error: SettleError) -> Self {
+        match error {
+            SettleError::Ledger(error) => error.into(),
+            SettleError::Node(error) => error.into(),
+            SettleError::Balance { .. } | SettleError::Fee { .. } => Self::funds(error),
+            SettleError::ToSelf(_) => Self::usage(error),
+            other => Self::failed("settle", other),
+        }
+    }
+}
+
+/// Everything an engine borrows.
+pub(crate) struct Desk {
+    pub(crate) chain: NodeChain,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) account: Address,
+    holder: String,
+    progress: Progress,
+}
+
+/// Counts what an engine reports, and shows it.
+struct Progress {
+    bar: indicatif::ProgressBar,
+    signed: AtomicU64,
+    solid: AtomicU64,
+}
+
+impl Progress {
+    fn new(context: &Context) -> Self {
+        Self {
+            bar: context.out.bar(0, "{bar:32} {pos}/{len} solid  {msg}"),
+            signed: AtomicU64::new(0),
+            solid: AtomicU64::new(0),
+        }
+    }
+
+    fn see(&self, event: &Event) {
+        match event {
+            Event::Planned { payouts, .. } => self.bar.inc_length(*payouts as u64),
+            Event::Signed(_) => {
+                let signed = self.signed.fetch_add(1, Ordering::Relaxed) + 1;
+                self.bar.set_message(format!("{signed} signed"));
+            }
+            Event::Sent(..) => {}
+            Event::Included(txid, block) => {
+                self.bar.set_message(format!("{txid} in block {block}"))
+            }
+            Event::Solid(..) => self
+                .bar
+                .set_position(self.solid.fetch_add(1, Ordering::Relaxed) + 1),
+            Event::Dead(txid) => tracing::info!("{txid} expired unused; a new attempt follows"),
+            Event::GivenUp(payout, reason) => tracing::warn!("payout {payout} given up: {reason}"),
+            Event::Waiting(reason) => self.bar.set_message(reason.clone()),
+        }
+    }
+}
+
+impl Desk {
+    pub(crate) fn new(context: &Context, chain: Chain, account: Address) -> Outcome<Self> {
+        let ledger = store::open(context, chain.genesis)?;
+        Ok(Self::on(context, chain, ledger, account))
+    }
+
+    fn on(context: &Context, chain: Chain, ledger: Arc<dyn Ledger>, account: Address) -> Self {
+        Self {
+            chain: NodeChain(chain.node),
+            ledger,
+            account,
+            holder: format!("process {}", std::process::id()),
+            progress: Progress::new(context),
+        }
+    }
+
+    /// Runs `work` with an engine.
+    pub(crate) async fn with<T>(
+        &self,
+        work: impl AsyncFnOnce(&Engine<'_, NodeChain>) -> Result<T, SettleError>,
+    ) -> Outcome<T> {
+        let report = |event: &Event| self.progress.see(event);
+        let engine = Engine {
+            ledger: self.ledger.as_ref(),
+            chain: &self.chain,
+            clock: &SystemClock,
+            account: self.account,
+            holder: &self.holder,
+            report: &report,
+            random: &random_number,
+        };
+        let outcome = work(&engine).await;
+        self.progress.bar.finish_and_clear();
+        Ok(outcome?)
+    }
+}
+
+/// Debts are in BTT; other tokens come with their own flag when they do.
+const TOKEN: TokenId = TokenId::BTT;
+
+impl Settle {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        match self {
+            Self::Plan(flags) => plan(context, &flags.policy()).await,
+            Self::Run(flags) => run(context, &flags.policy()).await,
+            Self::Resume => {
+                let chain = chain::connect(context).await?;
+                chain::guard_mainnet(context)?;
+                let key = account::key(context)?;
+                let desk = Desk::new(context, chain, key.address())?;
+                let report = desk.with(async |engine| engine.resume(&key).await).await?;
+                print_batches(context, &report.batches)
+            }
+            Self::Status => status(context).await,
+            Self::Audit => audit(context).await,
+        }
+    }
+}
+
+async fn plan(context: &Context, policy: &Policy) -> Outcome {
+    let account = account::address(context)?;
+    let chain = chain::connect(context).await?;
+    chain.token(context, Token::Trc10(TOKEN)).await?;
+    let desk = Desk::new(context, chain, account)?;
+    let plan = desk
+        .with(async |engine| engine.plan(TOKEN, policy).await)
+        .await?;
+    context
+        .out
+        .result(&plan_json(context, &plan), || plan_text(&plan))
+}
+
+fn plan_json(context: &Context, plan: &Plan) -> Value {
+    let payouts: Vec<_> = plan
+        .payouts
+        .iter()
+        .map(|payout| {
+            json!({
+                "payee": payout.debt.payee,
+                "token": plan.token,
+                "amount": payout.amount.to_decimal(Decimals::BTT),
+                "amount_raw": payout.amount,
+                "owed_raw": payout.debt.owed,
+                "owed_to_us_raw": payout.debt.owed_to_us,
+                "range_raw": [payout.debt.range_from, payout.range_to()],
+                "activates": payout.activates,
+            })
+        })
+        .collect();
+    let deferred: Vec<_> = plan
+        .deferred
+        .iter()
+        .map(|deferred| {
+            json!({
+                "payee": deferred.payee,
+                "amount_raw": deferred.amount,
+                "reason": deferred.reason.to_string(),
+            })
+        })
+        .collect();
+    json!({
+        "network": context.settings.network.to_string(),
+        "payer": plan.payer,
+        "payouts": payouts,
+        "deferred": deferred,
+        "total_raw": plan.total,
+        "fee_sun_estimate": plan.fee_expected.0,
+        "fee_sun_worst": plan.fee_worst.0,
+        "bandwidth_needed": plan.bandwidth_needed,
+        "bandwidth_available": plan.bandwidth_available,
+    })
+}
+
+fn plan_text(plan: &Plan) -> String {
+    if plan.payouts.is_empty() && plan.deferred.is_empty() {
+        return "nothing is due".into();
+    }
+    let mut text = String::new();
+    for payout in &plan.payouts {
+        let activates = if payout.activates {
+            "  (makes the account)"
+        } else {
+            ""
+        };
+        text.push_str(&format!(
+            "pay   {:>20}  to {}{activates}\n",
+            amount_text(payout.amount, plan.token),
+            payout.debt.payee
+        ));
+    }
+    for deferred in &plan.deferred {
+        text.push_str(&format!(
+            "later {:>20}  to {}: {}\n",
+            amount_text(deferred.amount, plan.token),
+            deferred.payee,
+            deferred.reason
+        ));
+    }
+    text.push_str(&format!(
+        "total {:>20}  fees {} expected, {} at worst; bandwidth needed {}, available {}",
+        amount_text(plan.total, plan.token),
+        plan.fee_expected,
+        plan.fee_worst,
+        plan.bandwidth_needed,
+        plan.bandwidth_available
+    ));
+    text
+}
+
+async fn run(context: &Context, policy: &Policy) -> Outcome {
+    let chain = chain::connect(context).await?;
+    chain::guard_mainnet(context)?;
+    chain.token(context, Token::Trc10(TOKEN)).await?;
+    let key = account::key(context)?;
+    let desk = Desk::new(context, chain, key.address())?;
+    let mut answer = Ok(());
+    // The plan that is shown is the plan that is paid.
+    let confirm = |plan: &Plan| {
+        let network = context.settings.network;
+        context.out.note(format!(
+            "from {} on {network}\n{}",
+            plan.payer,
+            plan_text(plan)
+        ));
+        answer = context.out.confirm("Pay?", context.settings.yes);
+        answer.is_ok()
+    };
+    let report = desk
+        .with(async |engine| engine.run(&key, TOKEN, policy, confirm).await)
+        .await?;
+    answer?;
+    if !report.batches.is_empty() {
+        return print_batches(context, &report.batches);
+    }
+    let deferred = report.plan.iter().flat_map(|plan| &plan.deferred);
+    for deferred in deferred.clone() {
+        let amount = amount_text(deferred.amount, TOKEN);
+        context.out.note(format!(
+            "later: {amount} to {}: {}",
+            deferred.payee, deferred.reason
+        ));
+    }
+    if let Some(short) = deferred.clone().find(|deferred| deferred.reason.is_funds()) {
+        let amount = amount_text(short.amount, TOKEN);
+        return Err(Failure::funds(format!(
+            "{amount} cannot be paid to {}: {}",
+            short.payee, short.reason
+        )));
+    }
+    let document = batches_json(&[]);
+    context.out.result(&document, || "nothing to pay".into())
+}
+
+async fn status(context: &Context) -> Outcome {
+    let account = account::address(context)?;
+    let (_, ledger) = store::open_offline(context).await?;
+    let mut batches = ledger.unfinished(account)?;
+    if batches.is_empty() {
+        batches = ledger.batches(account, 1)?;
+    }
+    let reports = batches
+        .into_iter()
+        .map(|batch| {
+            let payouts = ledger.payouts(batch.id)?;
+            let attempts = ledger
+                .attempts(batch.id)?
+                .into_iter()
+                .map(|row| row.into_inner())
+                .collect();
+            Ok(BatchReport::new(batch, payouts, attempts))
+        })
+        .collect::<Result<Vec<_>, LedgerError>>()?;
+    let document = batches_json(&reports);
+    context.out.result(&document, || batches_text(&reports))
+}
+
+/// The batches of a run as one: the id is the last one's.
+fn batches_json(reports: &[BatchReport]) -> Value {
+    let sum = |field: fn(&BatchReport) -> u64| -> u64 { reports.iter().map(field).sum() };
+    let total = reports
+        .iter()
+        .try_fold(RawAmount::ZERO, |total, report| {
+            total.checked_add(report.total)
+        })
+        .unwrap_or(RawAmount::MAX);
+    let txids: Vec<_> = reports.iter().flat_map(|report| &report.txids).collect();
+    json!({
+        "batch": reports.last().map(|report| report.batch.id.to_string()),
+        "payouts": sum(|report| report.counts.payouts),
+        "confirmed": sum(|report| report.counts.confirmed),
+        "pending": sum(|report| report.counts.pending),
+        "failed": sum(|report| report.counts.failed),
+        "total_raw": total,
+        "fee_sun": sum(|report| report.fee.0),
+        "txids": txids,
+    })
+}
+
+fn batches_text(reports: &[BatchReport]) -> String {
+    if reports.is_empty() {
+        return "no batch yet".into();
+    }
+    let mut text = String::new();
+    for report in reports {
+        let counts = report.counts;
+        text.push_str(&format!(
+            "batch {}: {} payouts, {} solid, {} pending, {} failed; fees {}\n",
+            report.batch.id,
+            counts.payouts,
+            counts.confirmed,
+            counts.pending,
+            counts.failed,
+            Sun(report.fee.0)
+        ));
+        for payout in &report.payouts {
+            let txid = payout
+                .current()
+                .map_or_else(|| "unsigned".to_owned(), |row| row.txid.to_string());
+            text.push_str(&format!(
+                "  {} to {}  {txid}\n",
+                payout.payout.amount, payout.payout.payee
+            ));
+        }
+    }
+    text.trim_end().to_owned()
+}
+
+fn print_batches(context: &Context, reports: &[BatchReport]) -> Outcome {
+    let document = batches_json(reports);
+    context.out.result(&document, || {
+        if reports.is_empty() {
+            "nothing to finish".into()
+        } else {
+            batches_text(reports)
+        }
+    })?;
+    let failed: u64 = reports.iter().map(|report| report.counts.failed).sum();
+    let pending: u64 = reports.iter().map(|report| report.counts.pending).sum();
+    if failed + pending == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Partly,
+        "partly",
+        format!("{failed} payouts failed and {pending} are pending"),
+    )
+    .hint("running it again is safe: nothing is paid twice"))
+}
+
+async fn audit(context: &Context) -> Outcome {
+    let account = account::address(context)?;
+    let chain = chain::connect(context).await?;
+    let desk = Desk::new(context, chain, account)?;
+    let differences = desk.with(async |engine| engine.audit().await).await?;
+    let rows: Vec<_> = differences
+        .iter()
+        .map(|difference| {
+            json!({
+                "kind": difference.kind.name(),
+                "txid": difference.txid,
+                "payee": difference.payee,
+                "amount_raw": difference.amount,
+            })
+        })
+        .collect();
+    let document = json!({ "ok": rows.is_empty(), "differences": rows });
+    context.out.result(&document, || {
+        if differences.is_empty() {
+            return "the ledger and the solid chain agree".into();
+        }
+        differences
+            .iter()
+            .map(|d| {
+                format!(
+                    "{:<13} {}  {} raw units of {} to {}",
+                    d.kind.name(),
+                    d.txid,
+                    d.amount,
+                    d.token,
+                    d.payee
+                )
+            })
+            .collect::<Vec<_>>()
+            .join("\n")
+    })?;
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Disagree,
+        "disagree",
+        format!(
+            "{} differences between the ledger and the chain",
+            differences.len()
+        ),
+    ))
+}
