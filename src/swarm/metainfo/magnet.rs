@@ -1,0 +1,191 @@
+//! Magnet links (BEP 9): `magnet:?xt=urn:btih:HASH&dn=NAME&tr=URL&x.pe=ADDR`.
+
+use std::{fmt, net::SocketAddr, str::FromStr};
+
+use url::Url;
+
+use super::{MAX_TRACKERS, names};
+use crate::types::InfoHash;
+
+/// The longest link that is read.
+const MAX_BYTES: usize = 64 << 10;
+/// The most `x.pe` addresses that are kept.
+const MAX_PEERS: usize = 64;
+
+/// Why a text is not a magnet link that can be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MagnetError {
+    /// It is something else.
+    #[error("`{0}` is not a magnet link (magnet:?xt=urn:btih:...)")]
+    NotMagnet(String),
+    /// It has no `xt` of BitTorrent version 1.
+    #[error("the magnet link has no `xt=urn:btih:` with an info-hash")]
+    NoHash,
+    /// The hash is neither 40 hex digits nor 32 base32 letters.
+    #[error("`{0}` is not an info-hash (40 hex digits or 32 base32 letters)")]
+    BadHash(String),
+}
+
+/// A torrent's identity and where to look for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Magnet {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// `dn`: a name to show until the metadata is there. One line of text.
+    pub name: Option<String>,
+    /// `tr`: trackers.
+    pub trackers: Vec<String>,
+    /// `x.pe`: peers.
+    pub peers: Vec<SocketAddr>,
+}
+
+impl FromStr for Magnet {
+    type Err = MagnetError;
+
+    fn from_str(text: &str) -> Result<Self, MagnetError> {
+        let not_magnet = || MagnetError::NotMagnet(text.chars().take(60).collect());
+        if text.len() > MAX_BYTES {
+            return Err(not_magnet());
+        }
+        let url = Url::parse(text.trim()).map_err(|_| not_magnet())?;
+        if url.scheme() != "magnet" {
+            return Err(not_magnet());
+        }
+        let mut hash = None;
+        let mut name = None;
+        let mut trackers = Vec::new();
+        let mut peers = Vec::new();
+        for (key, value) in url.query_pairs() {
+            // `xt.1`, `tr.2`: several of a kind may be numbered.
+            let kind = match key.split_once('.') {
+                Some((kind, number)) if number.bytes().all(|b| b.is_ascii_digit()) => kind,
+                _ => &*key,
+            };
+            match kind {
+                "xt" => {
+                    if let Some(text) = value.strip_prefix("urn:btih:") {
+                        hash = Some(parse_hash(text)?);
+                    }
+                }
+                "dn" if name.is_none() => {
+                    let line: String = value.chars().filter(|c| !c.is_control()).collect();
+                    name = Some(line.chars().take(255).collect());
+                }
+                "tr" if trackers.len() < MAX_TRACKERS && !value.is_empty() => {
+                    trackers.push(value.into_owned());
+                }
+                "x.pe" if peers.len() < MAX_PEERS => peers.extend(value.parse::<SocketAddr>()),
+                _ => {}
+            }
+        }
+        Ok(Self {
+            info_hash: hash.ok_or(MagnetError::NoHash)?,
+            name,
+            trackers,
+            peers,
+        })
+    }
+}
+
+fn parse_hash(text: &str) -> Result<InfoHash, MagnetError> {
+    let bad = || MagnetError::BadHash(text.chars().take(60).collect());
+    if text.len() == 32 {
+        let bytes = base32(text).ok_or_else(bad)?;
+        return Ok(InfoHash::from_bytes(bytes));
+    }
+    text.to_ascii_lowercase().parse().map_err(|_| bad())
+}
+
+/// RFC 4648 without padding; 32 letters are exactly 20 bytes.
+fn base32(text: &str) -> Option<[u8; 20]> {
+    let mut out = [0; 20];
+    let mut bytes = out.iter_mut();
+    let (mut bits, mut held) = (0u32, 0u32);
+    for letter in text.bytes() {
+        let value = match letter.to_ascii_uppercase() {
+            upper @ b'A'..=b'Z' => upper - b'A',
+            digit @ b'2'..=b'7' => digit - b'2' + 26,
+            _ => return None,
+        };
+        bits = (bits << 5) | u32::from(value);
+        held += 5;
+        if held >= 8 {
+            held -= 8;
+            let [.., low] = (bits >> held).to_be_bytes();
+            *bytes.next()? = low;
+        }
+    }
+    Some(out)
+}
+
+impl Magnet {
+    /// The name, if it can be a file name.
+    pub fn safe_name(&self) -> Option<&str> {
+        let name = self.name.as_deref()?;
+        names::check_component(name).ok().map(|()| name)
+    }
+}
+
+impl fmt::Display for Magnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "magnet:?xt=urn:btih:{}", self.info_hash)?;
+        let escape = |text: &str| -> String {
+            url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+        };
+        if let Some(name) = &self.name {
+            write!(f, "&dn={}", escape(name))?;
+        }
+        for tracker in &self.trackers {
+            write!(f, "&tr={}", escape(tracker))?;
+        }
+        for peer in &self.peers {
+            write!(f, "&x.pe={peer}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn hex_and_base32_are_the_same_hash() {
+        let hex: Magnet = "magnet:?xt=urn:btih:631a31dd0a46257d5078c0dee4e66e26f73e42ac"
+            .parse()
+            .unwrap();
+        let base: Magnet = "magnet:?xt=urn:btih:MMNDDXIKIYSX2UDYYDPOJZTOE33T4QVM"
+            .parse()
+            .unwrap();
+        assert_eq!(hex, base);
+    }
+
+    #[test]
+    fn links_of_other_kinds_are_refused() {
+        for text in ["", "http://a/", "magnet:?dn=x", "magnet:?xt=urn:btih:zz"] {
+            assert!(text.parse::<Magnet>().is_err(), "{text}");
+        }
+        let eighties = format!("magnet:?xt=urn:btih:{}", "é".repeat(16));
+        assert!(eighties.parse::<Magnet>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_is_read(
+            hash in any::<[u8; 20]>(),
+            name in proptest::option::of("[^\\p{Cc}]{0,40}"),
+            tracker in "http://[a-z]{1,10}/announce\\?x=[a-z&=%]{0,10}",
+            peer in any::<([u8; 4], u16)>(),
+        ) {
+            let magnet = Magnet {
+                info_hash: InfoHash::from_bytes(hash),
+                name,
+                trackers: vec![tracker],
+                peers: vec![SocketAddr::from(peer)],
+            };
+            prop_assert_eq!(magnet.to_string().parse(), Ok(magnet));
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! Who may use the capacity next. Pure: time comes in as nanoseconds, grants go
+//! out as values.
+//!
+//! Capacity is a token bucket. Two classes share it, paid and free, and the
+//! connections of a class share what the class gets, by weight. Both levels are
+//! weighted fair queues on virtual time: every user has a *pass*, the one with
+//! the lowest is served a chunk, and its pass advances by bytes / weight. The
+//! shares are those of deficit round robin, but nobody is ever ahead by more
+//! than a chunk, whatever the ratio of the weights; a deficit round of weights
+//! 1 : 1000 would serve a thousand chunks in a row.
+//!
+//! It is work-conserving: a class or a connection that wants nothing is passed
+//! over, and what it leaves is shared by the others. One that comes back may
+//! catch up [`CATCH_UP`] bytes, so that a pause of one round trip costs it
+//! nothing, and no more, so that it cannot save up.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::hooks::{ConnId, UploadClass};
+
+/// Bytes granted at once: a chunk.
+pub const GRANT: u64 = 16 << 10;
+
+/// How much a connection may have been granted and not used. Enough to keep a
+/// socket busy while its task is not running, little enough not to be a queue.
+pub const MAX_CREDIT: u64 = 8 * GRANT;
+
+/// What may be caught up after a pause.
+const CATCH_UP: u64 = 8 * GRANT;
+
+/// Passes count bytes times this over weight, so that large weights keep
+/// precision: 2³⁰ weights tell apart, and 2⁹⁷ bytes fit.
+const SCALE: u128 = 1 << 30;
+
+/// The bucket holds at most this part of a second …
+const BURST_PER_SECOND: u64 = 20;
+/// … but at least this, for a tick of the timer is a millisecond.
+const MIN_BURST: u64 = 2 * GRANT;
+
+const NANOS: u128 = 1_000_000_000;
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// This connection may use so many bytes.
+    Grant(ConnId, u64),
+    /// The bucket is empty; ask again in so many nanoseconds.
+    Wait(u64),
+    /// Nobody wants anything.
+    Idle,
+}
+
+/// The shares of one capacity.
+#[derive(Debug)]
+pub struct Scheduler {
+    rate: Option<u64>,
+    /// Bytes × 10⁹; may be one grant below zero.
+    tokens: i128,
+    filled_at: Option<u64>,
+    paid: Class,
+    free: Class,
+    vtime: u128,
+    class_of: HashMap<ConnId, bool>,
+}
+
+#[derive(Debug)]
+struct Class {
+    share: u128,
+    pass: u128,
+    vtime: u128,
+    flows: HashMap<ConnId, Flow>,
+    waiting: BTreeSet<(u128, ConnId)>,
+}
+
+#[derive(Debug)]
+struct Flow {
+    weight: u128,
+    wanted: u64,
+    pass: u128,
+}
+
+impl Scheduler {
+    /// A capacity of `rate` bytes a second (`None`: no limit), of which paid
+    /// connections get `paid_share` percent (1 to 99) while both want data.
+    pub fn new(rate: Option<u64>, paid_share: u8) -> Self {
+        let share = paid_share.clamp(1, 99);
+        Self {
+            rate: rate.map(|rate| rate.max(1)),
+            tokens: 0,
+            filled_at: None,
+            paid: Class::new(share),
+            free: Class::new(100 - share),
+            vtime: 0,
+            class_of: HashMap::new(),
+        }
+    }
+
+    /// Changes the capacity from now on.
+    pub fn set_rate(&mut self, rate: Option<u64>) {
+        self.rate = rate.map(|rate| rate.max(1));
+        self.tokens = self.tokens.min(0);
+    }
+
+    /// The capacity in bytes a second.
+    pub fn rate(&self) -> Option<u64> {
+        self.rate
+    }
+
+    /// How many bytes a connection wants, on top of what it was granted;
+    /// replaces what it wanted before. A refused one wants nothing.
+    pub fn want(&mut self, conn: ConnId, class: UploadClass, bytes: u64) {
+        let (paid, weight) = match class {
+            UploadClass::Paid { weight } => (true, weight.max(1)),
+            UploadClass::Free => (false, 1),
+            UploadClass::Refused => return self.remove(conn),
+        };
+        if self.class_of.get(&conn).is_some_and(|was| *was != paid) {
+            self.remove(conn);
+        }
+        self.class_of.insert(conn, paid);
+        let vtime = self.vtime;
+        let class = if paid { &mut self.paid } else { &mut self.free };
+        let was_idle = class.waiting.is_empty();
+        class.want(conn, weight.into(), bytes);
+        if was_idle && !class.waiting.is_empty() {
+            let floor = vtime.saturating_sub(u128::from(CATCH_UP) * SCALE / class.share);
+            class.pass = class.pass.max(floor);
+        }
+    }
+
+    /// Forgets a connection.
+    pub fn remove(&mut self, conn: ConnId) {
+        if let Some(paid) = self.class_of.remove(&conn) {
+            let class = if paid { &mut self.paid } else { &mut self.free };
+            class.remove(conn);
+        }
+    }
+
+    /// Takes back what was granted and not used.
+    pub fn refund(&mut self, bytes: u64) {
+        self.tokens += i128::from(bytes) * NANOS.cast_signed();
+    }
+
+    /// Decides at `now` (nanoseconds of any clock that does not go back). A
+    /// grant is what was wanted, at most [`GRANT`].
+    pub fn next(&mut self, now: u64) -> Decision {
+        self.fill(now);
+        let paid = match (self.paid.waiting.is_empty(), self.free.waiting.is_empty()) {
+            (true, true) => return Decision::Idle,
+            (false, true) => true,
+            (true, false) => false,
+            (false, false) => self.paid.pass <= self.free.pass,
+        };
+        if let Some(rate) = self.rate
+            && self.tokens <= 0
+        {
+            let missing = self.tokens.unsigned_abs() + 1;
+            let wait = missing.div_ceil(u128::from(rate));
+            return Decision::Wait(u64::try_from(wait).unwrap_or(u64::MAX));
+        }
+        let class = if paid { &mut self.paid } else { &mut self.free };
+        self.vtime = self.vtime.max(class.pass);
+        let Some((conn, bytes)) = class.serve() else {
+            return Decision::Idle;
+        };
+        if self.rate.is_some() {
+            self.tokens -= i128::from(bytes) * NANOS.cast_signed();
+        }
+        Decision::Grant(conn, bytes)
+    }
+
+    fn fill(&mut self, now: u64) {
+        let since = self.filled_at.map_or(0, |then| now.saturating_sub(then));
+        self.filled_at = Some(now);
+        if let Some(rate) = self.rate {
+            let burst = (rate / BURST_PER_SECOND).max(MIN_BURST);
+            let most = i128::from(burst) * NANOS.cast_signed();
+            let more = i128::from(since) * i128::from(rate);
+            self.tokens = self.tokens.saturating_add(more).min(most);
+        }
+    }
+}
+
+impl Class {
+    fn new(share: u8) -> Self {
+        Self {
+            share: share.into(),
+            pass: 0,
+            vtime: 0,
+            flows: HashMap::new(),
+            waiting: BTreeSet::new(),
+        }
+    }
+
+    fn want(&mut self, conn: ConnId, weight: u128, bytes: u64) {
+        let vtime = self.vtime;
+        let flow = self.flows.entry(conn).or_insert(Flow {
+            weight,
+            wanted: 0,
+            pass: vtime,
+        });
+        if flow.wanted > 0 {
+            self.waiting.remove(&(flow.pass, conn));
+        } else {
+            let floor = vtime.saturating_sub(u128::from(CATCH_UP) * SCALE / weight);
+            flow.pass = flow.pass.max(floor);
+        }
+        flow.weight = weight;
+        flow.wanted = bytes;
+        if bytes > 0 {
+            self.waiting.insert((flow.pass, conn));
+        }
+    }
+
+    fn remove(&mut self, conn: ConnId) {
+        if let Some(flow) = self.flows.remove(&conn) {
+            self.waiting.remove(&(flow.pass, conn));
+        }
+    }
+
+    fn serve(&mut self) -> Option<(ConnId, u64)> {
+        let (pass, conn) = self.waiting.pop_first()?;
+        self.vtime = self.vtime.max(pass);
+        let flow = self.flows.get_mut(&conn)?;
+        let bytes = flow.wanted.min(GRANT);
+        flow.wanted -= bytes;
+        flow.pass = pass + u128::from(bytes) * SCALE / flow.weight;
+        if flow.wanted > 0 {
+            self.waiting.insert((flow.pass, conn));
+        }
+        self.pass += u128::from(bytes) * SCALE / self.share;
+        Some((conn, bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+    const PAID: fn(u64) -> UploadClass = |weight| UploadClass::Paid { weight };
+
+    /// Runs for so long with everybody hungry; bytes each got.
+    fn run(scheduler: &mut Scheduler, hungry: &[(u64, UploadClass)], seconds: u64) -> Vec<u64> {
+        let mut got = vec![0; hungry.len()];
+        let mut now = 0;
+        while now < seconds * SECOND {
+            for (conn, class) in hungry {
+                scheduler.want(ConnId(*conn), *class, MAX_CREDIT);
+            }
+            match scheduler.next(now) {
+                Decision::Grant(conn, bytes) => {
+                    let at = hungry.iter().position(|(id, _)| ConnId(*id) == conn);
+                    got[at.unwrap()] += bytes;
+                }
+                Decision::Wait(more) => now += more,
+                Decision::Idle => break,
+            }
+        }
+        got
+    }
+
+    fn close(got: u64, wanted: u64) -> bool {
+        got.abs_diff(wanted) <= wanted / 50 + 2 * MIN_BURST
+    }
+
+    #[test]
+    fn paid_and_free_share_by_percent_and_weights_within() {
+        let mut scheduler = Scheduler::new(Some(4 << 20), 80);
+        let hungry = [
+            (1, PAID(2)),
+            (2, PAID(1)),
+            (3, UploadClass::Free),
+            (4, UploadClass::Free),
+        ];
+        let got = run(&mut scheduler, &hungry, 10);
+        let all = 40u64 << 20;
+        assert!(close(got.iter().sum(), all), "{got:?}");
+        assert!(close(got[0], all * 8 / 10 * 2 / 3), "{got:?}");
+        assert!(close(got[1], all * 8 / 10 / 3), "{got:?}");
+        assert!(close(got[2], all / 10), "{got:?}");
+        assert!(close(got[3], all / 10), "{got:?}");
+    }
+
+    #[test]
+    fn an_unused_share_goes_to_the_other_side() {
+        let mut scheduler = Scheduler::new(Some(1 << 20), 80);
+        let got = run(&mut scheduler, &[(1, UploadClass::Free)], 4);
+        assert!(close(got[0], 4 << 20));
+        let mut scheduler = Scheduler::new(Some(1 << 20), 80);
+        assert!(close(run(&mut scheduler, &[(1, PAID(7))], 4)[0], 4 << 20));
+    }
+
+    #[test]
+    fn idleness_is_not_saved_up() {
+        let mut scheduler = Scheduler::new(Some(1 << 20), 80);
+        run(&mut scheduler, &[(1, PAID(1))], 10);
+        scheduler.filled_at = None;
+        scheduler.tokens = 0;
+        let got = run(&mut scheduler, &[(1, PAID(1)), (2, PAID(1))], 4);
+        assert!(got[0].abs_diff(got[1]) <= 2 * CATCH_UP, "{got:?}");
+    }
+
+    #[test]
+    fn without_a_limit_nobody_waits_and_refused_get_nothing() {
+        let mut scheduler = Scheduler::new(None, 80);
+        scheduler.want(ConnId(1), UploadClass::Free, GRANT + 5);
+        scheduler.want(ConnId(2), UploadClass::Refused, GRANT);
+        assert_eq!(scheduler.next(0), Decision::Grant(ConnId(1), GRANT));
+        assert_eq!(scheduler.next(0), Decision::Grant(ConnId(1), 5));
+        assert_eq!(scheduler.next(0), Decision::Idle);
+    }
+
+    proptest! {
+        #[test]
+        fn weights_are_kept_and_nothing_is_lost(
+            weights in proptest::collection::vec(1u64..1000, 1..6),
+            rate in 100_000u64..50_000_000,
+        ) {
+            let mut scheduler = Scheduler::new(Some(rate), 80);
+            let hungry: Vec<_> = (0..).zip(weights.iter().map(|w| PAID(*w))).collect();
+            let got = run(&mut scheduler, &hungry, 5);
+            let all: u64 = got.iter().sum();
+            prop_assert!(close(all, rate * 5), "{all} of {}", rate * 5);
+            let sum: u64 = weights.iter().sum();
+            for (got, weight) in got.iter().zip(&weights) {
+                let fair = all * weight / sum;
+                prop_assert!(got.abs_diff(fair) <= 3 * CATCH_UP, "{got} not {fair}");
+            }
+        }
+    }
+}
