@@ -5,9 +5,14 @@
 pub mod bencode;
 pub mod bitfield;
 pub mod choker;
+pub mod extended;
 pub mod hooks;
 pub mod metainfo;
 pub mod picker;
 pub mod scheduler;
 pub mod storage;
+pub mod tracker;
 pub mod wire;
+
+mod limiter;
+mod lock;

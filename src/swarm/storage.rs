@@ -326,13 +326,16 @@ impl Storage {
     }
 }
 
+/// A piece and its SHA-1, if it could be read.
+pub(super) type Hashed = (u32, Option<[u8; 20]>);
+
 /// SHA-1 of each of `pieces`; `None` where the files are missing or too short.
 pub(super) fn hash_pieces(
     storage: &Storage,
     pieces: &[u32],
     threads: usize,
     progress: &(dyn Fn() -> bool + Sync),
-) -> Result<Vec<(u32, Option<[u8; 20]>)>, StorageError> {
+) -> Result<Vec<Hashed>, StorageError> {
     use sha1::{Digest, Sha1};
 
     let layout = storage.layout();
