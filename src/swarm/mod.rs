@@ -14,5 +14,15 @@ pub mod storage;
 pub mod tracker;
 pub mod wire;
 
+mod events;
+mod handle;
 mod limiter;
 mod lock;
+mod peer;
+mod session;
+mod torrent;
+
+pub use events::{Event, Phase};
+pub use handle::{Stats, TorrentError, TorrentHandle};
+pub use peer::PeerRow;
+pub use session::{AddOptions, SeedOptions, Session, SessionBuilder, SessionError, Source};

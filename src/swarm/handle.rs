@@ -1,0 +1,168 @@
+//! A torrent as its owner sees it.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::broadcast;
+
+use super::{
+    events::{Event, Phase},
+    metainfo::{Info, Magnet},
+    peer::PeerRow,
+    torrent::{PeerSource, Torrent},
+};
+use crate::types::InfoHash;
+
+/// A torrent of a session. Clones are the same torrent; it does not keep its
+/// session alive.
+#[derive(Clone)]
+pub struct TorrentHandle {
+    torrent: Arc<Torrent>,
+}
+
+/// A torrent did not complete.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TorrentError {
+    /// It cannot go on.
+    #[error("{0}")]
+    Failed(String),
+    /// It was stopped before.
+    #[error("the torrent was stopped before it was complete")]
+    Stopped,
+}
+
+/// Figures of a torrent at one moment.
+#[derive(Debug, Clone)]
+pub struct Stats {
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Pieces that are there.
+    pub pieces_have: u32,
+    /// All pieces; 0 while the metadata is missing.
+    pub pieces: u32,
+    /// Bytes of the content; 0 while the metadata is missing.
+    pub bytes: u64,
+    /// Bytes that are still missing.
+    pub bytes_left: u64,
+    /// Bytes of chunks received in this session, good or not.
+    pub downloaded: u64,
+    /// Bytes of chunks sent in this session.
+    pub uploaded: u64,
+    /// Bytes received that were of no use.
+    pub wasted: u64,
+    /// Bytes a second received.
+    pub down_rate: u64,
+    /// Bytes a second sent.
+    pub up_rate: u64,
+    /// One row for each connection.
+    pub peers: Vec<PeerRow>,
+}
+
+impl TorrentHandle {
+    pub(super) fn new(torrent: Arc<Torrent>) -> Self {
+        Self { torrent }
+    }
+
+    /// The torrent's identity.
+    pub fn info_hash(&self) -> InfoHash {
+        self.torrent.hash
+    }
+
+    /// Its name, or what the magnet link calls it.
+    pub fn name(&self) -> Option<String> {
+        self.torrent.name()
+    }
+
+    /// The info dictionary, once it is there.
+    pub fn info(&self) -> Option<Arc<Info>> {
+        self.torrent.info()
+    }
+
+    /// The file, or the folder with the files, once that is known.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.torrent.path()
+    }
+
+    /// A link for others: with its trackers, without this session's address.
+    pub fn magnet(&self) -> Magnet {
+        Magnet {
+            info_hash: self.torrent.hash,
+            name: self.torrent.name(),
+            trackers: self.torrent.trackers().iter().flatten().cloned().collect(),
+            peers: Vec::new(),
+        }
+    }
+
+    /// Dials one more peer.
+    pub fn add_peer(&self, addr: SocketAddr) {
+        self.torrent.add_peers(&[addr], PeerSource::User);
+    }
+
+    /// What happens from now on. A listener that falls 1024 events behind is told
+    /// how many it missed.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.torrent.events()
+    }
+
+    /// Where it is in its life.
+    pub fn phase(&self) -> Phase {
+        self.torrent.phase().borrow().clone()
+    }
+
+    /// Figures at this moment.
+    pub fn stats(&self) -> Stats {
+        let peers = self.torrent.rows();
+        let (pieces_have, pieces) = self.torrent.progress();
+        let (downloaded, uploaded, wasted) = self.torrent.totals();
+        let info = self.torrent.info();
+        Stats {
+            phase: self.phase(),
+            pieces_have,
+            pieces,
+            bytes: info.map_or(0, |info| info.layout().total()),
+            bytes_left: self.torrent.bytes_left(),
+            downloaded,
+            uploaded,
+            wasted,
+            down_rate: peers.iter().map(|peer| peer.down_rate).sum(),
+            up_rate: peers.iter().map(|peer| peer.up_rate).sum(),
+            peers,
+        }
+    }
+
+    /// Waits until data on disk was checked and transfers have begun.
+    ///
+    /// # Errors
+    /// The torrent failed or was stopped before.
+    pub async fn wait_ready(&self) -> Result<(), TorrentError> {
+        self.wait(|phase| matches!(phase, Phase::Downloading | Phase::Seeding))
+            .await
+    }
+
+    /// Waits until everything is there and on disk; its path.
+    ///
+    /// # Errors
+    /// The torrent failed or was stopped before.
+    pub async fn wait_complete(&self) -> Result<PathBuf, TorrentError> {
+        self.wait(|phase| *phase == Phase::Seeding).await?;
+        Ok(self.torrent.path().unwrap_or_default())
+    }
+
+    async fn wait(&self, wanted: impl Fn(&Phase) -> bool) -> Result<(), TorrentError> {
+        let over =
+            |phase: &Phase| matches!(phase, Phase::Stopping | Phase::Stopped | Phase::Failed(_));
+        let mut phase = self.torrent.phase();
+        let reached = phase.wait_for(|phase| wanted(phase) || over(phase)).await;
+        let phase = reached.map_err(|_| TorrentError::Stopped)?.clone();
+        match phase {
+            Phase::Failed(why) => Err(TorrentError::Failed(why)),
+            phase if wanted(&phase) || self.torrent.is_complete() => Ok(()),
+            _ => Err(TorrentError::Stopped),
+        }
+    }
+
+    /// Stops in order: extensions settle what is due (at most `grace`), the
+    /// trackers are told, what is verified is recorded.
+    pub async fn finish(&self, grace: Duration) {
+        self.torrent.clone().finish(grace).await;
+    }
+}

@@ -1,0 +1,56 @@
+//! What each message of the peer's does.
+
+use std::sync::Arc;
+
+use super::{Conn, run::Close};
+use crate::swarm::{lock::lock, torrent::Claim, wire::Message};
+
+impl Conn {
+    pub(super) fn on_message(self: &Arc<Self>, message: Message) -> Result<(), Close> {
+        match message {
+            Message::Piece { piece, begin, data } => self.on_piece(piece, begin, data),
+            Message::Request(block) => self.on_request(block)?,
+            Message::Cancel(block) => self.on_cancel(block),
+            Message::Reject(block) => self.on_reject(block),
+            Message::Choke => self.on_choke(),
+            Message::Unchoke => {
+                lock(&self.link).peer_choking = false;
+            }
+            Message::Interested => self.on_interest(true),
+            Message::NotInterested => self.on_interest(false),
+            Message::Have(piece) => self.on_claim(Claim::One(piece))?,
+            Message::Bitfield(bits) => self.on_claim(Claim::Bits(bits))?,
+            Message::HaveAll => self.on_claim(Claim::All)?,
+            Message::HaveNone => self.on_claim(Claim::None)?,
+            Message::Extended { id, payload } => self.on_extended(id, &payload)?,
+            // Hints that are not needed, and what nobody knows yet.
+            Message::KeepAlive
+            | Message::Port(_)
+            | Message::Suggest(_)
+            | Message::AllowedFast(_)
+            | Message::Unknown(_) => {}
+        }
+        Ok(())
+    }
+
+    fn on_interest(&self, interested: bool) {
+        let mut link = lock(&self.link);
+        if link.peer_interested == interested {
+            return;
+        }
+        link.peer_interested = interested;
+        drop(link);
+        if let Some(meter) = self.meter.get() {
+            meter.peer_interested(interested);
+        }
+        self.shared.rechoke.notify_one();
+    }
+
+    fn on_claim(&self, claim: Claim) -> Result<(), Close> {
+        if !self.torrent.claimed(self.id, claim) {
+            return Err(Close::Protocol("it claims pieces that do not exist"));
+        }
+        self.update_interest();
+        Ok(())
+    }
+}

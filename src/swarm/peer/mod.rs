@@ -1,0 +1,374 @@
+//! One connection: what both sides said, what is queued, what is asked for.
+//!
+//! A connection is one task ([`run`]) of three loops that never run at the same
+//! time: reading, writing, and reacting to what others changed. Other tasks
+//! speak to it through the locks and notifies of [`Conn`]; methods of an
+//! extension are only called in the task itself.
+
+mod download;
+mod extensions;
+mod messages;
+pub(super) mod run;
+mod upload;
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    extended::DEFAULT_REQQ,
+    hooks::{ConnId, PeerExtension, PriceTag, UploadClass},
+    limiter::Credit,
+    lock::lock,
+    session::Shared,
+    torrent::Torrent,
+    wire::{Block, Message, PeerId},
+};
+
+/// Messages (not chunks) waiting for a peer that does not read, in bytes. More
+/// than the `have`s of a large torrent or a window of metadata.
+const MAX_CONTROL_BYTES: usize = 2 << 20;
+
+/// A peer that is silent for so long is gone: keep-alives come every two minutes.
+const SILENCE: Duration = Duration::from_secs(190);
+/// After so long without sending we send a keep-alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(100);
+/// One write may take so long: the peer's window is closed.
+const STALLED_WRITE: Duration = Duration::from_secs(90);
+/// A peer that sends no chunk for so long, while asked, does not answer.
+const SNUBBED: Duration = Duration::from_secs(30);
+
+/// What other tasks have to tell an extension.
+#[derive(Debug)]
+pub(super) enum Told {
+    Verified {
+        piece: u32,
+        chunks: Vec<(PriceTag, u32)>,
+    },
+    Dropped {
+        tag: PriceTag,
+        bytes: u32,
+    },
+    Finished,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    tag: Option<PriceTag>,
+}
+
+#[derive(Debug, Default)]
+struct Outbox {
+    control: VecDeque<Message>,
+    control_bytes: usize,
+    /// What the peer asked for, oldest first.
+    requests: VecDeque<Block>,
+}
+
+#[derive(Debug)]
+struct Link {
+    choking: bool,
+    interested: bool,
+    peer_choking: bool,
+    peer_interested: bool,
+    class: UploadClass,
+    asked: HashMap<Block, Asked>,
+    asked_at: Instant,
+    answered_at: Instant,
+    snubbed: bool,
+    reqq: u32,
+    their_ids: BTreeMap<String, u8>,
+    client: Option<String>,
+    metadata_size: Option<u32>,
+    metadata: extensions::Fetch,
+    /// Told of our pieces and attached to the extensions.
+    live: bool,
+}
+
+/// One connection.
+pub(super) struct Conn {
+    pub(super) id: ConnId,
+    pub(super) remote: SocketAddr,
+    pub(super) peer_id: PeerId,
+    pub(super) outgoing: bool,
+    fast: bool,
+    extended: bool,
+    pub(super) torrent: Arc<Torrent>,
+    shared: Arc<Shared>,
+    out: Mutex<Outbox>,
+    link: Mutex<Link>,
+    inbox: Mutex<Vec<Told>>,
+    /// The first attached extension: it sets prices and allowances.
+    meter: OnceLock<Arc<dyn PeerExtension>>,
+    attached: Mutex<BTreeMap<u8, Arc<dyn PeerExtension>>>,
+    write_ready: Arc<Notify>,
+    ask_ready: Arc<Notify>,
+    closing: Notify,
+    reason: Mutex<Option<String>>,
+    up_credit: Arc<Credit>,
+    down_credit: Arc<Credit>,
+    /// Its pieces are asked of it alone: a piece it had a part in was bad.
+    pub(super) suspect: AtomicBool,
+    /// Nothing of an extension's is left to be sent.
+    drained: AtomicBool,
+    pub(super) traffic: Traffic,
+}
+
+/// Counters of one connection.
+#[derive(Debug)]
+pub(super) struct Traffic {
+    since: Instant,
+    pub(super) down: AtomicU64,
+    pub(super) up: AtomicU64,
+    down_before: AtomicU64,
+    up_before: AtomicU64,
+    pub(super) down_rate: AtomicU64,
+    pub(super) up_rate: AtomicU64,
+    /// Milliseconds after `since`.
+    received_at: AtomicU64,
+    sent_at: AtomicU64,
+    /// 0: not writing.
+    writing_since: AtomicU64,
+}
+
+impl Traffic {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            down: AtomicU64::new(0),
+            up: AtomicU64::new(0),
+            down_before: AtomicU64::new(0),
+            up_before: AtomicU64::new(0),
+            down_rate: AtomicU64::new(0),
+            up_rate: AtomicU64::new(0),
+            received_at: AtomicU64::new(0),
+            sent_at: AtomicU64::new(0),
+            writing_since: AtomicU64::new(0),
+        }
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn is_older(&self, stamp: &AtomicU64, than: Duration) -> bool {
+        let than = u64::try_from(than.as_millis()).unwrap_or(u64::MAX);
+        self.millis().saturating_sub(stamp.load(Ordering::Relaxed)) > than
+    }
+
+    pub(super) fn is_new(&self) -> bool {
+        self.since.elapsed() < Duration::from_secs(60)
+    }
+
+    /// Once a second: half of the rate is what the last second brought.
+    fn tick(&self) {
+        let rates = [
+            (&self.down, &self.down_before, &self.down_rate),
+            (&self.up, &self.up_before, &self.up_rate),
+        ];
+        for (total, before, rate) in rates {
+            let now = total.load(Ordering::Relaxed);
+            let last = now.saturating_sub(before.swap(now, Ordering::Relaxed));
+            let old = rate.load(Ordering::Relaxed);
+            let new = if old == 0 { last } else { (old + last) / 2 };
+            rate.store(new, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What the outside may see of a connection.
+#[derive(Debug, Clone)]
+pub struct PeerRow {
+    /// Where the peer is.
+    pub addr: SocketAddr,
+    /// We dialled it.
+    pub outgoing: bool,
+    /// What it calls itself.
+    pub client: Option<String>,
+    /// Bytes of chunks received from it.
+    pub downloaded: u64,
+    /// Bytes of chunks sent to it.
+    pub uploaded: u64,
+    /// Bytes a second received from it.
+    pub down_rate: u64,
+    /// Bytes a second sent to it.
+    pub up_rate: u64,
+    /// We do not serve it.
+    pub choking: bool,
+    /// We want its data.
+    pub interested: bool,
+    /// It does not serve us.
+    pub peer_choking: bool,
+    /// It wants our data.
+    pub peer_interested: bool,
+    /// How our upload to it is scheduled.
+    pub class: UploadClass,
+    /// A metering extension is attached.
+    pub metered: bool,
+    /// Pieces it has.
+    pub pieces: u32,
+}
+
+impl Conn {
+    #[expect(clippy::too_many_arguments, reason = "made in one place")]
+    fn new(
+        id: ConnId,
+        remote: SocketAddr,
+        peer_id: PeerId,
+        outgoing: bool,
+        fast: bool,
+        extended: bool,
+        torrent: Arc<Torrent>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let write_ready = Arc::new(Notify::new());
+        let ask_ready = Arc::new(Notify::new());
+        let now = Instant::now();
+        Self {
+            id,
+            remote,
+            peer_id,
+            outgoing,
+            fast,
+            extended,
+            out: Mutex::default(),
+            link: Mutex::new(Link {
+                choking: true,
+                interested: false,
+                peer_choking: true,
+                peer_interested: false,
+                class: UploadClass::Free,
+                asked: HashMap::new(),
+                asked_at: now,
+                answered_at: now,
+                snubbed: false,
+                reqq: DEFAULT_REQQ,
+                their_ids: BTreeMap::new(),
+                client: None,
+                metadata_size: None,
+                metadata: extensions::Fetch::default(),
+                live: false,
+            }),
+            inbox: Mutex::default(),
+            meter: OnceLock::new(),
+            attached: Mutex::default(),
+            up_credit: shared.up.register(id, write_ready.clone()),
+            down_credit: shared.down.register(id, ask_ready.clone()),
+            write_ready,
+            ask_ready,
+            closing: Notify::new(),
+            reason: Mutex::new(None),
+            suspect: AtomicBool::new(false),
+            drained: AtomicBool::new(true),
+            traffic: Traffic::new(),
+            torrent,
+            shared,
+        }
+    }
+
+    /// Queues a message. A peer that lets too much pile up is closed.
+    pub(super) fn send(&self, message: Message) -> bool {
+        let size = match &message {
+            Message::Bitfield(bytes) => bytes.len(),
+            Message::Extended { payload, .. } => payload.len(),
+            _ => 0,
+        };
+        let mut out = lock(&self.out);
+        out.control_bytes += size + 17;
+        if out.control_bytes > MAX_CONTROL_BYTES {
+            drop(out);
+            self.close("it does not read what it is sent");
+            return false;
+        }
+        out.control.push_back(message);
+        drop(out);
+        self.write_ready.notify_one();
+        true
+    }
+
+    /// Ends the connection; the first reason counts.
+    pub(super) fn close(&self, reason: &str) {
+        lock(&self.reason).get_or_insert_with(|| reason.chars().take(200).collect());
+        self.closing.notify_one();
+    }
+
+    /// Something changed: look again what to ask for and what to send.
+    pub(super) fn wake(&self) {
+        self.ask_ready.notify_one();
+        self.write_ready.notify_one();
+    }
+
+    /// To be told to the extension, in the connection's task.
+    pub(super) fn tell(&self, told: Told) {
+        if self.meter.get().is_some() {
+            lock(&self.inbox).push(told);
+            self.ask_ready.notify_one();
+        }
+    }
+
+    pub(super) fn is_metered(&self) -> bool {
+        self.meter.get().is_some()
+    }
+
+    pub(super) fn is_drained(&self) -> bool {
+        self.meter.get().is_none() || self.drained.load(Ordering::Acquire)
+    }
+
+    /// For the choker: its class, and whether it wants data and is unchoked.
+    pub(super) fn standing(&self) -> (UploadClass, bool, bool) {
+        let link = lock(&self.link);
+        (link.class, link.peer_interested, !link.choking)
+    }
+
+    pub(super) fn row(&self, pieces: u32) -> PeerRow {
+        let link = lock(&self.link);
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        PeerRow {
+            addr: self.remote,
+            outgoing: self.outgoing,
+            client: link.client.clone(),
+            downloaded: load(&self.traffic.down),
+            uploaded: load(&self.traffic.up),
+            down_rate: load(&self.traffic.down_rate),
+            up_rate: load(&self.traffic.up_rate),
+            choking: link.choking,
+            interested: link.interested,
+            peer_choking: link.peer_choking,
+            peer_interested: link.peer_interested,
+            class: link.class,
+            metered: self.is_metered(),
+            pieces,
+        }
+    }
+
+    /// Once a second, from the session's task.
+    pub(super) fn tick(&self) {
+        self.traffic.tick();
+        let traffic = &self.traffic;
+        if traffic.is_older(&traffic.received_at, SILENCE) {
+            self.close("it was silent for too long");
+        }
+        if traffic.writing_since.load(Ordering::Relaxed) != 0 {
+            if traffic.is_older(&traffic.writing_since, STALLED_WRITE) {
+                self.close("it does not read what it is sent");
+            }
+        } else if traffic.is_older(&traffic.sent_at, KEEP_ALIVE) {
+            self.send(Message::KeepAlive);
+        }
+        let mut link = lock(&self.link);
+        let last = link.answered_at.max(link.asked_at);
+        if !link.asked.is_empty() && last.elapsed() > SNUBBED {
+            link.snubbed = true;
+            drop(link);
+            self.drop_all_asked(true);
+        }
+    }
+}

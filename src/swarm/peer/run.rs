@@ -1,0 +1,235 @@
+//! The life of a connection: dial or accept, handshake, three loops, goodbye.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, tcp::OwnedReadHalf},
+    sync::OwnedSemaphorePermit,
+    time::timeout,
+};
+
+use super::Conn;
+use crate::swarm::{
+    lock::lock,
+    session::Shared,
+    torrent::Torrent,
+    wire::{self, HANDSHAKE_LEN, Handshake, WireError},
+};
+
+/// How long a connection may take to be established.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long the peer's handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Read at once: several chunks.
+const READ_BUFFER: usize = 256 << 10;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::swarm) enum Close {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Wire(#[from] WireError),
+    #[error("{0}")]
+    Protocol(&'static str),
+    #[error("{0}")]
+    Violation(String),
+    #[error("{0}")]
+    Local(&'static str),
+    #[error("{0}")]
+    Asked(String),
+    #[error("it took too long")]
+    Timeout,
+    #[error("it closed the connection")]
+    Ended,
+}
+
+/// Dials a peer and stays connected until something ends it.
+pub(in crate::swarm) async fn dial(
+    shared: Arc<Shared>,
+    torrent: Arc<Torrent>,
+    addr: SocketAddr,
+) -> Close {
+    match try_dial(&shared, &torrent, addr).await {
+        Ok((stream, theirs)) => live(shared, torrent, stream, addr, theirs, true).await,
+        Err(close) => close,
+    }
+}
+
+async fn try_dial(
+    shared: &Shared,
+    torrent: &Torrent,
+    addr: SocketAddr,
+) -> Result<(TcpStream, Handshake), Close> {
+    let connect = timeout(DIAL_TIMEOUT, TcpStream::connect(addr));
+    let mut stream = connect.await.map_err(|_| Close::Timeout)??;
+    let ours = Handshake::new(torrent.hash, shared.peer_id);
+    stream.write_all(&ours.encode()).await?;
+    let theirs = read_handshake(&mut stream).await?;
+    if theirs.info_hash != torrent.hash {
+        return Err(Close::Protocol("it answered for another torrent"));
+    }
+    Ok((stream, theirs))
+}
+
+/// Takes a connection that somebody else opened.
+/// `permit` is one of the few for connections without a handshake.
+pub(in crate::swarm) async fn accept(
+    shared: Arc<Shared>,
+    mut stream: TcpStream,
+    addr: SocketAddr,
+    permit: OwnedSemaphorePermit,
+) {
+    let accepted = try_accept(&shared, &mut stream).await;
+    drop(permit);
+    let close = match accepted {
+        Ok((torrent, theirs)) if torrent.welcomes(addr) => {
+            live(shared, torrent, stream, addr, theirs, false).await
+        }
+        Ok(_) => Close::Local("not now"),
+        Err(close) => close,
+    };
+    tracing::debug!(%addr, %close, "incoming connection ended");
+}
+
+async fn try_accept(
+    shared: &Shared,
+    stream: &mut TcpStream,
+) -> Result<(Arc<Torrent>, Handshake), Close> {
+    let theirs = read_handshake(stream).await?;
+    let torrent = shared
+        .torrent(theirs.info_hash)
+        .ok_or(Close::Local("no such torrent"))?;
+    let ours = Handshake::new(torrent.hash, shared.peer_id);
+    stream.write_all(&ours.encode()).await?;
+    Ok((torrent, theirs))
+}
+
+async fn read_handshake(stream: &mut TcpStream) -> Result<Handshake, Close> {
+    let mut bytes = [0; HANDSHAKE_LEN];
+    timeout(HANDSHAKE_TIMEOUT, stream.read_exact(&mut bytes))
+        .await
+        .map_err(|_| Close::Timeout)??;
+    Ok(Handshake::decode(&bytes)?)
+}
+
+async fn live(
+    shared: Arc<Shared>,
+    torrent: Arc<Torrent>,
+    stream: TcpStream,
+    addr: SocketAddr,
+    theirs: Handshake,
+    outgoing: bool,
+) -> Close {
+    if theirs.peer_id == shared.peer_id {
+        torrent.is_self(addr);
+        return Close::Local("that is this session itself");
+    }
+    if let Err(error) = stream.set_nodelay(true) {
+        return error.into();
+    }
+    let conn = Arc::new(Conn::new(
+        shared.next_conn_id(),
+        addr,
+        theirs.peer_id,
+        outgoing,
+        theirs.fast(),
+        theirs.extended(),
+        torrent.clone(),
+        shared.clone(),
+    ));
+    let registered = Registered { conn: conn.clone() };
+    if let Err(why) = torrent.join(&conn) {
+        return Close::Local(why);
+    }
+    lock(&shared.conns).insert(conn.id, conn.clone());
+    conn.greet();
+    let (reader, writer) = stream.into_split();
+    let close = tokio::select! {
+        ended = conn.read_loop(reader) => ended.err().unwrap_or(Close::Ended),
+        ended = conn.write_loop(writer) => ended.err().unwrap_or(Close::Ended),
+        () = conn.react_loop() => Close::Ended,
+        () = conn.closing.notified() => {
+            Close::Asked(lock(&conn.reason).clone().unwrap_or_default())
+        }
+    };
+    lock(&conn.reason).get_or_insert_with(|| close.to_string());
+    drop(registered);
+    close
+}
+
+/// Takes a connection out of everything, also when its task is aborted.
+struct Registered {
+    conn: Arc<Conn>,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let conn = &self.conn;
+        let shared = &conn.shared;
+        lock(&shared.conns).remove(&conn.id);
+        shared.up.remove(conn.id);
+        shared.down.remove(conn.id);
+        conn.stop_fetch();
+        conn.drop_all_asked(false);
+        let reason = lock(&conn.reason).clone();
+        conn.torrent.leave(
+            conn,
+            &reason.unwrap_or_else(|| "the session ended".to_owned()),
+        );
+        conn.close_extensions();
+        shared.rechoke.notify_one();
+    }
+}
+
+impl Conn {
+    /// The first messages: what we have, and what we speak.
+    fn greet(self: &Arc<Self>) {
+        lock(&self.link).live = self.torrent.greet(self, self.fast);
+        self.send_extended_handshake();
+    }
+
+    async fn read_loop(self: &Arc<Self>, mut socket: OwnedReadHalf) -> Result<(), Close> {
+        let mut buf = BytesMut::with_capacity(READ_BUFFER);
+        loop {
+            while let Some(message) = wire::decode(&mut buf)? {
+                self.on_message(message)?;
+            }
+            self.fill();
+            if buf.capacity() - buf.len() < READ_BUFFER / 4 {
+                buf.reserve(READ_BUFFER);
+            }
+            if socket.read_buf(&mut buf).await? == 0 {
+                return Ok(());
+            }
+            let traffic = &self.traffic;
+            traffic
+                .received_at
+                .store(traffic.millis(), Ordering::Relaxed);
+        }
+    }
+
+    /// Reacts to what other tasks changed.
+    async fn react_loop(self: &Arc<Self>) {
+        loop {
+            self.ask_ready.notified().await;
+            self.deliver();
+            let live = lock(&self.link).live;
+            if !live && self.torrent.go_live(self) {
+                lock(&self.link).live = true;
+                self.send_extended_handshake();
+                self.attach_extensions();
+            }
+            self.fetch_metadata();
+            self.update_interest();
+            self.fill();
+        }
+    }
+}

@@ -1,0 +1,604 @@
+//! A session: one listener, one identity, one pair of limits, many torrents.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::{Notify, Semaphore},
+    task::JoinSet,
+};
+
+use super::{
+    choker::{Candidate, Choker, Group, ROUND_SECONDS},
+    handle::TorrentHandle,
+    hooks::{ConnId, Extension, UploadClass},
+    limiter::Limiter,
+    lock::lock,
+    metainfo::{CreateError, CreateOptions, Magnet, Metainfo, create},
+    peer::{self, Conn},
+    torrent::{PeerSource, Place, Setup, Torrent, drive},
+    tracker,
+    wire::PeerId,
+};
+use crate::types::InfoHash;
+
+/// Incoming connections whose handshake is not there yet. More than this are
+/// left in the system's queue.
+const MAX_HANDSHAKES: usize = 64;
+/// Connections waiting to be accepted.
+const BACKLOG: u32 = 256;
+/// Connections of all torrents together.
+const MAX_CONNS: usize = 500;
+
+/// Why a session cannot do something.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The port is taken, or the address is not this machine's.
+    #[error("cannot listen at {addr}: {source}")]
+    Bind {
+        /// Where.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The HTTP library for trackers cannot be set up.
+    #[error("cannot set up the tracker client: {0}")]
+    Tracker(#[source] reqwest::Error),
+    /// The system gives no random bytes.
+    #[error("cannot get random bytes: {0}")]
+    Random(String),
+    /// The same torrent twice.
+    #[error("torrent {0} is already in this session")]
+    AlreadyAdded(InfoHash),
+    /// The content to seed is not there.
+    #[error("cannot read {path}: {source}")]
+    Content {
+        /// What was to be seeded.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A torrent of it cannot be made.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The session was stopped.
+    #[error("the session has ended")]
+    Ended,
+}
+
+/// Settings of a [`Session`].
+pub struct SessionBuilder {
+    listen: SocketAddr,
+    up_limit: Option<u64>,
+    down_limit: Option<u64>,
+    paid_share: u8,
+    upload_slots: usize,
+    max_peers: usize,
+    peer_id_prefix: [u8; 8],
+    extensions: Vec<Arc<dyn Extension>>,
+    state_dir: Option<PathBuf>,
+    grace: Duration,
+}
+
+impl SessionBuilder {
+    /// Where to listen; port 0 takes a free one. Default: `127.0.0.1:0`.
+    #[must_use]
+    pub fn listen(mut self, addr: SocketAddr) -> Self {
+        self.listen = addr;
+        self
+    }
+
+    /// Bytes a second to all peers together; `None` (default): no limit.
+    #[must_use]
+    pub fn up_limit(mut self, rate: Option<u64>) -> Self {
+        self.up_limit = rate;
+        self
+    }
+
+    /// Bytes a second from all peers together; `None` (default): no limit.
+    #[must_use]
+    pub fn down_limit(mut self, rate: Option<u64>) -> Self {
+        self.down_limit = rate;
+        self
+    }
+
+    /// Percent (1 to 99) of a limited upload for paid connections while free
+    /// ones want data too. Default: 80.
+    #[must_use]
+    pub fn paid_share(mut self, percent: u8) -> Self {
+        self.paid_share = percent;
+        self
+    }
+
+    /// Free peers served at once, the optimistic one included; at least 2.
+    /// Default: 8.
+    #[must_use]
+    pub fn upload_slots(mut self, slots: usize) -> Self {
+        self.upload_slots = slots;
+        self
+    }
+
+    /// Connections of one torrent. Default: 60.
+    #[must_use]
+    pub fn max_peers(mut self, peers: usize) -> Self {
+        self.max_peers = peers;
+        self
+    }
+
+    /// The beginning of the peer id (BEP 20). Default: `-SD0100-`.
+    #[must_use]
+    pub fn peer_id_prefix(mut self, prefix: [u8; 8]) -> Self {
+        self.peer_id_prefix = prefix;
+        self
+    }
+
+    /// Registers an extension. The first one that a peer shares sets prices and
+    /// allowances; all of them get their messages.
+    #[must_use]
+    pub fn extension(mut self, extension: Arc<dyn Extension>) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+
+    /// Where what is verified is recorded, for fast resume. Default: nowhere;
+    /// then data on disk is hashed at each start.
+    #[must_use]
+    pub fn state_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(dir.into());
+        self
+    }
+
+    /// How long a torrent that finishes by itself waits for extensions to settle
+    /// what is due. Default: 10 s.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Starts the session. Must be called in a tokio runtime with I/O and time.
+    ///
+    /// # Errors
+    /// See [`SessionError`].
+    pub async fn start(self) -> Result<Session, SessionError> {
+        let bind = |source| SessionError::Bind {
+            addr: self.listen,
+            source,
+        };
+        let socket = if self.listen.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        };
+        let socket = socket.map_err(bind)?;
+        // A listener that was closed a moment ago must not keep us out.
+        if cfg!(unix) {
+            socket.set_reuseaddr(true).map_err(bind)?;
+        }
+        socket.bind(self.listen).map_err(bind)?;
+        let listener = socket.listen(BACKLOG).map_err(bind)?;
+        let listen = listener.local_addr().map_err(bind)?;
+
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| SessionError::Random(error.to_string()))?;
+        let (noise, key) = random.split_last_chunk::<4>().expect("16 bytes");
+        let mut peer_id: PeerId = [b'-'; 20];
+        let (prefix, rest) = peer_id.split_at_mut(8);
+        prefix.copy_from_slice(&self.peer_id_prefix);
+        rest.copy_from_slice(noise);
+
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let shared = Arc::new(Shared {
+            peer_id,
+            listen,
+            key: u32::from_be_bytes(*key),
+            extensions: self.extensions,
+            state_dir: self.state_dir,
+            max_peers: self.max_peers.clamp(1, MAX_CONNS),
+            grace: self.grace,
+            up: Limiter::new(self.up_limit, self.paid_share),
+            down: Limiter::new(self.down_limit, self.paid_share),
+            tracker: tracker::Client::new().map_err(SessionError::Tracker)?,
+            torrents: Mutex::default(),
+            conns: Mutex::default(),
+            next_conn: AtomicU64::new(1),
+            rechoke: Notify::new(),
+            disk: Semaphore::new(threads + 1),
+            tasks: Mutex::new(Some(JoinSet::new())),
+        });
+        let choker = Choker::new(self.upload_slots, u64::from(shared.key) << 17 | 1);
+        shared.spawn(accept_loop(shared.clone(), listener));
+        shared.spawn(choke_loop(shared.clone(), choker));
+        shared.spawn(tick_loop(shared.clone()));
+        let limits = shared.clone();
+        shared.spawn(async move { limits.up.run().await });
+        let limits = shared.clone();
+        shared.spawn(async move { limits.down.run().await });
+        Ok(Session {
+            guard: Arc::new(Guard { shared }),
+        })
+    }
+}
+
+/// A running client. Clones are the same session; when the last one is dropped,
+/// everything stops at once: [`finish`](Self::finish) is the polite way.
+#[derive(Clone)]
+pub struct Session {
+    guard: Arc<Guard>,
+}
+
+struct Guard {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let tasks = lock(&self.shared.tasks).take();
+        drop(tasks);
+        lock(&self.shared.torrents).clear();
+    }
+}
+
+/// What to download.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A torrent file.
+    Torrent(Box<Metainfo>),
+    /// A magnet link: the info dictionary comes from peers.
+    Magnet(Magnet),
+}
+
+/// How to seed.
+#[derive(Debug, Clone, Default)]
+pub struct SeedOptions {
+    /// Peers to dial.
+    pub peers: Vec<SocketAddr>,
+    /// The content was hashed just now: do not hash it again.
+    pub trusted: bool,
+}
+
+/// How to download.
+#[derive(Debug, Clone)]
+pub struct AddOptions {
+    /// Trackers besides those of the torrent, one tier each.
+    pub trackers: Vec<String>,
+    /// Peers to dial.
+    pub peers: Vec<SocketAddr>,
+    /// Go on when the download is complete. If not, the torrent finishes itself.
+    pub seed: bool,
+}
+
+impl Default for AddOptions {
+    /// Nothing besides what the torrent says; seeds until told to stop.
+    fn default() -> Self {
+        Self {
+            trackers: Vec::new(),
+            peers: Vec::new(),
+            seed: true,
+        }
+    }
+}
+
+impl Session {
+    /// Settings to start from.
+    pub fn builder() -> SessionBuilder {
+        SessionBuilder {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            up_limit: None,
+            down_limit: None,
+            paid_share: 80,
+            upload_slots: 8,
+            max_peers: 60,
+            peer_id_prefix: *b"-SD0100-",
+            extensions: Vec::new(),
+            state_dir: None,
+            grace: Duration::from_secs(10),
+        }
+    }
+
+    /// Where it listens.
+    pub fn listen_addr(&self) -> SocketAddr {
+        self.guard.shared.listen
+    }
+
+    /// Who it says to be.
+    pub fn peer_id(&self) -> PeerId {
+        self.guard.shared.peer_id
+    }
+
+    /// Changes the limit of all uploads, in bytes a second.
+    pub fn set_up_limit(&self, rate: Option<u64>) {
+        let shared = &self.guard.shared;
+        shared.up.set_rate(rate);
+        for conn in shared.all_conns() {
+            conn.wake();
+        }
+    }
+
+    /// Changes the limit of all downloads, in bytes a second.
+    pub fn set_down_limit(&self, rate: Option<u64>) {
+        let shared = &self.guard.shared;
+        shared.down.set_rate(rate);
+        for conn in shared.all_conns() {
+            conn.wake();
+        }
+    }
+
+    /// Seeds content where it lies; it is only read. `path` is the file, or the
+    /// folder with the files, whatever its name. It is hashed first, unless
+    /// [`SeedOptions::trusted`]; what is missing or wrong makes the torrent fail.
+    ///
+    /// # Errors
+    /// See [`SessionError`].
+    pub fn seed(
+        &self,
+        metainfo: &Metainfo,
+        path: &Path,
+        options: SeedOptions,
+    ) -> Result<TorrentHandle, SessionError> {
+        let path = std::fs::canonicalize(path).map_err(|source| SessionError::Content {
+            path: path.to_owned(),
+            source,
+        })?;
+        let setup = Setup {
+            hash: metainfo.info.hash(),
+            name: None,
+            info: Some(Arc::new(metainfo.info.clone())),
+            place: Place::Content(path),
+            trackers: metainfo.trackers.clone(),
+            seed: true,
+            trusted: options.trusted,
+        };
+        self.start_torrent(setup, &options.peers)
+    }
+
+    /// Makes a torrent of `path`, hashing on all cores, and seeds it. `progress`
+    /// is called with pieces done and all.
+    ///
+    /// # Errors
+    /// See [`SessionError`].
+    pub async fn seed_path(
+        &self,
+        path: &Path,
+        options: CreateOptions,
+        peers: Vec<SocketAddr>,
+        progress: impl Fn(u32, u32) + Send + Sync + 'static,
+    ) -> Result<(Metainfo, TorrentHandle), SessionError> {
+        let from = path.to_owned();
+        let made = tokio::task::spawn_blocking(move || create(&from, &options, &progress));
+        let metainfo = made.await.map_err(|_| SessionError::Ended)??;
+        let options = SeedOptions {
+            peers,
+            trusted: true,
+        };
+        let handle = self.seed(&metainfo, path, options)?;
+        Ok((metainfo, handle))
+    }
+
+    /// Downloads into `folder`, under the torrent's name. What is there already
+    /// is checked and kept.
+    ///
+    /// # Errors
+    /// See [`SessionError`]. Trouble with the disk is told by the handle.
+    pub fn add(
+        &self,
+        source: Source,
+        folder: &Path,
+        options: AddOptions,
+    ) -> Result<TorrentHandle, SessionError> {
+        let mut peers = options.peers;
+        let place = Place::Folder(folder.to_owned());
+        let extra = options.trackers.into_iter().map(|url| vec![url]);
+        let mut setup = match source {
+            Source::Torrent(metainfo) => Setup {
+                hash: metainfo.info.hash(),
+                name: None,
+                trackers: metainfo.trackers,
+                info: Some(Arc::new(metainfo.info)),
+                place,
+                seed: options.seed,
+                trusted: false,
+            },
+            Source::Magnet(magnet) => {
+                peers.extend(&magnet.peers);
+                Setup {
+                    hash: magnet.info_hash,
+                    name: magnet.name,
+                    trackers: magnet.trackers.into_iter().map(|url| vec![url]).collect(),
+                    info: None,
+                    place,
+                    seed: options.seed,
+                    trusted: false,
+                }
+            }
+        };
+        setup.trackers.extend(extra);
+        self.start_torrent(setup, &peers)
+    }
+
+    fn start_torrent(
+        &self,
+        mut setup: Setup,
+        peers: &[SocketAddr],
+    ) -> Result<TorrentHandle, SessionError> {
+        let shared = &self.guard.shared;
+        let hash = setup.hash;
+        let mut seen = std::collections::BTreeSet::new();
+        for tier in &mut setup.trackers {
+            tier.retain(|url| seen.insert(url.clone()));
+        }
+        setup.trackers.retain(|tier| !tier.is_empty());
+        let torrent = {
+            let mut torrents = lock(&shared.torrents);
+            if torrents.contains_key(&hash) {
+                return Err(SessionError::AlreadyAdded(hash));
+            }
+            let torrent = Arc::new(Torrent::new(shared.clone(), setup));
+            torrents.insert(hash, torrent.clone());
+            torrent
+        };
+        torrent.add_peers(peers, PeerSource::User);
+        let handle = TorrentHandle::new(torrent.clone());
+        if !shared.spawn(drive(torrent)) {
+            return Err(SessionError::Ended);
+        }
+        Ok(handle)
+    }
+
+    /// The torrents that run.
+    pub fn torrents(&self) -> Vec<TorrentHandle> {
+        let torrents = lock(&self.guard.shared.torrents);
+        torrents.values().cloned().map(TorrentHandle::new).collect()
+    }
+
+    /// Finishes every torrent, each with at most `grace` for settling what is
+    /// due, and stops.
+    pub async fn finish(self, grace: Duration) {
+        let all: Vec<_> = lock(&self.guard.shared.torrents)
+            .values()
+            .cloned()
+            .collect();
+        let mut ends = JoinSet::new();
+        for torrent in all {
+            ends.spawn(torrent.finish(grace));
+        }
+        ends.join_all().await;
+    }
+}
+
+/// What the parts of a session share.
+pub(super) struct Shared {
+    pub(super) peer_id: PeerId,
+    pub(super) listen: SocketAddr,
+    pub(super) key: u32,
+    pub(super) extensions: Vec<Arc<dyn Extension>>,
+    pub(super) state_dir: Option<PathBuf>,
+    pub(super) max_peers: usize,
+    pub(super) grace: Duration,
+    pub(super) up: Limiter,
+    pub(super) down: Limiter,
+    pub(super) tracker: tracker::Client,
+    pub(super) torrents: Mutex<HashMap<InfoHash, Arc<Torrent>>>,
+    pub(super) conns: Mutex<BTreeMap<ConnId, Arc<Conn>>>,
+    next_conn: AtomicU64,
+    /// Somebody began or stopped to want data.
+    pub(super) rechoke: Notify,
+    /// Blocking disk work at once: one more than there are cores.
+    pub(super) disk: Semaphore,
+    /// Every task; `None` when the session has ended.
+    tasks: Mutex<Option<JoinSet<()>>>,
+}
+
+impl Shared {
+    /// Runs a task that ends with the session; false if that has ended.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> bool {
+        let mut tasks = lock(&self.tasks);
+        let Some(tasks) = tasks.as_mut() else {
+            return false;
+        };
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+        true
+    }
+
+    pub(super) fn next_conn_id(&self) -> ConnId {
+        ConnId(self.next_conn.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn torrent(&self, hash: InfoHash) -> Option<Arc<Torrent>> {
+        lock(&self.torrents).get(&hash).cloned()
+    }
+
+    fn all_conns(&self) -> Vec<Arc<Conn>> {
+        lock(&self.conns).values().cloned().collect()
+    }
+}
+
+async fn accept_loop(shared: Arc<Shared>, listener: TcpListener) {
+    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+    loop {
+        let Ok(permit) = handshakes.clone().acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, addr)) => {
+                if lock(&shared.conns).len() >= MAX_CONNS {
+                    tracing::debug!(%addr, "too many connections");
+                    continue;
+                }
+                let conn = peer::run::accept(shared.clone(), stream, addr, permit);
+                shared.spawn(conn);
+            }
+            // Out of file handles, mostly: others must close first.
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+async fn choke_loop(shared: Arc<Shared>, mut choker: Choker) {
+    let round = Duration::from_secs(ROUND_SECONDS);
+    let mut next = Instant::now() + round;
+    loop {
+        let until = tokio::time::Instant::from_std(next);
+        let is_round = tokio::select! {
+            () = tokio::time::sleep_until(until) => true,
+            () = shared.rechoke.notified() => false,
+        };
+        let mut free = Vec::new();
+        let mut candidates = Vec::new();
+        for conn in shared.all_conns() {
+            let (class, interested, unchoked) = conn.standing();
+            if class != UploadClass::Free {
+                continue;
+            }
+            let seeding = conn.torrent.is_complete();
+            let rate = if seeding {
+                &conn.traffic.up_rate
+            } else {
+                &conn.traffic.down_rate
+            };
+            if interested {
+                candidates.push(Candidate {
+                    conn: conn.id,
+                    group: Group::of(conn.id, conn.remote.ip()),
+                    rate: rate.load(Ordering::Relaxed),
+                    unchoked,
+                    new: conn.traffic.is_new(),
+                });
+            }
+            free.push(conn);
+        }
+        let chosen = if is_round {
+            next = Instant::now() + round;
+            choker.round(&candidates)
+        } else {
+            choker.fill(&candidates)
+        };
+        for conn in free {
+            conn.set_choking(!chosen.contains(&conn.id));
+        }
+    }
+}
+
+async fn tick_loop(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        ticks.tick().await;
+        for conn in shared.all_conns() {
+            conn.tick();
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Asking the trackers: each tier (BEP 12) on its own, the tracker that answered
+//! last first.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{PeerSource, Torrent};
+use crate::swarm::{
+    events::Event,
+    tracker::{Announce, AnnounceEvent},
+};
+
+/// Wait after the first failure of a whole tier; doubles.
+const RETRY: Duration = Duration::from_secs(2);
+/// Longest wait after failures.
+const MAX_RETRY: Duration = Duration::from_secs(900);
+/// While fewer peers are known, a tracker is asked more often than it wishes …
+const FEW_PEERS: usize = 5;
+/// … but no more often than this.
+const HURRY: Duration = Duration::from_secs(30);
+/// The last announce must not delay the end for long.
+const GOODBYE: Duration = Duration::from_secs(3);
+/// Peers wanted of a tracker.
+const WANTED: u32 = 80;
+
+impl Torrent {
+    fn announce(&self, event: AnnounceEvent) -> Announce {
+        let (downloaded, uploaded, _) = self.totals();
+        Announce {
+            info_hash: self.hash,
+            peer_id: self.shared.peer_id,
+            port: self.shared.listen.port(),
+            uploaded,
+            downloaded,
+            left: self.bytes_left(),
+            event,
+            wanted: if self.is_stopping() { 0 } else { WANTED },
+            key: self.shared.key,
+        }
+    }
+
+    /// One announce to the first tracker of a tier that answers.
+    async fn ask(&self, tier: &mut [String], event: AnnounceEvent) -> Option<Duration> {
+        for at in 0..tier.len() {
+            let Some(url) = tier.get(at).cloned() else {
+                break;
+            };
+            let announce = self.announce(event);
+            match self.shared.tracker.announce(&url, &announce).await {
+                Ok(reply) => {
+                    self.add_peers(&reply.peers, PeerSource::Tracker);
+                    let peers = reply.peers.len();
+                    self.emit(Event::TrackerReply { url, peers });
+                    tier.get_mut(..=at)?.rotate_right(1);
+                    return Some(reply.interval);
+                }
+                Err(error) => {
+                    let message = error.to_string();
+                    tracing::debug!(%message, "tracker");
+                    self.emit(Event::TrackerError { url, message });
+                }
+            }
+        }
+        None
+    }
+
+    /// Keeps a tier told for as long as the torrent lives.
+    pub(super) async fn announce_loop(self: Arc<Self>, mut tier: Vec<String>) {
+        let mut event = AnnounceEvent::Started;
+        let mut told_complete = self.is_complete();
+        let mut failures = 0u32;
+        let mut phase = self.phase.subscribe();
+        loop {
+            let asked = self.ask(&mut tier, event).await;
+            let wait = match asked {
+                Some(interval) => {
+                    failures = 0;
+                    event = AnnounceEvent::None;
+                    let hurry = !self.is_complete() && self.conns().len() < FEW_PEERS;
+                    if hurry { interval.min(HURRY) } else { interval }
+                }
+                None => {
+                    failures = failures.saturating_add(1);
+                    let factor = 1u32.checked_shl(failures - 1).unwrap_or(u32::MAX);
+                    RETRY.saturating_mul(factor).min(MAX_RETRY)
+                }
+            };
+            let until = tokio::time::Instant::now() + wait;
+            loop {
+                let became_complete = self.is_complete() && !told_complete;
+                if became_complete && event == AnnounceEvent::None {
+                    told_complete = true;
+                    event = AnnounceEvent::Completed;
+                    break;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep_until(until) => break,
+                    changed = phase.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells every tracker that answers that we leave.
+    pub(super) async fn say_goodbye(&self) {
+        let tiers = self.trackers().to_vec();
+        let all = tiers.into_iter().map(|mut tier| async move {
+            let goodbye = self.ask(&mut tier, AnnounceEvent::Stopped);
+            // Its peers forget us anyway after a while.
+            let _late = tokio::time::timeout(GOODBYE, goodbye).await;
+        });
+        for one in all {
+            one.await;
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! A torrent's own task: metadata, check, then transfers until told to stop.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::{Place, Torrent, resume::Resume};
+use crate::swarm::{
+    bitfield::Bitfield,
+    events::{Event, Phase},
+    lock::lock,
+    peer::{self, Told},
+    picker::Picker,
+    storage::{Storage, StorageError},
+};
+
+/// How often verified pieces are made durable and recorded. After a kill, what
+/// was written since is hashed again.
+const RECORD_EVERY: Duration = Duration::from_secs(5);
+const TICK: Duration = Duration::from_secs(1);
+
+/// Runs a torrent.
+pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
+    let shared = torrent.shared.clone();
+    for tier in torrent.trackers().to_vec() {
+        shared.spawn(torrent.clone().announce_loop(tier));
+    }
+    while torrent.info.get().is_none() {
+        if matches!(*torrent.phase.borrow(), Phase::Failed(_)) || torrent.is_stopping() {
+            return;
+        }
+        torrent.dial_more();
+        let tick = tokio::time::sleep(TICK);
+        tokio::select! {
+            () = torrent.changed.notified() => {}
+            () = tick => torrent.tick_metadata(),
+        }
+    }
+    if torrent.setup.info.is_none()
+        && let Some(info) = torrent.info.get()
+    {
+        torrent.emit(Event::MetadataReceived {
+            name: info.name().to_owned(),
+            bytes: info.layout().total(),
+        });
+    }
+    if let Err(error) = torrent.clone().check().await {
+        torrent.emit(Event::DiskError {
+            message: error.to_string(),
+        });
+        torrent.set_phase(Phase::Failed(error.to_string()));
+        return;
+    }
+    let mut recorded_at = Instant::now();
+    loop {
+        torrent.dial_more();
+        let tick = tokio::time::sleep(TICK);
+        tokio::select! {
+            () = torrent.changed.notified() => {}
+            () = tick => {
+                torrent.close_useless();
+                if torrent.disk_may_be_tried() {
+                    torrent.wake_all();
+                }
+                let connected = torrent.dialable();
+                for conn in torrent.conns() {
+                    conn.tick_pex(&connected);
+                }
+            }
+        }
+        if recorded_at.elapsed() >= RECORD_EVERY || torrent.is_complete() {
+            recorded_at = Instant::now();
+            torrent.clone().record(false).await;
+        }
+        if torrent.is_complete() && !torrent.setup.seed && !torrent.is_stopping() {
+            let torrent = torrent.clone();
+            let grace = shared.grace;
+            shared.spawn(async move { torrent.finish(grace).await });
+        }
+        if torrent.is_stopping() {
+            return;
+        }
+    }
+}
+
+impl Torrent {
+    fn tick_metadata(&self) {
+        for conn in self.conns() {
+            conn.tick_metadata();
+            conn.wake();
+        }
+    }
+
+    fn dial_more(self: &Arc<Self>) {
+        for addr in self.choose_to_dial() {
+            let torrent = self.clone();
+            let shared = self.shared.clone();
+            self.shared.spawn(async move {
+                let began = Instant::now();
+                let close = peer::run::dial(shared, torrent.clone(), addr).await;
+                tracing::debug!(%addr, %close, "outgoing connection ended");
+                torrent.dialled(addr, began.elapsed());
+            });
+        }
+    }
+
+    /// Finds out what is there, and opens for transfers.
+    async fn check(self: Arc<Self>) -> Result<(), StorageError> {
+        let Some(info) = self.info.get().cloned() else {
+            return Ok(());
+        };
+        let root = match &self.setup.place {
+            Place::Content(path) => path.clone(),
+            Place::Folder(folder) => folder.join(info.name()),
+        };
+        let read_only = matches!(self.setup.place, Place::Content(_));
+        let storage = self
+            .storage
+            .get_or_init(|| Arc::new(Storage::new(&info, &root)))
+            .clone();
+        let this = self.clone();
+        let checked = tokio::task::spawn_blocking(move || this.check_blocking(&storage, read_only));
+        let have = match checked.await {
+            Ok(have) => have?,
+            // The runtime is shutting down.
+            Err(_) => return Ok(()),
+        };
+        if read_only && !have.is_full() {
+            return Err(StorageError::Short { path: root });
+        }
+        let complete = have.is_full();
+        let (count, total) = (have.count(), have.len());
+        let seed = u32::from_be_bytes(*self.hash.as_bytes().first_chunk().expect("20 bytes"))
+            ^ self.shared.key;
+        let picker = Picker::new(info.layout(), have, seed);
+        lock(&self.state).picker = Some(picker);
+        self.complete.store(complete, Ordering::Release);
+        self.emit(Event::Ready { have: count, total });
+        if complete {
+            self.emit(Event::Completed {
+                path: root,
+                bytes: info.layout().total(),
+                elapsed: self.started.elapsed(),
+            });
+        }
+        self.set_phase(if complete {
+            Phase::Seeding
+        } else {
+            Phase::Downloading
+        });
+        self.wake_all();
+        Ok(())
+    }
+
+    fn check_blocking(&self, storage: &Storage, read_only: bool) -> Result<Bitfield, StorageError> {
+        let Some(info) = self.info.get() else {
+            return Ok(Bitfield::empty(0));
+        };
+        let pieces = info.layout().pieces();
+        if self.setup.trusted {
+            return Ok(Bitfield::full(pieces));
+        }
+        let resume = self.shared.state_dir.as_deref().and_then(|dir| {
+            let opened = Resume::new(&dir.join("resume"), self.hash, storage.root());
+            opened
+                .inspect_err(|error| tracing::warn!(%error, "no fast resume"))
+                .ok()
+        });
+        let (mut have, check) = match &resume {
+            Some(resume) => {
+                let plan = resume.plan(info, storage);
+                (plan.have, plan.check)
+            }
+            None if storage.is_absent() => (Bitfield::empty(pieces), Vec::new()),
+            None => (Bitfield::empty(pieces), (0..pieces).collect()),
+        };
+        let total = u32::try_from(check.len()).unwrap_or(u32::MAX);
+        let done = AtomicU32::new(0);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let progress = || {
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            // A hundred steps are enough for any bar.
+            if done == total || done.is_multiple_of(total.div_ceil(100)) {
+                self.emit(Event::Checking { done, total });
+                self.set_phase(Phase::Checking { done, total });
+            }
+            !self.is_stopping()
+        };
+        let found = storage.check(info, &check, threads, &progress)?;
+        for piece in found.iter() {
+            have.insert(piece);
+        }
+        if !read_only {
+            storage.prepare()?;
+        }
+        if let Some(mut resume) = resume {
+            if let Err(error) = resume.save(&have, storage, false) {
+                tracing::warn!(%error, "cannot record what is verified");
+            }
+            *lock(&self.resume) = Some(resume);
+        }
+        Ok(have)
+    }
+
+    /// Makes verified pieces durable, then records them.
+    async fn record(self: Arc<Self>, clean: bool) {
+        let Some(storage) = self.storage.get().cloned() else {
+            return;
+        };
+        let have = lock(&self.state).picker.as_ref().map(|p| p.have().clone());
+        let Some(have) = have else {
+            return;
+        };
+        let dirty = lock(&self.resume).as_ref().map(Resume::is_dirty);
+        if dirty.is_none() || (dirty == Some(false) && !clean) {
+            return;
+        }
+        let this = self.clone();
+        let recorded = tokio::task::spawn_blocking(move || {
+            if let Err(error) = storage.sync() {
+                this.emit(Event::DiskError {
+                    message: error.to_string(),
+                });
+                return;
+            }
+            if let Some(resume) = &mut *lock(&this.resume)
+                && let Err(error) = resume.save(&have, &storage, clean)
+            {
+                tracing::warn!(%error, "cannot record what is verified");
+            }
+        });
+        if recorded.await.is_err() {
+            tracing::debug!("the runtime is shutting down");
+        }
+    }
+
+    pub(in crate::swarm) fn bytes_left(&self) -> u64 {
+        if self.is_complete() {
+            return 0;
+        }
+        let left = lock(&self.state).picker.as_ref().map(Picker::bytes_left);
+        // Before the metadata is there nobody knows; it is not nothing.
+        left.unwrap_or(1)
+    }
+
+    /// Stops in order: what is due is settled (at most `grace`), the trackers are
+    /// told, what is verified is recorded.
+    pub(in crate::swarm) async fn finish(self: Arc<Self>, grace: Duration) {
+        if self.stopping.swap(true, Ordering::AcqRel) {
+            let mut phase = self.phase.subscribe();
+            let over = |phase: &Phase| matches!(phase, Phase::Stopped | Phase::Failed(_));
+            // The sender lives as long as this torrent.
+            let _stopped = phase.wait_for(over).await;
+            return;
+        }
+        let failed = matches!(*self.phase.borrow(), Phase::Failed(_));
+        if !failed {
+            self.set_phase(Phase::Stopping);
+        }
+        self.changed.notify_one();
+        for conn in self.conns() {
+            conn.tell(Told::Finished);
+            conn.wake();
+        }
+        let drained = async {
+            while !self.conns().iter().all(|conn| conn.is_drained()) {
+                let soon = tokio::time::sleep(Duration::from_millis(50));
+                tokio::select! {
+                    () = self.drained.notified() => {}
+                    () = soon => self.wake_all(),
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(grace, drained).await;
+        if in_time.is_err() {
+            tracing::debug!(torrent = %self.hash, "some peers did not settle in time");
+        }
+        for conn in self.conns() {
+            conn.close("this session is done");
+        }
+        tokio::join!(self.say_goodbye(), self.clone().record(true));
+        lock(&self.shared.torrents).remove(&self.hash);
+        if !failed {
+            self.set_phase(Phase::Stopped);
+        }
+    }
+}

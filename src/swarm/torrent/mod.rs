@@ -1,0 +1,237 @@
+//! One torrent: what is had, who is connected, whom to dial, and its life from
+//! the first tracker to the last byte.
+
+mod announce;
+mod drive;
+mod peers;
+mod pieces;
+mod resume;
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, broadcast, watch};
+
+pub(super) use drive::drive;
+pub(super) use peers::PeerSource;
+use peers::{Entry, Known};
+
+use super::{
+    events::{Event, Phase},
+    hooks::ConnId,
+    lock::lock,
+    metainfo::Info,
+    peer::Conn,
+    picker::Picker,
+    session::Shared,
+    storage::Storage,
+};
+use crate::types::InfoHash;
+
+/// Events kept for a listener that is slow; it is told when it missed some.
+const EVENTS: usize = 1024;
+
+/// What a peer says to have.
+#[derive(Debug)]
+pub(super) enum Claim {
+    One(u32),
+    Bits(Bytes),
+    All,
+    None,
+}
+
+/// How a torrent is to be run.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) hash: InfoHash,
+    pub(super) name: Option<String>,
+    pub(super) info: Option<Arc<Info>>,
+    /// Where the content is, or the folder it goes to.
+    pub(super) place: Place,
+    pub(super) trackers: Vec<Vec<String>>,
+    /// Goes on after the download is complete.
+    pub(super) seed: bool,
+    /// The content was hashed just now.
+    pub(super) trusted: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Place {
+    /// The content itself, only read.
+    Content(PathBuf),
+    /// The folder it is put into under its name.
+    Folder(PathBuf),
+}
+
+pub(super) struct Torrent {
+    pub(super) hash: InfoHash,
+    pub(super) shared: Arc<Shared>,
+    setup: Setup,
+    info: OnceLock<Arc<Info>>,
+    storage: OnceLock<Arc<Storage>>,
+    state: Mutex<State>,
+    resume: Mutex<Option<resume::Resume>>,
+    phase: watch::Sender<Phase>,
+    events: broadcast::Sender<Event>,
+    /// The torrent's own task has something to do.
+    changed: Notify,
+    /// An extension has nothing left to send.
+    pub(super) drained: Notify,
+    stopping: AtomicBool,
+    complete: AtomicBool,
+    down: AtomicU64,
+    up: AtomicU64,
+    waste: AtomicU64,
+    started: Instant,
+}
+
+struct State {
+    picker: Option<Picker>,
+    /// Chunks of begun pieces.
+    buffers: HashMap<u32, Vec<u8>>,
+    peers: HashMap<ConnId, Entry>,
+    known: HashMap<SocketAddr, Known>,
+    banned_ips: HashSet<IpAddr>,
+    banned_addrs: HashSet<SocketAddr>,
+    /// The disk refused: nothing is asked for until then.
+    disk_retry: Option<Instant>,
+    fetching: usize,
+}
+
+impl Torrent {
+    pub(super) fn new(shared: Arc<Shared>, setup: Setup) -> Self {
+        let info = OnceLock::new();
+        let phase = match &setup.info {
+            Some(known) => {
+                info.get_or_init(|| known.clone());
+                Phase::Checking { done: 0, total: 0 }
+            }
+            None => Phase::Metadata,
+        };
+        Self {
+            hash: setup.hash,
+            shared,
+            info,
+            setup,
+            storage: OnceLock::new(),
+            state: Mutex::new(State {
+                picker: None,
+                buffers: HashMap::new(),
+                peers: HashMap::new(),
+                known: HashMap::new(),
+                banned_ips: HashSet::new(),
+                banned_addrs: HashSet::new(),
+                disk_retry: None,
+                fetching: 0,
+            }),
+            resume: Mutex::new(None),
+            phase: watch::channel(phase).0,
+            events: broadcast::channel(EVENTS).0,
+            changed: Notify::new(),
+            drained: Notify::new(),
+            stopping: AtomicBool::new(false),
+            complete: AtomicBool::new(false),
+            down: AtomicU64::new(0),
+            up: AtomicU64::new(0),
+            waste: AtomicU64::new(0),
+            started: Instant::now(),
+        }
+    }
+
+    pub(super) fn info(&self) -> Option<Arc<Info>> {
+        self.info.get().cloned()
+    }
+
+    pub(super) fn name(&self) -> Option<String> {
+        let named = self.info.get().map(|info| info.name().to_owned());
+        named.or_else(|| self.setup.name.clone())
+    }
+
+    pub(super) fn trackers(&self) -> &[Vec<String>] {
+        &self.setup.trackers
+    }
+
+    pub(super) fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    pub(super) fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Where the content is, once that is known.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        self.storage.get().map(|storage| storage.root().to_owned())
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    pub(super) fn count_waste(&self, bytes: u64) {
+        self.waste.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_up(&self, bytes: u64) {
+        self.up.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Nobody listening is fine.
+    fn emit(&self, event: Event) {
+        let _nobody = self.events.send(event);
+    }
+
+    fn set_phase(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+    }
+
+    pub(super) fn conn(&self, id: ConnId) -> Option<Arc<Conn>> {
+        let state = lock(&self.state);
+        state.peers.get(&id).map(|entry| entry.conn.clone())
+    }
+
+    pub(super) fn conns(&self) -> Vec<Arc<Conn>> {
+        let state = lock(&self.state);
+        let peers = state.peers.values();
+        peers.map(|entry| entry.conn.clone()).collect()
+    }
+
+    /// What there is to ask for has changed.
+    pub(super) fn wake_all(&self) {
+        for conn in self.conns() {
+            conn.wake();
+        }
+    }
+
+    /// The pieces had and all, if known.
+    pub(super) fn progress(&self) -> (u32, u32) {
+        let state = lock(&self.state);
+        let have = state.picker.as_ref().map(Picker::have);
+        let total = self.info.get().map(|info| info.layout().pieces());
+        (have.map_or(0, |have| have.count()), total.unwrap_or(0))
+    }
+
+    pub(super) fn totals(&self) -> (u64, u64, u64) {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (load(&self.down), load(&self.up), load(&self.waste))
+    }
+
+    pub(super) fn rows(&self) -> Vec<super::PeerRow> {
+        let state = lock(&self.state);
+        let peers = state.peers.values();
+        peers.map(|entry| entry.conn.row(entry.pieces())).collect()
+    }
+}

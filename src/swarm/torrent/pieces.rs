@@ -1,0 +1,321 @@
+//! From chunks to verified pieces on disk, and back to chunks.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::{State, Torrent};
+use crate::swarm::{
+    events::{Event, Phase},
+    hooks::{ConnId, PriceTag},
+    lock::lock,
+    metainfo::Info,
+    peer::Told,
+    picker::{Contributions, Received},
+    storage::StorageError,
+    wire::{Block, Message},
+};
+
+/// After the disk refused, nothing is downloaded for so long.
+const DISK_RETRY: Duration = Duration::from_secs(10);
+/// Peers whose metadata is fetched at once; each holds up to the largest info
+/// dictionary in memory.
+const MAX_FETCHING: usize = 3;
+
+enum Outcome {
+    Good,
+    Bad,
+    Disk(StorageError),
+}
+
+impl Torrent {
+    /// The next chunk to ask of a connection.
+    pub(in crate::swarm) fn pick(&self, conn: ConnId, exclusive: bool) -> Option<Block> {
+        if self.is_stopping() {
+            return None;
+        }
+        let mut state = lock(&self.state);
+        if state.disk_retry.is_some_and(|at| at > Instant::now()) {
+            return None;
+        }
+        let State { picker, peers, .. } = &mut *state;
+        let bits = peers.get(&conn)?.bits.as_ref()?;
+        picker.as_mut()?.pick(conn, bits, exclusive)
+    }
+
+    /// A chunk that was picked for a connection will not come from it.
+    pub(in crate::swarm) fn unpick(&self, conn: ConnId, block: Block) {
+        if let Some(picker) = &mut lock(&self.state).picker {
+            picker.dropped(conn, block);
+        }
+    }
+
+    /// Others may finish what a connection began.
+    pub(in crate::swarm) fn release(&self, conn: ConnId) {
+        if let Some(picker) = &mut lock(&self.state).picker {
+            picker.release(conn);
+        }
+    }
+
+    /// A chunk that was asked for came.
+    pub(in crate::swarm) fn received(
+        self: &Arc<Self>,
+        conn: ConnId,
+        block: Block,
+        tag: Option<PriceTag>,
+        data: &[u8],
+    ) -> Received {
+        let Some(info) = self.info.get() else {
+            return Received::Unwanted;
+        };
+        self.down.fetch_add(block.length.into(), Ordering::Relaxed);
+        let mut state = lock(&self.state);
+        let State {
+            picker, buffers, ..
+        } = &mut *state;
+        let Some(picker) = picker else {
+            return Received::Unwanted;
+        };
+        let received = picker.received(conn, block, tag);
+        let Received::Used { complete, .. } = received else {
+            return received;
+        };
+        let length = size(info.layout().piece_len(block.piece));
+        let buffer = buffers
+            .entry(block.piece)
+            .or_insert_with(|| vec![0; length]);
+        let from = size(block.begin);
+        if let Some(place) = buffer.get_mut(from..from + data.len()) {
+            place.copy_from_slice(data);
+        }
+        if complete && let Some(buffer) = buffers.remove(&block.piece) {
+            drop(state);
+            let torrent = self.clone();
+            let info = info.clone();
+            self.shared.spawn(async move {
+                torrent.verify(info, block.piece, buffer).await;
+            });
+        }
+        received
+    }
+
+    async fn verify(self: Arc<Self>, info: Arc<Info>, piece: u32, data: Vec<u8>) {
+        let Some(storage) = self.storage.get().cloned() else {
+            return;
+        };
+        let Ok(_permit) = self.shared.disk.acquire().await else {
+            return;
+        };
+        let this = self.clone();
+        let hashed = tokio::task::spawn_blocking(move || {
+            if !info.matches(piece, &data) {
+                return Outcome::Bad;
+            }
+            if let Some(resume) = &mut *lock(&this.resume) {
+                resume.note(piece);
+            }
+            match storage.write(info.layout().offset(piece), &data) {
+                Ok(()) => Outcome::Good,
+                Err(error) => Outcome::Disk(error),
+            }
+        });
+        match hashed.await {
+            Ok(Outcome::Good) => self.verified(piece),
+            Ok(Outcome::Bad) => self.bad(piece),
+            Ok(Outcome::Disk(error)) => self.disk_failed(piece, &error),
+            // The runtime is shutting down.
+            Err(_) => {}
+        }
+    }
+
+    fn verified(&self, piece: u32) {
+        let mut state = lock(&self.state);
+        let Some(picker) = &mut state.picker else {
+            return;
+        };
+        let senders = picker.senders(piece);
+        let contributions = picker.verified(piece);
+        let (have, total) = (picker.have().count(), picker.have().len());
+        let conns: Vec<_> = state.peers.values().map(|e| e.conn.clone()).collect();
+        // Under the lock, so that the counts rise and `Completed` is the last.
+        self.emit(Event::PieceVerified { piece, have, total });
+        drop(state);
+        for (conn, chunks) in contributions {
+            if let Some(conn) = self.conn(conn) {
+                conn.tell(Told::Verified { piece, chunks });
+            }
+        }
+        // Alone with a good piece: no suspect any more.
+        if let [one] = senders[..]
+            && let Some(conn) = self.conn(one)
+        {
+            conn.suspect.store(false, Ordering::Relaxed);
+        }
+        for conn in conns {
+            conn.send(Message::Have(piece));
+            conn.wake();
+        }
+        if have == total {
+            self.completed();
+        }
+    }
+
+    fn bad(&self, piece: u32) {
+        let mut state = lock(&self.state);
+        let Some(picker) = &mut state.picker else {
+            return;
+        };
+        let senders = picker.senders(piece);
+        let contributions = picker.failed(piece);
+        drop(state);
+        let length = self.info.get().map(|i| i.layout().piece_len(piece));
+        self.count_waste(length.unwrap_or(0).into());
+        self.drop_contributions(contributions);
+        self.emit(Event::PieceFailed { piece });
+        let senders: Vec<_> = senders.into_iter().filter_map(|id| self.conn(id)).collect();
+        match &senders[..] {
+            [one] => {
+                let remote = one.remote;
+                self.ban(remote, "it sent a bad piece");
+            }
+            // One of them lied. From now on each is asked for whole pieces, so
+            // that the next bad one tells who.
+            several => {
+                for conn in several {
+                    conn.suspect.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        self.wake_all();
+    }
+
+    fn disk_failed(&self, piece: u32, error: &StorageError) {
+        let mut state = lock(&self.state);
+        state.disk_retry = Some(Instant::now() + DISK_RETRY);
+        let Some(picker) = &mut state.picker else {
+            return;
+        };
+        let contributions = picker.failed(piece);
+        drop(state);
+        self.drop_contributions(contributions);
+        self.emit(Event::DiskError {
+            message: error.to_string(),
+        });
+    }
+
+    fn drop_contributions(&self, contributions: Contributions) {
+        for (conn, chunks) in contributions {
+            if let Some(conn) = self.conn(conn) {
+                for (tag, bytes) in chunks {
+                    conn.tell(Told::Dropped { tag, bytes });
+                }
+            }
+        }
+    }
+
+    /// True once after the disk may be tried again.
+    pub(super) fn disk_may_be_tried(&self) -> bool {
+        let mut state = lock(&self.state);
+        let due = state.disk_retry.is_some_and(|at| at <= Instant::now());
+        if due {
+            state.disk_retry = None;
+        }
+        due
+    }
+
+    fn completed(&self) {
+        self.complete.store(true, Ordering::Release);
+        let path = self.path().unwrap_or_default();
+        let bytes = self.info.get().map_or(0, |info| info.layout().total());
+        self.emit(Event::Completed {
+            path: path.clone(),
+            bytes,
+            elapsed: self.started.elapsed(),
+        });
+        self.set_phase(Phase::Seeding);
+        for conn in self.conns() {
+            conn.tell(Told::Finished);
+            conn.wake();
+        }
+        self.changed.notify_one();
+    }
+
+    /// Whether a request can be served.
+    pub(in crate::swarm) fn can_serve(&self, block: Block) -> bool {
+        let Some(info) = self.info.get() else {
+            return false;
+        };
+        if !info.layout().contains(block) {
+            return false;
+        }
+        self.is_complete()
+            || lock(&self.state)
+                .picker
+                .as_ref()
+                .is_some_and(|picker| picker.have().has(block.piece))
+    }
+
+    /// Reads a part of a verified piece.
+    pub(in crate::swarm) async fn read(&self, block: Block) -> Result<Bytes, StorageError> {
+        let gone = || StorageError::Short {
+            path: self.path().unwrap_or_default(),
+        };
+        let (Some(info), Some(storage)) = (self.info.get(), self.storage.get().cloned()) else {
+            return Err(gone());
+        };
+        let offset = info.layout().offset(block.piece) + u64::from(block.begin);
+        let _permit = self.shared.disk.acquire().await.map_err(|_| gone())?;
+        let read = tokio::task::spawn_blocking(move || {
+            let mut data = vec![0; size(block.length)];
+            storage.read(offset, &mut data).map(|()| Bytes::from(data))
+        });
+        let data = read.await.map_err(|_| gone())?;
+        if let Err(error) = &data {
+            self.emit(Event::DiskError {
+                message: error.to_string(),
+            });
+        }
+        data
+    }
+
+    /// Whether another peer's metadata may be fetched; ended by
+    /// [`end_fetch`](Self::end_fetch).
+    pub(in crate::swarm) fn begin_fetch(&self) -> bool {
+        let mut state = lock(&self.state);
+        let free = state.fetching < MAX_FETCHING;
+        state.fetching += usize::from(free);
+        free
+    }
+
+    pub(in crate::swarm) fn end_fetch(&self) {
+        let mut state = lock(&self.state);
+        state.fetching = state.fetching.saturating_sub(1);
+        drop(state);
+        self.wake_all();
+    }
+
+    /// A peer sent all of the metadata; false if it is wrong.
+    pub(in crate::swarm) fn offer_metadata(&self, bytes: Vec<u8>) -> bool {
+        match Info::from_metadata(bytes.into(), self.hash) {
+            Ok(info) => {
+                self.info.get_or_init(|| Arc::new(info));
+                self.changed.notify_one();
+                true
+            }
+            Err(crate::swarm::metainfo::MetainfoError::WrongHash { .. }) => false,
+            // The right bytes of a torrent that is not acceptable: nobody's fault.
+            Err(error) => {
+                self.set_phase(Phase::Failed(error.to_string()));
+                self.changed.notify_one();
+                true
+            }
+        }
+    }
+}
+
+fn size(length: u32) -> usize {
+    usize::try_from(length).expect("usize has at least 32 bits")
+}

@@ -1,0 +1,285 @@
+//! What is verified, across restarts.
+//!
+//! Two files beside each other, named after info-hash and place: the *record*
+//! (pieces that were on stable storage when it was written, and whether the
+//! session ended in order) and the *journal* (pieces written since, four bytes
+//! each, before their data). The record is replaced by a rename, after the
+//! content was synced.
+//!
+//! After an orderly end the record is believed if no file changed since. After a
+//! kill, the record's pieces are believed and those of the journal are hashed. A
+//! file that changed later than both means somebody else wrote to it: everything
+//! is hashed.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use sha1::{Digest, Sha1};
+
+use crate::{
+    swarm::{
+        bencode::{self, Limits, Value},
+        bitfield::Bitfield,
+        metainfo::Info,
+        storage::Storage,
+    },
+    types::InfoHash,
+};
+
+/// File times are this coarse, and writes lag behind a bit.
+const TIME_SLACK: Duration = Duration::from_secs(2);
+
+/// What a restart has to hash.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Believed without looking.
+    pub(super) have: Bitfield,
+    /// To be hashed.
+    pub(super) check: Vec<u32>,
+}
+
+#[derive(Debug)]
+pub(super) struct Resume {
+    hash: InfoHash,
+    record: PathBuf,
+    journal: PathBuf,
+    log: Option<File>,
+    /// Pieces in the journal.
+    noted: Vec<u32>,
+}
+
+impl Resume {
+    /// The files for this torrent at this place, in `dir`.
+    pub(super) fn new(dir: &Path, hash: InfoHash, root: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        let place = std::path::absolute(root)?;
+        let place: [u8; 20] = Sha1::digest(place.as_os_str().as_encoded_bytes()).into();
+        let name = format!("{hash}-{}", hex::encode(place.split_at(8).0));
+        Ok(Self {
+            hash,
+            record: dir.join(format!("{name}.resume")),
+            journal: dir.join(format!("{name}.journal")),
+            log: None,
+            noted: Vec::new(),
+        })
+    }
+
+    /// Decides what to believe.
+    pub(super) fn plan(&self, info: &Info, storage: &Storage) -> Plan {
+        let pieces = info.layout().pieces();
+        let all = || Plan {
+            have: Bitfield::empty(pieces),
+            check: (0..pieces).collect(),
+        };
+        if storage.is_absent() {
+            return Plan {
+                have: Bitfield::empty(pieces),
+                check: Vec::new(),
+            };
+        }
+        let Some((have, clean, files)) = self.read(pieces) else {
+            return all();
+        };
+        let now = storage.fingerprint();
+        if clean {
+            let have = if now == files { Some(have) } else { None };
+            return have.map_or_else(all, |have| Plan {
+                have,
+                check: Vec::new(),
+            });
+        }
+        let lengths_fit =
+            now.len() == files.len() && now.iter().zip(&files).all(|(now, then)| now.0 == then.0);
+        if !lengths_fit || self.touched_later(&now) {
+            return all();
+        }
+        let mut check = self.read_journal(pieces);
+        check.retain(|piece| !have.has(*piece));
+        Plan { have, check }
+    }
+
+    fn touched_later(&self, files: &[(u64, i64)]) -> bool {
+        let changed = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+        let ours = changed(&self.record).max(changed(&self.journal));
+        let Some(ours) = ours else {
+            return true;
+        };
+        let limit = ours + TIME_SLACK;
+        files.iter().any(|(_, nanos)| {
+            let nanos = u64::try_from(*nanos).unwrap_or(0);
+            SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos) > limit
+        })
+    }
+
+    fn read(&self, pieces: u32) -> Option<(Bitfield, bool, Vec<(u64, i64)>)> {
+        let bytes = fs::read(&self.record).ok()?;
+        let value = bencode::decode(&bytes, Limits::TORRENT).ok()?;
+        if value.get("info_hash")?.as_bytes()? != self.hash.as_bytes() {
+            return None;
+        }
+        let have = Bitfield::from_wire(value.get("have")?.as_bytes()?, pieces)?;
+        let clean = value.get("clean")?.as_int()? == 1;
+        let files = value.get("files")?.as_list()?.iter().map(|file| {
+            let [length, changed] = file.as_list()? else {
+                return None;
+            };
+            Some((length.as_u64()?, changed.as_int()?))
+        });
+        Some((have, clean, files.collect::<Option<_>>()?))
+    }
+
+    fn read_journal(&self, pieces: u32) -> Vec<u32> {
+        let bytes = fs::read(&self.journal).unwrap_or_default();
+        let (words, _torn) = bytes.as_chunks::<4>();
+        let mut noted: Vec<u32> = words.iter().map(|word| u32::from_be_bytes(*word)).collect();
+        noted.sort_unstable();
+        noted.dedup();
+        noted.retain(|piece| *piece < pieces);
+        noted
+    }
+
+    /// This piece is about to be written. If that cannot be noted, a kill costs
+    /// this piece's download and nothing else.
+    pub(super) fn note(&mut self, piece: u32) {
+        self.noted.push(piece);
+        if self.log.is_none() {
+            let mut options = OpenOptions::new();
+            self.log = options.create(true).append(true).open(&self.journal).ok();
+        }
+        if let Some(log) = &mut self.log
+            && let Err(error) = log.write_all(&piece.to_be_bytes())
+        {
+            tracing::warn!(path = %self.journal.display(), %error, "cannot note a piece");
+            self.log = None;
+        }
+    }
+
+    /// Something was written since the last record.
+    pub(super) fn is_dirty(&self) -> bool {
+        !self.noted.is_empty()
+    }
+
+    /// Replaces the record. The content up to `have` must have been synced; the
+    /// journal keeps what is not in `have`.
+    pub(super) fn save(
+        &mut self,
+        have: &Bitfield,
+        storage: &Storage,
+        clean: bool,
+    ) -> io::Result<()> {
+        let files = storage.fingerprint().into_iter().map(|(length, changed)| {
+            let length = i64::try_from(length).unwrap_or(i64::MAX);
+            Value::List(vec![length.into(), changed.into()])
+        });
+        let value = Value::dict([
+            ("info_hash", self.hash.as_bytes()[..].into()),
+            ("have", have.as_bytes().into()),
+            ("clean", i64::from(clean).into()),
+            ("files", Value::List(files.collect())),
+        ]);
+        replace(&self.record, &value.encode())?;
+        self.noted.retain(|piece| !have.has(*piece));
+        let rest: Vec<u8> = self.noted.iter().flat_map(|p| p.to_be_bytes()).collect();
+        self.log = None;
+        replace(&self.journal, &rest)
+    }
+}
+
+/// Either the old bytes or the new ones are there, whatever happens.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    let mut file = File::create(&new)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::swarm::metainfo::{self, CreateOptions};
+
+    fn torrent(dir: &Path) -> (Info, Storage) {
+        let file = dir.join("content");
+        let bytes: Vec<u8> = (0..100_000u32).flat_map(u32::to_be_bytes).collect();
+        fs::write(&file, bytes).unwrap();
+        let options = CreateOptions {
+            piece_size: Some(64 << 10),
+            ..CreateOptions::default()
+        };
+        let info = metainfo::create(&file, &options, &|_, _| {}).unwrap().info;
+        let storage = Storage::new(&info, &file);
+        (info, storage)
+    }
+
+    fn open(dir: &Path, info: &Info, storage: &Storage) -> Resume {
+        Resume::new(&dir.join("state"), info.hash(), storage.root()).unwrap()
+    }
+
+    #[test]
+    fn an_orderly_end_is_believed_until_a_file_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (info, storage) = torrent(dir.path());
+        let mut resume = open(dir.path(), &info, &storage);
+        let have = Bitfield::full(info.layout().pieces());
+        resume.save(&have, &storage, true).unwrap();
+        let plan = open(dir.path(), &info, &storage).plan(&info, &storage);
+        assert_eq!(
+            plan,
+            Plan {
+                have,
+                check: vec![]
+            }
+        );
+        let file = File::options().write(true).open(storage.root()).unwrap();
+        file.set_modified(SystemTime::now() + Duration::from_secs(60))
+            .unwrap();
+        let plan = open(dir.path(), &info, &storage).plan(&info, &storage);
+        assert_eq!(plan.check.len(), 7);
+        assert!(plan.have.is_empty());
+    }
+
+    #[test]
+    fn after_a_kill_only_the_journal_is_hashed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (info, storage) = torrent(dir.path());
+        let mut resume = open(dir.path(), &info, &storage);
+        let mut have = Bitfield::empty(7);
+        have.insert(1);
+        resume.note(1);
+        resume.note(4);
+        resume.save(&have, &storage, false).unwrap();
+        resume.note(2);
+        let again = open(dir.path(), &info, &storage);
+        let plan = again.plan(&info, &storage);
+        assert_eq!(
+            plan,
+            Plan {
+                have,
+                check: vec![2, 4]
+            }
+        );
+        // A torn journal and a broken record cost time, not truth.
+        fs::write(&again.journal, [0, 0, 0, 3, 0]).unwrap();
+        assert_eq!(again.plan(&info, &storage).check, [3]);
+        fs::write(&again.record, b"d4:have").unwrap();
+        assert_eq!(again.plan(&info, &storage).check.len(), 7);
+    }
+
+    #[test]
+    fn two_places_are_two_records() {
+        let dir = tempfile::tempdir().unwrap();
+        let (info, storage) = torrent(dir.path());
+        let other = Resume::new(dir.path(), info.hash(), &dir.path().join("other")).unwrap();
+        assert_ne!(
+            other.record.file_name(),
+            open(dir.path(), &info, &storage).record.file_name()
+        );
+    }
+}
