@@ -2,19 +2,41 @@
 //! file is the protocol.
 
 mod body;
+#[cfg(feature = "swarm")]
+mod credit;
+#[cfg(feature = "swarm")]
+mod debt;
+#[cfg(feature = "swarm")]
+mod exchange;
 mod file;
 mod grant;
 mod import;
+#[cfg(feature = "swarm")]
+mod message;
 mod meter;
+#[cfg(feature = "swarm")]
+pub mod pay;
 
 pub use body::{
     Accepted, Expected, Hello, MAX_CLOCK_SKEW_SECS, Quote, Receipt, ReceiptDomain, Refusal,
     SignedReceipt, TypedStruct,
 };
+#[cfg(feature = "swarm")]
+pub use credit::{Credit, MAX_FOLLOWED_EPOCHS, PIPELINE_BYTES, Window};
+#[cfg(feature = "swarm")]
+pub use debt::{Budget, Debt, Draft, MIN_INTERVAL, SIGN_AFTER};
+#[cfg(feature = "swarm")]
+pub use exchange::{Ask, Exchange, Input, NEGOTIATION, Output, RAISE_INTERVAL, Setup};
 pub use file::{LineRefusal, MAX_LINE_BYTES, ReceiptLine, ReceiptLines};
 pub use grant::{GrantContext, GrantRefusal, Revoke, SignedGrant, SpendGrant};
 pub use import::{ImportError, ImportReport, MAX_REFUSED_LISTED, import};
+#[cfg(feature = "swarm")]
+pub use message::{
+    HelloMessage, Instance, MAX_REASON_BYTES, MAX_SYNC_RECEIPTS, Message, MessageError, VERSION,
+};
 pub use meter::{GIB_BITS, Meter, MeterError, cost};
 
+#[cfg(all(test, feature = "swarm"))]
+mod attacks;
 #[cfg(test)]
 mod tests;

@@ -1,1 +1,6 @@
 //! Tests of `receipts` from outside.
+
+mod failing;
+mod kill;
+mod link;
+mod pair;

@@ -1,0 +1,678 @@
+//! Two machines talking over a link that is cut anywhere, and peers that cheat.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    ledger::{EpochId, Pair, Remainder, Stored},
+    swarm::hooks::{ConnId, PriceTag, UploadClass},
+    tron::keys::SecretKey,
+    types::{Address, BlockId, RawAmount, Salt, TokenId, UnixMs},
+};
+
+const PRICE: u64 = 5_000_000;
+const PIECE: u32 = 256 << 10;
+const CHUNK: u32 = 16 << 10;
+
+fn k(n: u8) -> SecretKey {
+    SecretKey::from_hex(&format!("{n:064x}")).unwrap()
+}
+
+fn raw(n: i64) -> RawAmount {
+    RawAmount::new(n).unwrap()
+}
+
+fn domain() -> ReceiptDomain {
+    ReceiptDomain::new(BlockId::from_bytes([9; 32]))
+}
+
+fn pair() -> Pair {
+    Pair {
+        payer: k(1).address(),
+        payee: k(2).address(),
+        token: TokenId::BTT,
+    }
+}
+
+fn setup(n: u8, conn: u64, now: UnixMs) -> Setup {
+    Setup {
+        domain: domain(),
+        token: TokenId::BTT,
+        signer: Arc::new(k(n)),
+        ask: (n == 2).then_some(Ask {
+            floor_price: PRICE,
+            unproven_cap: raw(10_000_000),
+        }),
+        bid: (n == 1).then_some(PRICE),
+        piece_length: PIECE,
+        conn: ConnId(conn),
+        nonce: Salt::from_bytes([u8::try_from(conn % 251).unwrap(); 32]),
+        instance: [n; 8],
+        since: 100,
+        now,
+    }
+}
+
+/// One party: its machine, both sides of the pair, and a disk that is a map.
+struct Side {
+    n: u8,
+    machine: Exchange,
+    debt: Debt,
+    credit: Credit,
+    /// Newest of each epoch: issued by the buyer, received by the seller.
+    disk: HashMap<EpochId, SignedReceipt>,
+    remainder: Remainder,
+    inbox: VecDeque<Message>,
+    sent: Vec<Message>,
+    class: Option<UploadClass>,
+    closed: bool,
+}
+
+impl Side {
+    fn new(n: u8) -> Self {
+        let (machine, _) = Exchange::new(setup(n, 0, UnixMs(0)));
+        Self {
+            n,
+            machine,
+            debt: Debt::new(pair()),
+            credit: Credit::new(PIECE),
+            disk: HashMap::new(),
+            remainder: Remainder::default(),
+            inbox: VecDeque::new(),
+            sent: Vec::new(),
+            class: None,
+            closed: false,
+        }
+    }
+
+    fn input(&mut self, input: Input, now: UnixMs) {
+        let outputs = self
+            .machine
+            .input(input, &mut self.debt, &mut self.credit, now);
+        self.perform(outputs, now);
+    }
+
+    fn take(&mut self, message: Message, now: UnixMs) {
+        let outputs = self
+            .machine
+            .message(message, &mut self.debt, &mut self.credit, now);
+        self.perform(outputs, now);
+    }
+
+    fn perform(&mut self, outputs: Vec<Output>, now: UnixMs) {
+        for output in outputs {
+            match output {
+                // Through the codec, as it would be.
+                Output::Send(message) => {
+                    self.sent.push(Message::decode(&message.encode()).unwrap())
+                }
+                Output::Load { .. } => {
+                    let disk: Vec<_> = self.disk.values().copied().collect();
+                    let (issued, received) = if self.n == 1 {
+                        (disk, Vec::new())
+                    } else {
+                        self.credit
+                            .load(&disk, RawAmount::ZERO, RawAmount::ZERO, false, false);
+                        (Vec::new(), disk)
+                    };
+                    self.input(
+                        Input::Loaded {
+                            issued,
+                            received,
+                            settled: Vec::new(),
+                        },
+                        now,
+                    );
+                }
+                Output::Admit { bid } => self.input(Input::Admitted(Some(bid)), now),
+                Output::Issue => self.issue(now),
+                Output::Store(signed) => {
+                    let epoch = signed.receipt.epoch;
+                    let stored = match self.disk.get(&epoch) {
+                        None => Stored::New,
+                        Some(old) if old.receipt.sequence == signed.receipt.sequence => {
+                            Stored::Equivocation
+                        }
+                        Some(old) => Stored::Superseded {
+                            before: old.receipt.amount,
+                        },
+                    };
+                    if stored != Stored::Equivocation {
+                        self.disk.insert(epoch, *signed);
+                    }
+                    self.input(
+                        Input::Stored {
+                            receipt: *signed,
+                            stored,
+                        },
+                        now,
+                    );
+                }
+                Output::Class(class) => self.class = Some(class),
+                Output::Close(_) => self.closed = true,
+                Output::Evidence(_) | Output::LookFor(_) | Output::Wake => {}
+            }
+        }
+    }
+
+    fn issue(&mut self, now: UnixMs) {
+        if !self.debt.has_epoch() {
+            let last = self.disk.values().next().copied();
+            self.debt
+                .claimed(EpochId::new(7).unwrap(), 100, last, self.remainder);
+        }
+        let draft = self.debt.draft(now).unwrap().unwrap();
+        let signed = SignedReceipt::sign(draft.receipt, &domain(), &k(1)).unwrap();
+        self.disk.insert(signed.receipt.epoch, signed);
+        self.remainder = draft.remainder;
+        self.debt.issued(&draft, signed, now);
+        self.input(Input::Issued(signed), now);
+    }
+}
+
+struct Duo {
+    buyer: Side,
+    seller: Side,
+    now: UnixMs,
+    conn: u64,
+    piece: u32,
+    budget: Budget,
+    /// Price · bytes verified since the buyer last forgot something.
+    verified: u128,
+}
+
+impl Duo {
+    fn new() -> Self {
+        let mut duo = Self {
+            buyer: Side::new(1),
+            seller: Side::new(2),
+            now: UnixMs(1_790_000_000_000),
+            conn: 0,
+            piece: 0,
+            budget: Budget::new(None),
+            verified: 0,
+        };
+        duo.connect();
+        duo
+    }
+
+    fn connect(&mut self) {
+        self.conn += 1;
+        for side in [&mut self.buyer, &mut self.seller] {
+            let (machine, outputs) = Exchange::new(setup(side.n, self.conn, self.now));
+            side.machine.closed(&mut side.debt, &mut side.credit);
+            side.machine = machine;
+            side.inbox.clear();
+            side.sent.clear();
+            side.closed = false;
+            side.perform(outputs, self.now);
+        }
+    }
+
+    /// Delivers messages until there are none, or `most` were.
+    fn deliver(&mut self, most: usize) {
+        for _ in 0..most {
+            self.seller.inbox.extend(self.buyer.sent.drain(..));
+            self.buyer.inbox.extend(self.seller.sent.drain(..));
+            let now = self.now;
+            if let Some(message) = self.seller.inbox.pop_front() {
+                self.seller.take(message, now);
+            } else if let Some(message) = self.buyer.inbox.pop_front() {
+                self.buyer.take(message, now);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn tick(&mut self, ms: i64) {
+        self.now = UnixMs(self.now.0 + ms);
+        let now = self.now;
+        self.buyer.input(Input::Tick, now);
+        self.seller.input(Input::Tick, now);
+    }
+
+    /// Moves one piece, as far as both sides allow; true when it was paid for.
+    fn piece(&mut self) -> bool {
+        self.piece += 1;
+        let (now, piece) = (self.now, self.piece);
+        let mut chunks = Vec::new();
+        for _ in 0..PIECE / CHUNK {
+            let buyer = &mut self.buyer;
+            let tag =
+                buyer
+                    .machine
+                    .price_request(piece, CHUNK, &mut buyer.debt, &mut self.budget, now);
+            let Some(tag) = tag else { break };
+            let allowed = self.seller.machine.upload_allowance(&self.seller.credit);
+            if allowed < u64::from(CHUNK) {
+                buyer
+                    .machine
+                    .request_dropped(tag, CHUNK, &mut buyer.debt, &mut self.budget);
+                break;
+            }
+            self.seller.machine.served(CHUNK, &mut self.seller.credit);
+            chunks.push((tag, CHUNK));
+        }
+        let buyer = &mut self.buyer;
+        if chunks.len() < usize::try_from(PIECE / CHUNK).unwrap() {
+            for (tag, bytes) in chunks {
+                buyer
+                    .machine
+                    .request_dropped(tag, bytes, &mut buyer.debt, &mut self.budget);
+            }
+            return false;
+        }
+        buyer
+            .machine
+            .piece_verified(piece, &chunks, &mut buyer.debt, &mut self.budget, now);
+        self.verified += chunks
+            .iter()
+            .map(|(tag, bytes)| cost(u64::from(*bytes), tag.0))
+            .sum::<u128>();
+        chunks.iter().all(|(tag, _)| *tag != PriceTag(0))
+    }
+
+    fn check(&self) {
+        for (epoch, held) in &self.seller.disk {
+            let own = &self.buyer.disk[epoch];
+            assert!(held.receipt.sequence <= own.receipt.sequence);
+            assert!(held.receipt.amount <= own.receipt.amount);
+        }
+    }
+}
+
+#[test]
+fn an_honest_payer_is_never_held() {
+    let mut duo = Duo::new();
+    duo.deliver(100);
+    for _ in 0..400 {
+        assert!(duo.piece());
+        duo.tick(2);
+        assert!(!duo.seller.machine.held());
+        duo.deliver(100);
+    }
+    let window = duo.seller.credit.window().bytes();
+    assert_eq!(window, 16 << 20, "the window has grown to its end");
+    duo.buyer.input(Input::Settle, duo.now);
+    duo.tick(60);
+    duo.deliver(100);
+    assert!(duo.buyer.debt.settled());
+    assert_eq!(duo.seller.credit.unpaid_bytes(), 0);
+    assert_eq!(duo.buyer.disk, duo.seller.disk);
+    let amount = duo.seller.disk.values().next().unwrap().receipt.amount;
+    assert_eq!(u128::from(amount.unsigned()), duo.verified >> 30);
+}
+
+/// A seller with an awarded bidder, and the bidder's own hand.
+fn awarded() -> Duo {
+    let mut duo = Duo::new();
+    duo.deliver(100);
+    assert_eq!(duo.seller.class, Some(UploadClass::Paid { weight: PRICE }));
+    duo
+}
+
+fn body(sequence: u64, amount: i64, bytes: u64) -> Receipt {
+    Receipt {
+        payer: k(1).address(),
+        payee: k(2).address(),
+        signer: k(1).address(),
+        vault: Address::ZERO,
+        token: TokenId::BTT,
+        epoch: EpochId::new(7).unwrap(),
+        since_block: 100,
+        sequence,
+        amount: raw(amount),
+        delivered_bytes: bytes,
+        issued_at: 1_790_000_000,
+        grant: Salt::ZERO,
+    }
+}
+
+fn signed(body: Receipt) -> Message {
+    Message::Receipt(Box::new(
+        SignedReceipt::sign(body, &domain(), &k(1)).unwrap(),
+    ))
+}
+
+fn serve_all(duo: &mut Duo) -> u64 {
+    let mut served = 0;
+    while duo.seller.machine.upload_allowance(&duo.seller.credit) >= u64::from(CHUNK) {
+        duo.seller.machine.served(CHUNK, &mut duo.seller.credit);
+        served += u64::from(CHUNK);
+    }
+    served
+}
+
+#[test]
+fn receipts_of_one_unit_buy_one_unit() {
+    let mut duo = awarded();
+    let before = duo.seller.credit.window().bytes();
+    let served = serve_all(&mut duo);
+    for sequence in 1..=8 {
+        let amount = i64::try_from(sequence).unwrap();
+        duo.seller
+            .take(signed(body(sequence, amount, served)), duo.now);
+    }
+    // 8 units and the epoch's tolerance of one, at 5 BTT a GiB.
+    let bought = served - duo.seller.credit.unpaid_bytes();
+    assert!(bought <= (9 << 30) / PRICE, "{bought}");
+    assert_eq!(duo.seller.credit.window().bytes(), before);
+    assert!(serve_all(&mut duo) < u64::from(CHUNK));
+}
+
+#[test]
+fn paying_ahead_buys_nothing_later() {
+    let mut duo = awarded();
+    duo.seller
+        .take(signed(body(1, 5_000_000, 1 << 30)), duo.now);
+    assert_eq!(
+        duo.seller.credit.window().bytes(),
+        Window::start_bytes(PIECE)
+    );
+    assert_eq!(serve_all(&mut duo), Window::start_bytes(PIECE));
+}
+
+#[test]
+fn an_equivocation_is_kept_and_ends_the_service() {
+    let mut duo = awarded();
+    duo.seller.take(signed(body(1, 10, 1)), duo.now);
+    duo.seller.take(signed(body(1, 11, 1)), duo.now);
+    assert_eq!(duo.seller.class, Some(UploadClass::Refused));
+    assert!(duo.seller.credit.contradicted());
+    duo.connect();
+    duo.deliver(100);
+    assert_ne!(duo.seller.class, Some(UploadClass::Paid { weight: PRICE }));
+}
+
+#[test]
+fn what_is_not_this_pairs_or_chains_receipt_closes_the_connection() {
+    let foreign = |change: &dyn Fn(&mut Receipt)| {
+        let mut duo = awarded();
+        let mut receipt = body(1, 10, 1);
+        change(&mut receipt);
+        duo.seller.take(signed(receipt), duo.now);
+        assert!(duo.seller.disk.is_empty());
+        duo.seller.closed
+    };
+    assert!(foreign(&|r| r.payee = k(3).address()));
+    assert!(foreign(&|r| {
+        r.payer = k(3).address();
+        r.signer = k(3).address();
+    }));
+    assert!(foreign(&|r| r.signer = k(3).address()));
+    assert!(foreign(&|r| r.token = TokenId::new(1_000_001).unwrap()));
+    assert!(foreign(&|r| r.vault = k(3).address()));
+    assert!(foreign(&|r| r.sequence = 0));
+    assert!(foreign(&|r| r.issued_at += 3600));
+    let mut duo = awarded();
+    let other = ReceiptDomain::new(BlockId::from_bytes([8; 32]));
+    let replayed = SignedReceipt::sign(body(1, 10, 1), &other, &k(1)).unwrap();
+    duo.seller
+        .take(Message::Receipt(Box::new(replayed)), duo.now);
+    assert!(duo.seller.closed && duo.seller.disk.is_empty());
+}
+
+#[test]
+fn an_older_receipt_changes_nothing_and_a_lower_amount_is_refused() {
+    let mut duo = awarded();
+    duo.seller.take(signed(body(5, 100, 50)), duo.now);
+    let before = duo.seller.disk.clone();
+    duo.seller.take(signed(body(4, 90, 40)), duo.now);
+    assert!(!duo.seller.closed);
+    assert_eq!(duo.seller.disk, before);
+    duo.seller.take(signed(body(6, 99, 60)), duo.now);
+    assert!(duo.seller.closed);
+    assert_eq!(duo.seller.disk, before);
+}
+
+#[test]
+fn a_flood_of_receipts_is_passed_over_then_cut() {
+    let mut duo = awarded();
+    for sequence in 1..=200 {
+        duo.seller.take(signed(body(sequence, 0, 0)), duo.now);
+        if duo.seller.closed {
+            assert!(sequence > 64);
+            return;
+        }
+        assert!(duo.seller.disk.len() <= 1);
+    }
+    panic!("the flood was read to its end");
+}
+
+#[test]
+fn nobody_speaks_for_another() {
+    let now = UnixMs(1_790_000_000_000);
+    let mut duo = Duo::new();
+    // The third party says it is the buyer, and cannot sign it.
+    let hello = duo.buyer.sent.remove(0);
+    duo.seller.take(hello, now);
+    let theirs = Hello {
+        this: k(1).address(),
+        peer: k(2).address(),
+        nonce_self: Salt::from_bytes([1; 32]),
+        nonce_peer: Salt::from_bytes([1; 32]),
+        peer_ids: Salt::ZERO,
+    };
+    let forged = domain().sign(&theirs, &k(3)).unwrap();
+    duo.seller.take(Message::Auth(forged), now);
+    assert!(duo.seller.closed);
+    // A greeting recorded on another connection is for other nonces.
+    let mut duo = Duo::new();
+    let mut recorded = Vec::new();
+    for _ in 0..10 {
+        recorded.extend(duo.buyer.sent.iter().cloned());
+        duo.deliver(1);
+    }
+    let auth = recorded
+        .into_iter()
+        .find(|message| matches!(message, Message::Auth(_)))
+        .unwrap();
+    duo.connect();
+    let hello = duo.buyer.sent.remove(0);
+    duo.seller.take(hello, now);
+    duo.seller.take(auth, now);
+    assert!(duo.seller.closed);
+}
+
+#[test]
+fn greetings_of_another_chain_token_or_ourselves_end_the_exchange_only() {
+    let now = UnixMs(0);
+    let refused = |change: &dyn Fn(&mut HelloMessage)| {
+        let mut duo = Duo::new();
+        let Message::Hello(mut hello) = duo.buyer.sent.remove(0) else {
+            panic!("a hello comes first");
+        };
+        change(&mut hello);
+        duo.seller.take(Message::Hello(hello), now);
+        assert!(!duo.seller.closed, "it is shared with as with any peer");
+        matches!(duo.seller.sent.last(), Some(Message::Bye(_)))
+    };
+    assert!(refused(&|h| h.chain = BlockId::from_bytes([1; 32])));
+    assert!(refused(&|h| h.token = TokenId::new(1_000_001).unwrap()));
+    assert!(refused(&|h| h.address = k(2).address()));
+    assert!(refused(&|h| h.version = 2));
+}
+
+#[test]
+fn an_award_above_the_bid_is_a_violation() {
+    let mut duo = awarded();
+    let (price, window) = (PRICE + 1, 4 << 20);
+    duo.buyer.take(Message::Award { price, window }, duo.now);
+    assert!(duo.buyer.closed);
+}
+
+#[test]
+fn bids_rise_at_most_once_a_minute() {
+    let mut duo = awarded();
+    duo.seller.take(Message::Bid(2 * PRICE), duo.now);
+    assert_eq!(duo.seller.machine.sale_bid(), Some(PRICE));
+    duo.tick(60_000);
+    duo.seller.take(Message::Bid(2 * PRICE), duo.now);
+    assert_eq!(duo.seller.machine.sale_bid(), Some(2 * PRICE));
+    duo.seller.take(Message::Bid(0), duo.now);
+    assert_eq!(duo.seller.class, Some(UploadClass::Free));
+}
+
+#[test]
+fn all_connections_of_an_address_share_one_window() {
+    let mut duo = awarded();
+    let (mut second, _) = Exchange::new(setup(2, 99, duo.now));
+    // The same credit is handed to both machines.
+    let served = serve_all(&mut duo);
+    assert_eq!(served, Window::start_bytes(PIECE));
+    assert_eq!(
+        duo.seller
+            .credit
+            .allowance(PRICE, duo.seller.credit.cap(raw(10_000_000))),
+        0
+    );
+    second.closed(&mut duo.seller.debt, &mut duo.seller.credit);
+    assert_eq!(duo.seller.credit.unpaid_bytes(), served, "it sold nothing");
+}
+
+#[test]
+fn the_cap_on_unsettled_debts_ends_the_credit() {
+    let mut credit = Credit::new(PIECE);
+    let all = body(1, 9_999_000, 1);
+    let receipt = SignedReceipt::sign(all, &domain(), &k(1)).unwrap();
+    assert!(credit.follow(&receipt));
+    credit.credit(&receipt, all.amount);
+    let cap = credit.cap(raw(10_000_000));
+    // A thousand units are left of the cap: 209 KiB at the price.
+    let left = credit.allowance(PRICE, cap);
+    assert_eq!(left, (1_000 << 30) / PRICE);
+    credit.served(left, PRICE);
+    assert!(credit.allowance(PRICE, cap) < 256);
+    credit.settled(raw(9_000_000));
+    assert!(credit.allowance(PRICE, credit.cap(raw(10_000_000))) > 0);
+}
+
+#[test]
+fn a_debt_that_stays_shrinks_the_window_and_is_remembered() {
+    let mut credit = Credit::new(PIECE);
+    credit.served(8 << 20, PRICE);
+    credit.write_off(PIECE);
+    assert_eq!(credit.unpaid_bytes(), (8 << 20) - u64::from(PIECE));
+    assert_eq!(credit.default_on(credit.unpaid_bytes()), 1);
+    assert_eq!(credit.unpaid_bytes(), 0);
+    assert_eq!(credit.window().bytes(), Window::start_bytes(PIECE));
+}
+
+#[test]
+fn the_budget_is_never_passed_by_what_is_on_the_way() {
+    let mut budget = Budget::new(Some(raw(10)));
+    let gib = 1 << 30;
+    assert!(budget.reserve(gib, 6));
+    assert!(!budget.reserve(gib, 5));
+    budget.release(gib, 6);
+    assert!(budget.reserve(gib, 10));
+    budget.spend(gib, 10);
+    assert!(!budget.reserve(1, 1));
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Pieces(u8),
+    Deliver(u8),
+    Tick(u16),
+    Cut,
+    RestartBuyer,
+    RestartSeller,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (1u8..6).prop_map(Step::Pieces),
+        4 => (1u8..20).prop_map(Step::Deliver),
+        2 => (1u16..3000).prop_map(Step::Tick),
+        1 => Just(Step::Cut),
+        1 => Just(Step::RestartBuyer),
+        1 => Just(Step::RestartSeller),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn over_any_cuts_and_restarts_totals_never_fall_and_both_agree(
+        steps in proptest::collection::vec(step(), 1..60)
+    ) {
+        let mut duo = Duo::new();
+        let mut issued = RawAmount::ZERO;
+        let mut held: HashMap<(EpochId, u64), SignedReceipt> = HashMap::new();
+        for step in steps {
+            match step {
+                Step::Pieces(n) => (0..n).for_each(|_| {
+                    duo.piece();
+                }),
+                Step::Deliver(n) => duo.deliver(usize::from(n)),
+                Step::Tick(ms) => duo.tick(i64::from(ms)),
+                Step::Cut => duo.connect(),
+                Step::RestartBuyer => {
+                    duo.buyer.debt = Debt::new(pair());
+                    duo.connect();
+                }
+                Step::RestartSeller => {
+                    duo.seller.credit = Credit::new(PIECE);
+                    duo.connect();
+                }
+            }
+            duo.check();
+            for receipt in duo.buyer.disk.values() {
+                prop_assert!(receipt.receipt.amount >= issued);
+                issued = receipt.receipt.amount;
+                let key = (receipt.receipt.epoch, receipt.receipt.sequence);
+                // Never two statements under one sequence.
+                prop_assert_eq!(*held.entry(key).or_insert(*receipt), *receipt);
+            }
+            prop_assert!(!duo.seller.closed && !duo.buyer.closed);
+            prop_assert!(!duo.seller.credit.contradicted());
+        }
+        duo.connect();
+        duo.deliver(1000);
+        duo.buyer.input(Input::Settle, duo.now);
+        duo.tick(3000);
+        duo.deliver(1000);
+        prop_assert!(duo.buyer.debt.settled());
+        prop_assert_eq!(&duo.buyer.disk, &duo.seller.disk);
+        prop_assert!(u128::from(issued.unsigned()) <= duo.verified >> 30);
+    }
+
+    #[test]
+    fn any_bytes_are_a_message_or_not(bytes: Vec<u8>) {
+        let _ = Message::decode(&bytes);
+    }
+
+    #[test]
+    fn any_messages_in_any_order_cost_no_panic(picks in proptest::collection::vec(0usize..12, 0..40)) {
+        let mut duo = awarded();
+        let all = [
+            Message::Bid(0),
+            Message::Bid(PRICE),
+            Message::Bid(u64::MAX >> 1),
+            Message::Award { price: 1, window: 0 },
+            Message::Award { price: PRICE, window: u64::MAX >> 1 },
+            Message::Hold { unpaid: 1, window: 1 },
+            Message::Resume { unpaid: 1, window: 1 },
+            signed(body(1, i64::MAX, u64::MAX >> 1)),
+            Message::Ack { epoch: EpochId::new(7).unwrap(), sequence: u64::MAX >> 1, durable: true },
+            Message::Settled(crate::types::TxId::from_bytes([1; 32])),
+            Message::Bye("x".to_owned()),
+            Message::Sync { issued: Vec::new(), received: Vec::new() },
+        ];
+        for pick in picks {
+            let message = all[pick].clone();
+            duo.seller.take(message.clone(), duo.now);
+            duo.buyer.take(message, duo.now);
+            duo.tick(100);
+            duo.piece();
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! How much is served ahead of receipts, and what a seller holds of a payer.
+//! Pure: no clock, no disk.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    body::SignedReceipt,
+    meter::{GIB_BITS, cost},
+};
+use crate::{ledger::EpochId, types::RawAmount};
+
+/// What may be on the way between two peers, in bytes: 64 chunks of 16 KiB,
+/// enough for 1 Gbit/s at 8 ms.
+pub const PIPELINE_BYTES: u64 = 64 * (16 << 10);
+/// The smallest beginning of a window without its pipeline.
+const SMALLEST_BYTES: u64 = 256 << 10;
+/// Where a window's growth ends, unless two pieces and a pipeline are more.
+const LARGEST_BYTES: u64 = 16 << 20;
+/// The most epochs of one payer that are followed: far more than can be open.
+pub const MAX_FOLLOWED_EPOCHS: usize = 64;
+
+/// The window W: bytes served ahead of receipts, shared by all connections of
+/// an address. It grows by half whenever W bytes were paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    bytes: u64,
+    start: u64,
+    max: u64,
+    paid_in_step: u64,
+}
+
+impl Window {
+    /// As it begins: two pieces, or 256 KiB if more, and a pipeline. Two pieces,
+    /// because nothing can be paid before a whole piece is verified.
+    pub fn start_bytes(piece_length: u32) -> u64 {
+        (2 * u64::from(piece_length)).max(SMALLEST_BYTES) + PIPELINE_BYTES
+    }
+
+    /// At its beginning, for the largest piece of any torrent shared.
+    pub fn new(piece_length: u32) -> Self {
+        let start = Self::start_bytes(piece_length);
+        Self {
+            bytes: start,
+            start,
+            max: start.max(LARGEST_BYTES),
+            paid_in_step: 0,
+        }
+    }
+
+    /// Its size.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// A torrent with larger pieces is shared too: never smaller than that needs.
+    pub fn admit_piece(&mut self, piece_length: u32) {
+        let start = Self::start_bytes(piece_length);
+        self.start = self.start.max(start);
+        self.bytes = self.bytes.max(start);
+        self.max = self.max.max(start);
+    }
+
+    /// So many bytes were paid for. Returns whether it grew.
+    pub fn paid(&mut self, bytes: u64) -> bool {
+        self.paid_in_step = self.paid_in_step.saturating_add(bytes);
+        if self.paid_in_step < self.bytes || self.bytes >= self.max {
+            return false;
+        }
+        self.paid_in_step = 0;
+        self.bytes = (self.bytes + self.bytes / 2).min(self.max);
+        true
+    }
+
+    /// Back to the beginning: a debt was not paid.
+    pub fn shrink(&mut self) {
+        self.bytes = self.start;
+        self.paid_in_step = 0;
+    }
+}
+
+/// What one epoch's rounding can hold back: just below one unit, · 2^30.
+const TOLERANCE: u128 = (1 << GIB_BITS) - 1;
+
+/// What is known of an epoch of a payer's.
+#[derive(Debug, Clone, Copy)]
+struct Followed {
+    /// The newest verified receipt, stored or about to be.
+    last: SignedReceipt,
+    /// The newest stored one.
+    durable: Option<SignedReceipt>,
+    /// The bytes of the newest one that was credited.
+    credited_bytes: u64,
+    /// Its one unit of tolerance was given: an amount is a sum rounded down.
+    tolerated: bool,
+}
+
+/// What one address owes us: the seller's side of a pair, over all its
+/// connections with this process.
+#[derive(Debug, Clone)]
+pub struct Credit {
+    window: Window,
+    /// Served and not paid: bytes by price. Paid off from the cheapest up.
+    unpaid: BTreeMap<u64, u64>,
+    /// Paid and not yet turned into bytes, in units · 2^30.
+    paid_ahead: u128,
+    /// Bytes ever paid for, in this process.
+    credited: u64,
+    epochs: HashMap<EpochId, Followed>,
+    /// Owed by receipts and not settled on the solid chain.
+    owed: RawAmount,
+    /// Half of what was settled in the last 30 days, on the solid chain.
+    trusted: RawAmount,
+    /// Something was settled with us, on the solid chain.
+    proven: bool,
+    /// A receipt of this address was accepted in this session or before.
+    has_paid: bool,
+    /// Contradicted itself: not served any more.
+    contradicted: bool,
+    /// Debts that were not paid after a reconnect.
+    defaults: u32,
+}
+
+impl Credit {
+    /// Of an address that nothing is known of.
+    pub fn new(piece_length: u32) -> Self {
+        Self {
+            window: Window::new(piece_length),
+            unpaid: BTreeMap::new(),
+            paid_ahead: 0,
+            credited: 0,
+            epochs: HashMap::new(),
+            owed: RawAmount::ZERO,
+            trusted: RawAmount::ZERO,
+            proven: false,
+            has_paid: false,
+            contradicted: false,
+            defaults: 0,
+        }
+    }
+
+    /// Takes in what the ledger knows: the newest receipts of each epoch, what
+    /// they come to unsettled, what was settled in 30 days, whether anything
+    /// ever was, and whether the payer contradicted itself.
+    pub fn load(
+        &mut self,
+        received: &[SignedReceipt],
+        owed: RawAmount,
+        settled: RawAmount,
+        proven: bool,
+        contradicted: bool,
+    ) {
+        for signed in received.iter().take(MAX_FOLLOWED_EPOCHS) {
+            self.epochs.entry(signed.receipt.epoch).or_insert(Followed {
+                last: *signed,
+                durable: Some(*signed),
+                credited_bytes: signed.receipt.delivered_bytes,
+                tolerated: false,
+            });
+        }
+        self.owed = owed;
+        self.trusted = RawAmount::new(settled.get() / 2).unwrap_or(RawAmount::ZERO);
+        self.proven = proven;
+        self.has_paid |= !received.is_empty();
+        self.contradicted |= contradicted;
+    }
+
+    /// The newest verified receipt of an epoch.
+    pub fn last(&self, epoch: EpochId) -> Option<&SignedReceipt> {
+        self.epochs.get(&epoch).map(|followed| &followed.last)
+    }
+
+    /// Follows a verified receipt, so that the next one is held against it.
+    /// False when there are too many epochs.
+    pub fn follow(&mut self, signed: &SignedReceipt) -> bool {
+        let epoch = signed.receipt.epoch;
+        if !self.epochs.contains_key(&epoch) && self.epochs.len() >= MAX_FOLLOWED_EPOCHS {
+            return false;
+        }
+        self.epochs
+            .entry(epoch)
+            .and_modify(|followed| followed.last = *signed)
+            .or_insert(Followed {
+                last: *signed,
+                durable: None,
+                credited_bytes: 0,
+                tolerated: false,
+            });
+        true
+    }
+
+    /// Whether the newest verified receipt of an epoch, and so every older one,
+    /// is on disk.
+    pub fn is_durable(&self, epoch: EpochId) -> bool {
+        self.epochs
+            .get(&epoch)
+            .is_some_and(|followed| followed.durable == Some(followed.last))
+    }
+
+    /// A receipt could not be stored: it counts as never seen.
+    pub fn forget(&mut self, epoch: EpochId) {
+        let Some(followed) = self.epochs.get_mut(&epoch) else {
+            return;
+        };
+        match followed.durable {
+            Some(durable) => followed.last = durable,
+            None => {
+                self.epochs.remove(&epoch);
+            }
+        }
+    }
+
+    /// So many bytes were sent at a price (raw units per GiB).
+    pub fn served(&mut self, bytes: u64, price: u64) {
+        let unpaid = self.unpaid.entry(price).or_default();
+        *unpaid = unpaid.saturating_add(bytes);
+    }
+
+    /// Served and not paid, in bytes.
+    pub fn unpaid_bytes(&self) -> u64 {
+        self.unpaid
+            .values()
+            .fold(0, |sum, n| sum.saturating_add(*n))
+    }
+
+    /// Served and not paid, in raw units, rounded up.
+    pub fn unpaid_units(&self) -> u128 {
+        let sum = self.unpaid.iter().fold(0u128, |sum, (price, bytes)| {
+            sum.saturating_add(cost(*bytes, *price))
+        });
+        sum.div_ceil(1 << GIB_BITS)
+    }
+
+    /// Bytes paid for since this process knows the address.
+    pub fn credited_bytes(&self) -> u64 {
+        self.credited
+    }
+
+    /// Owed by receipts and not settled, in raw units.
+    pub fn owed(&self) -> RawAmount {
+        self.owed
+    }
+
+    /// A receipt is durable and raised what its epoch owes by `raised`. Turns
+    /// it into credit and returns the bytes. What is claimed as delivered and
+    /// not paid for counts for nothing: the price of each byte was agreed.
+    pub fn credit(&mut self, signed: &SignedReceipt, raised: RawAmount) -> u64 {
+        self.has_paid = true;
+        self.owed = self.owed.checked_add(raised).unwrap_or(RawAmount::MAX);
+        let claimed = match self.epochs.get_mut(&signed.receipt.epoch) {
+            Some(followed) => {
+                let delivered = signed.receipt.delivered_bytes;
+                let claimed = delivered.saturating_sub(followed.credited_bytes);
+                let newest = followed
+                    .durable
+                    .is_none_or(|old| old.receipt.sequence < signed.receipt.sequence);
+                if newest {
+                    followed.durable = Some(*signed);
+                }
+                followed.credited_bytes = followed.credited_bytes.max(delivered);
+                if !followed.tolerated {
+                    followed.tolerated = true;
+                    self.paid_ahead = self.paid_ahead.saturating_add(TOLERANCE);
+                }
+                claimed
+            }
+            None => 0,
+        };
+        self.paid_ahead = self
+            .paid_ahead
+            .saturating_add(u128::from(raised.unsigned()) << GIB_BITS);
+        let (mut left, mut credited) = (claimed, 0u64);
+        while let Some(mut entry) = self.unpaid.first_entry() {
+            let price = *entry.key();
+            let affordable = self
+                .paid_ahead
+                .checked_div(u128::from(price))
+                .map_or(u64::MAX, |bytes| u64::try_from(bytes).unwrap_or(u64::MAX));
+            let bytes = left.min(*entry.get()).min(affordable);
+            if bytes == 0 {
+                break;
+            }
+            left -= bytes;
+            credited += bytes;
+            *entry.get_mut() -= bytes;
+            let settled = *entry.get() == 0;
+            if settled {
+                entry.remove();
+            }
+            self.paid_ahead = self.paid_ahead.saturating_sub(cost(bytes, price));
+        }
+        if self.unpaid.is_empty() {
+            // Paid for more than was served here: no credit for later.
+            self.paid_ahead = self.paid_ahead.min(TOLERANCE);
+        }
+        self.window.paid(credited);
+        self.credited = self.credited.saturating_add(credited);
+        credited
+    }
+
+    /// How many more bytes may be sent now at `price`: what the window and the
+    /// cap on unsettled debts leave.
+    pub fn allowance(&self, price: u64, cap: RawAmount) -> u64 {
+        if self.contradicted {
+            return 0;
+        }
+        let by_window = self.window.bytes.saturating_sub(self.unpaid_bytes());
+        let room = u128::from(cap.unsigned())
+            .saturating_sub(u128::from(self.owed.unsigned()))
+            .saturating_sub(self.unpaid_units());
+        let by_cap = (room << GIB_BITS)
+            .checked_div(u128::from(price))
+            .map_or(u64::MAX, |bytes| u64::try_from(bytes).unwrap_or(u64::MAX));
+        by_window.min(by_cap)
+    }
+
+    /// The cap on unsettled debts: what every unproven address gets, or half of
+    /// what this one settled in 30 days, if more.
+    pub fn cap(&self, unproven_cap: RawAmount) -> RawAmount {
+        self.trusted.max(unproven_cap)
+    }
+
+    /// The window.
+    pub fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// Another torrent is shared with the address.
+    pub fn admit_piece(&mut self, piece_length: u32) {
+        self.window.admit_piece(piece_length);
+    }
+
+    /// Whether something was settled with us.
+    pub fn proven(&self) -> bool {
+        self.proven
+    }
+
+    /// Whether a receipt was ever accepted.
+    pub fn has_paid(&self) -> bool {
+        self.has_paid
+    }
+
+    /// Two valid statements under one sequence were seen.
+    pub fn contradicted(&self) -> bool {
+        self.contradicted
+    }
+
+    /// Remembers that it contradicted itself.
+    pub fn set_contradicted(&mut self) {
+        self.contradicted = true;
+    }
+
+    /// A transfer to us became solid.
+    pub fn settled(&mut self, amount: RawAmount) {
+        self.owed = self.owed.checked_sub(amount).unwrap_or(RawAmount::ZERO);
+        let half = RawAmount::new(amount.get() / 2).unwrap_or(RawAmount::ZERO);
+        self.trusted = self.trusted.checked_add(half).unwrap_or(RawAmount::MAX);
+        self.proven = true;
+    }
+
+    /// A connection is gone: up to a piece is written off, from the dearest
+    /// down, since a piece that was not finished could not be paid.
+    pub fn write_off(&mut self, piece_length: u32) {
+        let mut left = u64::from(piece_length);
+        while let Some(mut entry) = self.unpaid.last_entry() {
+            let bytes = left.min(*entry.get());
+            left -= bytes;
+            *entry.get_mut() -= bytes;
+            if *entry.get() > 0 {
+                break;
+            }
+            entry.remove();
+        }
+    }
+
+    /// What was due before a reconnect is still due a minute after it: the
+    /// window begins again, the debt is given up, and it is remembered.
+    /// Returns how often that happened.
+    pub fn default_on(&mut self, bytes: u64) -> u32 {
+        let mut left = bytes;
+        while let Some(mut entry) = self.unpaid.last_entry() {
+            let given_up = left.min(*entry.get());
+            left -= given_up;
+            *entry.get_mut() -= given_up;
+            if *entry.get() > 0 {
+                break;
+            }
+            entry.remove();
+        }
+        self.window.shrink();
+        self.defaults = self.defaults.saturating_add(1);
+        self.defaults
+    }
+
+    /// How often a debt was not paid.
+    pub fn defaults(&self) -> u32 {
+        self.defaults
+    }
+}

@@ -1,0 +1,303 @@
+//! What we owe one seller: the payer's side of a pair, over all connections
+//! with one of its processes. Pure: no clock, no disk.
+
+use std::{collections::HashMap, time::Duration};
+
+use super::{
+    body::{Receipt, SignedReceipt},
+    credit::Window,
+    meter::{GIB_BITS, Meter, MeterError, cost},
+};
+use crate::{
+    ledger::{EpochId, Pair, Remainder},
+    swarm::hooks::ConnId,
+    types::{Address, RawAmount, Salt, UnixMs},
+};
+
+/// What is due is signed after this long at the latest.
+pub const SIGN_AFTER: Duration = Duration::from_secs(2);
+/// The shortest time between two receipts, unless they are far apart in bytes.
+pub const MIN_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The epoch we issue in.
+#[derive(Debug, Clone, Copy)]
+struct Epoch {
+    id: EpochId,
+    since_block: u64,
+    /// The newest durable receipt.
+    last: Option<SignedReceipt>,
+    /// What it and the remainder say.
+    meter: Meter,
+    delivered: u64,
+}
+
+/// A receipt to be signed and stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// What to sign.
+    pub receipt: Receipt,
+    /// What to store beside it.
+    pub remainder: Remainder,
+    /// By how much it raises the debt.
+    pub raised: RawAmount,
+    meter: Meter,
+    taken: Vec<(u64, u64)>,
+}
+
+/// What one seller's process is owed by us.
+#[derive(Debug, Clone)]
+pub struct Debt {
+    pair: Pair,
+    window: u64,
+    epoch: Option<Epoch>,
+    /// Verified and in no receipt: bytes by price.
+    due: HashMap<u64, u64>,
+    due_since: Option<UnixMs>,
+    last_signed: Option<UnixMs>,
+    issuing: bool,
+    acknowledged: u64,
+    /// Pieces asked for and not verified, with their length.
+    unfinished: HashMap<(ConnId, u32), u32>,
+}
+
+impl Debt {
+    /// To a seller nothing was bought from yet.
+    pub fn new(pair: Pair) -> Self {
+        Self {
+            pair,
+            window: 0,
+            epoch: None,
+            due: HashMap::new(),
+            due_since: None,
+            last_signed: None,
+            issuing: false,
+            acknowledged: 0,
+            unfinished: HashMap::new(),
+        }
+    }
+
+    /// The seller granted a window, in bytes. Windows only grow in the payer's
+    /// eyes: the largest granted counts.
+    pub fn set_window(&mut self, bytes: u64) {
+        self.window = bytes;
+    }
+
+    /// Whether another chunk of `piece` may be asked for: at most as many
+    /// unfinished pieces as the window holds, or nothing could ever be paid.
+    pub fn begin_piece(&mut self, conn: ConnId, piece: u32, piece_length: u32) -> bool {
+        if self.unfinished.contains_key(&(conn, piece)) {
+            return true;
+        }
+        let begun: u64 = self.unfinished.values().map(|n| u64::from(*n)).sum();
+        if begun + u64::from(piece_length) > self.window.max(Window::start_bytes(piece_length)) {
+            return false;
+        }
+        self.unfinished.insert((conn, piece), piece_length);
+        true
+    }
+
+    /// A piece is verified: its chunks from this seller are due.
+    pub fn verified(&mut self, conn: ConnId, piece: u32, chunks: &[(u64, u64)], now: UnixMs) {
+        self.unfinished.remove(&(conn, piece));
+        for (price, bytes) in chunks {
+            let due = self.due.entry(*price).or_default();
+            *due = due.saturating_add(*bytes);
+        }
+        if self.due_bytes() > 0 {
+            self.due_since.get_or_insert(now);
+        }
+    }
+
+    /// Nothing is asked for on this connection any more.
+    pub fn forget_pieces(&mut self, conn: ConnId) {
+        self.unfinished.retain(|(of, _), _| *of != conn);
+    }
+
+    /// Verified and in no receipt, in bytes.
+    pub fn due_bytes(&self) -> u64 {
+        self.due.values().fold(0, |sum, n| sum.saturating_add(*n))
+    }
+
+    /// Whether to sign now: half a window is due, or anything for two seconds,
+    /// or anything at all when `urgent` (held, choked, finished).
+    pub fn wants_receipt(&self, now: UnixMs, urgent: bool) -> bool {
+        let due = self.due_bytes();
+        if self.issuing || due == 0 {
+            return false;
+        }
+        let recently = self
+            .last_signed
+            .is_some_and(|last| now.since(last) < MIN_INTERVAL);
+        let half = due >= (self.window / 2).max(1);
+        let old = self
+            .due_since
+            .is_some_and(|since| now.since(since) >= SIGN_AFTER);
+        half || ((urgent || old) && !recently)
+    }
+
+    /// Whether an epoch was claimed.
+    pub fn has_epoch(&self) -> bool {
+        self.epoch.is_some()
+    }
+
+    /// The epoch that was claimed, with what its log says.
+    pub fn claimed(
+        &mut self,
+        id: EpochId,
+        since_block: u64,
+        last: Option<SignedReceipt>,
+        remainder: Remainder,
+    ) {
+        let (amount, delivered) = last.as_ref().map_or((RawAmount::ZERO, 0), |signed| {
+            (signed.receipt.amount, signed.receipt.delivered_bytes)
+        });
+        self.epoch = Some(Epoch {
+            id,
+            since_block,
+            last,
+            meter: Meter::resume(amount, remainder),
+            delivered,
+        });
+    }
+
+    /// Nothing is issued in the epoch any more; what is due goes into another.
+    pub fn leave_epoch(&mut self) {
+        self.epoch = None;
+        self.acknowledged = 0;
+    }
+
+    /// The receipt over everything that is due; no other is drafted until
+    /// [`issued`](Self::issued) or [`not_issued`](Self::not_issued). `None`
+    /// without an epoch.
+    ///
+    /// # Errors
+    /// The debt would leave an amount's range.
+    pub fn draft(&mut self, now: UnixMs) -> Option<Result<Draft, MeterError>> {
+        let epoch = self.epoch.as_ref()?;
+        let mut meter = epoch.meter;
+        for (price, bytes) in &self.due {
+            if let Err(error) = meter.add(*bytes, *price) {
+                return Some(Err(error));
+            }
+        }
+        let bytes = self.due_bytes();
+        let raised = meter
+            .amount()
+            .checked_sub(epoch.meter.amount())
+            .unwrap_or(RawAmount::ZERO);
+        let receipt = Receipt {
+            payer: self.pair.payer,
+            payee: self.pair.payee,
+            signer: self.pair.payer,
+            vault: Address::ZERO,
+            token: self.pair.token,
+            epoch: epoch.id,
+            since_block: epoch.since_block,
+            sequence: epoch.last.map_or(0, |last| last.receipt.sequence) + 1,
+            amount: meter.amount(),
+            delivered_bytes: epoch.delivered.saturating_add(bytes),
+            issued_at: u64::try_from(now.secs()).unwrap_or(0),
+            grant: Salt::ZERO,
+        };
+        self.issuing = true;
+        Some(Ok(Draft {
+            receipt,
+            remainder: meter.remainder(),
+            raised,
+            meter,
+            taken: self
+                .due
+                .iter()
+                .map(|(price, bytes)| (*price, *bytes))
+                .collect(),
+        }))
+    }
+
+    /// The draft is signed and durable. Nothing that became due since is lost.
+    pub fn issued(&mut self, draft: &Draft, signed: SignedReceipt, now: UnixMs) {
+        self.issuing = false;
+        self.last_signed = Some(now);
+        for (price, bytes) in &draft.taken {
+            if let Some(due) = self.due.get_mut(price) {
+                *due = due.saturating_sub(*bytes);
+            }
+        }
+        self.due.retain(|_, bytes| *bytes > 0);
+        self.due_since = (!self.due.is_empty()).then_some(now);
+        if let Some(epoch) = &mut self.epoch {
+            epoch.meter = draft.meter;
+            epoch.delivered = draft.receipt.delivered_bytes;
+            epoch.last = Some(signed);
+        }
+    }
+
+    /// The draft could not be stored; nothing has changed and it may be tried
+    /// again after a while.
+    pub fn not_issued(&mut self, now: UnixMs) {
+        self.issuing = false;
+        self.last_signed = Some(now);
+    }
+
+    /// The seller has a receipt of ours durably.
+    pub fn acknowledged(&mut self, epoch: EpochId, sequence: u64) {
+        if self.epoch.is_some_and(|own| own.id == epoch) {
+            self.acknowledged = self.acknowledged.max(sequence);
+        }
+    }
+
+    /// The newest receipt of our epoch, durable.
+    pub fn last(&self) -> Option<&SignedReceipt> {
+        self.epoch.as_ref()?.last.as_ref()
+    }
+
+    /// Nothing is due, being signed, or without an acknowledgement.
+    pub fn settled(&self) -> bool {
+        let newest = self.last().map_or(0, |last| last.receipt.sequence);
+        !self.issuing && self.due_bytes() == 0 && self.acknowledged >= newest
+    }
+}
+
+/// The most this session may spend, over all sellers. What was asked for at a
+/// price is set aside until it is verified or will not come.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    limit: u128,
+    reserved: u128,
+    spent: u128,
+}
+
+impl Budget {
+    /// Of so many raw units; `None` is no limit but an amount's range.
+    pub fn new(limit: Option<RawAmount>) -> Self {
+        Self {
+            limit: u128::from(limit.unwrap_or(RawAmount::MAX).unsigned()) << GIB_BITS,
+            reserved: 0,
+            spent: 0,
+        }
+    }
+
+    /// Sets aside what `bytes` cost at `price`; false if it is not there.
+    pub fn reserve(&mut self, bytes: u64, price: u64) -> bool {
+        let wanted = cost(bytes, price);
+        let fits = self
+            .reserved
+            .checked_add(self.spent)
+            .and_then(|sum| sum.checked_add(wanted))
+            .is_some_and(|sum| sum <= self.limit);
+        if fits {
+            self.reserved += wanted;
+        }
+        fits
+    }
+
+    /// What was set aside will not come.
+    pub fn release(&mut self, bytes: u64, price: u64) {
+        self.reserved = self.reserved.saturating_sub(cost(bytes, price));
+    }
+
+    /// What was set aside is owed now.
+    pub fn spend(&mut self, bytes: u64, price: u64) {
+        self.release(bytes, price);
+        self.spent = self.spent.saturating_add(cost(bytes, price));
+    }
+}

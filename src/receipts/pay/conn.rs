@@ -1,0 +1,277 @@
+//! One connection: counts bytes under a lock, and rings the worker for the rest.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+    mpsc,
+};
+
+use super::{PeerView, Shared, locked, worker::Event};
+use crate::{
+    ledger::Pair,
+    receipts::{
+        credit::Credit,
+        debt::Debt,
+        exchange::{Exchange, Input, Output},
+        message::Message,
+    },
+    swarm::hooks::{ConnId, PeerContext, PeerExtension, PeerLink, PriceTag, Violation},
+    types::{Address, UnixMs},
+};
+
+/// Messages of one peer that wait for the worker: a burst of receipts and the
+/// few others there are. More is a flood.
+const MAX_WAITING: usize = 64;
+
+/// Both sides of the pair with whoever is at the other end. Before that is
+/// known, they belong to nobody.
+pub(super) struct Sides {
+    pub(super) exchange: Exchange,
+    pub(super) debt: Arc<Mutex<Debt>>,
+    pub(super) credit: Arc<Mutex<Credit>>,
+}
+
+pub(super) struct Conn {
+    shared: Arc<Shared>,
+    pub(super) context: PeerContext,
+    link: Arc<dyn PeerLink>,
+    sides: Mutex<Sides>,
+    events: mpsc::Sender<Event>,
+    waiting: AtomicUsize,
+    rung: AtomicBool,
+    interested: AtomicBool,
+    gone: AtomicBool,
+}
+
+impl Conn {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        context: PeerContext,
+        link: Arc<dyn PeerLink>,
+        exchange: Exchange,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let nobody = Pair {
+            payer: shared.config.signer.address(),
+            payee: Address::ZERO,
+            token: shared.config.token,
+        };
+        let sides = Sides {
+            exchange,
+            debt: Arc::new(Mutex::new(Debt::new(nobody))),
+            credit: Arc::new(Mutex::new(Credit::new(context.piece_length))),
+        };
+        Self {
+            shared,
+            context,
+            link,
+            sides: Mutex::new(sides),
+            events,
+            waiting: AtomicUsize::new(0),
+            rung: AtomicBool::new(false),
+            interested: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn id(&self) -> ConnId {
+        self.context.conn
+    }
+
+    pub(super) fn interested(&self) -> bool {
+        self.interested.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// A message was taken from the queue.
+    pub(super) fn taken(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The worker looks at the connection now: it may be rung for again.
+    pub(super) fn answered(&self) {
+        self.rung.store(false, Ordering::Release);
+    }
+
+    /// The worker ends only with the extension; then nobody need be told.
+    pub(super) fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    fn ring(self: &Arc<Self>) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.tell(Event::Look(Arc::clone(self)));
+        }
+    }
+
+    fn now(&self) -> UnixMs {
+        self.shared.config.clock.now()
+    }
+
+    /// Runs with the machine and both sides of the pair locked, in this order
+    /// everywhere: connection, debt, credit, budget.
+    pub(super) fn with<T>(
+        &self,
+        run: impl FnOnce(&mut Exchange, &mut Debt, &mut Credit) -> T,
+    ) -> T {
+        let mut sides = locked(&self.sides);
+        let (debt, credit) = (Arc::clone(&sides.debt), Arc::clone(&sides.credit));
+        let (mut debt, mut credit) = (locked(&debt), locked(&credit));
+        run(&mut sides.exchange, &mut debt, &mut credit)
+    }
+
+    /// From now on the pair is this one.
+    pub(super) fn meet(&self, debt: Arc<Mutex<Debt>>, credit: Arc<Mutex<Credit>>) {
+        let mut sides = locked(&self.sides);
+        sides.debt = debt;
+        sides.credit = credit;
+    }
+
+    pub(super) fn debt(&self) -> Arc<Mutex<Debt>> {
+        Arc::clone(&locked(&self.sides).debt)
+    }
+
+    pub(super) fn credit(&self) -> Arc<Mutex<Credit>> {
+        Arc::clone(&locked(&self.sides).credit)
+    }
+
+    pub(super) fn peer(&self) -> Option<Address> {
+        locked(&self.sides).exchange.peer()
+    }
+
+    pub(super) fn message_in(&self, message: Message) -> Vec<Output> {
+        let now = self.now();
+        self.with(|exchange, debt, credit| exchange.message(message, debt, credit, now))
+    }
+
+    pub(super) fn input(&self, input: Input) -> Vec<Output> {
+        let now = self.now();
+        self.with(|exchange, debt, credit| exchange.input(input, debt, credit, now))
+    }
+
+    pub(super) fn send(&self, message: &Message) {
+        if !self.gone() && !self.link.send(message.encode()) {
+            tracing::debug!(conn = self.id().0, "the connection takes no more messages");
+        }
+    }
+
+    pub(super) fn set_class(&self, class: crate::swarm::hooks::UploadClass) {
+        if !self.gone() {
+            self.link.set_class(class);
+        }
+    }
+
+    pub(super) fn wake(&self) {
+        if !self.gone() {
+            self.link.wake();
+        }
+    }
+
+    pub(super) fn close(&self, reason: &str) {
+        if !self.gone() {
+            self.link.close(reason);
+        }
+    }
+
+    pub(super) fn view(&self) -> PeerView {
+        self.with(|exchange, debt, credit| PeerView {
+            peer: exchange.peer().filter(|_| exchange.established()),
+            info_hash: self.context.info_hash,
+            sale_price: exchange.sale_price(),
+            purchase_price: exchange.purchase_price(),
+            held: exchange.held(),
+            unpaid_bytes: credit.unpaid_bytes(),
+            window_bytes: credit.window().bytes(),
+            owed_raw: credit.owed(),
+            due_bytes: debt.due_bytes(),
+        })
+    }
+}
+
+/// The connection's methods are called on an `Arc<Conn>`; the trait only sees
+/// `&self`, so the handle the worker needs is kept beside it.
+pub(super) struct Handle(pub(super) Arc<Conn>);
+
+impl PeerExtension for Handle {
+    fn message(&self, payload: &[u8]) -> Result<(), Violation> {
+        let message = Message::decode(payload).map_err(|error| Violation(error.to_string()))?;
+        if self.0.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
+            return Err(Violation("sr_pay: a flood of messages".to_owned()));
+        }
+        self.0.tell(Event::Message(Arc::clone(&self.0), message));
+        Ok(())
+    }
+
+    fn price_request(&self, piece: u32, bytes: u32) -> Option<PriceTag> {
+        let now = self.0.now();
+        let (tag, look) = self.0.with(|exchange, debt, _| {
+            let mut budget = locked(&self.0.shared.budget);
+            let tag = exchange.price_request(piece, bytes, debt, &mut budget, now);
+            (tag, exchange.wants_attention(debt, now))
+        });
+        if look {
+            self.0.ring();
+        }
+        tag
+    }
+
+    fn piece_verified(&self, piece: u32, chunks: &[(PriceTag, u32)]) {
+        let now = self.0.now();
+        let look = self.0.with(|exchange, debt, _| {
+            let mut budget = locked(&self.0.shared.budget);
+            exchange.piece_verified(piece, chunks, debt, &mut budget, now);
+            exchange.wants_attention(debt, now)
+        });
+        if look {
+            self.0.ring();
+        }
+    }
+
+    fn request_dropped(&self, tag: PriceTag, bytes: u32) {
+        self.0.with(|exchange, debt, _| {
+            let mut budget = locked(&self.0.shared.budget);
+            exchange.request_dropped(tag, bytes, debt, &mut budget);
+        });
+    }
+
+    fn upload_allowance(&self) -> u64 {
+        self.0
+            .with(|exchange, _, credit| exchange.upload_allowance(credit))
+    }
+
+    fn served(&self, _piece: u32, bytes: u32) {
+        if self
+            .0
+            .with(|exchange, _, credit| exchange.served(bytes, credit))
+        {
+            self.0.ring();
+        }
+    }
+
+    fn peer_interested(&self, interested: bool) {
+        self.0.interested.store(interested, Ordering::Relaxed);
+    }
+
+    fn choked(&self) {
+        self.0.tell(Event::Settle(Arc::clone(&self.0)));
+    }
+
+    fn finished(&self) {
+        self.0.tell(Event::Settle(Arc::clone(&self.0)));
+    }
+
+    fn drained(&self) -> bool {
+        self.0
+            .with(|exchange, debt, _| !exchange.established() || debt.settled())
+    }
+
+    fn closed(&self) {
+        self.0.gone.store(true, Ordering::Release);
+        self.0
+            .with(|exchange, debt, credit| exchange.closed(debt, credit));
+        self.0.tell(Event::Closed(self.0.id()));
+    }
+}

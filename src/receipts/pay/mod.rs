@@ -1,0 +1,373 @@
+//! Payments in the swarm: the part of `sr_pay` that has effects.
+//!
+//! [`PayExtension`] is what a session is given. Its connections count bytes and
+//! hand everything else to one worker thread, which alone signs and stores, in
+//! order: a receipt is on disk before it is sent, or acknowledged.
+
+mod chain;
+mod conn;
+mod worker;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread::JoinHandle,
+};
+
+pub use chain::{Answer, ChainError, ChainView};
+
+use super::{
+    body::ReceiptDomain,
+    debt::Budget,
+    exchange::{Ask, Exchange, Setup},
+    message::Instance,
+};
+use crate::{
+    ledger::Ledger,
+    swarm::hooks::{Extension, PeerContext, PeerExtension, PeerLink},
+    tron::keys::Signer,
+    types::{Address, BlockId, Clock, InfoHash, RawAmount, Salt, TokenId, TxId},
+};
+use conn::{Conn, Handle};
+use worker::{Event, Worker};
+
+/// How payments are set up.
+#[derive(Clone)]
+pub struct PayConfig {
+    /// Signs receipts and greetings: signer = payer.
+    pub signer: Arc<dyn Signer>,
+    /// The chain's genesis block; the ledger's too.
+    pub genesis: BlockId,
+    /// What is paid in.
+    pub token: TokenId,
+    /// Sells at this; `None` charges nothing.
+    pub ask: Option<Ask>,
+    /// Buys at this at most, in raw units per GiB; `None` pays nothing.
+    pub bid: Option<u64>,
+    /// The most spent in this session, in raw units.
+    pub max_spend: Option<RawAmount>,
+    /// Takes part on private torrents too.
+    pub on_private: bool,
+    /// Where receipts are kept.
+    pub ledger: Arc<dyn Ledger>,
+    /// The user's own node.
+    pub chain: Arc<dyn ChainView>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Told what happens; called by the worker, must not block.
+    pub on_event: Arc<dyn Fn(PayEvent) + Send + Sync>,
+}
+
+/// Why payments cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum PayError {
+    /// The ledger is another chain's.
+    #[error("the ledger is bound to the chain {ledger}, not to {chain}")]
+    OtherChain {
+        /// The ledger's.
+        ledger: BlockId,
+        /// The configured one.
+        chain: BlockId,
+    },
+    /// Free selling is done by not asking.
+    #[error("an ask of 0 is no ask: leave it out to share for free")]
+    FreeAsk,
+    /// The node.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The operating system.
+    #[error("payments cannot start: {0}")]
+    System(String),
+}
+
+/// What happens, for people to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PayEvent {
+    /// A peer proved who it is.
+    Met {
+        /// Who.
+        peer: Address,
+    },
+    /// A bidder is served at this price (raw units per GiB).
+    Selling {
+        /// To whom.
+        peer: Address,
+        /// At.
+        price: u64,
+    },
+    /// A bidder is not served as a paying one.
+    NotSelling {
+        /// To whom.
+        peer: Address,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A receipt of ours is on disk and sent.
+    Issued {
+        /// To whom.
+        peer: Address,
+        /// Owed in all in its epoch.
+        amount: RawAmount,
+        /// More than before.
+        raised: RawAmount,
+    },
+    /// A receipt of a peer's is on disk.
+    Received {
+        /// From whom.
+        peer: Address,
+        /// Owed in all in its epoch.
+        amount: RawAmount,
+        /// More than before.
+        raised: RawAmount,
+    },
+    /// A transfer to us is in the solid chain of our own node.
+    Settled {
+        /// From whom.
+        peer: Address,
+        /// Its transaction.
+        txid: TxId,
+        /// How much.
+        amount: RawAmount,
+    },
+    /// A peer signed two statements under one sequence; it is not served again.
+    Contradiction {
+        /// Who.
+        peer: Address,
+    },
+    /// Our own signature was shown to us, and our log does not have it: another
+    /// machine uses this key, or the ledger is an old copy.
+    Evidence {
+        /// Who showed it.
+        peer: Address,
+        /// What it says we owe.
+        amount: RawAmount,
+    },
+    /// Nothing more is signed in this session.
+    Stopped {
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// Sums of this session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PayTotals {
+    /// Signed away, in raw units.
+    pub spent_raw: u64,
+    /// Receipted to us, in raw units.
+    pub earned_raw: u64,
+    /// Receipts issued.
+    pub issued: u64,
+    /// Receipts stored.
+    pub received: u64,
+    /// How often a paying peer was held.
+    pub holds: u64,
+}
+
+/// One connection as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerView {
+    /// Who, once proven.
+    pub peer: Option<Address>,
+    /// About which torrent.
+    pub info_hash: InfoHash,
+    /// What it pays us, in raw units per GiB.
+    pub sale_price: Option<u64>,
+    /// What we pay it, in raw units per GiB.
+    pub purchase_price: Option<u64>,
+    /// Its window is used up: it waits for its own receipt.
+    pub held: bool,
+    /// Served to its address and not paid, in bytes.
+    pub unpaid_bytes: u64,
+    /// Its address's window, in bytes.
+    pub window_bytes: u64,
+    /// Owed to us by its receipts and not settled, in raw units.
+    pub owed_raw: RawAmount,
+    /// Owed by us for verified bytes in no receipt yet, in bytes.
+    pub due_bytes: u64,
+}
+
+/// A poisoned lock means that a thread of ours panicked while it counted; the
+/// counts are whole after each statement, so they are used on.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Default)]
+struct Counters {
+    spent: AtomicU64,
+    earned: AtomicU64,
+    issued: AtomicU64,
+    received: AtomicU64,
+    holds: AtomicU64,
+}
+
+/// What connections and the worker share.
+struct Shared {
+    config: PayConfig,
+    domain: ReceiptDomain,
+    instance: Instance,
+    budget: Mutex<Budget>,
+    counters: Counters,
+    /// The newest solid block's number.
+    head: AtomicU64,
+    conns: Mutex<Vec<Arc<Conn>>>,
+}
+
+/// The `sr_pay` extension of a session. Dropping it stops the worker, which
+/// gives the epochs back.
+pub struct PayExtension {
+    shared: Arc<Shared>,
+    events: mpsc::Sender<Event>,
+    worker: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl fmt::Debug for PayExtension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PayExtension")
+            .field("address", &self.shared.config.signer.address())
+            .finish_non_exhaustive()
+    }
+}
+
+impl PayExtension {
+    /// The extension's name in the BEP 10 handshake.
+    pub const NAME: &'static str = "sr_pay";
+
+    /// Asks the node where the solid chain is and what we hold, and starts the
+    /// worker. Call it inside a tokio runtime, which answers of the node use.
+    ///
+    /// # Errors
+    /// The node does not answer, the ledger is another chain's, or an ask of 0.
+    pub async fn start(config: PayConfig) -> Result<Arc<Self>, PayError> {
+        if config.ledger.genesis() != config.genesis {
+            return Err(PayError::OtherChain {
+                ledger: config.ledger.genesis(),
+                chain: config.genesis,
+            });
+        }
+        if config.ask.is_some_and(|ask| ask.floor_price == 0) {
+            return Err(PayError::FreeAsk);
+        }
+        let head = config.chain.solid_head().await?;
+        let balance = match config.bid {
+            Some(_) => {
+                let own = config.signer.address();
+                config.chain.token_balance(own, config.token).await?
+            }
+            None => RawAmount::ZERO,
+        };
+        let mut instance = Instance::default();
+        getrandom::fill(&mut instance).map_err(|error| PayError::System(error.to_string()))?;
+        let shared = Arc::new(Shared {
+            domain: ReceiptDomain::new(config.genesis),
+            instance,
+            budget: Mutex::new(Budget::new(config.max_spend)),
+            counters: Counters::default(),
+            head: AtomicU64::new(head),
+            conns: Mutex::new(Vec::new()),
+            config,
+        });
+        let (events, inbox) = mpsc::channel();
+        let worker = Worker::new(
+            Arc::clone(&shared),
+            events.clone(),
+            tokio::runtime::Handle::current(),
+            balance,
+        );
+        let handle = std::thread::Builder::new()
+            .name("seedrail-pay".to_owned())
+            .spawn(move || worker.run(&inbox))
+            .map_err(|error| PayError::System(error.to_string()))?;
+        Ok(Arc::new(Self {
+            shared,
+            events,
+            worker: Mutex::new(Some(handle)),
+        }))
+    }
+
+    /// Sums of this session.
+    pub fn totals(&self) -> PayTotals {
+        let counters = &self.shared.counters;
+        PayTotals {
+            spent_raw: counters.spent.load(Ordering::Relaxed),
+            earned_raw: counters.earned.load(Ordering::Relaxed),
+            issued: counters.issued.load(Ordering::Relaxed),
+            received: counters.received.load(Ordering::Relaxed),
+            holds: counters.holds.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The connections as they stand.
+    pub fn peers(&self) -> Vec<PeerView> {
+        locked(&self.shared.conns)
+            .iter()
+            .map(|conn| conn.view())
+            .collect()
+    }
+
+    /// Stops the worker after what it has begun, and waits for it: the epochs
+    /// are free afterwards. Blocks for a store or two.
+    pub fn shutdown(&self) {
+        // The worker may have ended already; then there is nobody to tell.
+        let _ = self.events.send(Event::Shutdown);
+        if let Some(handle) = locked(&self.worker).take()
+            && handle.join().is_err()
+        {
+            tracing::error!("the payment worker panicked");
+        }
+    }
+}
+
+impl Drop for PayExtension {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+impl Extension for PayExtension {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn enabled(&self, _info_hash: InfoHash, private: bool) -> bool {
+        !private || self.shared.config.on_private
+    }
+
+    fn attach(&self, peer: PeerContext, link: Arc<dyn PeerLink>) -> Arc<dyn PeerExtension> {
+        let shared = &self.shared;
+        let mut nonce = [0; 32];
+        let random = getrandom::fill(&mut nonce);
+        let (exchange, outputs) = Exchange::new(Setup {
+            domain: shared.domain,
+            token: shared.config.token,
+            signer: Arc::clone(&shared.config.signer),
+            ask: shared.config.ask,
+            bid: shared.config.bid,
+            piece_length: peer.piece_length,
+            conn: peer.conn,
+            nonce: Salt::from_bytes(nonce),
+            instance: shared.instance,
+            since: shared.head.load(Ordering::Relaxed),
+            now: shared.config.clock.now(),
+        });
+        let conn = Arc::new(Conn::new(
+            Arc::clone(shared),
+            peer,
+            link,
+            exchange,
+            self.events.clone(),
+        ));
+        if random.is_err() {
+            conn.close("no randomness for a nonce");
+            return Arc::new(Handle(conn));
+        }
+        locked(&shared.conns).push(Arc::clone(&conn));
+        conn.tell(Event::Attached(Arc::clone(&conn), outputs));
+        Arc::new(Handle(conn))
+    }
+}

@@ -1,0 +1,257 @@
+//! A ledger that fails at a chosen write, before it or after it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use seedrail::{
+    ledger::{
+        AccountLease, Adopted, AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
+        Durable, EpochId, EpochLease, Equivocation, Ledger, LedgerError, Pair, PayoutId, PayoutRow,
+        Position, ReceiptEntry, ReceiptFilter, ReceiptRow, Remainder, Stored, TransferRow,
+    },
+    types::{Address, BlockId, RawAmount, Sun, Token, TokenId, TxId, UnixMs},
+};
+
+/// When the write fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Nothing was written.
+    Before,
+    /// It was written, and nobody knows.
+    After,
+}
+
+/// Passes everything on until its time has come.
+pub(crate) struct Failing {
+    inner: Arc<dyn Ledger>,
+    left: AtomicU64,
+    when: When,
+}
+
+impl Failing {
+    /// The write number `at`, from 1 on, and all after it fail.
+    pub(crate) fn new(inner: Arc<dyn Ledger>, at: u64, when: When) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            left: AtomicU64::new(at),
+            when,
+        })
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.left.load(Ordering::SeqCst) == 0
+    }
+
+    fn step<T>(&self, write: impl FnOnce() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+        let left = self.left.load(Ordering::SeqCst);
+        if left > 1 {
+            self.left.store(left - 1, Ordering::SeqCst);
+            return write();
+        }
+        self.left.store(0, Ordering::SeqCst);
+        if self.when == When::After && left == 1 {
+            write()?;
+        }
+        Err(match self.when {
+            When::Before => LedgerError::DiskFull,
+            When::After => LedgerError::CommitUnknown("the test said so".to_owned()),
+        })
+    }
+}
+
+impl Ledger for Failing {
+    fn genesis(&self) -> BlockId {
+        self.inner.genesis()
+    }
+
+    fn claim_epoch(&self, pair: &Pair, since_block: u64) -> Result<EpochLease, LedgerError> {
+        self.step(|| self.inner.claim_epoch(pair, since_block))
+    }
+
+    fn issue(
+        &self,
+        lease: &EpochLease,
+        receipt: &ReceiptRow,
+        remainder: Remainder,
+        ceiling: Option<RawAmount>,
+    ) -> Result<Durable<ReceiptRow>, LedgerError> {
+        self.step(|| self.inner.issue(lease, receipt, remainder, ceiling))
+    }
+
+    fn issued(&self, pair: &Pair) -> Result<Vec<Durable<ReceiptRow>>, LedgerError> {
+        self.inner.issued(pair)
+    }
+
+    fn reserved(&self, payer: Address, token: TokenId) -> Result<RawAmount, LedgerError> {
+        self.inner.reserved(payer, token)
+    }
+
+    fn store_received(&self, receipt: &ReceiptRow) -> Result<Durable<Stored>, LedgerError> {
+        self.step(|| self.inner.store_received(receipt))
+    }
+
+    fn received(&self, pair: &Pair) -> Result<Vec<Durable<ReceiptRow>>, LedgerError> {
+        self.inner.received(pair)
+    }
+
+    fn equivocations(&self, pair: &Pair) -> Result<Vec<Equivocation>, LedgerError> {
+        self.inner.equivocations(pair)
+    }
+
+    fn store_evidence(&self, receipt: &ReceiptRow) -> Result<Durable<Stored>, LedgerError> {
+        self.step(|| self.inner.store_evidence(receipt))
+    }
+
+    fn adopt(&self, epochs: &[(Pair, EpochId)]) -> Result<Durable<Adopted>, LedgerError> {
+        self.inner.adopt(epochs)
+    }
+
+    fn receipts(
+        &self,
+        filter: &ReceiptFilter,
+        after: Option<&ReceiptEntry>,
+        limit: u32,
+    ) -> Result<Vec<ReceiptEntry>, LedgerError> {
+        self.inner.receipts(filter, after, limit)
+    }
+
+    fn record_transfer(&self, transfer: &TransferRow) -> Result<Durable<bool>, LedgerError> {
+        self.step(|| self.inner.record_transfer(transfer))
+    }
+
+    fn transferred_since(
+        &self,
+        payer: Address,
+        payee: Address,
+        token: Token,
+        since: UnixMs,
+    ) -> Result<RawAmount, LedgerError> {
+        self.inner.transferred_since(payer, payee, token, since)
+    }
+
+    fn transfers(&self, account: Address, limit: u32) -> Result<Vec<TransferRow>, LedgerError> {
+        self.inner.transfers(account, limit)
+    }
+
+    fn position(&self, pair: &Pair) -> Result<Position, LedgerError> {
+        self.inner.position(pair)
+    }
+
+    fn positions(&self, payer: Address, token: TokenId) -> Result<Vec<Position>, LedgerError> {
+        self.inner.positions(payer, token)
+    }
+
+    fn lease_account(&self, account: Address, holder: &str) -> Result<AccountLease, LedgerError> {
+        self.inner.lease_account(account, holder)
+    }
+
+    fn account_holder(&self, account: Address) -> Result<Option<String>, LedgerError> {
+        self.inner.account_holder(account)
+    }
+
+    fn bind_account(
+        &self,
+        lease: &AccountLease,
+        block: BlockId,
+        time: UnixMs,
+    ) -> Result<Durable<CursorRow>, LedgerError> {
+        self.inner.bind_account(lease, block, time)
+    }
+
+    fn cursor(&self, account: Address) -> Result<Option<CursorRow>, LedgerError> {
+        self.inner.cursor(account)
+    }
+
+    fn insert_batch(
+        &self,
+        lease: &AccountLease,
+        batch: &BatchRow,
+        payouts: &[PayoutRow],
+    ) -> Result<Durable<BatchId>, LedgerError> {
+        self.inner.insert_batch(lease, batch, payouts)
+    }
+
+    fn insert_attempts(
+        &self,
+        lease: &AccountLease,
+        attempts: &[AttemptRow],
+    ) -> Result<Vec<Durable<AttemptRow>>, LedgerError> {
+        self.inner.insert_attempts(lease, attempts)
+    }
+
+    fn mark_sent(
+        &self,
+        lease: &AccountLease,
+        answers: &[(TxId, String)],
+    ) -> Result<(), LedgerError> {
+        self.inner.mark_sent(lease, answers)
+    }
+
+    fn mark_included(
+        &self,
+        lease: &AccountLease,
+        seen: &[(TxId, Option<u64>)],
+    ) -> Result<(), LedgerError> {
+        self.inner.mark_included(lease, seen)
+    }
+
+    fn apply_blocks(
+        &self,
+        lease: &AccountLease,
+        blocks: &[BlockRow],
+    ) -> Result<Durable<CursorRow>, LedgerError> {
+        self.inner.apply_blocks(lease, blocks)
+    }
+
+    fn skip_to(
+        &self,
+        lease: &AccountLease,
+        block: BlockId,
+        time: UnixMs,
+    ) -> Result<Durable<CursorRow>, LedgerError> {
+        self.inner.skip_to(lease, block, time)
+    }
+
+    fn record_fees(&self, fees: &[(TxId, Sun)]) -> Result<(), LedgerError> {
+        self.inner.record_fees(fees)
+    }
+
+    fn fail_payout(
+        &self,
+        lease: &AccountLease,
+        payout: PayoutId,
+        reason: &str,
+    ) -> Result<(), LedgerError> {
+        self.inner.fail_payout(lease, payout, reason)
+    }
+
+    fn unfinished(&self, payer: Address) -> Result<Vec<BatchRow>, LedgerError> {
+        self.inner.unfinished(payer)
+    }
+
+    fn batches(&self, payer: Address, limit: u32) -> Result<Vec<BatchRow>, LedgerError> {
+        self.inner.batches(payer, limit)
+    }
+
+    fn counts(&self, batch: BatchId) -> Result<BatchCounts, LedgerError> {
+        self.inner.counts(batch)
+    }
+
+    fn payouts(&self, batch: BatchId) -> Result<Vec<PayoutRow>, LedgerError> {
+        self.inner.payouts(batch)
+    }
+
+    fn attempts(&self, batch: BatchId) -> Result<Vec<Durable<AttemptRow>>, LedgerError> {
+        self.inner.attempts(batch)
+    }
+
+    fn live_attempts(&self, account: Address) -> Result<Vec<Durable<AttemptRow>>, LedgerError> {
+        self.inner.live_attempts(account)
+    }
+
+    fn attempt(&self, txid: TxId) -> Result<Option<Durable<AttemptRow>>, LedgerError> {
+        self.inner.attempt(txid)
+    }
+}

@@ -1,0 +1,405 @@
+//! Two payment extensions joined by a link in memory, with real ledgers, and
+//! a seller that "sends" what its extension allows.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{
+        Arc, Condvar, Mutex, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use seedrail::{
+    ledger::{Ledger, SqliteLedger, TransferRow},
+    receipts::{
+        Ask,
+        pay::{Answer, ChainView, PayConfig, PayEvent, PayExtension},
+    },
+    swarm::hooks::{
+        ConnId, Extension, PeerContext, PeerExtension, PeerLink, PriceTag, UploadClass,
+    },
+    tron::keys::SecretKey,
+    types::{Address, BlockId, InfoHash, RawAmount, SystemClock, TokenId, TxId},
+};
+
+/// A GiB costs this many raw units.
+pub(crate) const PRICE: u64 = 5_000_000;
+pub(crate) const PIECE: u32 = 256 << 10;
+const CHUNK: u32 = 16 << 10;
+const DEADLINE: Duration = Duration::from_secs(20);
+
+pub(crate) fn genesis() -> BlockId {
+    BlockId::from_bytes([9; 32])
+}
+
+pub(crate) fn key(n: u8) -> SecretKey {
+    SecretKey::from_hex(&format!("{n:064x}")).expect("small numbers are keys")
+}
+
+pub(crate) fn raw(n: i64) -> RawAmount {
+    RawAmount::new(n).expect("not negative")
+}
+
+/// Waits until `done`, and says what for when it takes too long.
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < DEADLINE, "waited too long until {what}");
+        // Not to be in time for anything: so as not to spin while others work.
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// A chain on which the accounts are what the test says.
+#[derive(Default)]
+pub(crate) struct FakeChain {
+    pub(crate) balances: Mutex<HashMap<Address, RawAmount>>,
+    pub(crate) transfers: Mutex<HashMap<TxId, TransferRow>>,
+}
+
+impl FakeChain {
+    pub(crate) fn with(balances: &[(Address, i64)]) -> Arc<Self> {
+        let chain = Self::default();
+        chain
+            .balances
+            .lock()
+            .expect("not poisoned")
+            .extend(balances.iter().map(|(a, n)| (*a, raw(*n))));
+        Arc::new(chain)
+    }
+}
+
+impl ChainView for FakeChain {
+    fn solid_head(&self) -> Answer<'_, u64> {
+        Box::pin(async { Ok(100) })
+    }
+
+    fn account_exists(&self, address: Address) -> Answer<'_, bool> {
+        let known = self
+            .balances
+            .lock()
+            .expect("not poisoned")
+            .contains_key(&address);
+        Box::pin(async move { Ok(known) })
+    }
+
+    fn token_balance(&self, address: Address, _: TokenId) -> Answer<'_, RawAmount> {
+        let balance = self
+            .balances
+            .lock()
+            .expect("not poisoned")
+            .get(&address)
+            .copied();
+        Box::pin(async move { Ok(balance.unwrap_or(RawAmount::ZERO)) })
+    }
+
+    fn settlement(&self, txid: TxId) -> Answer<'_, Option<TransferRow>> {
+        let row = self
+            .transfers
+            .lock()
+            .expect("not poisoned")
+            .get(&txid)
+            .copied();
+        Box::pin(async move { Ok(row) })
+    }
+}
+
+/// One party: its ledger, its extension, what happened to it.
+pub(crate) struct Party {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) pay: Arc<PayExtension>,
+    pub(crate) events: Arc<Mutex<Vec<PayEvent>>>,
+}
+
+/// What a party wants.
+#[derive(Clone)]
+pub(crate) struct Wants {
+    pub(crate) ask: Option<u64>,
+    pub(crate) bid: Option<u64>,
+    pub(crate) max_spend: Option<i64>,
+    pub(crate) unproven_cap: i64,
+}
+
+pub(crate) fn seller() -> Wants {
+    Wants {
+        ask: Some(PRICE),
+        bid: None,
+        max_spend: None,
+        unproven_cap: 10_000_000,
+    }
+}
+
+pub(crate) fn buyer(bid: u64) -> Wants {
+    Wants {
+        ask: None,
+        bid: Some(bid),
+        max_spend: None,
+        unproven_cap: 10_000_000,
+    }
+}
+
+pub(crate) fn sqlite(folder: &Path, name: &str) -> Arc<dyn Ledger> {
+    let path = folder.join(name);
+    Arc::new(SqliteLedger::open(&path, genesis()).expect("a new ledger"))
+}
+
+impl Party {
+    pub(crate) async fn start(
+        n: u8,
+        ledger: Arc<dyn Ledger>,
+        chain: Arc<FakeChain>,
+        wants: Wants,
+    ) -> Self {
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&events);
+        let pay = PayExtension::start(PayConfig {
+            signer: Arc::new(key(n)),
+            genesis: genesis(),
+            token: TokenId::BTT,
+            ask: wants.ask.map(|floor_price| Ask {
+                floor_price,
+                unproven_cap: raw(wants.unproven_cap),
+            }),
+            bid: wants.bid,
+            max_spend: wants.max_spend.map(raw),
+            on_private: false,
+            ledger: Arc::clone(&ledger),
+            chain,
+            clock: Arc::new(SystemClock),
+            on_event: Arc::new(move |event| log.lock().expect("not poisoned").push(event)),
+        })
+        .await
+        .expect("the fake chain answers");
+        Self {
+            ledger,
+            pay,
+            events,
+        }
+    }
+
+    pub(crate) fn events(&self) -> Vec<PayEvent> {
+        self.events.lock().expect("not poisoned").clone()
+    }
+}
+
+/// One direction of a connection.
+pub(crate) struct End {
+    other: Mutex<Weak<Joined>>,
+    to_seller: bool,
+    pub(crate) class: Mutex<UploadClass>,
+    pub(crate) closed: Mutex<Option<String>>,
+    wakes: Condvar,
+    woken: Mutex<u64>,
+    /// Messages that still pass; then the line is cut.
+    pub(crate) passes: AtomicU64,
+    pub(crate) sent: Mutex<Vec<Vec<u8>>>,
+    pub(crate) queue: Mutex<Vec<Vec<u8>>>,
+    pumping: AtomicBool,
+}
+
+impl End {
+    fn new(to_seller: bool) -> Arc<Self> {
+        Arc::new(Self {
+            other: Mutex::new(Weak::new()),
+            to_seller,
+            class: Mutex::new(UploadClass::Free),
+            closed: Mutex::new(None),
+            wakes: Condvar::new(),
+            woken: Mutex::new(0),
+            passes: AtomicU64::new(u64::MAX),
+            sent: Mutex::new(Vec::new()),
+            queue: Mutex::new(Vec::new()),
+            pumping: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.lock().expect("not poisoned").is_some()
+    }
+
+    /// Delivers what is queued, in order, by whoever comes first.
+    fn pump(&self) {
+        while !self.pumping.swap(true, Ordering::AcqRel) {
+            loop {
+                let Some(joined) = self.other.lock().expect("not poisoned").upgrade() else {
+                    break;
+                };
+                let next = {
+                    let mut queue = self.queue.lock().expect("not poisoned");
+                    (!queue.is_empty()).then(|| queue.remove(0))
+                };
+                let Some(payload) = next else { break };
+                let (extension, end) = if self.to_seller {
+                    (&joined.seller, &joined.seller_end)
+                } else {
+                    (&joined.buyer, &joined.buyer_end)
+                };
+                if let Err(violation) = extension.message(&payload) {
+                    end.close(&violation.0);
+                }
+            }
+            self.pumping.store(false, Ordering::Release);
+            let waiting = !self.queue.lock().expect("not poisoned").is_empty()
+                && self.other.lock().expect("not poisoned").strong_count() > 0;
+            if !waiting {
+                break;
+            }
+        }
+    }
+}
+
+impl PeerLink for End {
+    fn send(&self, payload: Vec<u8>) -> bool {
+        self.sent
+            .lock()
+            .expect("not poisoned")
+            .push(payload.clone());
+        if self.passes.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        self.passes.fetch_sub(1, Ordering::AcqRel);
+        self.queue.lock().expect("not poisoned").push(payload);
+        self.pump();
+        true
+    }
+
+    fn set_class(&self, class: UploadClass) {
+        *self.class.lock().expect("not poisoned") = class;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        *self.woken.lock().expect("not poisoned") += 1;
+        self.wakes.notify_all();
+    }
+
+    fn close(&self, reason: &str) {
+        self.closed
+            .lock()
+            .expect("not poisoned")
+            .get_or_insert_with(|| reason.to_owned());
+        self.wake();
+    }
+}
+
+/// A connection between a buyer and a seller.
+pub(crate) struct Joined {
+    pub(crate) buyer: Arc<dyn PeerExtension>,
+    pub(crate) seller: Arc<dyn PeerExtension>,
+    pub(crate) buyer_end: Arc<End>,
+    pub(crate) seller_end: Arc<End>,
+    next_piece: Mutex<u32>,
+}
+
+static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+
+impl Joined {
+    pub(crate) fn new(buyer: &Party, seller: &Party) -> Arc<Self> {
+        let context = || PeerContext {
+            conn: ConnId(CONNECTIONS.fetch_add(1, Ordering::Relaxed)),
+            info_hash: InfoHash::from_bytes([3; 20]),
+            private: false,
+            remote: ([127, 0, 0, 1], 6881).into(),
+            piece_length: PIECE,
+        };
+        let (buyer_end, seller_end) = (End::new(true), End::new(false));
+        let joined = Arc::new(Self {
+            buyer: buyer
+                .pay
+                .attach(context(), Arc::clone(&buyer_end) as Arc<dyn PeerLink>),
+            seller: seller
+                .pay
+                .attach(context(), Arc::clone(&seller_end) as Arc<dyn PeerLink>),
+            buyer_end,
+            seller_end,
+            next_piece: Mutex::new(0),
+        });
+        for end in [&joined.buyer_end, &joined.seller_end] {
+            *end.other.lock().expect("not poisoned") = Arc::downgrade(&joined);
+            end.pump();
+        }
+        joined.seller.peer_interested(true);
+        joined
+    }
+
+    pub(crate) fn wait_for_award(&self) {
+        wait_until("the bid is awarded", || {
+            assert!(
+                !self.broken(),
+                "{:?}",
+                (&self.buyer_end.closed, &self.seller_end.closed)
+            );
+            matches!(
+                *self.seller_end.class.lock().expect("not poisoned"),
+                UploadClass::Paid { .. }
+            )
+        });
+    }
+
+    pub(crate) fn broken(&self) -> bool {
+        self.buyer_end.is_closed() || self.seller_end.is_closed()
+    }
+
+    /// One chunk's worth of permission to send, waited for; false when the
+    /// connection broke.
+    fn send_chunk(&self, piece: u32) -> bool {
+        let mut allowed = false;
+        wait_until("a chunk may be sent", || {
+            if self.broken() {
+                return true;
+            }
+            allowed = self.seller.upload_allowance() >= u64::from(CHUNK);
+            allowed
+        });
+        if allowed {
+            self.seller.served(piece, CHUNK);
+        }
+        allowed
+    }
+
+    /// Downloads whole pieces; returns how many bytes went at a price.
+    pub(crate) fn download(&self, pieces: u32) -> u64 {
+        let mut paid = 0;
+        for _ in 0..pieces {
+            let piece = {
+                let mut next = self.next_piece.lock().expect("not poisoned");
+                *next += 1;
+                *next
+            };
+            let mut chunks = Vec::new();
+            for _ in 0..PIECE / CHUNK {
+                let mut tag = None;
+                wait_until("a chunk may be asked for", || {
+                    tag = self.buyer.price_request(piece, CHUNK);
+                    tag.is_some() || self.broken()
+                });
+                let Some(tag) = tag else { return paid };
+                if !self.send_chunk(piece) {
+                    return paid;
+                }
+                chunks.push((tag, CHUNK));
+            }
+            paid += chunks
+                .iter()
+                .filter(|(tag, _)| *tag != PriceTag(0))
+                .map(|(_, bytes)| u64::from(*bytes))
+                .sum::<u64>();
+            self.buyer.piece_verified(piece, &chunks);
+        }
+        paid
+    }
+
+    pub(crate) fn finish(&self) {
+        self.buyer.finished();
+        wait_until("everything is receipted and acknowledged", || {
+            self.buyer.drained() || self.broken()
+        });
+    }
+
+    pub(crate) fn close(&self) {
+        self.buyer.closed();
+        self.seller.closed();
+    }
+}
