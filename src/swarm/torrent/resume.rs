@@ -42,6 +42,9 @@ pub(super) struct Plan {
     pub(super) check: Vec<u32>,
 }
 
+/// The pieces, whether the end was orderly, and the files' fingerprint.
+type Record = (Bitfield, bool, Vec<(u64, i64)>);
+
 #[derive(Debug)]
 pub(super) struct Resume {
     hash: InfoHash,
@@ -115,7 +118,7 @@ impl Resume {
         })
     }
 
-    fn read(&self, pieces: u32) -> Option<(Bitfield, bool, Vec<(u64, i64)>)> {
+    fn read(&self, pieces: u32) -> Option<Record> {
         let bytes = fs::read(&self.record).ok()?;
         let value = bencode::decode(&bytes, Limits::TORRENT).ok()?;
         if value.get("info_hash")?.as_bytes()? != self.hash.as_bytes() {

@@ -211,7 +211,10 @@ async fn weights_and_shares_become_rates() {
     let began = std::time::Instant::now();
     until("some seconds of it", || got(0) - before[0] > 5 << 20).await;
     let seconds = began.elapsed().as_secs_f64();
-    let rate = |at: usize| (got(at) - before[at]) as f64 / seconds / f64::from(1 << 20);
+    let rate = |at: usize| {
+        let bytes = u32::try_from(got(at) - before[at]).unwrap();
+        f64::from(bytes) / seconds / f64::from(1 << 20)
+    };
     let (double, single, free) = (rate(0), rate(1), rate(2));
     let near = |is: f64, wanted: f64| (is / wanted - 1.0).abs() < 0.15;
     assert!(near(double / single, 2.0), "{double} {single} {free}");
