@@ -4,17 +4,23 @@
 mod account;
 mod balance;
 mod chain;
+mod demo;
 mod devnet;
 mod earnings;
 mod failure;
+mod get;
 mod init;
 mod output;
+mod pay;
 mod receipts;
+mod seed;
 mod send;
 mod settings;
 mod settle;
 mod signals;
 mod store;
+mod swarm;
+mod torrent;
 mod tx;
 mod tx_build;
 mod units;
@@ -103,6 +109,8 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// See the whole job on this machine: download for BTT, settle on chain.
+    Demo(demo::Demo),
     /// Set up a home folder: network and wallet.
     Init(init::Init),
     /// Make, import and list wallets.
@@ -116,6 +124,15 @@ enum Command {
     /// Transactions, one step at a time; build, sign and decode need no node.
     #[command(subcommand)]
     Tx(tx::Tx),
+    /// Download, and pay to go first.
+    Get(get::Get),
+    /// Share, and be paid for it.
+    Seed(seed::Seed),
+    /// Make and show torrent files.
+    #[command(subcommand)]
+    Torrent(torrent::Torrent),
+    /// Run an HTTP tracker.
+    Tracker(torrent::Tracker),
     /// Run the embedded TRON node.
     Devnet(devnet::Devnet),
     /// What is owed, by whom, with the proof.
@@ -189,6 +206,11 @@ async fn run(command: Command, context: Context) -> Outcome {
         match command {
             Command::Init(command) => command.run(&context).await,
             Command::Devnet(command) => command.run(&context).await,
+            Command::Demo(command) => command.run(&context).await,
+            Command::Get(command) => command.run(&context).await,
+            Command::Seed(command) => command.run(&context).await,
+            Command::Torrent(command) => command.run(&context).await,
+            Command::Tracker(command) => command.run(&context).await,
             Command::Settle(command) => command.run(&context).await,
             Command::Earnings(command) => command.run(&context).await,
             Command::Send(command) => command.run(&context).await,

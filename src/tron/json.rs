@@ -154,14 +154,14 @@ pub fn raw_data_to_json(raw: &RawData, visible: bool) -> Result<Value, ProtoErro
         object.insert("data".into(), hex::encode(&raw.memo).into());
     }
     object.insert("contract".into(), contracts.into());
-    object.insert(
-        "ref_block_bytes".into(),
-        hex::encode(&raw.ref_block_bytes).into(),
-    );
-    object.insert(
-        "ref_block_hash".into(),
-        hex::encode(&raw.ref_block_hash).into(),
-    );
+    for (name, bytes) in [
+        ("ref_block_bytes", &raw.ref_block_bytes),
+        ("ref_block_hash", &raw.ref_block_hash),
+    ] {
+        if !bytes.is_empty() {
+            object.insert(name.into(), hex::encode(bytes).into());
+        }
+    }
     let numbers = [
         ("ref_block_num", raw.ref_block_num),
         ("expiration", raw.expiration.0),

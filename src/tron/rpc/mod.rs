@@ -206,7 +206,7 @@ impl Node {
         self.ask(
             finality,
             "getnowblock",
-            json!({ "visible": true }),
+            json!({ "visible": false }),
             |url, answer| {
                 read_block(url, answer)?
                     .ok_or_else(|| NodeError::unknown(url, "it has no head block"))
@@ -224,7 +224,7 @@ impl Node {
         self.ask(
             finality,
             "getblockbynum",
-            json!({ "num": number, "visible": true }),
+            json!({ "num": number, "visible": false }),
             |url, answer| {
                 let block = read_block(url, answer)?;
                 if let Some(block) = &block
@@ -255,7 +255,7 @@ impl Node {
     ) -> Result<Vec<Block>, NodeError> {
         let count = count.clamp(1, MAX_BLOCKS_AT_ONCE);
         let end = first.saturating_add(count);
-        let body = json!({ "startNum": first, "endNum": end, "visible": true });
+        let body = json!({ "startNum": first, "endNum": end, "visible": false });
         self.ask(finality, "getblockbylimitnext", body, |url, answer| {
             let Some(list) = answer.get("block") else {
                 return Ok(Vec::new());
@@ -415,12 +415,12 @@ impl Node {
         finality: Finality,
         txid: TxId,
     ) -> Result<Option<Transaction>, NodeError> {
-        let body = json!({ "value": txid.to_string(), "visible": true });
+        let body = json!({ "value": txid.to_string(), "visible": false });
         self.ask(finality, "gettransactionbyid", body, |url, answer| {
             if is_empty(answer) {
                 return Ok(None);
             }
-            let transaction = transaction_from_json(answer, true)
+            let transaction = transaction_from_json(answer, false)
                 .map_err(|error| NodeError::unknown(url, error))?;
             if transaction.txid() != txid {
                 return Err(NodeError::unknown(
@@ -580,7 +580,7 @@ fn read_block(url: &str, object: &Value) -> Result<Option<Block>, NodeError> {
         return Ok(None);
     }
     let (claimed, block) =
-        block_from_json(object, true).map_err(|error| NodeError::unknown(url, error))?;
+        block_from_json(object, false).map_err(|error| NodeError::unknown(url, error))?;
     block
         .verify(claimed)
         .map_err(|error| NodeError::unknown(url, error))?;

@@ -1,0 +1,78 @@
+//! `seedrail demo`: the whole job on one machine, by this program's own
+//! commands, each in a process of its own.
+
+mod job;
+mod process;
+mod report;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use self::{job::Job, report::Report};
+use super::{
+    Context,
+    failure::{Failure, Outcome},
+    units::{self, Price, Rate, Size},
+};
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// The file to share; made on the spot if not given.
+    #[arg(long, value_name = "PATH", conflicts_with = "size")]
+    file: Option<PathBuf>,
+    /// How large a file to make.
+    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    size: Size,
+    /// The seeder's upload limit.
+    #[arg(long, value_name = "RATE", default_value = "4MiB/s")]
+    rate: Rate,
+    /// Each leecher's upload limit.
+    #[arg(long, value_name = "RATE", default_value = "256KiB/s")]
+    leech_rate: Rate,
+    /// What the seeder asks.
+    #[arg(long, value_name = "PRICE", default_value = "5BTT/GiB")]
+    ask: Price,
+    /// What the paying leecher bids.
+    #[arg(long, value_name = "PRICE", default_value = "20BTT/GiB")]
+    bid: Price,
+    /// The time between blocks.
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = units::duration)]
+    block_time: Duration,
+    /// Leave the devnet, the seeder and every home in place for a look.
+    #[arg(long)]
+    keep: bool,
+}
+
+impl Demo {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let folder = tempfile::Builder::new()
+            .prefix("seedrail-demo-")
+            .tempdir()
+            .map_err(|error| Failure::failed("demo", format!("no temporary folder: {error}")))?;
+        let keep = self.keep;
+        let mut job = Job::new(context, &self, folder.path())?;
+        let outcome = tokio::select! {
+            outcome = job.work() => outcome,
+            () = context.interrupt.wait() => Err(Failure::interrupted()),
+        };
+        let kept = job.end().await;
+        // The folder goes when this ends, unless it is to stay.
+        let home = keep.then(|| folder.keep());
+        let report: Report = outcome?;
+        report.print(context, &self)?;
+        if let Some(home) = home {
+            context.out.note(format!("\nKept in {}", home.display()));
+            for (name, pid) in kept {
+                context
+                    .out
+                    .note(format!("  {name} is running as process {pid}"));
+            }
+            context
+                .out
+                .note("End the processes with `kill PID`, then remove the folder.");
+        }
+        Ok(())
+    }
+}

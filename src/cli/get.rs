@@ -1,0 +1,241 @@
+//! `seedrail get`: download, and pay to go first.
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Context,
+    failure::{Failure, Outcome},
+    pay::{self, Terms},
+    swarm::{GRACE, SHOW_EVERY, SwarmFlags, end},
+    torrent,
+    units::{self, Price, Rate, Size},
+};
+use crate::{
+    receipts::pay::PayExtension,
+    swarm::{AddOptions, Phase, Source, Stats, TorrentHandle, metainfo::Magnet},
+    types::{Decimals, RawAmount},
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// A magnet link or a torrent file.
+    #[arg(value_name = "MAGNET|FILE")]
+    source: String,
+    /// Pay up to this for speed; nothing is paid without it.
+    #[arg(long, value_name = "PRICE")]
+    bid: Option<Price>,
+    /// Spend at most this.
+    #[arg(long, value_name = "AMOUNT", value_parser = units::btt, requires = "bid")]
+    max_spend: Option<RawAmount>,
+    /// The folder to download into.
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Go on sharing when the download is complete.
+    #[arg(long)]
+    seed: bool,
+    /// What paying downloaders of ours pay at least.
+    #[arg(long, value_name = "PRICE")]
+    ask: Option<Price>,
+    /// A tracker besides those of the torrent; give it again for more.
+    #[arg(long, value_name = "URL")]
+    tracker: Vec<String>,
+    #[command(flatten)]
+    swarm: SwarmFlags,
+}
+
+impl Get {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let source = if self.source.starts_with("magnet:") {
+            Source::Magnet(self.source.parse::<Magnet>().map_err(Failure::usage)?)
+        } else {
+            Source::Torrent(Box::new(torrent::read(Path::new(&self.source))?))
+        };
+        let bid = self.bid.map(|bid| bid.0).filter(|bid| *bid > 0);
+        let ask = self.ask.map(|ask| ask.0).filter(|ask| *ask > 0);
+        let pay = if bid.is_some() || ask.is_some() {
+            Some(
+                pay::start(
+                    context,
+                    Terms {
+                        ask,
+                        bid,
+                        max_spend: self.max_spend,
+                    },
+                )
+                .await?,
+            )
+        } else {
+            None
+        };
+        std::fs::create_dir_all(&self.output)
+            .map_err(|error| Failure::file(&self.output, error))?;
+        let session = self.swarm.session(context, pay.as_ref()).await?;
+        context
+            .out
+            .event(&json!({ "event": "started", "listen": session.listen_addr() }))?;
+        let options = AddOptions {
+            trackers: self.tracker.clone(),
+            peers: self.swarm.peer.clone(),
+            // It stays until told to finish: what is due is settled then.
+            seed: true,
+        };
+        let started = Instant::now();
+        let handle = session.add(source, &self.output, options)?;
+        let outcome = self.follow(context, &handle, pay.as_ref()).await;
+        let elapsed = started.elapsed();
+        if self.seed && outcome.is_ok() {
+            context.out.note("complete; sharing until Ctrl-C");
+            context.interrupt.wait().await;
+        }
+        let stats = handle.stats();
+        session.finish(GRACE).await;
+        let spent = pay.as_ref().map_or(0, |pay| pay.totals().spent_raw);
+        end(pay).await?;
+        let path = outcome?;
+        self.done(context, &path, elapsed, &stats, spent).await
+    }
+
+    /// Shows figures until the download is complete.
+    async fn follow(
+        &self,
+        context: &Context,
+        handle: &TorrentHandle,
+        pay: Option<&Arc<PayExtension>>,
+    ) -> Outcome<PathBuf> {
+        let bar = context.out.bar(0, "{bar:32} {percent:>3}%  {msg}");
+        let mut tick = tokio::time::interval(SHOW_EVERY);
+        let complete = handle.wait_complete();
+        tokio::pin!(complete);
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut complete => {
+                    break outcome.map_err(|error| Failure::failed("download", error));
+                }
+                () = context.interrupt.wait() => break Err(Failure::interrupted()),
+                _ = tick.tick() => {}
+            }
+            let stats = handle.stats();
+            let spent = pay.map_or(0, |pay| pay.totals().spent_raw);
+            bar.set_length(stats.bytes);
+            bar.set_position(stats.bytes.saturating_sub(stats.bytes_left));
+            bar.set_message(message(&stats, spent));
+            context.out.event(&progress(&stats, spent))?;
+        };
+        bar.finish_and_clear();
+        outcome
+    }
+
+    async fn done(
+        &self,
+        context: &Context,
+        path: &Path,
+        elapsed: Duration,
+        stats: &Stats,
+        spent: u64,
+    ) -> Outcome {
+        let sha256 = if path.is_file() {
+            Some(sha256(path).await?)
+        } else {
+            None
+        };
+        let mut document = json!({
+            "event": "done",
+            "path": path,
+            "bytes": stats.bytes,
+            "seconds": elapsed.as_secs_f64(),
+            "downloaded": stats.downloaded,
+            "uploaded": stats.uploaded,
+            "spent_raw": spent.to_string(),
+        });
+        if let (Some(object), Some(sha256)) = (document.as_object_mut(), &sha256) {
+            object.insert("sha256".into(), sha256.as_str().into());
+        }
+        context.out.result(&document, || {
+            let spent = if self.bid.is_some() {
+                format!(", spent {}", btt(spent))
+            } else {
+                String::new()
+            };
+            format!(
+                "{}  {} in {:.1?}{spent}",
+                path.display(),
+                Size(stats.bytes),
+                elapsed
+            )
+        })
+    }
+}
+
+fn btt(raw: u64) -> String {
+    let raw = i64::try_from(raw)
+        .ok()
+        .and_then(|raw| RawAmount::new(raw).ok())
+        .unwrap_or(RawAmount::MAX);
+    format!("{} BTT", raw.to_decimal(Decimals::BTT))
+}
+
+fn message(stats: &Stats, spent: u64) -> String {
+    match &stats.phase {
+        Phase::Metadata => "looking for peers that have the torrent".into(),
+        Phase::Checking { done, total } => {
+            format!("checking what is there: {done} of {total} pieces")
+        }
+        _ => {
+            let left = match stats.bytes_left.checked_div(stats.down_rate) {
+                Some(seconds) if stats.down_rate > 0 => format!("{seconds} s left"),
+                _ => "waiting for peers".into(),
+            };
+            let spent = if spent > 0 {
+                format!(", spent {}", btt(spent))
+            } else {
+                String::new()
+            };
+            format!(
+                "{}, {} peers, {left}{spent}",
+                Rate(stats.down_rate),
+                stats.peers.len()
+            )
+        }
+    }
+}
+
+fn progress(stats: &Stats, spent: u64) -> Value {
+    json!({
+        "event": "progress",
+        "downloaded": stats.bytes.saturating_sub(stats.bytes_left),
+        "total": stats.bytes,
+        "rate": stats.down_rate,
+        "uploaded": stats.uploaded,
+        "peers": stats.peers.len(),
+        "spent_raw": spent.to_string(),
+    })
+}
+
+async fn sha256(path: &Path) -> Outcome<String> {
+    let path = path.to_owned();
+    let hashing = tokio::task::spawn_blocking(move || {
+        let mut file = std::fs::File::open(&path)?;
+        let mut hasher = Sha256::new();
+        let mut chunk = vec![0; 1 << 20];
+        loop {
+            let read = file.read(&mut chunk)?;
+            if read == 0 {
+                return Ok(hex::encode(hasher.finalize()));
+            }
+            hasher.update(chunk.split_at(read).0);
+        }
+    });
+    hashing
+        .await
+        .map_err(|error| Failure::failed("hash", error))?
+        .map_err(|error: std::io::Error| Failure::failed("hash", error))
+}

@@ -1,0 +1,200 @@
+//! Payments for `seed` and `get`: the account, the ledger and the node behind
+//! the `sr_pay` extension.
+
+use std::sync::Arc;
+
+use super::{
+    Context, account, chain,
+    failure::{Failure, Outcome},
+    settings::Network,
+    store,
+};
+use crate::{
+    ledger::TransferRow,
+    receipts::{
+        Ask,
+        pay::{Answer, ChainError, ChainView, PayConfig, PayEvent, PayExtension},
+    },
+    tron::rpc::{Finality, Node},
+    types::{Address, RawAmount, SystemClock, Token, TokenId, TxId},
+};
+
+/// What a session sells and buys.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// Raw units per GiB; `None` charges nothing.
+    pub(crate) ask: Option<u64>,
+    /// Raw units per GiB; `None` pays nothing.
+    pub(crate) bid: Option<u64>,
+    /// The most that is spent, in raw units.
+    pub(crate) max_spend: Option<RawAmount>,
+}
+
+/// What an address that never settled may owe a seller: 10 BTT.
+const UNPROVEN_CAP_RAW: i64 = 10_000_000;
+
+/// Starts payments. Only called when something is asked or bid: without that no
+/// key, node or ledger is touched.
+pub(crate) async fn start(context: &Context, terms: Terms) -> Outcome<Arc<PayExtension>> {
+    let token = TokenId::BTT;
+    let key = account::key(context)?;
+    let chain = chain::connect(context).await?;
+    chain::guard_mainnet(context)?;
+    chain.token(context, Token::Trc10(token)).await?;
+    let ledger = store::open(context, chain.genesis)?;
+    if terms.bid.is_some() {
+        let balance = balance_of(&chain.node, key.address(), token)
+            .await
+            .map_err(Failure::from)?;
+        if balance == RawAmount::ZERO {
+            return Err(
+                Failure::funds(format!("{} holds no BTT to bid with", key.address()))
+                    .hint("send it some, or leave --bid out and download for free"),
+            );
+        }
+        context.out.note(format!(
+            "receipts are signed with the key of {} itself",
+            key.address()
+        ));
+    }
+    if terms.ask.is_some() && context.settings.network != Network::Devnet {
+        context
+            .out
+            .note("a receipt is an unsecured promise: it is worth what its signer pays");
+    }
+    let out = context.out;
+    let unproven_cap = RawAmount::new(UNPROVEN_CAP_RAW).unwrap_or_default();
+    PayExtension::start(PayConfig {
+        signer: Arc::new(key),
+        genesis: chain.genesis,
+        token,
+        ask: terms.ask.map(|floor_price| Ask {
+            floor_price,
+            unproven_cap,
+        }),
+        bid: terms.bid,
+        max_spend: terms.max_spend,
+        on_private: false,
+        ledger,
+        chain: Arc::new(NodeView(chain.node)),
+        clock: Arc::new(SystemClock),
+        on_event: Arc::new(move |event| tell(out, &event)),
+    })
+    .await
+    .map_err(|error| Failure::failed("payments", error))
+}
+
+fn tell(out: super::output::Output, event: &PayEvent) {
+    match event {
+        PayEvent::Met { peer } => tracing::info!("met {peer}"),
+        PayEvent::Selling { peer, price } => tracing::info!("selling to {peer} at {price} raw units per GiB"),
+        PayEvent::NotSelling { peer, reason } => out.note(format!("not selling to {peer}: {reason}")),
+        PayEvent::Issued { peer, amount, .. } => tracing::debug!("issued to {peer}: {amount}"),
+        PayEvent::Received { peer, amount, .. } => tracing::debug!("received from {peer}: {amount}"),
+        PayEvent::Settled { peer, txid, amount } => {
+            out.note(format!("{peer} settled {amount} raw units: {txid} is in the solid chain"));
+        }
+        PayEvent::Contradiction { peer } => {
+            out.warn(format!("{peer} signed two different receipts under one number and is not served again"));
+        }
+        PayEvent::Evidence { peer, amount } => out.warn(format!(
+            "{peer} holds a receipt of ours over {amount} raw units that this ledger did not make: is this key used on another machine?"
+        )),
+        PayEvent::Stopped { reason } => out.warn(format!("nothing more is signed: {reason}")),
+    }
+}
+
+async fn balance_of(
+    node: &Node,
+    address: Address,
+    token: TokenId,
+) -> Result<RawAmount, crate::tron::rpc::NodeError> {
+    let account = node.account(Finality::Solid, address).await?;
+    Ok(account
+        .and_then(|account| account.tokens.get(&token).copied())
+        .unwrap_or_default())
+}
+
+/// The user's own node, as payments ask it.
+struct NodeView(Node);
+
+fn unknown(error: impl ToString) -> ChainError {
+    ChainError(error.to_string())
+}
+
+impl ChainView for NodeView {
+    fn solid_head(&self) -> Answer<'_, u64> {
+        Box::pin(async {
+            let block = self.0.now_block(Finality::Solid).await.map_err(unknown)?;
+            Ok(block.header.number)
+        })
+    }
+
+    fn account_exists(&self, address: Address) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let account = self
+                .0
+                .account(Finality::Solid, address)
+                .await
+                .map_err(unknown)?;
+            Ok(account.is_some())
+        })
+    }
+
+    fn token_balance(&self, address: Address, token: TokenId) -> Answer<'_, RawAmount> {
+        Box::pin(async move { balance_of(&self.0, address, token).await.map_err(unknown) })
+    }
+
+    fn settlement(&self, txid: TxId) -> Answer<'_, Option<TransferRow>> {
+        Box::pin(async move {
+            let Some(info) = self
+                .0
+                .transaction_info(Finality::Solid, txid)
+                .await
+                .map_err(unknown)?
+            else {
+                return Ok(None);
+            };
+            // The info only says where to look; the block itself is the proof.
+            let Some(block) = self
+                .0
+                .block(Finality::Solid, info.block)
+                .await
+                .map_err(unknown)?
+            else {
+                return Ok(None);
+            };
+            let Some(transaction) = block
+                .transactions
+                .iter()
+                .find(|transaction| transaction.txid() == txid)
+            else {
+                return Err(ChainError(format!(
+                    "block {} does not hold {txid}",
+                    info.block
+                )));
+            };
+            let succeeded = transaction
+                .results()
+                .first()
+                .is_some_and(|result| result.succeeded());
+            let draft = transaction
+                .raw_data()
+                .and_then(|raw| raw.into_draft())
+                .map_err(unknown)?;
+            Ok(draft
+                .contract
+                .as_transfer()
+                .filter(|_| succeeded)
+                .map(|transfer| TransferRow {
+                    txid,
+                    block: block.header.number,
+                    block_time: block.header.timestamp,
+                    payer: transfer.from,
+                    payee: transfer.to,
+                    token: transfer.token,
+                    amount: transfer.amount,
+                }))
+        })
+    }
+}

@@ -1,0 +1,232 @@
+//! `seedrail torrent` and `seedrail tracker`.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{
+    Context,
+    failure::{Failure, Outcome},
+    units::{Size, duration},
+};
+use crate::swarm::{
+    metainfo::{CreateOptions, MAX_INFO_BYTES, Metainfo, create},
+    tracker::{Server, ServerOptions},
+};
+
+/// The largest torrent file read: the longest info dictionary and its trackers.
+const MAX_FILE_BYTES: u64 = MAX_INFO_BYTES as u64 + (1 << 20);
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Torrent {
+    /// Make a torrent file of a file or folder.
+    Create(Create),
+    /// Show what a torrent file holds.
+    Show {
+        /// The torrent file.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// What to share.
+    path: PathBuf,
+    /// The torrent file to write.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// A tracker's announce URL; give it again for more.
+    #[arg(long, value_name = "URL")]
+    tracker: Vec<String>,
+    /// Bytes of a piece, a power of two; chosen by size if not given.
+    #[arg(long, value_name = "SIZE")]
+    piece_size: Option<Size>,
+    /// Peers only from the trackers.
+    #[arg(long)]
+    private: bool,
+}
+
+/// Reads a torrent file, bounded.
+pub(crate) fn read(path: &Path) -> Outcome<Metainfo> {
+    let metadata = std::fs::metadata(path).map_err(|error| Failure::file(path, error))?;
+    if metadata.is_dir() {
+        return Err(Failure::file(path, "is a folder, not a torrent file"));
+    }
+    if metadata.len() > MAX_FILE_BYTES {
+        return Err(Failure::file(
+            path,
+            format!("too large for a torrent file ({})", Size(metadata.len())),
+        ));
+    }
+    let bytes = std::fs::read(path).map_err(|error| Failure::file(path, error))?;
+    Metainfo::from_bytes(&bytes)
+        .map_err(|error| Failure::failed("invalid_torrent", format!("{}: {error}", path.display())))
+}
+
+/// The options of a torrent, checked.
+pub(crate) fn options(
+    trackers: Vec<String>,
+    piece_size: Option<Size>,
+    private: bool,
+) -> Outcome<CreateOptions> {
+    for url in &trackers {
+        let parsed = url::Url::parse(url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https" | "udp"));
+        if parsed.is_none() {
+            return Err(Failure::usage(format!(
+                "`{url}` is no tracker URL (http, https or udp)"
+            )));
+        }
+    }
+    let piece_size = piece_size
+        .map(|size| {
+            u32::try_from(size.0)
+                .map_err(|_| Failure::usage(format!("{size} is too large for a piece")))
+        })
+        .transpose()?;
+    Ok(CreateOptions {
+        piece_size,
+        trackers,
+        private,
+        comment: None,
+    })
+}
+
+/// Hashes a path into a torrent, with a progress bar.
+pub(crate) async fn hash(
+    context: &Context,
+    path: &Path,
+    options: CreateOptions,
+) -> Outcome<Metainfo> {
+    let bar = context.out.bar(0, "hashing {wide_bar} {percent}%");
+    let progress = bar.clone();
+    let owned = path.to_owned();
+    let made = tokio::task::spawn_blocking(move || {
+        create(&owned, &options, &|done, all| {
+            progress.set_length(u64::from(all));
+            progress.set_position(u64::from(done));
+        })
+    })
+    .await
+    .map_err(|error| Failure::failed("hash", error))?;
+    bar.finish_and_clear();
+    made.map_err(|error| Failure::failed("create", error))
+}
+
+impl Torrent {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        match self {
+            Self::Create(create) => create.run(context).await,
+            Self::Show { file } => show(context, &file),
+        }
+    }
+}
+
+impl Create {
+    async fn run(self, context: &Context) -> Outcome {
+        let options = options(self.tracker, self.piece_size, self.private)?;
+        let metainfo = hash(context, &self.path, options).await?;
+        std::fs::write(&self.output, metainfo.to_bytes())
+            .map_err(|error| Failure::file(&self.output, error))?;
+        let document = json!({
+            "torrent": self.output,
+            "info_hash": metainfo.info.hash(),
+            "magnet": metainfo.magnet().to_string(),
+            "bytes": metainfo.info.layout().total(),
+            "piece_size": metainfo.info.layout().piece_length(),
+            "pieces": metainfo.info.layout().pieces(),
+        });
+        context.out.result(&document, || {
+            format!(
+                "{} written: {} in {} pieces of {}\ninfo-hash {}\n{}",
+                self.output.display(),
+                Size(metainfo.info.layout().total()),
+                metainfo.info.layout().pieces(),
+                Size(metainfo.info.layout().piece_length().into()),
+                metainfo.info.hash(),
+                metainfo.magnet(),
+            )
+        })
+    }
+}
+
+fn show(context: &Context, file: &Path) -> Outcome {
+    let metainfo = read(file)?;
+    let info = &metainfo.info;
+    let files: Vec<_> = info
+        .files()
+        .iter()
+        .map(|file| json!({ "path": file.path, "bytes": file.length }))
+        .collect();
+    let document = json!({
+        "name": info.name(),
+        "info_hash": info.hash(),
+        "magnet": metainfo.magnet().to_string(),
+        "bytes": info.layout().total(),
+        "piece_size": info.layout().piece_length(),
+        "pieces": info.layout().pieces(),
+        "private": info.is_private(),
+        "trackers": metainfo.trackers,
+        "comment": metainfo.comment,
+        "created_by": metainfo.created_by,
+        "files": files,
+    });
+    context.out.result(&document, || {
+        let mut text = format!(
+            "{}\n  info-hash  {}\n  size       {} in {} pieces of {}\n",
+            info.name(),
+            info.hash(),
+            Size(info.layout().total()),
+            info.layout().pieces(),
+            Size(info.layout().piece_length().into()),
+        );
+        if info.is_private() {
+            text.push_str("  private\n");
+        }
+        for url in metainfo.trackers.iter().flatten() {
+            text.push_str(&format!("  tracker    {url}\n"));
+        }
+        for file in info.files() {
+            text.push_str(&format!(
+                "  {:>12}  {}\n",
+                Size(file.length).to_string(),
+                file.path.join("/")
+            ));
+        }
+        text.trim_end().to_owned()
+    })
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tracker {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6969")]
+    listen: SocketAddr,
+    /// How often peers should announce.
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
+    interval: Duration,
+}
+
+impl Tracker {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let options = ServerOptions {
+            interval: self.interval,
+            ..ServerOptions::default()
+        };
+        let server = Server::start(self.listen, options)
+            .await
+            .map_err(|error| Failure::failed("listen", error))?;
+        let document = json!({ "url": server.announce_url(), "listen": server.addr() });
+        context.out.result(&document, || {
+            format!("tracker at {}\nCtrl-C ends it.", server.announce_url())
+        })?;
+        context.interrupt.wait().await;
+        Err(Failure::interrupted())
+    }
+}

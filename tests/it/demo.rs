@@ -1,0 +1,279 @@
+//! The demo, and the README's page, run as a newcomer would; what they claim is
+//! checked against both ledgers and the chain.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use seedrail::{
+    ledger::{Ledger, ReceiptFilter, ReceiptKind, SqliteLedger},
+    tron::rpc::{Finality, Node, NodeConfig},
+    types::{RawAmount, Token, TokenId},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const SEEDRAIL: &str = env!("CARGO_BIN_EXE_seedrail");
+
+fn seedrail() -> Command {
+    let mut command = Command::new(SEEDRAIL);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("SEEDRAIL_")) {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn documents(output: &Output) -> Value {
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn raw(document: &Value, pointer: &str) -> RawAmount {
+    document.pointer(pointer).and_then(Value::as_str).unwrap().parse().unwrap()
+}
+
+/// Processes that a kept demo left, ended when the test is.
+struct Kept(Vec<u32>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            // Nothing is left to do if it is gone already.
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+    }
+}
+
+fn ledger_of(home: &Path) -> SqliteLedger {
+    let folder = home.join("ledgers");
+    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sqlite"))
+        .collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    SqliteLedger::open_existing(&files.pop().unwrap()).unwrap()
+}
+
+fn newest(ledger: &SqliteLedger, kind: ReceiptKind) -> (RawAmount, u64) {
+    let filter = ReceiptFilter { kind: Some(kind), ..ReceiptFilter::default() };
+    let entries = ledger.receipts(&filter, None, 100).unwrap();
+    let amount = entries
+        .iter()
+        .fold(RawAmount::ZERO, |sum, entry| sum.checked_add(entry.receipt.amount).unwrap());
+    (amount, entries.iter().map(|entry| entry.receipt.delivered_bytes).sum())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_says_what_the_ledgers_and_the_chain_say() {
+    let temp = TempDir::new().unwrap();
+    let output = tokio::task::spawn_blocking({
+        let temp = temp.path().to_owned();
+        move || {
+            seedrail()
+                .args(["demo", "--json", "--keep", "--size", "8MiB", "--block-time", "500ms"])
+                .env("TMPDIR", &temp)
+                .output()
+                .unwrap()
+        }
+    })
+    .await
+    .unwrap();
+    let notes = text(&output.stderr);
+    let kept = Kept(
+        notes
+            .lines()
+            .filter_map(|line| line.rsplit_once(" is running as process "))
+            .map(|(_, pid)| pid.parse().unwrap())
+            .collect(),
+    );
+    let report = documents(&output);
+    assert_eq!(kept.0.len(), 3, "devnet, tracker and seeder: {notes}");
+    let root = PathBuf::from(notes.lines().find_map(|line| line.strip_prefix("Kept in ")).unwrap());
+    let url = notes.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+    let url = url.trim_end_matches(',');
+
+    // The files.
+    let original = fs::read(root.join("demo.bin")).unwrap();
+    assert_eq!(original.len(), 8 << 20);
+    for party in ["payer", "free"] {
+        assert!(fs::read(root.join(party).join("downloads/demo.bin")).unwrap() == original, "{party}");
+    }
+    assert_eq!(report["paid"]["sha256"], report["file"]["sha256"]);
+    assert_eq!(report["free"]["sha256"], report["file"]["sha256"]);
+    assert!(report["paid"]["seconds"].as_f64() < report["free"]["seconds"].as_f64());
+
+    // The ledgers.
+    let spent = raw(&report, "/paid/spent_raw");
+    assert!(spent > RawAmount::ZERO);
+    let (issued, _) = newest(&ledger_of(&root.join("payer")), ReceiptKind::Issued);
+    let (received, bytes) = newest(&ledger_of(&root.join("seeder")), ReceiptKind::Received);
+    assert_eq!((issued, received), (spent, spent));
+    assert_eq!(raw(&report, "/seeder/earned_raw"), spent);
+    assert!(bytes > 4 << 20 && bytes <= 8 << 20, "{bytes}");
+
+    // The chain.
+    let node = Node::new(&NodeConfig::new(url)).unwrap();
+    let solid = node.now_block(Finality::Solid).await.unwrap().header.number;
+    let mut paid = BTreeMap::new();
+    let mut next = 1;
+    while next <= solid {
+        for block in node.blocks(Finality::Solid, next, 50).await.unwrap() {
+            next = block.header.number + 1;
+            for transaction in &block.transactions {
+                let draft = transaction.raw_data().unwrap().into_draft().unwrap();
+                paid.insert(transaction.txid().to_string(), draft.contract.as_transfer().unwrap());
+            }
+        }
+    }
+    let txids = report["settlement"]["txids"].as_array().unwrap();
+    assert_eq!(txids.len(), 1);
+    assert_eq!(paid.len(), 1, "one transfer, and nothing else happened");
+    let transfer = paid[txids[0].as_str().unwrap()];
+    assert_eq!((transfer.token, transfer.amount), (Token::Trc10(TokenId::BTT), spent));
+    for (party, address) in [("payer", transfer.from), ("seeder", transfer.to)] {
+        let account = node.account(Finality::Solid, address).await.unwrap().unwrap();
+        let after = raw(&report, &format!("/balances/{party}/after_raw"));
+        assert_eq!(account.tokens[&TokenId::BTT], after);
+    }
+    assert_eq!(report["settlement"]["confirmed"], 1);
+}
+
+/// How many processes have `needle` in their environment or arguments.
+fn processes_with(needle: &str) -> usize {
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            ["cmdline", "environ"].iter().any(|file| {
+                let mut bytes = Vec::new();
+                let read = fs::File::open(entry.path().join(file)).and_then(|mut f| f.read_to_end(&mut bytes));
+                read.is_ok() && text(&bytes).contains(needle)
+            })
+        })
+        .count()
+}
+
+fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn ctrl_c_stops_every_process_and_leaves_nothing_behind() {
+    for signal in ["INT", "TERM", "KILL"] {
+        let temp = TempDir::new().unwrap();
+        let needle = temp.path().to_str().unwrap().to_owned();
+        let mut demo = seedrail()
+            .args(["demo", "--json", "--size", "32MiB", "--rate", "1MiB/s"])
+            .env("TMPDIR", temp.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It says where the seeder is once everything but the leechers runs.
+        let mut notes = BufReader::new(demo.stderr.take().unwrap()).lines();
+        assert!(notes.any(|line| line.unwrap().starts_with("seeder ")));
+        let pid = demo.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success());
+        let status = demo.wait().unwrap();
+        if signal != "KILL" {
+            assert_eq!(status.code(), Some(130), "{signal}");
+            assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0, "the folder is gone");
+        }
+        wait_until(signal, Duration::from_secs(10), || processes_with(&needle) == 0);
+    }
+}
+
+/// The README's fenced `sh` blocks from the heading "By hand" on; true for those
+/// that keep running.
+fn readme_blocks() -> Vec<(bool, String)> {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let page = readme.split_once("## By hand").unwrap().1.split_once("\n## ").unwrap().0;
+    let mut blocks = Vec::new();
+    let mut rest = page;
+    while let Some((before, after)) = rest.split_once("```sh\n") {
+        let (block, after) = after.split_once("```").unwrap();
+        blocks.push((before.contains("<!-- runs on -->"), block.to_owned()));
+        rest = after;
+    }
+    blocks
+}
+
+struct Running(Vec<Child>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for child in self.0.iter_mut().rev() {
+            // The shell was replaced by the program it was to run.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn the_page_of_the_readme_does_what_it_says() {
+    let temp = TempDir::new().unwrap();
+    let (chain, tracker) = (free_port(), free_port());
+    let bin = temp.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink(SEEDRAIL, bin.join("seedrail")).unwrap();
+    let mut running = Running(Vec::new());
+    let blocks = readme_blocks();
+    assert_eq!(blocks.len(), 5);
+    for (runs_on, block) in blocks {
+        // Other ports than the page's, so that tests can run side by side.
+        let block = block
+            .replace("seedrail devnet", &format!("seedrail devnet --port {chain} --block-time 500ms"))
+            .replace("seedrail tracker", &format!("seedrail tracker --listen 127.0.0.1:{tracker}"))
+            .replace("127.0.0.1:6969", &format!("127.0.0.1:{tracker}"));
+        let node = format!("export SEEDRAIL_NODE=http://127.0.0.1:{chain}\n");
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let mut shell = Command::new("bash");
+        shell.current_dir(temp.path()).env("PATH", path).stdin(Stdio::null());
+        if !runs_on {
+            let output = shell.args(["-euc", &format!("{node}{block}")]).output().unwrap();
+            assert!(output.status.success(), "{block}\n{}{}", text(&output.stdout), text(&output.stderr));
+            continue;
+        }
+        // The last line replaces the shell, so that ending it ends the program.
+        let (setup, last) = block.trim_end().rsplit_once('\n').unwrap_or(("", block.trim_end()));
+        let script = format!("{node}{setup}\nexec {last}\n");
+        let mut child = shell.args(["-euc", &script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+        running.0.push(child);
+        assert!(!first.is_empty(), "{block}");
+    }
+    let earned = seedrail()
+        .args(["earnings", "--json", "--node", &format!("http://127.0.0.1:{chain}")])
+        .env("SEEDRAIL_HOME", temp.path().join("seeder"))
+        .env("SEEDRAIL_PRIVATE_KEY", "9b6ac6a6faf1dc64240f654475a7e668141e4205262367feb7269ef332113929")
+        .output()
+        .unwrap();
+    let earned = documents(&earned);
+    assert!(raw(&earned, "/earned_raw") > RawAmount::ZERO);
+    assert_eq!(earned["earned_raw"], earned["final_raw"]);
+    assert_eq!(raw(&earned, "/pending_raw"), RawAmount::ZERO);
+}
