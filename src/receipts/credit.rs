@@ -67,7 +67,9 @@ impl Window {
             return false;
         }
         self.paid_in_step = 0;
-        self.bytes = (self.bytes + self.bytes / 2).min(self.max);
+        let grown = self.bytes + self.bytes / 2;
+        // In whole chunks, since less than one is not sent.
+        self.bytes = (grown - grown % (16 << 10)).min(self.max);
         true
     }
 

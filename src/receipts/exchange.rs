@@ -34,6 +34,8 @@ const STALLED: Duration = Duration::from_secs(15);
 const RECEIPT_BURST: u32 = 8;
 /// Receipts passed over unread before the connection is closed.
 const MAX_IGNORED_RECEIPTS: u32 = 64;
+/// What is sent at once; less credit than this is none.
+const CHUNK_BYTES: u64 = 16 << 10;
 /// The most `settled` messages looked at on a connection.
 const MAX_SETTLED: u32 = 64;
 
@@ -471,7 +473,12 @@ impl Exchange {
                 if durable {
                     debt.acknowledged(epoch, sequence);
                 }
-                Vec::new()
+                // A session that ends may wait for just this.
+                if debt.settled() {
+                    vec![Output::Wake]
+                } else {
+                    Vec::new()
+                }
             }
             Message::Hold { .. } => {
                 self.urgent = true;
@@ -791,12 +798,12 @@ impl Exchange {
         if bytes > early {
             credit.served(bytes - early, price);
         }
-        !self.held && self.upload_allowance(credit) == 0
+        !self.held && self.upload_allowance(credit) < CHUNK_BYTES
     }
 
     /// Nothing may be sent and the peer was not told: tells it.
     fn hold(&mut self, credit: &Credit) -> Vec<Output> {
-        if self.sale.is_none() || self.held || self.upload_allowance(credit) > 0 {
+        if self.sale.is_none() || self.held || self.upload_allowance(credit) >= CHUNK_BYTES {
             return Vec::new();
         }
         self.held = true;
@@ -807,7 +814,7 @@ impl Exchange {
     }
 
     fn resume(&mut self, credit: &Credit) -> Vec<Output> {
-        if self.upload_allowance(credit) == 0 {
+        if self.upload_allowance(credit) < CHUNK_BYTES {
             return Vec::new();
         }
         let mut outputs = Vec::new();

@@ -4,3 +4,4 @@ mod failing;
 mod kill;
 mod link;
 mod pair;
+mod swarm;

@@ -8,8 +8,9 @@ use std::sync::{
 use seedrail::{
     ledger::{
         AccountLease, Adopted, AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
-        Durable, EpochId, EpochLease, Equivocation, Ledger, LedgerError, Pair, PayoutId, PayoutRow,
-        Position, ReceiptEntry, ReceiptFilter, ReceiptRow, Remainder, Stored, TransferRow,
+        Durable, EpochId, EpochLease, Equivocation, Ledger, LedgerError, OutgoingRow, Pair,
+        PayoutId, PayoutRow, Position, ReceiptEntry, ReceiptFilter, ReceiptRow, Remainder, Stored,
+        TransferRow,
     },
     types::{Address, BlockId, RawAmount, Sun, Token, TokenId, TxId, UnixMs},
 };
@@ -253,5 +254,27 @@ impl Ledger for Failing {
 
     fn attempt(&self, txid: TxId) -> Result<Option<Durable<AttemptRow>>, LedgerError> {
         self.inner.attempt(txid)
+    }
+
+    fn outgoing(
+        &self,
+        account: Address,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<OutgoingRow>, LedgerError> {
+        self.inner.outgoing(account, after, limit)
+    }
+
+    fn batch(&self, batch: BatchId) -> Result<Option<BatchRow>, LedgerError> {
+        self.inner.batch(batch)
+    }
+
+    fn range_end(
+        &self,
+        payer: Address,
+        payee: Address,
+        token: Token,
+    ) -> Result<RawAmount, LedgerError> {
+        self.inner.range_end(payer, payee, token)
     }
 }
