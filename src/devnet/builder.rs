@@ -25,7 +25,7 @@ use crate::{
         block::Block,
         keys::SecretKey,
         mnemonic::{Mnemonic, MnemonicError},
-        transaction::{Transaction, TransactionError},
+        transaction::{RefBlock, Transaction, TransactionError},
     },
     types::{Address, BlockId, Clock, RawAmount, Sun, SystemClock, Token, TokenId, TxId, UnixMs},
 };
@@ -111,6 +111,9 @@ pub struct Builder {
     solid_lag: Option<u64>,
     parameters: Parameters,
     clock: Arc<dyn Clock>,
+    others: Vec<GenesisAccount>,
+    witness: SecretKey,
+    with_btt: bool,
 }
 
 impl Builder {
@@ -204,6 +207,31 @@ impl Builder {
         self
     }
 
+    /// One more account of the genesis block, with a name and sun but no BTT.
+    /// The sun may be negative, as java-tron's black hole's are.
+    pub fn genesis_account(mut self, name: &str, address: Address, sun: i64) -> Self {
+        self.others.push(GenesisAccount {
+            address,
+            name: name.to_owned(),
+            balance: sun,
+            btt: 0,
+        });
+        self
+    }
+
+    /// The witness that signs the blocks; by default a key everybody knows.
+    pub fn witness(mut self, key: SecretKey) -> Self {
+        self.witness = key;
+        self
+    }
+
+    /// A chain without BTT, as java-tron makes it: the first token issued gets
+    /// the id 1000001.
+    pub fn without_btt(mut self) -> Self {
+        self.with_btt = false;
+        self
+    }
+
     fn check(&self) -> Result<(), DevnetError> {
         if self.accounts > MAX_ACCOUNTS {
             return Err(DevnetError::Accounts(self.accounts));
@@ -244,7 +272,7 @@ impl Builder {
                 })
             })
             .collect::<Result<Vec<_>, MnemonicError>>()?;
-        let witness = well_known_key("witness");
+        let witness = self.witness.clone();
         let balance = i64::try_from(self.balance.0).unwrap_or(i64::MAX);
         let genesis = Genesis {
             time: self
@@ -255,12 +283,15 @@ impl Builder {
                 .iter()
                 .map(|account| GenesisAccount {
                     address: account.address,
-                    name: "",
+                    name: String::new(),
                     balance,
-                    btt: self.btt.get(),
+                    btt: if self.with_btt { self.btt.get() } else { 0 },
                 })
+                .chain(self.others.iter().cloned())
                 .collect(),
-            issuer: well_known_key("issuer of BTT").address(),
+            issuer: self
+                .with_btt
+                .then(|| well_known_key("issuer of BTT").address()),
             witness: witness.address(),
         };
         let default_lag = u64::from(self.pace != Pace::Instant);
@@ -346,6 +377,9 @@ impl Devnet {
             solid_lag: None,
             parameters: Parameters::new(Preset::MainnetLike),
             clock: Arc::new(SystemClock),
+            others: Vec::new(),
+            witness: well_known_key("witness"),
+            with_btt: true,
         }
     }
 
@@ -484,6 +518,14 @@ impl Devnet {
             Token::Trc10(id) => Some(TokenId::get(id)),
         };
         control::fund(&self.node, address, id, amount.get())
+    }
+
+    /// Accepts transactions that refer to this block, as if it were one of this
+    /// chain's recent ones: for replaying what was signed for another chain.
+    pub fn accept_reference(&self, reference: RefBlock) {
+        self.node
+            .chain()
+            .change(|state| state.put_reference(reference.bytes, reference.hash));
     }
 
     /// Changes a chain parameter from now on.

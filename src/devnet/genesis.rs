@@ -31,7 +31,7 @@ pub(crate) const BTT_SUPPLY: i64 = 990_000_000_000_000_000;
 #[derive(Debug, Clone)]
 pub(crate) struct GenesisAccount {
     pub(crate) address: Address,
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Sun.
     pub(crate) balance: i64,
     /// Raw units of BTT.
@@ -44,8 +44,9 @@ pub(crate) struct Genesis {
     pub(crate) time: UnixMs,
     pub(crate) parameters: Parameters,
     pub(crate) accounts: Vec<GenesisAccount>,
-    /// Issues BTT and keeps what the others do not get.
-    pub(crate) issuer: Address,
+    /// Issues BTT and keeps what the others do not get; none for a chain
+    /// without BTT, as java-tron makes it.
+    pub(crate) issuer: Option<Address>,
     pub(crate) witness: Address,
 }
 
@@ -108,38 +109,21 @@ impl Genesis {
             },
         );
         let mut transactions = Vec::new();
-        let btt_id = TokenId::BTT.get();
-        let asset = btt(self.issuer, self.time);
-        let given: i64 = self.accounts.iter().map(|account| account.btt).sum();
-
         for entry in &self.accounts {
             let mut account = Account::genesis(entry.address, entry.name.as_bytes(), entry.balance);
-            account.set_asset(btt_id, entry.btt);
+            account.set_asset(TokenId::BTT.get(), entry.btt);
             state.properties.minted += entry.balance;
             state.put_account(account);
+            state.put_name(entry.name.clone().into_bytes());
             transactions.push(transaction(&Contract::from(TransferContract {
                 owner_address: NOBODY.to_vec(),
                 to_address: entry.address.to_bytes().to_vec(),
                 amount: entry.balance,
             })));
         }
-        let mut issuer = match state.account(&self.issuer) {
-            Some(account) => account.as_ref().clone(),
-            None => Account::genesis(self.issuer, b"BitTorrent", 0),
-        };
-        issuer.issued = Some((asset.name.clone(), btt_id));
-        issuer.set_asset(btt_id, issuer.asset(btt_id) + BTT_SUPPLY - given);
-        state.put_account(issuer);
-        transactions.push(transaction(&Contract::from(asset.clone())));
-        for entry in self.accounts.iter().filter(|entry| entry.btt > 0) {
-            transactions.push(transaction(&Contract::from(TransferAssetContract {
-                asset_name: btt_id.to_string().into_bytes(),
-                owner_address: self.issuer.to_bytes().to_vec(),
-                to_address: entry.address.to_bytes().to_vec(),
-                amount: entry.btt,
-            })));
+        if let Some(issuer) = self.issuer {
+            self.issue_btt(&mut state, issuer, &mut transactions);
         }
-        state.put_asset(btt_id, asset);
 
         let mut witness = match state.account(&self.witness) {
             Some(account) => account.as_ref().clone(),
@@ -166,5 +150,28 @@ impl Genesis {
         state.put_reference(bytes, hash);
         state.properties.head = id;
         (block, state)
+    }
+
+    fn issue_btt(&self, state: &mut State, issuer: Address, transactions: &mut Vec<Transaction>) {
+        let btt_id = TokenId::BTT.get();
+        let asset = btt(issuer, self.time);
+        let given: i64 = self.accounts.iter().map(|account| account.btt).sum();
+        let mut account = match state.account(&issuer) {
+            Some(account) => account.as_ref().clone(),
+            None => Account::genesis(issuer, b"BitTorrent", 0),
+        };
+        account.issued = Some((asset.name.clone(), btt_id));
+        account.set_asset(btt_id, account.asset(btt_id) + BTT_SUPPLY - given);
+        state.put_account(account);
+        transactions.push(transaction(&Contract::from(asset.clone())));
+        for entry in self.accounts.iter().filter(|entry| entry.btt > 0) {
+            transactions.push(transaction(&Contract::from(TransferAssetContract {
+                asset_name: btt_id.to_string().into_bytes(),
+                owner_address: issuer.to_bytes().to_vec(),
+                to_address: entry.address.to_bytes().to_vec(),
+                amount: entry.btt,
+            })));
+        }
+        state.put_asset(btt_id, asset);
     }
 }

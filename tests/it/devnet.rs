@@ -5,4 +5,5 @@
     reason = "helpers of tests; a panic is the failure"
 )]
 
+mod conformance;
 mod node;

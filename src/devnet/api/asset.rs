@@ -133,8 +133,7 @@ pub(super) fn get_list_by_name(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Fail
 }
 
 pub(super) fn get_list(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
-    let visible = call.query.get("visible").is_some_and(|flag| flag == "true")
-        || call.visible().unwrap_or(false);
+    let visible = call.query_visible();
     let state = ctx.state();
     let all = state.assets().map(|(_, asset)| asset.as_ref());
     Ok(list_json(&state, all, visible))

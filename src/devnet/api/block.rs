@@ -85,9 +85,7 @@ fn list(blocks: Vec<Arc<Sealed>>, visible: bool) -> Value {
 }
 
 pub(super) fn get_now_block(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
-    // A POST takes `visible` from the query too: it is handled as a GET.
-    let visible = call.query.get("visible").is_some_and(|flag| flag == "true")
-        || call.visible().unwrap_or(false);
+    let visible = call.query_visible();
     Ok(whole(&ctx.head(), visible))
 }
 

@@ -14,7 +14,7 @@ use crate::{
         reject::Reject,
     },
     tron::{
-        contract::ContractType,
+        contract::{Contract, ContractType},
         proto::{ProtoError, Reader, Writer},
         transaction::{RawContract, Transaction, TransactionError},
     },
@@ -98,7 +98,9 @@ fn contract_bytes(contract: &Value, visible: bool) -> Option<Vec<u8>> {
     let kind = ContractType::from_name(contract.get("type")?.as_str()?)?;
     let parameter = contract.get("parameter")?;
     let value = parameter.get("value").filter(|value| value.is_object())?;
+    // Encoded again: what was read stands in the order of the JSON.
     let value = merge(&value.to_string(), kind.fields(), visible).ok()?;
+    let value = Contract::decode(kind, &value).ok()?.encode();
     let url = parameter.get("type_url").and_then(Value::as_str);
     let mut any = Writer::new();
     any.bytes(1, url.unwrap_or_default().as_bytes())
@@ -241,8 +243,6 @@ fn printed(incoming: &Incoming) -> String {
         put("fee_limit", raw.fee_limit_sun.to_string());
     }
     let mut all = Vec::new();
-    let unknown = unknown_fields(incoming.transaction().raw_bytes());
-    fields.extend(unknown);
     if !incoming.transaction().raw_bytes().is_empty() {
         all.push(format!("\"raw_data\": {{{}}}", fields.join(",")));
     }
@@ -278,28 +278,4 @@ fn printed_contract(contract: &RawContract) -> String {
         fields.push(format!("\"Permission_id\": {}", contract.permission_id));
     }
     format!("{{{}}}", fields.join(","))
-}
-
-/// Fields the message does not have, printed by number as `JsonFormat` does.
-fn unknown_fields(raw: &[u8]) -> Vec<String> {
-    const KNOWN: &[u32] = &[1, 3, 4, 8, 9, 10, 11, 12, 14, 18];
-    let mut lists: Vec<(u32, Vec<String>)> = Vec::new();
-    for field in Reader::new(raw).filter_map(Result::ok) {
-        if KNOWN.contains(&field.number) {
-            continue;
-        }
-        let value = match (field.int64("raw"), field.bytes("raw")) {
-            (Ok(number), _) => number.cast_unsigned().to_string(),
-            (_, Ok(bytes)) => format!("\"{}\"", hex::encode(bytes)),
-            _ => continue,
-        };
-        match lists.iter_mut().find(|(number, _)| *number == field.number) {
-            Some((_, list)) => list.push(value),
-            None => lists.push((field.number, vec![value])),
-        }
-    }
-    lists
-        .into_iter()
-        .map(|(number, values)| format!("\"{number}\": [{}]", values.join(",")))
-        .collect()
 }

@@ -72,8 +72,7 @@ pub(super) fn get_nothing(_: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
 }
 
 pub(super) fn list_witnesses(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
-    let visible = call.query.get("visible").is_some_and(|flag| flag == "true")
-        || call.visible().unwrap_or(false);
+    let visible = call.query_visible();
     let head = ctx.head();
     let state = ctx.state();
     let witness = Address::from_bytes(&head.block.header.witness_address)
@@ -114,7 +113,7 @@ pub(super) fn get_node_info(ctx: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
         "configNodeInfo": {
             "activeNodeSize": 0,
             "allowAdaptiveEnergy": 0,
-            "allowCreationOfContracts": 0,
+            "allowCreationOfContracts": 1,
             "backupListenPort": 10_001,
             "backupMemberSize": 0,
             "backupPriority": 8,
@@ -130,7 +129,7 @@ pub(super) fn get_node_info(ctx: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
             "passiveNodeSize": 0,
             "sameIpMaxConnectCount": 2,
             "sendNodeSize": 0,
-            "supportConstant": false,
+            "supportConstant": true,
             "versionNum": "18631",
         },
         "currentConnectCount": 0,

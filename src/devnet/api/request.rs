@@ -77,6 +77,13 @@ impl Call {
         Ok(flag.is_some_and(|flag| flag.eq_ignore_ascii_case("true")))
     }
 
+    /// `visible` of the query alone: what the endpoints without parameters look
+    /// at, for a POST too, whose body they never read.
+    pub(crate) fn query_visible(&self) -> bool {
+        let flag = self.query.get("visible");
+        flag.is_some_and(|flag| flag.eq_ignore_ascii_case("true"))
+    }
+
     /// Reads the parameters as a message.
     pub(crate) fn message(&self, fields: &'static [FieldSchema]) -> Result<Message, Failure> {
         let visible = self.visible()?;
