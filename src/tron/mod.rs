@@ -2,6 +2,7 @@
 
 pub mod block;
 pub mod contract;
+pub mod fees;
 pub mod follow;
 pub mod json;
 pub mod keys;

@@ -106,6 +106,14 @@ pub struct Asset {
     pub free_limit: u64,
     /// Bandwidth the issuer offers all holders together.
     pub public_free_limit: u64,
+    /// Of that used, as it was at `public_free_slot`: it recovers over a day.
+    pub public_free_used: u64,
+    /// The slot since genesis in which it was last used.
+    pub public_free_slot: i64,
+    /// What the issuer says of it; cut to 300 characters, without control ones.
+    pub description: String,
+    /// Where he says more; likewise.
+    pub url: String,
 }
 
 /// What became of a transaction that is in a block.
@@ -204,6 +212,18 @@ pub(super) fn resources(answer: &Value) -> Result<AccountResources, Doubt> {
     })
 }
 
+/// What a holder used of the bandwidth offered with `token`, from
+/// `getaccountresource`.
+pub(super) fn holder_usage(answer: &Value, token: TokenId) -> Result<u64, Doubt> {
+    let list = answer.get("assetNetUsed").and_then(Value::as_array);
+    for entry in list.into_iter().flatten() {
+        if text(entry, "key")?.parse() == Ok(token) {
+            return unsigned(entry, "value");
+        }
+    }
+    Ok(0)
+}
+
 pub(super) fn chain_parameters(answer: &Value) -> Result<ChainParameters, Doubt> {
     let list = answer
         .get("chainParameter")
@@ -231,6 +251,10 @@ pub(super) fn asset(answer: &Value, asked: TokenId) -> Result<Option<Asset>, Dou
         total_supply: RawAmount::new(signed(answer, "total_supply")?).map_err(|e| e.to_string())?,
         free_limit: unsigned(answer, "free_asset_net_limit")?,
         public_free_limit: unsigned(answer, "public_free_asset_net_limit")?,
+        public_free_used: unsigned(answer, "public_free_asset_net_usage")?,
+        public_free_slot: signed(answer, "public_latest_free_net_time")?,
+        description: super::clip(text(answer, "description")?),
+        url: super::clip(text(answer, "url")?),
     }))
 }
 

@@ -378,6 +378,23 @@ impl Node {
         .await
     }
 
+    /// What `holder` has used of the bandwidth that the issuer of `token` offers,
+    /// in points, recovered to now.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn resources_of_holder(
+        &self,
+        holder: Address,
+        token: TokenId,
+    ) -> Result<u64, NodeError> {
+        let body = json!({ "address": holder.to_string(), "visible": true });
+        self.ask(Finality::Head, "getaccountresource", body, |url, answer| {
+            answers::holder_usage(answer, token).map_err(|reason| NodeError::unknown(url, reason))
+        })
+        .await
+    }
+
     /// The chain's parameters.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::server::{Reply, Server};
 
 /// Every recorded case, by name.
-fn cases() -> Vec<(String, Value)> {
+pub(crate) fn cases() -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tron");
     let mut cases: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -34,7 +34,7 @@ fn cases() -> Vec<(String, Value)> {
 }
 
 /// Calls `see` with each object that has a transaction's JSON and its bytes.
-fn each_transaction(value: &Value, see: &mut impl FnMut(&Value)) {
+pub(crate) fn each_transaction(value: &Value, see: &mut impl FnMut(&Value)) {
     match value {
         Value::Object(object) => {
             if object.contains_key("raw_data") && object.contains_key("raw_data_hex") {
