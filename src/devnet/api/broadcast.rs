@@ -98,6 +98,7 @@ fn contract_bytes(contract: &Value, visible: bool) -> Option<Vec<u8>> {
     let kind = ContractType::from_name(contract.get("type")?.as_str()?)?;
     let parameter = contract.get("parameter")?;
     let value = parameter.get("value").filter(|value| value.is_object())?;
+    let value = without_nulls(value);
     // Encoded again: what was read stands in the order of the JSON.
     let value = merge(&value.to_string(), kind.fields(), visible).ok()?;
     let value = Contract::decode(kind, &value).ok()?.encode();
@@ -113,6 +114,21 @@ fn contract_bytes(contract: &Value, visible: bool) -> Option<Vec<u8>> {
         .bytes(4, &hex_field(contract, "ContractName").ok()?)
         .int64(5, int_field(contract, "Permission_id"));
     Some(writer.into_bytes())
+}
+
+/// As fastjson writes an object again before `JsonFormat` reads it: keys whose
+/// value is null are gone.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name.clone(), without_nulls(value)))
+            .collect::<Map<_, _>>()
+            .into(),
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        _ => value.clone(),
+    }
 }
 
 fn protobuf(error: TransactionError) -> Failure {
