@@ -4,6 +4,7 @@
 
 mod contracts;
 pub(crate) mod peer;
+mod session;
 
 use std::{
     io::Write,
