@@ -24,7 +24,10 @@ const SEEDRAIL: &str = env!("CARGO_BIN_EXE_seedrail");
 fn seedrail() -> Command {
     let mut command = Command::new(SEEDRAIL);
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("SEEDRAIL_")) {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("SEEDRAIL_"))
+        {
             command.env_remove(name);
         }
     }
@@ -37,12 +40,22 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn documents(output: &Output) -> Value {
-    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn raw(document: &Value, pointer: &str) -> RawAmount {
-    document.pointer(pointer).and_then(Value::as_str).unwrap().parse().unwrap()
+    document
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 /// Processes that a kept demo left, ended when the test is.
@@ -62,19 +75,31 @@ fn ledger_of(home: &Path) -> SqliteLedger {
     let mut files: Vec<PathBuf> = fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "sqlite"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "sqlite")
+        })
         .collect();
     assert_eq!(files.len(), 1, "{files:?}");
     SqliteLedger::open_existing(&files.pop().unwrap()).unwrap()
 }
 
 fn newest(ledger: &SqliteLedger, kind: ReceiptKind) -> (RawAmount, u64) {
-    let filter = ReceiptFilter { kind: Some(kind), ..ReceiptFilter::default() };
+    let filter = ReceiptFilter {
+        kind: Some(kind),
+        ..ReceiptFilter::default()
+    };
     let entries = ledger.receipts(&filter, None, 100).unwrap();
-    let amount = entries
-        .iter()
-        .fold(RawAmount::ZERO, |sum, entry| sum.checked_add(entry.receipt.amount).unwrap());
-    (amount, entries.iter().map(|entry| entry.receipt.delivered_bytes).sum())
+    let amount = entries.iter().fold(RawAmount::ZERO, |sum, entry| {
+        sum.checked_add(entry.receipt.amount).unwrap()
+    });
+    (
+        amount,
+        entries
+            .iter()
+            .map(|entry| entry.receipt.delivered_bytes)
+            .sum(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +109,15 @@ async fn the_demo_says_what_the_ledgers_and_the_chain_say() {
         let temp = temp.path().to_owned();
         move || {
             seedrail()
-                .args(["demo", "--json", "--keep", "--size", "8MiB", "--block-time", "500ms"])
+                .args([
+                    "demo",
+                    "--json",
+                    "--keep",
+                    "--size",
+                    "8MiB",
+                    "--block-time",
+                    "500ms",
+                ])
                 .env("TMPDIR", &temp)
                 .output()
                 .unwrap()
@@ -102,15 +135,26 @@ async fn the_demo_says_what_the_ledgers_and_the_chain_say() {
     );
     let report = documents(&output);
     assert_eq!(kept.0.len(), 3, "devnet, tracker and seeder: {notes}");
-    let root = PathBuf::from(notes.lines().find_map(|line| line.strip_prefix("Kept in ")).unwrap());
-    let url = notes.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+    let root = PathBuf::from(
+        notes
+            .lines()
+            .find_map(|line| line.strip_prefix("Kept in "))
+            .unwrap(),
+    );
+    let url = notes
+        .split_whitespace()
+        .find(|word| word.starts_with("http://"))
+        .unwrap();
     let url = url.trim_end_matches(',');
 
     // The files.
     let original = fs::read(root.join("demo.bin")).unwrap();
     assert_eq!(original.len(), 8 << 20);
     for party in ["payer", "free"] {
-        assert!(fs::read(root.join(party).join("downloads/demo.bin")).unwrap() == original, "{party}");
+        assert!(
+            fs::read(root.join(party).join("downloads/demo.bin")).unwrap() == original,
+            "{party}"
+        );
     }
     assert_eq!(report["paid"]["sha256"], report["file"]["sha256"]);
     assert_eq!(report["free"]["sha256"], report["file"]["sha256"]);
@@ -135,7 +179,10 @@ async fn the_demo_says_what_the_ledgers_and_the_chain_say() {
             next = block.header.number + 1;
             for transaction in &block.transactions {
                 let draft = transaction.raw_data().unwrap().into_draft().unwrap();
-                paid.insert(transaction.txid().to_string(), draft.contract.as_transfer().unwrap());
+                paid.insert(
+                    transaction.txid().to_string(),
+                    draft.contract.as_transfer().unwrap(),
+                );
             }
         }
     }
@@ -143,9 +190,16 @@ async fn the_demo_says_what_the_ledgers_and_the_chain_say() {
     assert_eq!(txids.len(), 1);
     assert_eq!(paid.len(), 1, "one transfer, and nothing else happened");
     let transfer = paid[txids[0].as_str().unwrap()];
-    assert_eq!((transfer.token, transfer.amount), (Token::Trc10(TokenId::BTT), spent));
+    assert_eq!(
+        (transfer.token, transfer.amount),
+        (Token::Trc10(TokenId::BTT), spent)
+    );
     for (party, address) in [("payer", transfer.from), ("seeder", transfer.to)] {
-        let account = node.account(Finality::Solid, address).await.unwrap().unwrap();
+        let account = node
+            .account(Finality::Solid, address)
+            .await
+            .unwrap()
+            .unwrap();
         let after = raw(&report, &format!("/balances/{party}/after_raw"));
         assert_eq!(account.tokens[&TokenId::BTT], after);
     }
@@ -160,7 +214,8 @@ fn processes_with(needle: &str) -> usize {
         .filter(|entry| {
             ["cmdline", "environ"].iter().any(|file| {
                 let mut bytes = Vec::new();
-                let read = fs::File::open(entry.path().join(file)).and_then(|mut f| f.read_to_end(&mut bytes));
+                let read = fs::File::open(entry.path().join(file))
+                    .and_then(|mut f| f.read_to_end(&mut bytes));
                 read.is_ok() && text(&bytes).contains(needle)
             })
         })
@@ -191,21 +246,40 @@ fn ctrl_c_stops_every_process_and_leaves_nothing_behind() {
         let mut notes = BufReader::new(demo.stderr.take().unwrap()).lines();
         assert!(notes.any(|line| line.unwrap().starts_with("seeder ")));
         let pid = demo.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([&format!("-{signal}"), &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         let status = demo.wait().unwrap();
         if signal != "KILL" {
             assert_eq!(status.code(), Some(130), "{signal}");
-            assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0, "the folder is gone");
+            assert_eq!(
+                fs::read_dir(temp.path()).unwrap().count(),
+                0,
+                "the folder is gone"
+            );
         }
-        wait_until(signal, Duration::from_secs(10), || processes_with(&needle) == 0);
+        wait_until(signal, Duration::from_secs(10), || {
+            processes_with(&needle) == 0
+        });
     }
 }
 
 /// The README's fenced `sh` blocks from the heading "By hand" on; true for those
 /// that keep running.
 fn readme_blocks() -> Vec<(bool, String)> {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let page = readme.split_once("## By hand").unwrap().1.split_once("\n## ").unwrap().0;
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let page = readme
+        .split_once("## By hand")
+        .unwrap()
+        .1
+        .split_once("\n## ")
+        .unwrap()
+        .0;
     let mut blocks = Vec::new();
     let mut rest = page;
     while let Some((before, after)) = rest.split_once("```sh\n") {
@@ -229,7 +303,11 @@ impl Drop for Running {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 #[test]
@@ -245,31 +323,65 @@ fn the_page_of_the_readme_does_what_it_says() {
     for (runs_on, block) in blocks {
         // Other ports than the page's, so that tests can run side by side.
         let block = block
-            .replace("seedrail devnet", &format!("seedrail devnet --port {chain} --block-time 500ms"))
-            .replace("seedrail tracker", &format!("seedrail tracker --listen 127.0.0.1:{tracker}"))
+            .replace(
+                "seedrail devnet",
+                &format!("seedrail devnet --port {chain} --block-time 500ms"),
+            )
+            .replace(
+                "seedrail tracker",
+                &format!("seedrail tracker --listen 127.0.0.1:{tracker}"),
+            )
             .replace("127.0.0.1:6969", &format!("127.0.0.1:{tracker}"));
         let node = format!("export SEEDRAIL_NODE=http://127.0.0.1:{chain}\n");
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         let mut shell = Command::new("bash");
-        shell.current_dir(temp.path()).env("PATH", path).stdin(Stdio::null());
+        shell
+            .current_dir(temp.path())
+            .env("PATH", path)
+            .stdin(Stdio::null());
         if !runs_on {
-            let output = shell.args(["-euc", &format!("{node}{block}")]).output().unwrap();
-            assert!(output.status.success(), "{block}\n{}{}", text(&output.stdout), text(&output.stderr));
+            let output = shell
+                .args(["-euc", &format!("{node}{block}")])
+                .output()
+                .unwrap();
+            assert!(
+                output.status.success(),
+                "{block}\n{}{}",
+                text(&output.stdout),
+                text(&output.stderr)
+            );
             continue;
         }
         // The last line replaces the shell, so that ending it ends the program.
-        let (setup, last) = block.trim_end().rsplit_once('\n').unwrap_or(("", block.trim_end()));
+        let (setup, last) = block
+            .trim_end()
+            .rsplit_once('\n')
+            .unwrap_or(("", block.trim_end()));
         let script = format!("{node}{setup}\nexec {last}\n");
-        let mut child = shell.args(["-euc", &script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = shell
+            .args(["-euc", &script])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut first = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut first)
+            .unwrap();
         running.0.push(child);
         assert!(!first.is_empty(), "{block}");
     }
     let earned = seedrail()
-        .args(["earnings", "--json", "--node", &format!("http://127.0.0.1:{chain}")])
+        .args([
+            "earnings",
+            "--json",
+            "--node",
+            &format!("http://127.0.0.1:{chain}"),
+        ])
         .env("SEEDRAIL_HOME", temp.path().join("seeder"))
-        .env("SEEDRAIL_PRIVATE_KEY", "9b6ac6a6faf1dc64240f654475a7e668141e4205262367feb7269ef332113929")
+        .env(
+            "SEEDRAIL_PRIVATE_KEY",
+            "9b6ac6a6faf1dc64240f654475a7e668141e4205262367feb7269ef332113929",
+        )
         .output()
         .unwrap();
     let earned = documents(&earned);

@@ -6,6 +6,7 @@
 )]
 
 mod cli;
+mod demo;
 mod devnet;
 mod ledger;
 mod oracle;
