@@ -24,6 +24,8 @@ mod execute;
 mod faults;
 mod genesis;
 mod incoming;
+#[cfg(test)]
+mod invariants;
 mod node;
 mod params;
 mod permission;

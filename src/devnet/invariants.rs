@@ -1,0 +1,401 @@
+//! What must hold whatever is sent: random transactions, valid and not, with
+//! blocks, days, forks and reverts between them.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::{
+    devnet::{
+        chain::{Chain, ChainRules},
+        genesis::{Genesis, GenesisAccount, well_known_key},
+        incoming::Incoming,
+        params::{Parameters, Preset},
+        resource::TRX,
+        state::{Account, Resource, State},
+    },
+    tron::{
+        contract::{
+            AccountCreateContract, AssetIssueContract, CancelAllUnfreezeV2Contract, Contract,
+            DelegateResourceContract, FreezeBalanceV2Contract, FrozenSupply,
+            ParticipateAssetIssueContract, TransferAssetContract, TransferContract,
+            UnDelegateResourceContract, UnfreezeAssetContract, UnfreezeBalanceV2Contract,
+            UpdateAssetContract, WithdrawExpireUnfreezeContract,
+        },
+        keys::SecretKey,
+        transaction::{Draft, RefBlock},
+    },
+    types::{Address, UnixMs},
+};
+
+const GENESIS: UnixMs = UnixMs(1_700_000_000_000);
+const ACTORS: u8 = 5;
+
+fn key(actor: u8) -> SecretKey {
+    SecretKey::from_bytes(&[actor + 1; 32]).unwrap()
+}
+
+fn bytes(actor: u8) -> Vec<u8> {
+    key(actor).address().to_bytes().to_vec()
+}
+
+fn genesis() -> Genesis {
+    Genesis {
+        time: GENESIS,
+        parameters: Parameters::new(Preset::MainnetLike),
+        // The last actor begins with nothing, not even an account.
+        accounts: (0..ACTORS - 1)
+            .map(|actor| GenesisAccount {
+                address: key(actor).address(),
+                name: String::new(),
+                balance: 5_000 * TRX,
+                btt: 1_000_000,
+            })
+            .collect(),
+        issuer: Some(well_known_key("issuer of BTT").address()),
+        witness: well_known_key("witness").address(),
+    }
+}
+
+fn chain() -> Chain {
+    let rules = ChainRules {
+        witness: well_known_key("witness"),
+        interval_ms: 3_000,
+        solid_lag: 4,
+    };
+    Chain::new(rules, &genesis())
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Send {
+        kind: u8,
+        from: u8,
+        to: u8,
+        amount: i64,
+        memo: bool,
+    },
+    Seal,
+    Wait {
+        hours: u64,
+    },
+    Fork {
+        blocks: u64,
+        keep: bool,
+    },
+}
+
+fn amount() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        0..10i64,
+        1..3_000i64,
+        (1..2_000i64).prop_map(|trx| trx * TRX),
+        Just(-1),
+        Just(i64::MAX),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0..14u8, 0..ACTORS, 0..ACTORS, amount(), any::<bool>()).prop_map(
+            |(kind, from, to, amount, memo)| Step::Send { kind, from, to, amount, memo }
+        ),
+        3 => Just(Step::Seal),
+        1 => (1..400u64).prop_map(|hours| Step::Wait { hours }),
+        1 => (1..4u64, any::<bool>()).prop_map(|(blocks, keep)| Step::Fork { blocks, keep }),
+    ]
+}
+
+/// The token an actor may have issued: the first ids, in order.
+fn token(to: u8) -> Vec<u8> {
+    match to {
+        0 | 1 => b"1002000".to_vec(),
+        other => (1_000_000 + i64::from(other) - 1).to_string().into_bytes(),
+    }
+}
+
+fn contract(kind: u8, from: u8, to: u8, amount: i64, now: i64) -> Contract {
+    let owner_address = bytes(from);
+    let other = bytes(to);
+    let resource = i32::from(to % 2);
+    match kind {
+        0 | 1 => TransferContract {
+            owner_address,
+            to_address: other,
+            amount,
+        }
+        .into(),
+        2 | 3 => TransferAssetContract {
+            asset_name: token(from),
+            owner_address,
+            to_address: other,
+            amount,
+        }
+        .into(),
+        4 => AccountCreateContract {
+            owner_address,
+            account_address: other,
+            ..AccountCreateContract::default()
+        }
+        .into(),
+        5 => FreezeBalanceV2Contract {
+            owner_address,
+            frozen_balance: amount,
+            resource,
+        }
+        .into(),
+        6 => UnfreezeBalanceV2Contract {
+            owner_address,
+            unfreeze_balance: amount,
+            resource,
+        }
+        .into(),
+        7 => WithdrawExpireUnfreezeContract { owner_address }.into(),
+        8 => CancelAllUnfreezeV2Contract { owner_address }.into(),
+        9 => DelegateResourceContract {
+            owner_address,
+            resource,
+            balance: amount,
+            receiver_address: other,
+            lock: amount % 2 == 0,
+            lock_period: 3,
+        }
+        .into(),
+        10 => UnDelegateResourceContract {
+            owner_address,
+            resource,
+            balance: amount,
+            receiver_address: other,
+        }
+        .into(),
+        11 => AssetIssueContract {
+            owner_address,
+            name: b"Some".to_vec(),
+            total_supply: amount,
+            frozen_supply: vec![FrozenSupply {
+                frozen_amount: amount / 2,
+                frozen_days: 1,
+            }],
+            trx_num: 3,
+            num: 7,
+            start_time: now + 4_000,
+            end_time: now + 900_000_000,
+            url: b"x".to_vec(),
+            free_asset_net_limit: 10_000,
+            public_free_asset_net_limit: 100_000,
+            ..AssetIssueContract::default()
+        }
+        .into(),
+        12 => ParticipateAssetIssueContract {
+            owner_address,
+            to_address: other,
+            asset_name: token(to),
+            amount,
+        }
+        .into(),
+        _ if amount % 2 == 0 => UnfreezeAssetContract { owner_address }.into(),
+        _ => UpdateAssetContract {
+            owner_address,
+            url: b"y".to_vec(),
+            new_limit: amount,
+            new_public_limit: amount,
+            ..UpdateAssetContract::default()
+        }
+        .into(),
+    }
+}
+
+fn run(chain: &mut Chain, step: &Step, salt: i64) {
+    match step {
+        Step::Send {
+            kind,
+            from,
+            to,
+            amount,
+            memo,
+        } => {
+            let head = chain.head();
+            let now = head.time();
+            let mut draft = Draft::new(
+                contract(*kind, *from, *to, *amount, now.0),
+                RefBlock::from(head.id),
+                now.plus(Duration::from_secs(60)),
+                UnixMs(salt),
+            );
+            if *memo {
+                draft.memo = b"memo".to_vec();
+            }
+            let transaction = draft.build().sign(&key(*from)).unwrap();
+            let incoming = Incoming::new(transaction).unwrap();
+            let before = accounts(chain.pending_state());
+            if chain.accept(incoming).is_err() {
+                // A refusal leaves nothing behind.
+                assert_eq!(accounts(chain.pending_state()), before);
+            }
+        }
+        Step::Seal => drop(chain.seal(chain.next_slot())),
+        Step::Wait { hours } => {
+            let later = chain.head().time().plus(Duration::from_secs(hours * 3_600));
+            drop(chain.seal(later));
+        }
+        Step::Fork { blocks, keep } => drop(chain.fork_out(*blocks, *keep)),
+    }
+}
+
+fn accounts(state: &State) -> Vec<Account> {
+    let mut list: Vec<Account> = state
+        .accounts()
+        .map(|account| account.as_ref().clone())
+        .collect();
+    list.sort_by_key(|account| account.address);
+    list
+}
+
+fn check(state: &State) {
+    let accounts = accounts(state);
+    let mut trx = 0i64;
+    let mut weights = [0i64; 2];
+    let mut lent = (0i64, 0i64);
+    let mut borrowed = (0i64, 0i64);
+    for account in &accounts {
+        let staked = [Resource::Bandwidth, Resource::Energy].map(|kind| account.staked(kind));
+        let delegated = [account.delegated.0, account.delegated.1];
+        let waiting: i64 = account.unfreezing.iter().map(|entry| entry.amount).sum();
+        let parts = [
+            account.balance,
+            waiting,
+            account.acquired.0,
+            account.acquired.1,
+        ];
+        for part in parts.iter().chain(&staked).chain(&delegated) {
+            assert!(*part >= 0, "negative in {account:?}");
+        }
+        assert!(account.assets.values().all(|amount| *amount > 0));
+        assert!(account.unfreezing.len() <= 32);
+        trx += account.balance + waiting;
+        for ((weight, staked), delegated) in weights.iter_mut().zip(staked).zip(delegated) {
+            trx += staked + delegated;
+            *weight += (staked + delegated) / TRX;
+        }
+        lent = (lent.0 + delegated[0], lent.1 + delegated[1]);
+        borrowed = (
+            borrowed.0 + account.acquired.0,
+            borrowed.1 + account.acquired.1,
+        );
+    }
+    let properties = &state.properties;
+    assert_eq!(
+        trx + properties.burnt,
+        properties.minted,
+        "TRX is conserved"
+    );
+    assert_eq!(weights, [properties.net_weight, properties.energy_weight]);
+    assert_eq!(lent, borrowed);
+    let listed = state.delegations().fold((0, 0), |sum, (_, delegation)| {
+        (sum.0 + delegation.bandwidth, sum.1 + delegation.energy)
+    });
+    assert_eq!(lent, listed);
+    for (id, asset) in state.assets() {
+        let held: i64 = accounts.iter().map(|account| account.asset(*id)).sum();
+        let frozen: i64 = accounts
+            .iter()
+            .filter(|account| account.issued.as_ref().is_some_and(|(_, own)| own == id))
+            .flat_map(|account| &account.frozen_supply)
+            .map(|frozen| frozen.amount)
+            .sum();
+        assert_eq!(held + frozen, asset.total_supply, "token {id} is conserved");
+    }
+}
+
+/// The same blocks on a fresh chain: the same ids, so the same transactions and
+/// results, and the same state.
+fn replayed(chain: &Chain) -> Chain {
+    let mut other = self::chain();
+    for number in 1..=chain.head().number() {
+        let sealed = chain.block(number).unwrap();
+        for transaction in &sealed.block.transactions {
+            other
+                .accept(Incoming::new(transaction.clone()).unwrap())
+                .unwrap();
+        }
+        assert_eq!(other.seal(sealed.time()).id, sealed.id);
+    }
+    other
+}
+
+fn same(one: &State, other: &State) {
+    assert_eq!(accounts(one), accounts(other));
+    assert_eq!(one.properties, other.properties);
+    assert!(one.assets().eq(other.assets()));
+    assert!(one.delegations().eq(other.delegations()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_made_or_lost(steps in proptest::collection::vec(step(), 1..60)) {
+        let mut chain = chain();
+        chain.seal(chain.next_slot());
+        let middle = steps.len() / 2;
+        let mut snapshot = None;
+        for (salt, step) in (1i64..).zip(&steps) {
+            run(&mut chain, step, salt);
+            check(chain.pending_state());
+            check(chain.head_state());
+            if usize::try_from(salt) == Ok(middle) {
+                let id = chain.snapshot();
+                snapshot = Some((id, chain.head().id, chain.pending_state().clone()));
+            }
+        }
+        chain.seal(chain.next_slot());
+        same(replayed(&chain).head_state(), chain.head_state());
+        if let Some((id, head, pending)) = snapshot {
+            prop_assert!(chain.revert(id));
+            prop_assert_eq!(chain.head().id, head);
+            same(chain.pending_state(), &pending);
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_contract_is_accepted_at_least_once() {
+    let mut chain = chain();
+    chain.seal(chain.next_slot());
+    let mut salt = 0;
+    let mut send = |chain: &mut Chain, kind: u8, from: u8, to: u8, amount: i64| {
+        salt += 1;
+        let head = chain.head();
+        let now = head.time();
+        let draft = Draft::new(
+            contract(kind, from, to, amount, now.0),
+            RefBlock::from(head.id),
+            now.plus(Duration::from_secs(60)),
+            UnixMs(salt),
+        );
+        let transaction = draft.build().sign(&key(from)).unwrap();
+        chain.accept(Incoming::new(transaction).unwrap()).unwrap();
+        chain.seal(chain.next_slot());
+        check(chain.head_state());
+    };
+    let new = Address::from_bytes(&bytes(4)).unwrap();
+    send(&mut chain, 0, 0, 1, 5);
+    send(&mut chain, 2, 0, 1, 5);
+    send(&mut chain, 4, 0, 4, 0);
+    assert!(chain.head_state().account(&new).is_some());
+    send(&mut chain, 5, 0, 2, 100 * TRX);
+    send(&mut chain, 9, 0, 2, 10 * TRX + 1);
+    send(&mut chain, 6, 0, 2, 40 * TRX);
+    send(&mut chain, 10, 0, 2, 4 * TRX);
+    send(&mut chain, 8, 0, 2, 0);
+    send(&mut chain, 6, 0, 2, 40 * TRX);
+    send(&mut chain, 11, 2, 2, 1_000);
+    let tomorrow = chain.head().time().plus(Duration::from_secs(3 * 86_400));
+    chain.seal(tomorrow);
+    send(&mut chain, 12, 1, 2, 30);
+    send(&mut chain, 13, 2, 2, 0);
+    send(&mut chain, 13, 2, 2, 1);
+    let later = chain.head().time().plus(Duration::from_secs(15 * 86_400));
+    chain.seal(later);
+    send(&mut chain, 7, 0, 0, 0);
+}
