@@ -101,7 +101,7 @@ impl Limiter {
     /// Gives back what is not needed, and wants nothing.
     pub(super) fn release(&self, conn: ConnId, credit: &Credit) {
         let mut inner = lock(&self.inner);
-        inner.scheduler.remove(conn);
+        inner.scheduler.idle(conn);
         let unused = credit.drain();
         inner.scheduler.refund(unused);
     }

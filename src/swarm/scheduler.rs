@@ -128,6 +128,18 @@ impl Scheduler {
         }
     }
 
+    /// The connection wants nothing for now. What it was served counts on.
+    pub fn idle(&mut self, conn: ConnId) {
+        if let Some(paid) = self.class_of.get(&conn) {
+            let class = if *paid {
+                &mut self.paid
+            } else {
+                &mut self.free
+            };
+            class.idle(conn);
+        }
+    }
+
     /// Forgets a connection.
     pub fn remove(&mut self, conn: ConnId) {
         if let Some(paid) = self.class_of.remove(&conn) {
@@ -209,6 +221,13 @@ impl Class {
         flow.wanted = bytes;
         if bytes > 0 {
             self.waiting.insert((flow.pass, conn));
+        }
+    }
+
+    fn idle(&mut self, conn: ConnId) {
+        if let Some(flow) = self.flows.get_mut(&conn) {
+            flow.wanted = 0;
+            self.waiting.remove(&(flow.pass, conn));
         }
     }
 
@@ -301,6 +320,26 @@ mod tests {
         scheduler.tokens = 0;
         let got = run(&mut scheduler, &[(1, PAID(1)), (2, PAID(1))], 4);
         assert!(got[0].abs_diff(got[1]) <= 2 * CATCH_UP, "{got:?}");
+    }
+
+    #[test]
+    fn a_user_with_one_request_at_a_time_gets_no_more_than_its_weight() {
+        let mut scheduler = Scheduler::new(Some(1 << 20), 80);
+        let mut got = [0u64; 2];
+        let mut now = 0;
+        while now < 10 * SECOND {
+            scheduler.want(ConnId(0), PAID(3), MAX_CREDIT);
+            scheduler.want(ConnId(1), PAID(1), GRANT);
+            match scheduler.next(now) {
+                Decision::Grant(conn, bytes) => {
+                    got[usize::try_from(conn.0).unwrap()] += bytes;
+                    scheduler.idle(ConnId(1));
+                }
+                Decision::Wait(more) => now += more,
+                Decision::Idle => unreachable!(),
+            }
+        }
+        assert!(close(got[0], 3 * got[1]), "{got:?}");
     }
 
     #[test]

@@ -17,8 +17,12 @@ use crate::swarm::{
     wire::{Block, CHUNK, Message},
 };
 
-/// Requests outstanding at least: a slow start must not keep a fast peer slow.
-const MIN_PIPELINE: u64 = 48;
+/// Requests outstanding to begin with: a slow start must not keep a fast peer
+/// slow.
+const FIRST_PIPELINE: u64 = 48;
+/// Requests outstanding at least, once the rate is known. A slow peer with a long
+/// queue would hold up the end of the download.
+const MIN_PIPELINE: u64 = 8;
 
 impl Conn {
     /// Our wish to be served, from what the peer has.
@@ -44,10 +48,15 @@ impl Conn {
         }
         // One second's worth: several round trips anywhere.
         let rate = self.traffic.down_rate.load(Ordering::Relaxed);
+        let least = if self.traffic.is_unmeasured() {
+            FIRST_PIPELINE
+        } else {
+            MIN_PIPELINE
+        };
         let depth = if link.snubbed {
             1
         } else {
-            (rate / u64::from(CHUNK)).clamp(MIN_PIPELINE, OUR_REQQ.into())
+            (rate / u64::from(CHUNK)).clamp(least, OUR_REQQ.into())
         };
         let depth = depth.min(link.reqq.into());
         let depth = usize::try_from(depth).unwrap_or(usize::MAX);
@@ -93,6 +102,7 @@ impl Conn {
         if link.asked.is_empty() {
             link.asked_at = Instant::now();
         }
+        link.held_since = None;
         link.asked.extend(asked.iter().copied());
         drop(link);
         for (block, _) in asked {
@@ -110,6 +120,7 @@ impl Conn {
                 Some(tag) => Some(tag),
                 None => {
                     self.torrent.unpick(self.id, block);
+                    lock(&self.link).held_since.get_or_insert_with(Instant::now);
                     return None;
                 }
             },

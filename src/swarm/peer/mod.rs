@@ -45,6 +45,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(100);
 const STALLED_WRITE: Duration = Duration::from_secs(90);
 /// A peer that sends no chunk for so long, while asked, does not answer.
 const SNUBBED: Duration = Duration::from_secs(30);
+/// What a peer began that may not be paid for so long is finished by others.
+const HELD: Duration = Duration::from_secs(10);
 
 /// What other tasks have to tell an extension.
 #[derive(Debug)]
@@ -84,6 +86,8 @@ struct Link {
     asked_at: Instant,
     answered_at: Instant,
     snubbed: bool,
+    /// Since when the extension lets nothing be asked for.
+    held_since: Option<Instant>,
     reqq: u32,
     their_ids: BTreeMap<String, u8>,
     client: Option<String>,
@@ -162,6 +166,11 @@ impl Traffic {
     fn is_older(&self, stamp: &AtomicU64, than: Duration) -> bool {
         let than = u64::try_from(than.as_millis()).unwrap_or(u64::MAX);
         self.millis().saturating_sub(stamp.load(Ordering::Relaxed)) > than
+    }
+
+    /// Too young for its rate to be known.
+    fn is_unmeasured(&self) -> bool {
+        self.since.elapsed() < Duration::from_secs(5)
     }
 
     pub(super) fn is_new(&self) -> bool {
@@ -250,6 +259,7 @@ impl Conn {
                 asked_at: now,
                 answered_at: now,
                 snubbed: false,
+                held_since: None,
                 reqq: DEFAULT_REQQ,
                 their_ids: BTreeMap::new(),
                 client: None,
@@ -309,6 +319,8 @@ impl Conn {
     /// To be told to the extension, in the connection's task.
     pub(super) fn tell(&self, told: Told) {
         if self.meter.get().is_some() {
+            // Until the extension has looked at it, something may be due.
+            self.drained.store(false, Ordering::Release);
             lock(&self.inbox).push(told);
             self.ask_ready.notify_one();
         }
@@ -364,6 +376,12 @@ impl Conn {
             self.send(Message::KeepAlive);
         }
         let mut link = lock(&self.link);
+        if link.asked.is_empty() && link.held_since.is_some_and(|at| at.elapsed() > HELD) {
+            drop(link);
+            self.torrent.release(self.id);
+            self.torrent.wake_all();
+            return;
+        }
         let last = link.answered_at.max(link.asked_at);
         if !link.asked.is_empty() && last.elapsed() > SNUBBED {
             link.snubbed = true;
