@@ -86,6 +86,20 @@ fn give(
     Ok(())
 }
 
+/// Sets an account's TRX, creating it if need be. `sun` is not negative.
+pub(crate) fn set_balance(node: &Node, address: Address, sun: i64) {
+    node.chain().change(|state| {
+        let mut account = match state.account(&address) {
+            Some(account) => account.as_ref().clone(),
+            None => Account::created(address, state.properties.head_time),
+        };
+        let more = sun.saturating_sub(account.balance);
+        state.properties.minted = state.properties.minted.saturating_add(more);
+        account.balance = sun;
+        state.put_account(account);
+    });
+}
+
 /// Changes a chain parameter at once.
 pub(crate) fn set_parameter(node: &Node, name: &str, value: i64) -> Result<(), ParameterError> {
     node.chain().change(|state| {

@@ -31,6 +31,7 @@ use tokio::{
 use super::{
     Answer, Side, answer, control,
     failure::Failure,
+    jsonrpc,
     request::{Call, Verb},
 };
 use crate::devnet::{faults::FaultKind, node::Node};
@@ -244,6 +245,9 @@ async fn respond(node: &Arc<Node>, path: &str, request: Request, deliveries: u32
         Some("/wallet/") => Side::Wallet,
         Some("/walletsolidity/") => Side::Solidity,
         Some("/devnet/") => return control::answer(node, name, &call),
+        Some("/") if name == "jsonrpc" && verb == Verb::Post => {
+            return ok(&jsonrpc::answer(node, &call));
+        }
         _ => return unknown(&method, path),
     };
     match answer(node, side, name, &call, deliveries) {

@@ -10,6 +10,7 @@ mod chain_info;
 mod control;
 mod failure;
 mod http;
+mod jsonrpc;
 mod merge;
 mod request;
 mod stake;

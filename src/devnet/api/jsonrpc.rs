@@ -1,0 +1,136 @@
+//! `/jsonrpc`: cheats under the names people know (`tre_*` of the TronBox
+//! runtime, `evm_*` of Anvil), and the reads a tool begins with.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::request::Call;
+use crate::{
+    devnet::{control, node::Node},
+    types::Address,
+};
+
+/// Requests in one batch.
+const MAX_BATCH: usize = 100;
+/// Blocks that one call may make.
+const MAX_MINED: u64 = 100_000;
+
+/// A refusal: JSON-RPC's code, and a sentence.
+struct Refusal(i64, String);
+
+fn params(message: impl Into<String>) -> Refusal {
+    Refusal(-32602, message.into())
+}
+
+/// A quantity: a number, decimal text or `0x` hex.
+fn quantity(value: Option<&Value>, name: &str, default: Option<u64>) -> Result<u64, Refusal> {
+    let wrong = |value: &Value| params(format!("{name} is not a quantity: {value}"));
+    match value {
+        None | Some(Value::Null) => default.ok_or_else(|| params(format!("{name} is missing"))),
+        Some(Value::String(text)) => match text.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16),
+            None => text.parse(),
+        }
+        .map_err(|_| wrong(&json!(text))),
+        Some(other) => other.as_u64().ok_or_else(|| wrong(other)),
+    }
+}
+
+/// Base58check, 21 bytes of hex, or the 20 bytes Ethereum's tools know.
+fn address(value: Option<&Value>) -> Result<Address, Refusal> {
+    let text = value
+        .and_then(Value::as_str)
+        .ok_or_else(|| params("an address is missing"))?;
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    let body = match digits.len() {
+        40 => hex::decode(digits).ok(),
+        _ => None,
+    };
+    if let Some(body) = body.and_then(|body| <[u8; 20]>::try_from(body).ok()) {
+        return Ok(Address::from_body(body));
+    }
+    digits
+        .parse()
+        .map_err(|error: crate::types::AddressError| params(error.to_string()))
+}
+
+fn hex_number(number: u64) -> Value {
+    format!("{number:#x}").into()
+}
+
+/// Answers a body: one request or a batch.
+pub(super) fn answer(node: &Arc<Node>, call: &Call) -> Value {
+    match call.json() {
+        Ok(Some(Value::Array(batch))) if batch.len() <= MAX_BATCH => {
+            batch.iter().map(|request| one(node, request)).collect()
+        }
+        Ok(Some(request @ Value::Object(_))) => one(node, &request),
+        Ok(_) => error(&Value::Null, -32600, "Invalid Request"),
+        Err(_) => error(&Value::Null, -32700, "JSON parse error"),
+    }
+}
+
+fn error(id: &Value, code: i64, message: &str) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } })
+}
+
+fn one(node: &Arc<Node>, request: &Value) -> Value {
+    let id = request.get("id").cloned().unwrap_or_default();
+    let method = request.get("method").and_then(Value::as_str);
+    let list = request.get("params").and_then(Value::as_array);
+    let list = list.map(Vec::as_slice).unwrap_or_default();
+    match run(node, method.unwrap_or_default(), list) {
+        Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
+        Err(Refusal(code, message)) => error(&id, code, &message),
+    }
+}
+
+fn run(node: &Arc<Node>, method: &str, list: &[Value]) -> Result<Value, Refusal> {
+    let first = list.first();
+    Ok(match method {
+        "eth_chainId" | "net_version" => {
+            let genesis = node.chain().genesis().id;
+            let last = genesis.as_bytes().last_chunk::<4>();
+            hex_number(last.map_or(0, |bytes| u32::from_be_bytes(*bytes)).into())
+        }
+        "eth_blockNumber" => hex_number(node.chain().head().number()),
+        "eth_getBalance" => {
+            let address = address(first)?;
+            let chain = node.chain();
+            let account = chain.pending_state().account(&address);
+            let sun = account.map_or(0, |account| account.balance);
+            hex_number(sun.try_into().unwrap_or_default())
+        }
+        "tre_mine" | "evm_mine" | "anvil_mine" => {
+            let blocks = match first {
+                Some(Value::Object(options)) => options.get("blocks"),
+                other => other,
+            };
+            // evm_mine's own parameter is a time; without one it is one block.
+            let blocks = match method {
+                "evm_mine" if !matches!(first, Some(Value::Object(_))) => 1,
+                _ => quantity(blocks, "blocks", Some(1))?,
+            };
+            if blocks > MAX_MINED {
+                return Err(params(format!("blocks is {blocks}: at most {MAX_MINED}")));
+            }
+            node.mine(blocks);
+            "0x0".into()
+        }
+        "evm_snapshot" => hex_number(control::snapshot(node)),
+        "evm_revert" => control::revert(node, quantity(first, "snapshot", None)?).into(),
+        "evm_increaseTime" => {
+            let seconds = quantity(first, "seconds", None)?;
+            node.set_now(node.now().plus(Duration::from_secs(seconds)));
+            hex_number(seconds)
+        }
+        "tre_setAccountBalance" => {
+            let sun = quantity(list.get(1), "balance", None)?;
+            let sun = i64::try_from(sun).map_err(|_| params("balance is over 2^63 sun"))?;
+            control::set_balance(node, address(first)?, sun);
+            Value::Bool(true)
+        }
+        _ => return Err(Refusal(-32601, "method not found".to_owned())),
+    })
+}
