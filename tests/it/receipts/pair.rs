@@ -269,6 +269,9 @@ async fn nonsense_closes_the_connection_and_nothing_else() {
     let payee = Party::start(2, sqlite(folder.path(), "b"), chain.clone(), seller()).await;
     let payer = Party::start(1, sqlite(folder.path(), "a"), chain, buyer(PRICE)).await;
     let line = Joined::new(&payer, &payee);
+    wait_until("the buyer has greeted", || {
+        !line.buyer_end.sent.lock().unwrap().is_empty()
+    });
     assert!(line.seller.message(b"i1e").is_err());
     assert!(line.seller.message(&[b'd'; 70_000]).is_err());
     // A known message at the wrong time.
