@@ -40,7 +40,16 @@ pub(crate) struct Send {
 
 impl Send {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
-        let from = account::address(context)?;
+        // Keys come before the node: a wrong passphrase asks nobody anything.
+        let key = if self.dry_run {
+            None
+        } else {
+            Some(account::key(context)?)
+        };
+        let from = match &key {
+            Some(key) => key.address(),
+            None => account::address(context)?,
+        };
         let chain = chain::connect(context).await?;
         let token = chain.token(context, self.amount.token).await?;
         let order = SendOrder {
@@ -68,7 +77,7 @@ impl Send {
             "amount": amount,
             "amount_raw": order.amount,
         });
-        if self.dry_run {
+        let Some(key) = key else {
             let document = with(
                 base,
                 [
@@ -80,11 +89,10 @@ impl Send {
             return context
                 .out
                 .result(&document, || format!("would do: {words}"));
-        }
+        };
         chain::guard_mainnet(context)?;
         context.out.note(words);
         context.out.confirm("Send it?", context.settings.yes)?;
-        let key = account::key(context)?;
         let until = match self.wait {
             Wait::None => Until::Sent,
             Wait::Block => Until::Included,

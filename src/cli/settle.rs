@@ -173,9 +173,9 @@ impl Settle {
             Self::Plan(flags) => plan(context, &flags.policy()).await,
             Self::Run(flags) => run(context, &flags.policy()).await,
             Self::Resume => {
+                let key = account::key(context)?;
                 let chain = chain::connect(context).await?;
                 chain::guard_mainnet(context)?;
-                let key = account::key(context)?;
                 let desk = Desk::new(context, chain, key.address())?;
                 let report = desk.with(async |engine| engine.resume(&key).await).await?;
                 print_batches(context, &report.batches)
@@ -277,10 +277,10 @@ fn plan_text(plan: &Plan) -> String {
 }
 
 async fn run(context: &Context, policy: &Policy) -> Outcome {
+    let key = account::key(context)?;
     let chain = chain::connect(context).await?;
     chain::guard_mainnet(context)?;
     chain.token(context, Token::Trc10(TOKEN)).await?;
-    let key = account::key(context)?;
     let desk = Desk::new(context, chain, key.address())?;
     let mut answer = Ok(());
     // The plan that is shown is the plan that is paid.

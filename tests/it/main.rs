@@ -8,6 +8,7 @@
 mod cli;
 mod demo;
 mod devnet;
+mod kill;
 mod ledger;
 mod oracle;
 mod receipts;
