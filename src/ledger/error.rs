@@ -49,7 +49,7 @@ pub enum LedgerError {
         value: String,
     },
     /// A row that this program cannot have written.
-    #[error("the ledger holds a damaged row: {0}; run `ledger check`")]
+    #[error("the ledger holds a damaged row ({0}): stop, keep the file, and go back to a copy")]
     Damaged(String),
     /// Every epoch of the pair is held by a living process.
     #[error(

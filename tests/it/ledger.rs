@@ -1,7 +1,11 @@
 //! Tests of `ledger` from outside: one conformance suite for every store, and
 //! what is particular to a file shared by processes.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a panic is how a test fails"
+)]
 
 pub(crate) mod conformance;
 
@@ -122,4 +126,45 @@ fn a_second_process_is_told_who_signs() {
     let refused = other.lease_account(rows.pair.payer, "me").unwrap_err();
     assert!(matches!(refused, LedgerError::AccountHeld { .. }));
     assert!(refused.to_string().contains("settle run, process 12"));
+}
+
+#[test]
+fn a_backup_is_the_same_ledger_and_says_that_it_is_a_copy() {
+    let store = file();
+    let rows = Rows::new();
+    let lease = store.first.claim_epoch(&rows.pair, 5).unwrap();
+    let receipt = rows.receipt(lease.epoch, 5, 1, 100);
+    store
+        .first
+        .issue(&lease, &receipt, rows.remainder(77), None)
+        .unwrap();
+    let to = store.dir.path().join("copy");
+    store.first.backup(&to).unwrap();
+    assert!(!store.first.is_restored().unwrap());
+    let copy = SqliteLedger::open(&to, genesis()).unwrap();
+    assert!(copy.is_restored().unwrap());
+    assert_eq!(copy.issued(&rows.pair).unwrap()[0].get(), &receipt);
+    assert!(copy.contradictions().unwrap().is_empty());
+    let again = store.first.backup(&to).unwrap_err();
+    assert!(again.to_string().contains("exists"), "{again}");
+}
+
+#[test]
+fn rows_changed_behind_our_back_are_found() {
+    let store = file();
+    let rows = Rows::new();
+    let lease = store.first.claim_epoch(&rows.pair, 5).unwrap();
+    let receipt = rows.receipt(lease.epoch, 5, 1, 100);
+    store
+        .first
+        .issue(&lease, &receipt, rows.remainder(77), None)
+        .unwrap();
+    assert!(store.first.contradictions().unwrap().is_empty());
+    rusqlite::Connection::open(store.dir.path().join("l"))
+        .unwrap()
+        .execute("UPDATE receipt SET amount = 1000", [])
+        .unwrap();
+    let found = store.first.contradictions().unwrap();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].contains("sum of the receipts issued"), "{found:?}");
 }

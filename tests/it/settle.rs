@@ -8,6 +8,7 @@
 )]
 
 mod crash;
+mod devnet;
 mod sim;
 
 use std::{
@@ -174,6 +175,8 @@ impl World {
             .with(&self.ledger, async |engine| engine.audit().await)
             .unwrap();
         assert!(differences.is_empty(), "{what}: {differences:?}");
+        let contradictions = self.ledger.contradictions().unwrap();
+        assert!(contradictions.is_empty(), "{what}: {contradictions:?}");
     }
 
     /// A transfer by hand, past the ledger.

@@ -1,5 +1,6 @@
 //! The store on SQLite: one file per chain.
 
+mod audit;
 mod chain;
 mod locks;
 mod open;
@@ -132,6 +133,61 @@ impl SqliteLedger {
                 "a file's other handles are made by opening it again".to_owned(),
             )),
         }
+    }
+
+    /// Asks every row whether it agrees with the others, and SQLite for its
+    /// full integrity check. Empty: all is sound. Each kind of contradiction is
+    /// told once.
+    ///
+    /// # Errors
+    /// Only if the file cannot be read at all.
+    pub fn contradictions(&self) -> Result<Vec<String>, LedgerError> {
+        self.read(audit::contradictions)
+    }
+
+    /// Copies the ledger, as of one moment and while others work on it, to a
+    /// new file, and marks the copy: whoever opens it can tell that it may be
+    /// behind the chain and behind what its peers hold.
+    ///
+    /// # Errors
+    /// The file exists already, or cannot be written.
+    pub fn backup(&self, to: &Path) -> Result<(), LedgerError> {
+        self.certain()?;
+        let failed = |reason: String| LedgerError::Open {
+            path: to.to_owned(),
+            reason,
+        };
+        open::create_private(to, open::Existing::Refuse)?;
+        let mut copy = Connection::open(to).map_err(|error| failed(error.to_string()))?;
+        {
+            let conn = locked(&self.conn);
+            let backup = rusqlite::backup::Backup::new(&conn, &mut copy)?;
+            // All pages in one step: one moment of the ledger.
+            match backup.step(-1)? {
+                rusqlite::backup::StepResult::Done => {}
+                other => return Err(failed(format!("the copy stopped: {other:?}"))),
+            }
+        }
+        copy.pragma_update(None, "synchronous", 2)?;
+        copy.execute(
+            "INSERT INTO meta (name, value) VALUES ('restored', x'01')
+             ON CONFLICT (name) DO NOTHING",
+            [],
+        )?;
+        copy.close().map_err(|(_, error)| failed(error.to_string()))
+    }
+
+    /// Whether this file is a copy made by [`backup`](Self::backup) that nobody
+    /// has recovered yet.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn is_restored(&self) -> Result<bool, LedgerError> {
+        self.read(|tx| {
+            Ok(tx
+                .prepare_cached("SELECT 1 FROM meta WHERE name = 'restored'")?
+                .exists([])?)
+        })
     }
 
     fn with(

@@ -41,7 +41,7 @@ fn refuse(path: &Path, reason: impl std::fmt::Display) -> LedgerError {
 
 /// Opens the file, creating it when it does not exist or is empty.
 pub(super) fn open(path: &Path, genesis: BlockId) -> Result<(Connection, PathBuf), LedgerError> {
-    create_private(path)?;
+    create_private(path, Existing::Keep)?;
     let real = path
         .canonicalize()
         .map_err(|error| refuse(path, format!("its path does not resolve: {error}")))?;
@@ -94,9 +94,18 @@ pub(super) fn in_memory(genesis: BlockId) -> Result<Connection, LedgerError> {
     Ok(conn)
 }
 
+/// What to do with a file that is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Existing {
+    /// It is opened.
+    Keep,
+    /// It is not touched.
+    Refuse,
+}
+
 /// An empty file that only its owner can read, unless there is one already:
 /// who was paid what is nobody else's business.
-fn create_private(path: &Path) -> Result<(), LedgerError> {
+pub(super) fn create_private(path: &Path, existing: Existing) -> Result<(), LedgerError> {
     if path.is_dir() {
         return Err(refuse(path, "it is a folder"));
     }
@@ -106,7 +115,11 @@ fn create_private(path: &Path) -> Result<(), LedgerError> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error)
+            if error.kind() == std::io::ErrorKind::AlreadyExists && existing == Existing::Keep =>
+        {
+            Ok(())
+        }
         Err(error) => Err(refuse(path, error)),
     }
 }

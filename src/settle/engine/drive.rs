@@ -363,7 +363,7 @@ impl<C: Chain> Engine<'_, C> {
 
     /// Asks what the solid transactions burnt. For show: what the node does
     /// not tell stays unknown.
-    async fn fetch_fees(&self, batches: &[BatchId]) -> Result<(), SettleError> {
+    pub(super) async fn fetch_fees(&self, batches: &[BatchId]) -> Result<(), SettleError> {
         let mut fees = Vec::new();
         for report in self.reports(batches)? {
             for attempt in report.payouts.iter().flat_map(|payout| &payout.attempts) {

@@ -239,6 +239,14 @@ impl<C: Chain> Engine<'_, C> {
         if !unfinished.is_empty() {
             self.drive(lease, signer, &unfinished, Until::Ended).await?;
         }
+        // A process may have ended between the last block and this question.
+        let newest: Vec<BatchId> = self
+            .ledger
+            .batches(self.account, 1)?
+            .iter()
+            .map(|row| row.id)
+            .collect();
+        self.fetch_fees(&newest).await?;
         let mut reports = Vec::new();
         for batch in unfinished {
             reports.extend(self.batch_report(batch)?);

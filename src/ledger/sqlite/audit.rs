@@ -1,0 +1,77 @@
+//! Whether the rows agree with each other: what SQLite cannot know.
+
+use rusqlite::Transaction;
+
+use super::rows::get;
+use crate::ledger::LedgerError;
+
+/// Each question finds rows that cannot be; `what` names one of them.
+const QUESTIONS: &[(&str, &str)] = &[
+    (
+        "the sum of the receipts issued to a pair is not what its row says",
+        "SELECT hex(pair.payee) AS what FROM pair WHERE issued <> (
+             SELECT coalesce(sum(amount), 0) FROM receipt r WHERE r.kind = 0
+             AND r.payer = pair.payer AND r.payee = pair.payee AND r.token = pair.token)",
+    ),
+    (
+        "the sum of the receipts held of a pair is not what its row says",
+        "SELECT hex(pair.payer) AS what FROM pair WHERE received <> (
+             SELECT coalesce(sum(amount), 0) FROM receipt r WHERE r.kind = 1
+             AND r.payer = pair.payer AND r.payee = pair.payee AND r.token = pair.token)",
+    ),
+    (
+        "a receipt was issued in an epoch that was never opened",
+        "SELECT r.epoch AS what FROM receipt r LEFT JOIN epoch e USING (payer, payee, token, epoch)
+         WHERE r.kind = 0 AND e.epoch IS NULL",
+    ),
+    (
+        "a paid range does not begin where the one before it ends",
+        "SELECT p.id AS what FROM payout p WHERE p.state <> 3 AND p.range_from <> (
+             SELECT coalesce(max(q.range_to), 0) FROM payout q WHERE q.state <> 3
+             AND q.payer = p.payer AND q.payee = p.payee AND q.token = p.token
+             AND q.range_to <= p.range_from)",
+    ),
+    (
+        "a payout is confirmed without a solid attempt",
+        "SELECT p.id AS what FROM payout p WHERE p.kind <> 2 AND p.state = 2 AND NOT EXISTS (
+             SELECT 1 FROM attempt a WHERE a.payout = p.id AND a.state = 3)",
+    ),
+    (
+        "a payout is not confirmed though an attempt of it is solid",
+        "SELECT p.id AS what FROM payout p JOIN attempt a ON a.payout = p.id
+         WHERE a.state = 3 AND p.state <> 2",
+    ),
+    (
+        "a payout was given up though an attempt of it may pay",
+        "SELECT p.id AS what FROM payout p JOIN attempt a ON a.payout = p.id
+         WHERE p.state = 3 AND a.state <> 4",
+    ),
+    (
+        "a planned payout has an attempt",
+        "SELECT p.id AS what FROM payout p JOIN attempt a ON a.payout = p.id WHERE p.state = 0",
+    ),
+    (
+        "a solid attempt has no transfer of its payout's amount",
+        "SELECT p.id AS what FROM payout p JOIN attempt a ON a.payout = p.id
+         LEFT JOIN transfer t ON t.txid = a.txid
+         WHERE a.state = 3 AND (t.txid IS NULL OR t.payer <> p.payer OR t.payee <> p.payee
+             OR t.token <> p.token OR t.amount <> p.range_to - p.range_from)",
+    ),
+];
+
+pub(super) fn contradictions(tx: &Transaction<'_>) -> Result<Vec<String>, LedgerError> {
+    let mut found = Vec::new();
+    let verdict: String = tx.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        found.push(format!("the file is damaged: {verdict}"));
+    }
+    for (sentence, question) in QUESTIONS {
+        let mut statement = tx.prepare(question)?;
+        let mut rows = statement.query([])?;
+        if let Some(row) = rows.next()? {
+            let what: rusqlite::types::Value = get(row, "what")?;
+            found.push(format!("{sentence} ({what:?})"));
+        }
+    }
+    Ok(found)
+}
