@@ -90,7 +90,8 @@ impl World {
     /// Issues a receipt that raises the debt to `payee` by `more`.
     fn owe(&self, payee: Address, more: i64) {
         let pair = self.pair(payee);
-        let lease = self.ledger.claim_epoch(&pair, 1).unwrap();
+        let since = self.chain.solid_now();
+        let lease = self.ledger.claim_epoch(&pair, since).unwrap();
         let (sequence, amount) = lease.last.map_or((1, raw(more)), |last| {
             (
                 last.sequence + 1,
@@ -244,6 +245,19 @@ fn debts_are_paid_once_and_a_second_run_finds_nothing() {
         })
         .unwrap();
     assert!(report.batches.is_empty(), "nothing is left to pay");
+}
+
+/// A node that lies about its solid head makes the payer sign a since block of
+/// the far future: what settlement paid still counts.
+#[test]
+fn a_since_block_of_the_future_is_not_paid_twice() {
+    let world = World::new(2, 2, Faults::default());
+    let pair = world.pair(payee(0));
+    drop(world.ledger.claim_epoch(&pair, 1_000_000_000).unwrap());
+    world.owe(payee(0), 500);
+    assert!(world.run(None).unwrap());
+    assert!(world.run(None).unwrap());
+    world.check(&[500], "since block of the future");
 }
 
 #[test]

@@ -42,7 +42,9 @@ fn find(tx: &Transaction<'_>, transfer: &TransferRow) -> Result<Option<TransferR
     found.next()?.map(rows::transfer).transpose()
 }
 
-/// Σ transfers of the pair in blocks after `first_since`.
+/// Σ transfers of the pair in blocks after `first_since`, and those of our own
+/// settlement in any block: a since block that a lying node made us sign must
+/// never make us pay twice.
 pub(super) fn paid_after(
     tx: &Transaction<'_>,
     pair: &Pair,
@@ -51,7 +53,9 @@ pub(super) fn paid_after(
     one_amount(
         tx,
         "SELECT coalesce(sum(amount), 0) AS raw FROM transfer
-         WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND block > ?4",
+         WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND (block > ?4 OR EXISTS (
+             SELECT 1 FROM attempt JOIN payout ON payout.id = attempt.payout
+             WHERE attempt.txid = transfer.txid AND payout.kind = 0))",
         params![
             pair.payer.body(),
             pair.payee.body(),

@@ -203,6 +203,11 @@ impl SimChain {
         }
     }
 
+    /// The solid head's number.
+    pub(crate) fn solid_now(&self) -> u64 {
+        self.solid_index(&self.inner()) as u64
+    }
+
     /// Σ solid transfers `payer` → `payee` in BTT, by the chain itself, and the
     /// number of them.
     pub(crate) fn paid(&self, payer: Address, payee: Address) -> (i64, usize) {
