@@ -76,8 +76,7 @@ impl Debt {
         }
     }
 
-    /// The seller granted a window, in bytes. Windows only grow in the payer's
-    /// eyes: the largest granted counts.
+    /// The seller granted a window, in bytes.
     pub fn set_window(&mut self, bytes: u64) {
         self.window = bytes;
     }

@@ -572,7 +572,8 @@ impl Exchange {
         vec![Output::Wake]
     }
 
-    fn withdraw(&mut self, _why: &'static str) -> Vec<Output> {
+    fn withdraw(&mut self, why: &'static str) -> Vec<Output> {
+        tracing::debug!(conn = self.setup.conn.0, why, "the bid is withdrawn");
         self.our_bid = 0;
         self.price = None;
         self.stalled_since = None;
