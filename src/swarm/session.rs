@@ -135,7 +135,7 @@ impl SessionBuilder {
         self
     }
 
-    /// The beginning of the peer id (BEP 20). Default: `-SD0100-`.
+    /// The beginning of the peer id (BEP 20). Default: `-SR0100-`.
     #[must_use]
     pub fn peer_id_prefix(mut self, prefix: [u8; 8]) -> Self {
         self.peer_id_prefix = prefix;
@@ -299,7 +299,7 @@ impl Session {
             paid_share: 80,
             upload_slots: 8,
             max_peers: 60,
-            peer_id_prefix: *b"-SD0100-",
+            peer_id_prefix: *b"-SR0100-",
             extensions: Vec::new(),
             state_dir: None,
             grace: Duration::from_secs(10),

@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn the_handshake_has_our_bits() {
-        let ours = Handshake::new(InfoHash::from_bytes([7; 20]), *b"-SD0100-abcdefghijkl");
+        let ours = Handshake::new(InfoHash::from_bytes([7; 20]), *b"-SR0100-abcdefghijkl");
         assert!(ours.extended() && ours.fast());
         let bytes = ours.encode();
         assert_eq!(bytes.first(), Some(&19));

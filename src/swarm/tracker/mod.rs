@@ -272,7 +272,7 @@ mod tests {
     fn announce() -> Announce {
         Announce {
             info_hash: InfoHash::from_bytes([0xab; 20]),
-            peer_id: *b"-SD0100-abcdefghijkl",
+            peer_id: *b"-SR0100-abcdefghijkl",
             port: 6881,
             uploaded: 1,
             downloaded: 2,
@@ -288,7 +288,7 @@ mod tests {
         let url = announce_url("http://t.example/a?pass=x#y", &announce()).unwrap();
         let text = url.as_str();
         assert!(text.starts_with("http://t.example/a?pass=x&info_hash=%AB%AB"));
-        assert!(text.contains("&peer_id=-SD0100-abcdefghijkl&port=6881&"));
+        assert!(text.contains("&peer_id=-SR0100-abcdefghijkl&port=6881&"));
         assert!(text.ends_with("&event=started"));
         assert!(announce_url("udp://t.example:80", &announce()).is_err());
         assert!(announce_url("nonsense", &announce()).is_err());

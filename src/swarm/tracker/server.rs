@@ -316,17 +316,19 @@ impl Swarm {
         }
     }
 
-    /// Others than `me`; to a seed only those that are none.
+    /// Others than `me`. Who wants nothing hears of those who do first, and of
+    /// seeds only to fill up: a magnet's leecher (aria2) says that nothing is
+    /// left before it knows how much there is.
     fn choose(&mut self, me: SocketAddr, asked: &Asked) -> Vec<SocketAddr> {
         let all = self.peers.len().max(1);
         let start = self.cursor % all;
         self.cursor = start.wrapping_add(asked.wanted);
         let order = self.peers.iter().cycle().skip(start).take(self.peers.len());
-        order
-            .filter(|(addr, peer)| **addr != me && !(peer.seed && asked.left == 0))
-            .map(|(addr, _)| *addr)
-            .take(asked.wanted)
-            .collect()
+        let others = order.filter(|(addr, _)| **addr != me);
+        let later = |peer: &Peer| peer.seed && asked.left == 0;
+        let (last, first): (Vec<_>, Vec<_>) = others.partition(|(_, peer)| later(peer));
+        let all = first.into_iter().chain(last).map(|(addr, _)| *addr);
+        all.take(asked.wanted).collect()
     }
 
     fn count(&self, seeds: bool) -> Value {
@@ -414,11 +416,11 @@ mod tests {
             1
         );
         assert_eq!(peers(&tracker.announce(&asked(2, "", 9), IP, now)), 1);
-        // A seed is not told of seeds.
-        assert_eq!(
-            peers(&tracker.announce(&asked(3, "completed", 0), IP, now)),
-            1
-        );
+        // Who has everything hears of leechers first.
+        let reply = tracker.announce(&asked(3, "completed", 0), IP, now);
+        assert_eq!(peers(&reply), 2);
+        let first = reply.get("peers").unwrap().as_bytes().unwrap();
+        assert_eq!(first.get(..6), Some(&[127, 0, 0, 1, 0, 2][..]));
         tracker.announce(&asked(1, "stopped", 0), IP, now);
         assert_eq!(peers(&tracker.announce(&asked(2, "", 9), IP, now)), 1);
         let hash = asked(1, "", 0).info_hash;
