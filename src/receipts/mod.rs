@@ -36,7 +36,8 @@ pub use message::{
 };
 pub use meter::{GIB_BITS, Meter, MeterError, cost};
 
-#[cfg(all(test, feature = "swarm"))]
+#[cfg(feature = "swarm")]
+#[cfg(test)]
 mod attacks;
 #[cfg(test)]
 mod tests;
