@@ -1,11 +1,7 @@
 //! Tests of `ledger` from outside: one conformance suite for every store, and
 //! what is particular to a file shared by processes.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a panic is how a test fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 pub(crate) mod conformance;
 
