@@ -12,12 +12,14 @@ use super::{
 };
 use crate::{
     tron::{
+        fees::{Estimate, Situation, estimate},
         follow::{Stage, follow},
         json::{contract_to_visible_json, transaction_from_json, transaction_to_json},
+        keys::Signature,
         rpc::{Finality, NodeError},
-        transaction::{RawData, Transaction, TransactionResult},
+        transaction::{MAX_SIGNATURES, RawData, Transaction, TransactionResult},
     },
-    types::{Clock, SystemClock, TxId},
+    types::{Address, Clock, SystemClock, TxId},
 };
 
 /// The largest document read: a transaction of 500 KiB, as hex, twice.
@@ -32,6 +34,12 @@ pub(crate) enum Tx {
     Sign {
         /// The document that `tx build` or a node wrote, or - for stdin.
         file: String,
+    },
+    /// Merge the signatures of several holders of keys, in any order; asks no node.
+    Combine {
+        /// Documents of the same transaction, each signed by somebody.
+        #[arg(required = true, num_args = 2..)]
+        files: Vec<String>,
     },
     /// Show what a transaction does and who signed it; asks no node.
     Decode {
@@ -48,6 +56,11 @@ pub(crate) enum Tx {
         /// How long to wait for it.
         #[arg(long, value_enum, default_value_t = Wait::None)]
         wait: Wait,
+    },
+    /// Show a transaction of the chain: what it does, where it is, what it cost.
+    Show {
+        /// Its id.
+        txid: TxId,
     },
     /// Wait until a transaction is solid, or can no longer happen.
     Wait {
@@ -75,6 +88,8 @@ impl Tx {
         match self {
             Self::Build(build) => build.run(context).await,
             Self::Sign { file } => sign(context, &file),
+            Self::Combine { files } => combine(context, &files),
+            Self::Show { txid } => show(context, txid).await,
             Self::Decode { transaction, raw } => decode(context, &transaction, raw),
             Self::Broadcast { transaction, wait } => broadcast(context, &transaction, wait).await,
             Self::Wait { txid, timeout } => {
@@ -85,7 +100,7 @@ impl Tx {
 }
 
 /// The operand of `sign`, `decode` and `broadcast`: hex, a file, or stdin.
-fn operand(text: &str) -> Outcome<String> {
+pub(super) fn operand(text: &str) -> Outcome<String> {
     if text == "-" {
         let mut read = String::new();
         std::io::stdin()
@@ -185,10 +200,138 @@ fn sign(context: &Context, file: &str) -> Outcome {
     }
     context.out.note(describe(&draft.contract));
     let key = account::key(context)?;
+    if transaction
+        .signers()
+        .map_err(invalid)?
+        .contains(&key.address())
+    {
+        return Err(Failure::failed(
+            "signed_twice",
+            format!("{} has signed this transaction already", key.address()),
+        )
+        .hint("a node refuses a key that signs twice"));
+    }
     transaction
         .sign(&key)
         .map_err(|error| Failure::failed("sign", error))?;
     print_transaction(context, &transaction)
+}
+
+/// Puts the signatures of several documents of one transaction together, each
+/// signer once.
+fn combine(context: &Context, files: &[String]) -> Outcome {
+    let mut combined: Option<(Transaction, Vec<Address>)> = None;
+    for file in files {
+        let next = read(&operand(file)?, false)?;
+        let signers = next.signers().map_err(invalid)?;
+        let Some((mut transaction, mut known)) = combined.take() else {
+            combined = Some((next, signers));
+            continue;
+        };
+        if next.raw_bytes() != transaction.raw_bytes() {
+            return Err(invalid(format!(
+                "{file} holds transaction {}, not {}",
+                next.txid(),
+                transaction.txid()
+            )));
+        }
+        for (bytes, signer) in next.signatures().iter().zip(signers) {
+            if !known.contains(&signer) {
+                transaction.add_signature(&Signature::from_slice(bytes).map_err(invalid)?);
+                known.push(signer);
+            }
+        }
+        combined = Some((transaction, known));
+    }
+    let (transaction, signers) = combined.ok_or_else(|| Failure::usage("nothing to combine"))?;
+    if signers.len() > MAX_SIGNATURES {
+        return Err(invalid(format!(
+            "{} signatures are more than the {MAX_SIGNATURES} a transaction may have",
+            signers.len()
+        )));
+    }
+    transaction.check_signable().map_err(invalid)?;
+    print_transaction(context, &transaction)
+}
+
+/// Whether the chain would take the signatures: by the account's own permissions.
+async fn check_approval(chain: &chain::Chain, transaction: &Transaction) -> Outcome {
+    let raw = transaction.raw_data().map_err(invalid)?;
+    let contract = raw.contract().and_then(|c| c.decoded()).map_err(invalid)?;
+    let owner = Address::from_bytes(contract.owner_address()).map_err(invalid)?;
+    let permissions = chain.node.permissions(owner).await?;
+    let permissions = permissions.ok_or_else(|| {
+        Failure::new(
+            Exit::Funds,
+            "account_not_found",
+            format!("account {owner} does not exist on this chain"),
+        )
+        .hint("send it some TRX first: an account exists once it was paid")
+    })?;
+    let approval = permissions.approval(transaction).map_err(invalid)?;
+    if approval.is_enough() {
+        return Ok(());
+    }
+    let list = |keys: &[(Address, i64)]| {
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|(address, weight)| format!("{address} (weight {weight})"))
+            .collect();
+        keys.join(", ")
+    };
+    Err(Failure::failed(
+        "not_approved",
+        format!(
+            "permission {} of {owner} needs weight {}, the signatures have {}: signed by {}",
+            approval.permission_id,
+            approval.threshold,
+            approval.weight,
+            list(&approval.signed)
+        ),
+    )
+    .hint(format!(
+        "still to sign: {}; each with `seedrail tx sign FILE`, then `seedrail tx combine`",
+        list(&approval.missing)
+    )))
+}
+
+/// What it will cost, before it is sent.
+async fn price(chain: &chain::Chain, transaction: &Transaction) -> Outcome<Estimate> {
+    let raw = transaction.raw_data().map_err(invalid)?;
+    let contract = raw.contract().and_then(|c| c.decoded()).map_err(invalid)?;
+    let situation = Situation::read(&chain.node, &contract).await?;
+    estimate(transaction, 1, &situation).map_err(invalid)
+}
+
+async fn show(context: &Context, txid: TxId) -> Outcome {
+    let chain = chain::connect(context).await?;
+    let unknown = || {
+        Failure::failed(
+            "not_found",
+            format!("this node does not know transaction {txid}, which proves nothing"),
+        )
+        .hint("it may be young, or the node may have forgotten it: ask another with --node URL")
+    };
+    let known = chain.node.transaction(Finality::Head, txid).await?;
+    let mut document = decoded(&known.ok_or_else(unknown)?)?;
+    let info = chain.node.transaction_info(Finality::Head, txid).await?;
+    let solid = chain.node.transaction_info(Finality::Solid, txid).await?;
+    let state = match (&info, &solid) {
+        (_, Some(_)) => "solid",
+        (Some(_), None) => "included",
+        (None, None) => "pending",
+    };
+    if let Some(object) = document.as_object_mut() {
+        object.insert("state".into(), state.into());
+        if let Some(info) = solid.or(info) {
+            object.insert("block".into(), info.block.into());
+            object.insert("block_time".into(), json!(info.block_time));
+            object.insert("fee_sun".into(), info.fee.0.into());
+            object.insert("bandwidth_used".into(), info.net_usage.into());
+            object.insert("succeeded".into(), info.succeeded.into());
+        }
+    }
+    context.out.result(&document, || format!("{document:#}"))
 }
 
 fn describe(contract: &crate::tron::contract::Contract) -> String {
@@ -272,7 +415,17 @@ async fn broadcast(context: &Context, operand_text: &str, wait: Wait) -> Outcome
         .hint("build it again"));
     }
     let chain = chain::connect(context).await?;
+    check_approval(&chain, &transaction).await?;
+    let price = price(&chain, &transaction).await?;
     chain::guard_mainnet(context)?;
+    context.out.note(format!(
+        "{}; fee {} ({} points of bandwidth: {}), at worst {}",
+        describe(&draft.contract).replacen("signing: ", "", 1),
+        price.total_sun,
+        price.bandwidth,
+        price.from.name(),
+        price.worst_case_sun
+    ));
     context.out.confirm(
         &format!("Broadcast {txid} on {}?", context.settings.network),
         context.settings.yes,

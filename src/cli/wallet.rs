@@ -10,10 +10,14 @@ use super::{
     failure::{Failure, Outcome},
     settings::{Network, Settings, read_secret},
 };
-use crate::tron::{
-    keys::SecretKey,
-    keystore::{Keystore, ScryptCost, create_private},
-    mnemonic::Mnemonic,
+use crate::{
+    tron::{
+        keys::{SecretKey, Signature},
+        keystore::{Keystore, ScryptCost, create_private},
+        message::{message_signer, sign_message},
+        mnemonic::Mnemonic,
+    },
+    types::Address,
 };
 
 #[derive(Debug, Subcommand)]
@@ -45,6 +49,22 @@ pub(crate) enum Wallet {
     },
     /// List the wallets of this home.
     List,
+    /// Sign a message with the current account (TIP-191, as TronWeb's signMessageV2).
+    Sign {
+        /// The message.
+        message: String,
+    },
+    /// Tell who signed a message.
+    Verify {
+        /// The message.
+        message: String,
+        /// The signature: 65 bytes of hex.
+        #[arg(long, value_name = "HEX")]
+        signature: String,
+        /// Who should have signed it; another signer is a failure.
+        #[arg(long, value_name = "ADDRESS")]
+        address: Option<Address>,
+    },
     /// Show a wallet's address and file.
     Show {
         /// Which; the current one if not said.
@@ -63,6 +83,12 @@ impl Wallet {
                 index,
             } => import(context, &name, keystore, mnemonic_file, index),
             Self::List => list(context),
+            Self::Sign { message } => sign(context, &message),
+            Self::Verify {
+                message,
+                signature,
+                address,
+            } => verify(context, &message, &signature, address),
             Self::Show { name } => show(context, name),
         }
     }
@@ -142,6 +168,36 @@ fn import(
     };
     let path = save(context, name, &key)?;
     report(context, name, &key, &path)
+}
+
+fn sign(context: &Context, message: &str) -> Outcome {
+    let key = account::key(context)?;
+    let signature =
+        sign_message(&key, message.as_bytes()).map_err(|error| Failure::failed("sign", error))?;
+    let signature = hex::encode(signature.to_bytes());
+    let document = json!({ "address": key.address(), "signature": signature });
+    context.out.result(&document, || signature)
+}
+
+fn verify(context: &Context, message: &str, signature: &str, expected: Option<Address>) -> Outcome {
+    let digits = signature.strip_prefix("0x").unwrap_or(signature);
+    let signer = Signature::from_hex(digits)
+        .map_err(|error| Failure::usage(format!("`{signature}` is no signature: {error}")))
+        .and_then(|signature| {
+            message_signer(message.as_bytes(), &signature)
+                .map_err(|error| Failure::failed("bad_signature", error))
+        })?;
+    if let Some(expected) = expected
+        && expected != signer
+    {
+        return Err(Failure::failed(
+            "other_signer",
+            format!("the message was signed by {signer}, not by {expected}"),
+        )
+        .hint("any change of the message gives another signer as well"));
+    }
+    let document = json!({ "signer": signer });
+    context.out.result(&document, || signer.to_string())
 }
 
 fn raw(settings: &Settings) -> Outcome<SecretKey> {

@@ -9,6 +9,7 @@ pub mod keys;
 pub mod keystore;
 pub mod message;
 pub mod mnemonic;
+pub mod permission;
 pub mod proto;
 pub mod rpc;
 pub mod transaction;

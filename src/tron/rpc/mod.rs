@@ -22,6 +22,7 @@ use self::{
 use super::{
     block::Block,
     json::{block_from_json, transaction_from_json},
+    permission::Permissions,
     transaction::Transaction,
 };
 use crate::types::{Address, BlockId, TokenId, TxId};
@@ -362,6 +363,24 @@ impl Node {
         let body = json!({ "address": address.to_string(), "visible": true });
         self.ask(finality, "getaccount", body, |url, answer| {
             answers::account(answer, address).map_err(|reason| NodeError::unknown(url, reason))
+        })
+        .await
+    }
+
+    /// Who may sign for an account at the head; `None` when this node knows no
+    /// such account.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn permissions(&self, address: Address) -> Result<Option<Permissions>, NodeError> {
+        let body = json!({ "address": address.to_string(), "visible": true });
+        self.ask(Finality::Head, "getaccount", body, |url, answer| {
+            let account =
+                answers::account(answer, address).map_err(|e| NodeError::unknown(url, e))?;
+            account
+                .map(|_| Permissions::from_account_json(address, answer))
+                .transpose()
+                .map_err(|error| NodeError::unknown(url, error))
         })
         .await
     }

@@ -1,0 +1,368 @@
+//! Who may sign for an account: permissions, weights, thresholds
+//! (`AccountPermissionUpdateActuator.java`, `TransactionCapsule.checkWeight`).
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{
+    contract::{AccountPermissionUpdateContract, ContractType, Permission},
+    json::{JsonError, typed_from_json},
+    transaction::{Transaction, TransactionError},
+};
+use crate::types::Address;
+
+/// Keys a permission may have (`totalSignNum`).
+pub const MAX_KEYS: usize = 5;
+/// Active permissions an account may have.
+pub const MAX_ACTIVES: usize = 8;
+/// Bytes in a permission's name.
+pub const MAX_NAME_BYTES: usize = 32;
+/// Bytes in `operations`: one bit for each contract type.
+pub const OPERATIONS_BYTES: usize = 32;
+/// `Permission_id` of the owner permission; active ones count from 2.
+pub const OWNER_ID: i32 = 0;
+
+/// A permission the chain would refuse, or a transaction it would not take.
+#[derive(Debug, thiserror::Error)]
+pub enum PermissionError {
+    /// JSON of another form.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// No owner permission.
+    #[error("`owner` is missing: an account without one is lost")]
+    NoOwner,
+    /// None, or too many.
+    #[error("an account has 1 to {MAX_ACTIVES} active permissions, not {0}")]
+    Actives(usize),
+    /// A rule of a single permission.
+    #[error("permission `{name}`: {reason}")]
+    Rule {
+        /// Its name.
+        name: String,
+        /// Which rule.
+        reason: String,
+    },
+    /// A transaction that cannot be read.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    /// The account has none with that number.
+    #[error("the account has no permission {0}")]
+    NoSuchPermission(i32),
+    /// Not allowed by `operations`.
+    #[error("permission {id} may not sign a {contract}")]
+    NotAllowed {
+        /// The permission's number.
+        id: i32,
+        /// What it would sign.
+        contract: &'static str,
+    },
+}
+
+/// An account's permissions, as `getaccount` gives them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permissions {
+    /// May sign everything.
+    pub owner: Permission,
+    /// May sign what their `operations` say.
+    pub actives: Vec<Permission>,
+}
+
+/// How far a transaction is signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// Which permission signs it.
+    pub permission_id: i32,
+    /// The weight it needs.
+    pub threshold: i64,
+    /// The weight it has.
+    pub weight: i64,
+    /// Who signed, in order, and with what weight; 0 for a stranger.
+    pub signed: Vec<(Address, i64)>,
+    /// Whose signature is not there, and what it would weigh.
+    pub missing: Vec<(Address, i64)>,
+}
+
+impl Approval {
+    /// Whether a node would take the signatures: enough weight, no stranger,
+    /// nobody twice.
+    pub fn is_enough(&self) -> bool {
+        let distinct: BTreeSet<_> = self.signed.iter().map(|(address, _)| address).collect();
+        self.weight >= self.threshold
+            && distinct.len() == self.signed.len()
+            && self.signed.iter().all(|(_, weight)| *weight > 0)
+    }
+}
+
+impl Permissions {
+    /// What an account that never changed them has: its own key alone.
+    pub fn default_of(account: Address) -> Self {
+        let permission = |r#type, id, name: &str| Permission {
+            r#type,
+            id,
+            permission_name: name.to_owned(),
+            threshold: 1,
+            keys: vec![super::contract::Key {
+                address: account.to_bytes().to_vec(),
+                weight: 1,
+            }],
+            ..Default::default()
+        };
+        Self {
+            owner: permission(0, OWNER_ID, "owner"),
+            actives: Vec::new(),
+        }
+    }
+
+    /// Reads them out of `getaccount`'s answer in visible form; those of an
+    /// account that shows none are [`default_of`](Self::default_of) it.
+    ///
+    /// # Errors
+    /// A permission of another form.
+    pub fn from_account_json(account: Address, answer: &Value) -> Result<Self, JsonError> {
+        let mut permissions = Self::default_of(account);
+        if let Some(owner) = answer.get("owner_permission") {
+            permissions.owner = typed_from_json(owner, true)?;
+        }
+        if let Some(list) = answer.get("active_permission").and_then(Value::as_array) {
+            permissions.actives = list
+                .iter()
+                .map(|active| typed_from_json(active, true))
+                .collect::<Result<_, _>>()?;
+        }
+        Ok(permissions)
+    }
+
+    /// How far `transaction` is signed.
+    ///
+    /// # Errors
+    /// A permission the account lacks or that may not sign this contract, or a
+    /// signature from which no address can be recovered.
+    pub fn approval(&self, transaction: &Transaction) -> Result<Approval, PermissionError> {
+        let raw = transaction.raw_data()?;
+        let contract = raw.contract()?;
+        let id = contract.permission_id;
+        let permission = if id == OWNER_ID {
+            &self.owner
+        } else {
+            let active = self.actives.iter().find(|active| active.id == id);
+            let active = active.ok_or(PermissionError::NoSuchPermission(id))?;
+            if !allows(active, contract.contract_type) {
+                let kind = ContractType::from_number(contract.contract_type);
+                return Err(PermissionError::NotAllowed {
+                    id,
+                    contract: kind.map_or("contract of an unknown type", ContractType::name),
+                });
+            }
+            active
+        };
+        let keys: Vec<(Address, i64)> = permission
+            .keys
+            .iter()
+            .filter_map(|key| Some((Address::from_bytes(&key.address).ok()?, key.weight)))
+            .collect();
+        let weight_of = |address: &Address| {
+            let key = keys.iter().find(|(key, _)| key == address);
+            key.map_or(0, |(_, weight)| *weight)
+        };
+        let signers = transaction.signers()?;
+        let distinct: BTreeSet<_> = signers.iter().copied().collect();
+        Ok(Approval {
+            permission_id: id,
+            threshold: permission.threshold,
+            weight: distinct
+                .iter()
+                .fold(0, |sum: i64, signer| sum.saturating_add(weight_of(signer))),
+            signed: signers.iter().map(|who| (*who, weight_of(who))).collect(),
+            missing: keys
+                .iter()
+                .filter(|(key, _)| !distinct.contains(key))
+                .copied()
+                .collect(),
+        })
+    }
+}
+
+/// Whether an active permission may sign contracts of that type: bit n of
+/// `operations`, counted from the lowest bit of the first byte.
+pub fn allows(permission: &Permission, contract_type: i32) -> bool {
+    let Ok(bit) = usize::try_from(contract_type) else {
+        return false;
+    };
+    let byte = permission.operations.get(bit / 8).copied().unwrap_or(0);
+    byte & (1 << (bit % 8)) != 0
+}
+
+/// The contract that gives `account` the permissions of `object`, in the node's
+/// visible form (`owner`, `actives`, `witness`), checked by the chain's rules.
+/// Whether each allowed operation exists on the chain, only the node knows.
+///
+/// # Errors
+/// What the chain would refuse.
+pub fn update_from_json(
+    account: Address,
+    object: &Value,
+) -> Result<AccountPermissionUpdateContract, PermissionError> {
+    let mut update: AccountPermissionUpdateContract = typed_from_json(object, true)?;
+    update.owner_address = account.to_bytes().to_vec();
+    check(update.owner.as_ref().ok_or(PermissionError::NoOwner)?, 0)?;
+    if update.actives.is_empty() || update.actives.len() > MAX_ACTIVES {
+        return Err(PermissionError::Actives(update.actives.len()));
+    }
+    for active in &update.actives {
+        check(active, 2)?;
+    }
+    if let Some(witness) = &update.witness {
+        check(witness, 1)?;
+    }
+    Ok(update)
+}
+
+fn check(permission: &Permission, kind: i32) -> Result<(), PermissionError> {
+    let rule = |reason: String| {
+        Err(PermissionError::Rule {
+            name: permission.permission_name.chars().take(40).collect(),
+            reason,
+        })
+    };
+    if permission.r#type != kind {
+        return rule("its `type` is not the one of its place".into());
+    }
+    if permission.permission_name.len() > MAX_NAME_BYTES {
+        return rule(format!("its name is longer than {MAX_NAME_BYTES} bytes"));
+    }
+    let keys = &permission.keys;
+    if keys.is_empty() || keys.len() > MAX_KEYS {
+        return rule(format!("it has {} keys, not 1 to {MAX_KEYS}", keys.len()));
+    }
+    let distinct: BTreeSet<_> = keys.iter().map(|key| &key.address).collect();
+    if distinct.len() != keys.len() {
+        return rule("a key is there twice".into());
+    }
+    if keys
+        .iter()
+        .any(|key| Address::from_bytes(&key.address).is_err())
+    {
+        return rule("a key is no address".into());
+    }
+    if keys.iter().any(|key| key.weight <= 0) {
+        return rule("a weight is not greater than 0".into());
+    }
+    let sum = keys
+        .iter()
+        .try_fold(0i64, |sum, key| sum.checked_add(key.weight));
+    if permission.threshold <= 0 || sum.is_none_or(|sum| permission.threshold > sum) {
+        return rule(format!(
+            "its threshold {} is not within its keys' weights: nobody could sign",
+            permission.threshold
+        ));
+    }
+    if permission.parent_id != 0 {
+        return rule("its parent_id is not 0".into());
+    }
+    let expected = if kind == 2 { OPERATIONS_BYTES } else { 0 };
+    if permission.operations.len() != expected {
+        return rule(format!(
+            "its operations have {} bytes, not {expected}",
+            permission.operations.len()
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::tron::{
+        contract::Contract,
+        json::transaction_from_json,
+        transaction::{Draft, RefBlock},
+    };
+
+    fn recording(name: &str) -> Value {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures/tron")
+            .join(name);
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    fn recorded_account() -> Permissions {
+        let answer = recording("06-getaccount-after-visible.json")["response"].take();
+        let account = answer["address"].as_str().unwrap().parse().unwrap();
+        Permissions::from_account_json(account, &answer).unwrap()
+    }
+
+    #[test]
+    fn recorded_weights_are_computed_here() {
+        let permissions = recorded_account();
+        for (name, weight, enough) in [
+            ("06-broadcast-one-of-two.json", 1, false),
+            ("06-broadcast-three-of-three.json", 3, true),
+            ("06-broadcast-same-key-twice.json", 1, false),
+            ("06-broadcast-foreign-key.json", 1, false),
+            ("06-broadcast-owner-key-under-active.json", 0, false),
+        ] {
+            let body = recording(name)["request"]["body"].take();
+            let transaction = transaction_from_json(&body, false).unwrap();
+            let approval = permissions.approval(&transaction).unwrap();
+            assert_eq!(approval.threshold, 2, "{name}");
+            assert_eq!(
+                (approval.weight, approval.is_enough()),
+                (weight, enough),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_operations_do_not_allow_is_refused() {
+        let permissions = recorded_account();
+        let update = Contract::from(AccountPermissionUpdateContract::default());
+        let ref_block = RefBlock {
+            bytes: [0; 2],
+            hash: [0; 8],
+        };
+        let mut draft = Draft::new(update, ref_block, Default::default(), Default::default());
+        draft.permission_id = 2;
+        let refused = permissions.approval(&Transaction::from(draft.build()));
+        assert!(matches!(
+            refused,
+            Err(PermissionError::NotAllowed { id: 2, .. })
+        ));
+        draft.permission_id = 5;
+        let refused = permissions.approval(&Transaction::from(draft.build()));
+        assert!(matches!(refused, Err(PermissionError::NoSuchPermission(5))));
+    }
+
+    #[test]
+    fn recorded_updates_are_judged_as_the_node_did() {
+        let mut judged = 0;
+        for (name, good) in [
+            ("06-accountpermissionupdate.json", true),
+            ("06-accountpermissionupdate-bad-duplicate-key.json", false),
+            ("06-accountpermissionupdate-bad-no-actives.json", false),
+            ("06-accountpermissionupdate-bad-no-owner.json", false),
+            (
+                "06-accountpermissionupdate-bad-operations-short.json",
+                false,
+            ),
+            (
+                "06-accountpermissionupdate-bad-threshold-above-weights.json",
+                false,
+            ),
+        ] {
+            let body = recording(name)["request"]["body"].take();
+            let visible = body["visible"] == true;
+            let fields =
+                <AccountPermissionUpdateContract as crate::tron::contract::Message>::FIELDS;
+            let bytes = crate::tron::json::message_from_json(fields, &body, visible).unwrap();
+            let shown = crate::tron::json::message_to_json(fields, &bytes, true).unwrap();
+            let judgement = update_from_json(Address::ZERO, &shown);
+            assert_eq!(judgement.is_ok(), good, "{name}: {judgement:?}");
+            judged += 1;
+        }
+        assert_eq!(judged, 6);
+    }
+}
