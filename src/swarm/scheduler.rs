@@ -11,7 +11,7 @@
 //!
 //! It is work-conserving: a class or a connection that wants nothing is passed
 //! over, and what it leaves is shared by the others. One that comes back may
-//! catch up [`CATCH_UP`] bytes, so that a pause of one round trip costs it
+//! catch up `CATCH_UP` bytes, so that a pause of one round trip costs it
 //! nothing, and no more, so that it cannot save up.
 
 use std::collections::{BTreeSet, HashMap};

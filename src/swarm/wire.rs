@@ -14,7 +14,7 @@ pub const CHUNK: u32 = 16 << 10;
 pub const MAX_REQUEST: u32 = 128 << 10;
 
 /// The longest message accepted: a bitfield of 2²¹ pieces, the most a torrent
-/// may have here. Other messages are shorter, see [`max_len`].
+/// may have here. Other messages are shorter, see `max_len`.
 pub const MAX_MESSAGE: u32 = 1 + (1 << 18);
 
 /// The longest extended message: the 64 KiB of
