@@ -8,6 +8,7 @@
 mod cli;
 mod demo;
 mod devnet;
+mod house;
 mod kill;
 mod ledger;
 mod oracle;

@@ -2,12 +2,12 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 
-use super::{Asked, Conn, Told};
+use super::{Asked, Conn, Link, Told};
 use crate::swarm::{
     extended::OUR_REQQ,
     hooks::UploadClass,
@@ -17,6 +17,9 @@ use crate::swarm::{
     wire::{Block, CHUNK, Message},
 };
 
+/// How long the first requests wait for the peer's extension handshake, where an
+/// extension of ours may want to price them. It follows the handshake at once.
+const GREETING: Duration = Duration::from_secs(2);
 /// Requests outstanding to begin with: a slow start must not keep a fast peer
 /// slow.
 const FIRST_PIPELINE: u64 = 48;
@@ -40,10 +43,20 @@ impl Conn {
         }
     }
 
+    /// Whether its extension handshake is on its way: what is asked for before
+    /// an extension is attached has no price, and a seller could not be paid for
+    /// it.
+    fn awaits_greeting(&self, link: &Link) -> bool {
+        self.extended
+            && !link.greeted
+            && !self.shared.extensions.is_empty()
+            && self.traffic.age() < GREETING
+    }
+
     /// How many more chunks to ask for now.
     fn room(&self) -> usize {
         let link = lock(&self.link);
-        if link.peer_choking || !link.interested || !link.live {
+        if link.peer_choking || !link.interested || !link.live || self.awaits_greeting(&link) {
             return 0;
         }
         // One second's worth: several round trips anywhere.

@@ -105,6 +105,7 @@ impl Conn {
         let theirs = ExtendedHandshake::decode(payload)
             .map_err(|_| Close::Protocol("its extension handshake is not bencoded"))?;
         let mut link = lock(&self.link);
+        link.greeted = true;
         // A later handshake adds and changes; 0 takes an extension away.
         for (name, id) in theirs.ids {
             if link.their_ids.len() < 64 || link.their_ids.contains_key(&name) {

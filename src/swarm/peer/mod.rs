@@ -90,6 +90,8 @@ struct Link {
     held_since: Option<Instant>,
     reqq: u32,
     their_ids: BTreeMap<String, u8>,
+    /// Its extension handshake has come.
+    greeted: bool,
     client: Option<String>,
     metadata_size: Option<u32>,
     metadata: extensions::Fetch,
@@ -157,6 +159,11 @@ impl Traffic {
             sent_at: AtomicU64::new(0),
             writing_since: AtomicU64::new(0),
         }
+    }
+
+    /// How long the connection is there.
+    fn age(&self) -> Duration {
+        self.since.elapsed()
     }
 
     fn millis(&self) -> u64 {
@@ -262,6 +269,7 @@ impl Conn {
                 held_since: None,
                 reqq: DEFAULT_REQQ,
                 their_ids: BTreeMap::new(),
+                greeted: false,
                 client: None,
                 metadata_size: None,
                 metadata: extensions::Fetch::default(),
@@ -376,6 +384,10 @@ impl Conn {
             self.send(Message::KeepAlive);
         }
         let mut link = lock(&self.link);
+        if self.extended && !link.greeted {
+            // Nothing may have been asked so far: see `awaits_greeting`.
+            self.wake();
+        }
         if link.asked.is_empty() && link.held_since.is_some_and(|at| at.elapsed() > HELD) {
             drop(link);
             self.torrent.release(self.id);

@@ -1,0 +1,134 @@
+//! The arrows of the house go one way: who may speak of whom.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+/// A room and the rooms it may name.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("types", &[]),
+    ("tron", &["types"]),
+    ("devnet", &["types", "tron"]),
+    ("swarm", &["types"]),
+    ("ledger", &["types"]),
+    ("receipts", &["types", "tron", "swarm", "ledger"]),
+    ("settle", &["types", "tron", "receipts", "ledger"]),
+    (
+        "cli",
+        &[
+            "types", "tron", "devnet", "swarm", "ledger", "receipts", "settle",
+        ],
+    ),
+];
+
+/// Of the bridge, receipts need the keys and what is signed with them; the rest
+/// of the chain they see through a trait.
+const RECEIPTS_OF_TRON: &[&str] = &["keys", "typed_data"];
+
+fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            // Tests may look anywhere.
+            let text = text.split("#[cfg(test)]\nmod ").next().unwrap().to_owned();
+            found.push((path.display().to_string(), text));
+        }
+    }
+}
+
+/// The first path segments after each `crate::`, also inside braces.
+fn named(text: &str) -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    for (at, _) in text.match_indices("crate::") {
+        let rest = &text[at + "crate::".len()..];
+        for path in paths(rest) {
+            let mut segments = path.split("::");
+            let room = segments.next().unwrap_or_default().to_owned();
+            found.insert((room, segments.next().unwrap_or_default().to_owned()));
+        }
+    }
+    found
+}
+
+/// `a::b` or `{a::b, c::{d, e}}` as flat paths, to two segments.
+fn paths(text: &str) -> Vec<String> {
+    let end = text
+        .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'))
+        .unwrap_or(text.len());
+    let (head, rest) = text.split_at(end);
+    let Some(inner) = rest.strip_prefix('{') else {
+        return vec![head.to_owned()];
+    };
+    let mut depth = 0;
+    let mut parts = vec![String::new()];
+    for c in inner.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        parts.last_mut().unwrap().push(c);
+    }
+    parts
+        .iter()
+        .map(|part| part.trim())
+        .filter(|part| !part.is_empty())
+        .flat_map(paths)
+        .map(|path| format!("{head}{path}"))
+        .collect()
+}
+
+#[test]
+fn the_arrows_go_one_way() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let rooms: BTreeSet<&str> = ARROWS.iter().map(|(room, _)| *room).collect();
+    let mut seen = 0;
+    for (room, allowed) in ARROWS {
+        let mut files = Vec::new();
+        sources(&root.join(room), &mut files);
+        assert!(!files.is_empty(), "{room} is empty");
+        for (file, text) in files {
+            for (other, part) in named(&text) {
+                if other == *room || !rooms.contains(other.as_str()) {
+                    continue;
+                }
+                seen += 1;
+                assert!(
+                    allowed.contains(&other.as_str()),
+                    "{file}: {room} may not name {other}"
+                );
+                if *room == "receipts" && other == "tron" {
+                    assert!(
+                        RECEIPTS_OF_TRON.contains(&part.as_str()),
+                        "{file}: receipts may not name tron::{part}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(
+        seen > 100,
+        "only {seen} names were found: the reader is broken"
+    );
+}
+
+#[test]
+fn paths_are_read_through_braces() {
+    let text = "use crate::{\n    types::{Address, hash::TxId},\n    tron::keys::Signer,\n};";
+    let names: Vec<_> = named(text).into_iter().collect();
+    let pair = |room: &str, part: &str| (room.to_owned(), part.to_owned());
+    assert_eq!(
+        names,
+        [
+            pair("tron", "keys"),
+            pair("types", "Address"),
+            pair("types", "hash")
+        ]
+    );
+}
