@@ -1,7 +1,6 @@
 //! `seedrail get`: download, and pay to go first.
 
 use std::{
-    io::Read,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -9,20 +8,20 @@ use std::{
 
 use clap::Args;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{
     Context,
     failure::{Failure, Outcome},
+    files::sha256,
     pay::{self, Terms},
     swarm::{GRACE, SHOW_EVERY, SwarmFlags, end},
     torrent,
-    units::{self, Price, Rate, Size},
+    units::{self, Price, Rate, Size, btt_text},
 };
 use crate::{
     receipts::pay::PayExtension,
     swarm::{AddOptions, Phase, Source, Stats, TorrentHandle, metainfo::Magnet},
-    types::{Decimals, RawAmount},
+    types::RawAmount,
 };
 
 #[derive(Debug, Args)]
@@ -111,7 +110,7 @@ impl Get {
         handle: &TorrentHandle,
         pay: Option<&Arc<PayExtension>>,
     ) -> Outcome<PathBuf> {
-        let bar = context.out.bar(0, "{bar:32} {percent:>3}%  {msg}");
+        let bar = context.out.bar(1, "{bar:32} {percent:>3}%  {msg}");
         let mut tick = tokio::time::interval(SHOW_EVERY);
         let complete = handle.wait_complete();
         tokio::pin!(complete);
@@ -161,7 +160,7 @@ impl Get {
         }
         context.out.result(&document, || {
             let spent = if self.bid.is_some() {
-                format!(", spent {}", btt(spent))
+                format!(", spent {}", btt_text(spent))
             } else {
                 String::new()
             };
@@ -173,14 +172,6 @@ impl Get {
             )
         })
     }
-}
-
-fn btt(raw: u64) -> String {
-    let raw = i64::try_from(raw)
-        .ok()
-        .and_then(|raw| RawAmount::new(raw).ok())
-        .unwrap_or(RawAmount::MAX);
-    format!("{} BTT", raw.to_decimal(Decimals::BTT))
 }
 
 fn message(stats: &Stats, spent: u64) -> String {
@@ -195,7 +186,7 @@ fn message(stats: &Stats, spent: u64) -> String {
                 _ => "waiting for peers".into(),
             };
             let spent = if spent > 0 {
-                format!(", spent {}", btt(spent))
+                format!(", spent {}", btt_text(spent))
             } else {
                 String::new()
             };
@@ -218,24 +209,4 @@ fn progress(stats: &Stats, spent: u64) -> Value {
         "peers": stats.peers.len(),
         "spent_raw": spent.to_string(),
     })
-}
-
-async fn sha256(path: &Path) -> Outcome<String> {
-    let path = path.to_owned();
-    let hashing = tokio::task::spawn_blocking(move || {
-        let mut file = std::fs::File::open(&path)?;
-        let mut hasher = Sha256::new();
-        let mut chunk = vec![0; 1 << 20];
-        loop {
-            let read = file.read(&mut chunk)?;
-            if read == 0 {
-                return Ok(hex::encode(hasher.finalize()));
-            }
-            hasher.update(chunk.split_at(read).0);
-        }
-    });
-    hashing
-        .await
-        .map_err(|error| Failure::failed("hash", error))?
-        .map_err(|error: std::io::Error| Failure::failed("hash", error))
 }

@@ -8,6 +8,7 @@ mod demo;
 mod devnet;
 mod earnings;
 mod failure;
+mod files;
 mod get;
 mod init;
 mod output;

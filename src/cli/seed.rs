@@ -11,12 +11,9 @@ use super::{
     pay::{self, Terms},
     swarm::{GRACE, SHOW_EVERY, SwarmFlags, end},
     torrent,
-    units::{Price, Rate, Size},
+    units::{Price, Rate, Size, btt_text},
 };
-use crate::{
-    swarm::{Phase, SeedOptions, Stats, TorrentHandle},
-    types::{Decimals, RawAmount},
-};
+use crate::swarm::{Phase, SeedOptions, Stats, TorrentHandle};
 
 #[derive(Debug, Args)]
 pub(crate) struct Seed {
@@ -112,14 +109,6 @@ impl Seed {
     }
 }
 
-fn btt(raw: u64) -> String {
-    let raw = i64::try_from(raw)
-        .ok()
-        .and_then(|raw| RawAmount::new(raw).ok())
-        .unwrap_or(RawAmount::MAX);
-    raw.to_decimal(Decimals::BTT)
-}
-
 /// Shows figures until told to stop, or until every torrent has failed.
 async fn watch(context: &Context, seeding: &[TorrentHandle], earned: impl Fn() -> u64) -> Outcome {
     let bar = context.out.bar(0, "{spinner} {msg}");
@@ -150,10 +139,10 @@ async fn watch(context: &Context, seeding: &[TorrentHandle], earned: impl Fn() -
         let rate: u64 = stats.iter().map(|stats| stats.up_rate).sum();
         let peers: usize = stats.iter().map(|stats| stats.peers.len()).sum();
         bar.set_message(format!(
-            "{peers} peers, {} up, {} sent, earned {} BTT",
+            "{peers} peers, {} up, {} sent, earned {}",
             Rate(rate),
             Size(uploaded),
-            btt(earned())
+            btt_text(earned())
         ));
         bar.tick();
         context.out.event(&json!({

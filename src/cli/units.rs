@@ -104,17 +104,29 @@ impl FromStr for Price {
     }
 }
 
+impl Price {
+    /// As the command line takes it, exact to the unit.
+    pub(crate) fn as_argument(self) -> String {
+        format!("{}BTT/GiB", btt_decimal(self.0))
+    }
+}
+
 impl fmt::Display for Price {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let raw = i64::try_from(self.0)
-            .ok()
-            .and_then(|raw| RawAmount::new(raw).ok());
-        write!(
-            f,
-            "{} BTT/GiB",
-            raw.unwrap_or(RawAmount::MAX).to_decimal(Decimals::BTT)
-        )
+        write!(f, "{}/GiB", btt_text(self.0))
     }
+}
+
+/// Raw units of BTT as people read them: `12.5 BTT`.
+pub(crate) fn btt_text(raw: u64) -> String {
+    format!("{} BTT", btt_decimal(raw))
+}
+
+fn btt_decimal(raw: u64) -> String {
+    let raw = i64::try_from(raw)
+        .ok()
+        .and_then(|raw| RawAmount::new(raw).ok());
+    raw.unwrap_or(RawAmount::MAX).to_decimal(Decimals::BTT)
 }
 
 /// A time: `3s`, `500ms`, `2m`.

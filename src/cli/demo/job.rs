@@ -2,14 +2,13 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::Write,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use indicatif::ProgressBar;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::{
     Demo,
@@ -20,8 +19,9 @@ use crate::{
     cli::{
         Context,
         failure::{Failure, Outcome},
+        files::sha256,
         output::Output,
-        units::Size,
+        units::{Size, btt_text},
     },
     tron::rpc::{Finality, Node, NodeConfig},
     types::{Address, RawAmount, Sun, TokenId},
@@ -102,7 +102,7 @@ impl<'a> Job<'a> {
                     "--torrent-out",
                     path_text(&torrent)?,
                     "--ask",
-                    &raw_price(self.demo.ask.0),
+                    &self.demo.ask.as_argument(),
                     "--up-limit",
                     &self.demo.rate.0.to_string(),
                     "--listen",
@@ -247,13 +247,13 @@ impl<'a> Job<'a> {
         });
         let bar = |name: &str| {
             let bar = self.out.bar(
-                0,
+                1,
                 "{prefix:<11} {bar:32} {percent:>3}% {binary_bytes_per_sec:>13}  {msg}",
             );
             bar.set_prefix(name.to_owned());
             bars.add(bar)
         };
-        let bid = raw_price(self.demo.bid.0);
+        let bid = self.demo.bid.as_argument();
         let terms = ["--bid", &bid];
         let paying = self.leech("payer", payer, torrent, &terms, bar("paying"));
         let not_paying = self.leech("free", free, torrent, &[], bar("not paying"));
@@ -290,10 +290,7 @@ impl<'a> Job<'a> {
                     bar.set_position(count(&event, "/downloaded")?);
                     let spent = raw(&event, "/spent_raw")?;
                     if spent > RawAmount::ZERO {
-                        bar.set_message(format!(
-                            "spent {} BTT",
-                            spent.to_decimal(crate::types::Decimals::BTT)
-                        ));
+                        bar.set_message(format!("spent {}", btt_text(spent.unsigned())));
                     }
                 }
                 "done" => break event,
@@ -423,15 +420,6 @@ fn path_text(path: &Path) -> Outcome<&str> {
         .ok_or_else(|| Failure::file(path, "the demo needs paths in UTF-8"))
 }
 
-/// A price as the command line takes it, exact to the unit.
-fn raw_price(raw: u64) -> String {
-    let amount = i64::try_from(raw)
-        .ok()
-        .and_then(|raw| RawAmount::new(raw).ok())
-        .unwrap_or(RawAmount::MAX);
-    format!("{}BTT/GiB", amount.to_decimal(crate::types::Decimals::BTT))
-}
-
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Outcome<T> + Send + 'static,
 ) -> Outcome<T> {
@@ -454,22 +442,4 @@ fn make(path: &Path, size: u64) -> std::io::Result<()> {
         left -= part as u64;
     }
     file.flush()
-}
-
-async fn sha256(path: &Path) -> Outcome<String> {
-    let path = path.to_owned();
-    blocking(move || {
-        let failed = |error| Failure::file(&path, error);
-        let mut file = fs::File::open(&path).map_err(failed)?;
-        let mut hasher = Sha256::new();
-        let mut chunk = vec![0; 1 << 20];
-        loop {
-            let read = file.read(&mut chunk).map_err(failed)?;
-            if read == 0 {
-                return Ok(hex::encode(hasher.finalize()));
-            }
-            hasher.update(chunk.split_at(read).0);
-        }
-    })
-    .await
 }

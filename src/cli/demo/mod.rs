@@ -64,6 +64,12 @@ impl Demo {
         report.print(context, &self)?;
         if let Some(home) = home {
             context.out.note(format!("\nKept in {}", home.display()));
+            for party in ["seeder", "payer", "free"] {
+                let path = home.join(party);
+                context
+                    .out
+                    .note(format!("  {party} has its home in {}", path.display()));
+            }
             for (name, pid) in kept {
                 context
                     .out

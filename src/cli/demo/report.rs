@@ -7,9 +7,9 @@ use crate::{
     cli::{
         Context,
         failure::Outcome,
-        units::{Rate, Size},
+        units::{Rate, Size, btt_text},
     },
-    types::{Decimals, RawAmount, Sun},
+    types::{RawAmount, Sun},
 };
 
 /// One leecher's end.
@@ -61,7 +61,7 @@ fn seconds_text(millis: u64, digits: usize) -> String {
 }
 
 fn btt(amount: RawAmount) -> String {
-    format!("{} BTT", amount.to_decimal(Decimals::BTT))
+    btt_text(amount.unsigned())
 }
 
 impl Report {
