@@ -60,21 +60,12 @@ impl Get {
         };
         let bid = self.bid.map(|bid| bid.0).filter(|bid| *bid > 0);
         let ask = self.ask.map(|ask| ask.0).filter(|ask| *ask > 0);
-        let pay = if bid.is_some() || ask.is_some() {
-            Some(
-                pay::start(
-                    context,
-                    Terms {
-                        ask,
-                        bid,
-                        max_spend: self.max_spend,
-                    },
-                )
-                .await?,
-            )
-        } else {
-            None
+        let terms = Terms {
+            ask,
+            bid,
+            max_spend: self.max_spend,
         };
+        let pay = pay::start(context, terms).await?;
         std::fs::create_dir_all(&self.output)
             .map_err(|error| Failure::file(&self.output, error))?;
         let session = self.swarm.session(context, pay.as_ref()).await?;

@@ -153,6 +153,19 @@ pub(crate) struct Context {
     pub(crate) interrupt: Interrupt,
 }
 
+impl Context {
+    /// Does `work`, or gives it up when Ctrl-C comes.
+    pub(crate) async fn or_interrupt<T>(
+        &self,
+        work: impl Future<Output = Outcome<T>>,
+    ) -> Outcome<T> {
+        tokio::select! {
+            outcome = work => outcome,
+            () = self.interrupt.wait() => Err(Failure::interrupted()),
+        }
+    }
+}
+
 /// Parses the arguments, runs the command, and gives the exit status.
 pub fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
@@ -202,29 +215,32 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(command: Command, context: Context) -> Outcome {
-    let interrupt = context.interrupt.clone();
-    let command = async {
+    use Command::{Demo, Devnet, Get, Seed, Tracker};
+    let context = &context;
+    // These end in order when they are told to; all others may be dropped.
+    let ends_in_order = matches!(command, Demo(_) | Devnet(_) | Get(_) | Seed(_) | Tracker(_));
+    let work = async {
         match command {
-            Command::Init(command) => command.run(&context).await,
-            Command::Devnet(command) => command.run(&context).await,
-            Command::Demo(command) => command.run(&context).await,
-            Command::Get(command) => command.run(&context).await,
-            Command::Seed(command) => command.run(&context).await,
-            Command::Torrent(command) => command.run(&context).await,
-            Command::Tracker(command) => command.run(&context).await,
-            Command::Settle(command) => command.run(&context).await,
-            Command::Earnings(command) => command.run(&context).await,
-            Command::Send(command) => command.run(&context).await,
-            Command::Receipts(command) => command.run(&context).await,
-            Command::Wallet(command) => command.run(&context).await,
-            Command::Balance(command) => command.run(&context).await,
-
-            Command::Tx(command) => command.run(&context).await,
+            Command::Init(command) => command.run(context).await,
+            Command::Devnet(command) => command.run(context).await,
+            Command::Demo(command) => command.run(context).await,
+            Command::Get(command) => command.run(context).await,
+            Command::Seed(command) => command.run(context).await,
+            Command::Torrent(command) => command.run(context).await,
+            Command::Tracker(command) => command.run(context).await,
+            Command::Settle(command) => command.run(context).await,
+            Command::Earnings(command) => command.run(context).await,
+            Command::Send(command) => command.run(context).await,
+            Command::Receipts(command) => command.run(context).await,
+            Command::Wallet(command) => command.run(context).await,
+            Command::Balance(command) => command.run(context).await,
+            Command::Tx(command) => command.run(context).await,
         }
     };
-    tokio::select! {
-        outcome = command => outcome,
-        () = interrupt.wait() => Err(Failure::interrupted()),
+    if ends_in_order {
+        work.await
+    } else {
+        context.or_interrupt(work).await
     }
 }
 

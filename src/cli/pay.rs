@@ -33,9 +33,16 @@ pub(crate) struct Terms {
 /// What an address that never settled may owe a seller: 10 BTT.
 const UNPROVEN_CAP_RAW: i64 = 10_000_000;
 
-/// Starts payments. Only called when something is asked or bid: without that no
-/// key, node or ledger is touched.
-pub(crate) async fn start(context: &Context, terms: Terms) -> Outcome<Arc<PayExtension>> {
+/// Starts payments; without an ask or a bid there are none, and no key, node or
+/// ledger is touched.
+pub(crate) async fn start(context: &Context, terms: Terms) -> Outcome<Option<Arc<PayExtension>>> {
+    if terms.ask.is_none() && terms.bid.is_none() {
+        return Ok(None);
+    }
+    context.or_interrupt(begin(context, terms)).await.map(Some)
+}
+
+async fn begin(context: &Context, terms: Terms) -> Outcome<Arc<PayExtension>> {
     let token = TokenId::BTT;
     let key = account::key(context)?;
     let chain = chain::connect(context).await?;

@@ -54,20 +54,13 @@ impl Seed {
         for path in &self.path {
             made.push((path, torrent::hash(context, path, options.clone()).await?));
         }
-        let pay = match self.ask {
-            Some(ask) => Some(
-                pay::start(
-                    context,
-                    Terms {
-                        ask: Some(ask.0),
-                        bid: None,
-                        max_spend: None,
-                    },
-                )
-                .await?,
-            ),
-            None => None,
+        let ask = self.ask.map(|ask| ask.0);
+        let terms = Terms {
+            ask,
+            bid: None,
+            max_spend: None,
         };
+        let pay = pay::start(context, terms).await?;
         let session = self.swarm.session(context, pay.as_ref()).await?;
         let mut seeding = Vec::new();
         for (path, metainfo) in &made {

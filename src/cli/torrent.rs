@@ -107,14 +107,18 @@ pub(crate) async fn hash(
     let bar = context.out.bar(0, "hashing {wide_bar} {percent}%");
     let progress = bar.clone();
     let owned = path.to_owned();
-    let made = tokio::task::spawn_blocking(move || {
+    let hashing = tokio::task::spawn_blocking(move || {
         create(&owned, &options, &|done, all| {
             progress.set_length(u64::from(all));
             progress.set_position(u64::from(done));
         })
-    })
-    .await
-    .map_err(|error| Failure::failed("hash", error))?;
+    });
+    let hashed = async {
+        hashing
+            .await
+            .map_err(|error| Failure::failed("hash", error))
+    };
+    let made = context.or_interrupt(hashed).await?;
     bar.finish_and_clear();
     made.map_err(|error| Failure::failed("create", error))
 }

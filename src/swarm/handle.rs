@@ -113,13 +113,16 @@ impl TorrentHandle {
         let peers = self.torrent.rows();
         let (pieces_have, pieces) = self.torrent.progress();
         let (downloaded, uploaded, wasted) = self.torrent.totals();
-        let info = self.torrent.info();
+        let bytes = self.torrent.info().map_or(0, |info| info.layout().total());
+        let phase = self.phase();
+        let unknown = matches!(phase, Phase::Metadata | Phase::Checking { .. });
+        let left = self.torrent.bytes_left();
         Stats {
-            phase: self.phase(),
+            phase,
             pieces_have,
             pieces,
-            bytes: info.map_or(0, |info| info.layout().total()),
-            bytes_left: self.torrent.bytes_left(),
+            bytes,
+            bytes_left: if unknown { bytes } else { left },
             downloaded,
             uploaded,
             wasted,

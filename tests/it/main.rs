@@ -9,6 +9,7 @@ mod cli;
 mod demo;
 mod devnet;
 mod house;
+mod interrupt;
 mod kill;
 mod ledger;
 mod oracle;
