@@ -1,0 +1,21 @@
+"""Build, hash and sign a TRC-10 transfer, offline."""
+
+import os
+
+from kernels import contest
+
+
+def contestants(setup):
+    cores = os.cpu_count()
+    return [
+        ("bound: k256 signs, nothing else", setup.ours("tx-bound")),
+        ("seedrail, one core", setup.ours("tx-build-sign")),
+        (f"seedrail, {cores} threads", setup.ours("tx-build-sign", cores)),
+        ("tronpy: its protobuf and signer", setup.tronpy("tx")),
+        ("TronWeb: fastest path found", setup.tronweb("tx-fast")),
+        ("TronWeb: as documented", setup.tronweb("tx-documented")),
+    ]
+
+
+def main(arguments):
+    contest("tx", "Build, hash and sign a TRC-10 transfer, offline", contestants, arguments)
