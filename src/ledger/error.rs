@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::types::{Address, BlockId, RawAmount, TxId};
+use crate::types::{Address, BlockId, RawAmount, Salt, TxId};
 
 use super::records::{EpochId, Pair};
 
@@ -57,6 +57,22 @@ pub enum LedgerError {
         super::store::MAX_OPEN_EPOCHS, .0.payer, .0.payee
     )]
     TooManyEpochs(Pair),
+    /// More than a spend grant allows.
+    #[error(
+        "{owed} raw units would be owed under the spend grant {hash}, which allows {allowed}: \
+         make a new grant"
+    )]
+    GrantSpent {
+        /// The grant's struct hash.
+        hash: Salt,
+        /// What would be owed under it: to one payee, or in all.
+        owed: RawAmount,
+        /// What it allows.
+        allowed: RawAmount,
+    },
+    /// A payer with more grants or revocations than are kept.
+    #[error("{0} has made more spend grants than are kept: no more of them are taken")]
+    TooManyGrants(Address),
     /// A receipt that does not continue its epoch.
     #[error("a receipt of epoch {epoch} with sequence {sequence} cannot follow: {reason}")]
     Sequence {

@@ -4,12 +4,18 @@
 //! [`Ledger`] is the trait with its guarantees.
 
 mod error;
+mod parties;
+mod party_store;
 mod payouts;
 mod records;
 mod sqlite;
 mod store;
 
 pub use error::LedgerError;
+pub use parties::{
+    FlowKind, FlowRow, GrantMarks, GrantRow, GrantUse, Origin, RevocationRow, Standing, WatchRow,
+};
+pub use party_store::{MAX_GRANTS, MAX_REVOCATIONS, PartyStore};
 pub use payouts::{
     AttemptEnd, AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
     OutgoingRow, PayoutId, PayoutKind, PayoutRow, PayoutState,

@@ -6,6 +6,8 @@ use crate::types::{Address, BlockId, RawAmount, Sun, Token, TxId, UnixMs};
 
 use super::{
     error::LedgerError,
+    parties::Origin,
+    party_store::PartyStore,
     payouts::{
         AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow, OutgoingRow, PayoutId,
         PayoutRow,
@@ -101,7 +103,7 @@ impl fmt::Debug for AccountLease {
 /// - The ledger is bound to one genesis block at its creation.
 ///
 /// Calls block for a short transaction: in async code, use `spawn_blocking`.
-pub trait Ledger: Send + Sync {
+pub trait Ledger: PartyStore + Send + Sync {
     /// The chain this ledger is bound to.
     fn genesis(&self) -> BlockId;
 
@@ -123,16 +125,34 @@ pub trait Ledger: Send + Sync {
     /// With `ceiling`, refuses when what the payer has issued and not settled
     /// in this token, over all payees, would exceed it.
     ///
+    /// A receipt under a grant is refused unless the grant is stored, and what
+    /// was issued under it, to this payee and in all, stays within it.
+    ///
     /// # Errors
     /// [`LedgerError::Sequence`], [`LedgerError::OverCeiling`],
-    /// [`LedgerError::LeaseLost`].
+    /// [`LedgerError::GrantSpent`], [`LedgerError::LeaseLost`].
+    fn issue_for(
+        &self,
+        lease: &EpochLease,
+        receipt: &ReceiptRow,
+        remainder: Remainder,
+        ceiling: Option<RawAmount>,
+        origin: &Origin,
+    ) -> Result<Durable<ReceiptRow>, LedgerError>;
+
+    /// [`issue_for`](Self::issue_for) nothing that is known.
+    ///
+    /// # Errors
+    /// The same.
     fn issue(
         &self,
         lease: &EpochLease,
         receipt: &ReceiptRow,
         remainder: Remainder,
         ceiling: Option<RawAmount>,
-    ) -> Result<Durable<ReceiptRow>, LedgerError>;
+    ) -> Result<Durable<ReceiptRow>, LedgerError> {
+        self.issue_for(lease, receipt, remainder, ceiling, &Origin::default())
+    }
 
     /// The newest receipt of each epoch of our own log, adopted ones included.
     ///
@@ -157,7 +177,19 @@ pub trait Ledger: Send + Sync {
     ///
     /// # Errors
     /// The store's. Misbehaviour is in [`Stored`].
-    fn store_received(&self, receipt: &ReceiptRow) -> Result<Durable<Stored>, LedgerError>;
+    fn store_received_for(
+        &self,
+        receipt: &ReceiptRow,
+        origin: &Origin,
+    ) -> Result<Durable<Stored>, LedgerError>;
+
+    /// [`store_received_for`](Self::store_received_for) nothing that is known.
+    ///
+    /// # Errors
+    /// The same.
+    fn store_received(&self, receipt: &ReceiptRow) -> Result<Durable<Stored>, LedgerError> {
+        self.store_received_for(receipt, &Origin::default())
+    }
 
     /// The newest received receipt of each epoch.
     ///
@@ -182,10 +214,13 @@ pub trait Ledger: Send + Sync {
     fn store_evidence(&self, receipt: &ReceiptRow) -> Result<Durable<Stored>, LedgerError>;
 
     /// Makes evidence part of our log, all of these or none: from now on it
-    /// is paid. Epochs without evidence are passed over.
+    /// is paid. Epochs without evidence are passed over. What a grant does not
+    /// allow is refused: nothing above its total is ever paid.
     ///
     /// # Errors
-    /// [`LedgerError::EpochInUse`] when a living process issues in one.
+    /// [`LedgerError::EpochInUse`] when a living process issues in one,
+    /// [`LedgerError::GrantSpent`], [`LedgerError::Missing`] for a grant that is
+    /// not stored.
     fn adopt(&self, epochs: &[(Pair, EpochId)]) -> Result<Durable<Adopted>, LedgerError>;
 
     // ---- lists ----

@@ -51,6 +51,7 @@ fn setup(n: u8, conn: u64, now: UnixMs) -> Setup {
         bid: (n == 1).then_some(PRICE),
         piece_length: PIECE,
         conn: ConnId(conn),
+        peer_ids: ([n; 20], [3 - n.min(2); 20]),
         nonce: Salt::from_bytes([u8::try_from(conn % 251).unwrap(); 32]),
         instance: [n; 8],
         since: 100,
@@ -457,11 +458,31 @@ fn nobody_speaks_for_another() {
         peer: k(2).address(),
         nonce_self: Salt::from_bytes([1; 32]),
         nonce_peer: Salt::from_bytes([1; 32]),
-        peer_ids: Salt::ZERO,
+        peer_ids: Hello::peer_ids(&[1; 20], &[2; 20]),
     };
     let forged = domain().sign(&theirs, &k(3)).unwrap();
     duo.seller.take(Message::Auth(forged), now);
     assert!(duo.seller.closed);
+    // The buyer's own signature, on a connection between other peers.
+    let mut duo = Duo::new();
+    let hello = duo.buyer.sent.remove(0);
+    duo.seller.take(hello, now);
+    let elsewhere = Hello {
+        peer_ids: Hello::peer_ids(&[1; 20], &[9; 20]),
+        ..theirs
+    };
+    let relayed = domain().sign(&elsewhere, &k(1)).unwrap();
+    duo.seller.take(Message::Auth(relayed), now);
+    assert!(duo.seller.closed);
+    let mut duo = Duo::new();
+    let hello = duo.buyer.sent.remove(0);
+    duo.seller.take(hello, now);
+    let own = domain().sign(&theirs, &k(1)).unwrap();
+    duo.seller.take(Message::Auth(own), now);
+    assert!(
+        !duo.seller.closed,
+        "the very same is good on its own connection"
+    );
     // A greeting recorded on another connection is for other nonces.
     let mut duo = Duo::new();
     let mut recorded = Vec::new();

@@ -1,6 +1,8 @@
 //! What is signed: the structs of the domain "Seedrail Receipt", and the
 //! checks of a receipt, cheapest first, each with its own reason.
 
+use sha3::Digest;
+
 use super::grant::{GrantContext, GrantRefusal, SignedGrant};
 use crate::{
     ledger::{EpochId, Pair, ReceiptRow},
@@ -170,8 +172,19 @@ pub struct Hello {
     pub nonce_self: Salt,
     /// The peer's nonce.
     pub nonce_peer: Salt,
-    /// Binds the connection's BitTorrent identities.
+    /// [`Hello::peer_ids`] of the connection.
     pub peer_ids: Salt,
+}
+
+impl Hello {
+    /// Binds the connection's BitTorrent identities: keccak256 of the signer's
+    /// peer id and the other's, 20 bytes each.
+    pub fn peer_ids(signer: &[u8; 20], other: &[u8; 20]) -> Salt {
+        let mut hasher = sha3::Keccak256::new();
+        hasher.update(signer);
+        hasher.update(other);
+        Salt::from_bytes(hasher.finalize().into())
+    }
 }
 
 impl TypedStruct for Hello {

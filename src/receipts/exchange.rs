@@ -67,6 +67,8 @@ pub struct Setup {
     pub conn: ConnId,
     /// For this connection alone, random.
     pub nonce: Salt,
+    /// Our BitTorrent peer id on this connection, then the peer's.
+    pub peer_ids: ([u8; 20], [u8; 20]),
     /// Which process we are.
     pub instance: Instance,
     /// Our solid head.
@@ -342,16 +344,16 @@ impl Exchange {
     }
 
     fn hello_struct(&self, peer: &HelloMessage, ours: bool) -> Hello {
-        let (this, other) = ((self.own(), self.setup.nonce), (peer.address, peer.nonce));
-        let ((this, nonce_self), (peer, nonce_peer)) =
-            if ours { (this, other) } else { (other, this) };
+        let (own_id, peer_id) = self.setup.peer_ids;
+        let us = (self.own(), self.setup.nonce, own_id);
+        let them = (peer.address, peer.nonce, peer_id);
+        let (this, other) = if ours { (us, them) } else { (them, us) };
         Hello {
-            this,
-            peer,
-            nonce_self,
-            nonce_peer,
-            // The session does not tell the peers' ids to extensions.
-            peer_ids: Salt::ZERO,
+            this: this.0,
+            peer: other.0,
+            nonce_self: this.1,
+            nonce_peer: other.1,
+            peer_ids: Hello::peer_ids(&this.2, &other.2),
         }
     }
 

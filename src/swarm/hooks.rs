@@ -26,6 +26,10 @@ pub struct PeerContext {
     pub private: bool,
     /// Where the peer is.
     pub remote: SocketAddr,
+    /// Our own id on this connection (BEP 3, BEP 20).
+    pub own_id: [u8; 20],
+    /// What the peer said its id is.
+    pub peer_id: [u8; 20],
     /// The torrent's piece length, in bytes.
     pub piece_length: u32,
 }

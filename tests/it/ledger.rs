@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 pub(crate) mod conformance;
+mod parties;
 
 use seedrail::{
     ledger::{Ledger, LedgerError, SqliteLedger},
@@ -54,26 +55,31 @@ fn file() -> File {
 }
 
 macro_rules! conforms {
-    ($($case:ident),* $(,)?) => {
-        mod in_memory { $( #[test] fn $case() { super::conformance::$case(&super::memory()); } )* }
-        mod in_a_file { $( #[test] fn $case() { super::conformance::$case(&super::file()); } )* }
+    ($($suite:ident::$case:ident),* $(,)?) => {
+        mod in_memory { $( #[test] fn $case() { super::$suite::$case(&super::memory()); } )* }
+        mod in_a_file { $( #[test] fn $case() { super::$suite::$case(&super::file()); } )* }
     };
 }
 
 conforms!(
-    receipts_supersede_and_never_go_back,
-    epochs_are_exclusive_and_bounded,
-    received_receipts_are_compared_with_the_newest,
-    evidence_is_no_debt_until_adopted,
-    reservations_stop_at_the_ceiling,
-    transfers_count_once_and_after_the_first_since_block,
-    pages_walk_through_all_receipts,
-    one_signer_per_account,
-    ranges_are_contiguous_and_disjoint,
-    a_payout_has_one_living_attempt,
-    ends_must_be_proven,
-    transfers_made_by_hand_take_a_range,
-    writes_may_be_repeated,
+    conformance::receipts_supersede_and_never_go_back,
+    conformance::epochs_are_exclusive_and_bounded,
+    conformance::received_receipts_are_compared_with_the_newest,
+    conformance::evidence_is_no_debt_until_adopted,
+    conformance::reservations_stop_at_the_ceiling,
+    conformance::transfers_count_once_and_after_the_first_since_block,
+    conformance::pages_walk_through_all_receipts,
+    conformance::one_signer_per_account,
+    conformance::ranges_are_contiguous_and_disjoint,
+    conformance::a_payout_has_one_living_attempt,
+    conformance::ends_must_be_proven,
+    conformance::transfers_made_by_hand_take_a_range,
+    conformance::writes_may_be_repeated,
+    parties::grants_bound_what_is_issued,
+    parties::serials_and_revocations_only_rise,
+    parties::what_others_did_is_remembered_until_forgiven,
+    parties::flows_sum_to_the_receipts,
+    parties::income_and_its_cursor_are_kept_together,
 );
 
 #[test]

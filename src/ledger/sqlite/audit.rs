@@ -20,6 +20,15 @@ const QUESTIONS: &[(&str, &str)] = &[
              AND r.payer = pair.payer AND r.payee = pair.payee AND r.token = pair.token)",
     ),
     (
+        "what flowed to a pair by day and torrent is not the sum of its receipts",
+        "SELECT hex(f.payee) AS what FROM (
+             SELECT kind, payer, payee, token, sum(amount) AS flowed FROM flow
+             GROUP BY kind, payer, payee, token) f
+         LEFT JOIN pair p ON p.payer = f.payer AND p.payee = f.payee AND p.token = f.token
+         WHERE p.payer IS NULL
+             OR f.flowed <> CASE f.kind WHEN 0 THEN p.issued ELSE p.received END",
+    ),
+    (
         "a receipt was issued in an epoch that was never opened",
         "SELECT r.epoch AS what FROM receipt r LEFT JOIN epoch e USING (payer, payee, token, epoch)
          WHERE r.kind = 0 AND e.epoch IS NULL",

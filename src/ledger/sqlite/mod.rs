@@ -2,12 +2,16 @@
 
 mod audit;
 mod chain;
+mod flows;
+mod grants;
 mod locks;
 mod open;
+mod parties;
 mod payouts;
 mod receipts;
 mod rows;
 mod schema;
+mod standing;
 mod transfers;
 
 use std::{
@@ -21,9 +25,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use self::{locks::LockSpace, receipts::OwnEpoch};
 use super::{
     AccountLease, Adopted, AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
-    Durable, EpochId, EpochLease, Equivocation, Ledger, LedgerError, OutgoingRow, Pair, PayoutId,
-    PayoutRow, Position, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow, Remainder, Stored,
-    TransferRow, store::Guard,
+    Durable, EpochId, EpochLease, Equivocation, Ledger, LedgerError, Origin, OutgoingRow, Pair,
+    PayoutId, PayoutRow, Position, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow, Remainder,
+    Stored, TransferRow, store::Guard,
 };
 use crate::types::{Address, BlockId, RawAmount, Sun, Token, TokenId, TxId, UnixMs};
 
@@ -330,12 +334,13 @@ impl Ledger for SqliteLedger {
         Ok(lease.into_inner())
     }
 
-    fn issue(
+    fn issue_for(
         &self,
         lease: &EpochLease,
         receipt: &ReceiptRow,
         remainder: Remainder,
         ceiling: Option<RawAmount>,
+        origin: &Origin,
     ) -> Result<Durable<ReceiptRow>, LedgerError> {
         if receipt.pair != lease.pair || receipt.epoch != lease.epoch {
             return Err(LedgerError::Sequence {
@@ -345,7 +350,7 @@ impl Ledger for SqliteLedger {
             });
         }
         self.write(|tx| {
-            receipts::issue(tx, receipt, &self.worker, remainder, ceiling)?;
+            receipts::issue(tx, receipt, &self.worker, remainder, ceiling, origin)?;
             Ok(*receipt)
         })
     }
@@ -359,8 +364,12 @@ impl Ledger for SqliteLedger {
         self.read(|tx| receipts::reserved(tx, payer, token))
     }
 
-    fn store_received(&self, receipt: &ReceiptRow) -> Result<Durable<Stored>, LedgerError> {
-        self.write(|tx| receipts::store_received(tx, receipt))
+    fn store_received_for(
+        &self,
+        receipt: &ReceiptRow,
+        origin: &Origin,
+    ) -> Result<Durable<Stored>, LedgerError> {
+        self.write(|tx| receipts::store_received(tx, receipt, origin))
     }
 
     fn received(&self, pair: &Pair) -> Result<Vec<Durable<ReceiptRow>>, LedgerError> {

@@ -39,6 +39,17 @@ fn refuse(path: &Path, reason: impl std::fmt::Display) -> LedgerError {
     }
 }
 
+/// What SQLite says, in our words where there are better ones.
+fn failed(path: &Path, error: &rusqlite::Error) -> LedgerError {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseCorrupt, DatabaseLocked, NotADatabase};
+    match error.sqlite_error_code() {
+        Some(NotADatabase) => refuse(path, "it is not a ledger file"),
+        Some(DatabaseBusy | DatabaseLocked) => LedgerError::Busy,
+        Some(DatabaseCorrupt) => refuse(path, format!("it is damaged: {error}")),
+        _ => refuse(path, error),
+    }
+}
+
 /// Opens the file, creating it when it does not exist or is empty.
 pub(super) fn open(path: &Path, genesis: BlockId) -> Result<(Connection, PathBuf), LedgerError> {
     create_private(path, Existing::Keep)?;
@@ -55,11 +66,11 @@ pub(super) fn open(path: &Path, genesis: BlockId) -> Result<(Connection, PathBuf
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn =
-        Connection::open_with_flags(&real, flags).map_err(|error| refuse(path, error))?;
+        Connection::open_with_flags(&real, flags).map_err(|error| failed(path, &error))?;
     prepare(&mut conn, path)?;
     let mode: String = conn
         .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
-        .map_err(|error| refuse(path, error))?;
+        .map_err(|error| failed(path, &error))?;
     if mode != "wal" {
         return Err(refuse(
             path,
@@ -74,7 +85,7 @@ pub(super) fn open(path: &Path, genesis: BlockId) -> Result<(Connection, PathBuf
 /// The chain an existing ledger is bound to.
 pub(super) fn genesis_of(path: &Path) -> Result<BlockId, LedgerError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags).map_err(|error| refuse(path, error))?;
+    let conn = Connection::open_with_flags(path, flags).map_err(|error| failed(path, &error))?;
     let found: [u8; 32] = conn
         .query_row("SELECT value FROM meta WHERE name = 'genesis'", [], |row| {
             row.get(0)
@@ -87,7 +98,7 @@ pub(super) fn genesis_of(path: &Path) -> Result<BlockId, LedgerError> {
 /// else is the same.
 pub(super) fn in_memory(genesis: BlockId) -> Result<Connection, LedgerError> {
     let path = Path::new(":memory:");
-    let mut conn = Connection::open_in_memory().map_err(|error| refuse(path, error))?;
+    let mut conn = Connection::open_in_memory().map_err(|error| failed(path, &error))?;
     prepare(&mut conn, path)?;
     migrate(&mut conn, path, genesis)?;
     check(&conn, path, genesis)?;
@@ -143,13 +154,7 @@ fn file_system(real: &Path) -> Option<String> {
 
 /// Connection settings, and whether this is a ledger at all.
 fn prepare(conn: &mut Connection, path: &Path) -> Result<(), LedgerError> {
-    let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase) => refuse(path, "it is not a ledger file"),
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-            LedgerError::Busy
-        }
-        _ => refuse(path, error),
-    };
+    let failed = |error: rusqlite::Error| failed(path, &error);
     conn.busy_timeout(BUSY).map_err(failed)?;
     // A statement of each kind is kept compiled.
     conn.set_prepared_statement_cache_capacity(128);
@@ -266,6 +271,44 @@ mod tests {
         assert_eq!(version, i64::try_from(MIGRATIONS.len()).unwrap());
     }
 
+    #[test]
+    fn a_ledger_of_every_earlier_version_is_brought_up_to_date() {
+        for version in 1..MIGRATIONS.len() {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("a.ledger");
+            drop(open(&path, genesis(1)).unwrap());
+            std::fs::remove_file(&path).unwrap();
+            let old = Connection::open(&path).unwrap();
+            for sql in MIGRATIONS.iter().take(version) {
+                old.execute_batch(sql).unwrap();
+            }
+            old.execute_batch(&format!(
+                "INSERT INTO meta VALUES ('genesis', x'{}');
+                 INSERT INTO receipt VALUES (1, x'01', x'02', 7, 3, x'01', 5, 1, 40, 400, 86401,
+                     x'{}', x'09');
+                 INSERT INTO pair VALUES (x'01', x'02', 7, 0, 40, 5, 0);",
+                "01".repeat(32),
+                "00".repeat(32),
+            ))
+            .unwrap();
+            old.pragma_update(None, "application_id", APPLICATION_ID)
+                .unwrap();
+            old.pragma_update(None, "user_version", i64::try_from(version).unwrap())
+                .unwrap();
+            old.close().unwrap();
+            let (mut conn, _) = open(&path, genesis(1)).unwrap();
+            let flowed: (i64, i64, i64) = conn
+                .query_row("SELECT day, amount, bytes FROM flow", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })
+                .unwrap();
+            assert_eq!(flowed, (1, 40, 400));
+            let tx = conn.transaction().unwrap();
+            let found = super::super::audit::contradictions(&tx).unwrap();
+            assert!(found.is_empty(), "{found:?}");
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn only_its_owner_can_read_it() {
@@ -314,7 +357,8 @@ mod tests {
         let last = bytes.len() - 4096;
         bytes[last..].fill(0xff);
         std::fs::write(&path, bytes).unwrap();
-        assert!(refusal(&path, 1).contains("damaged"));
+        let refusal = refusal(&path, 1);
+        assert!(refusal.contains("damaged"), "{refusal}");
     }
 
     #[test]

@@ -2,13 +2,16 @@
 
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
-use super::rows::{
-    self, amount, epoch_id, get, int, kind_number, pack, receipt_kind, sum, unpack, unsigned,
+use super::{
+    flows, grants,
+    rows::{
+        self, amount, epoch_id, get, int, kind_number, pack, receipt_kind, sum, unpack, unsigned,
+    },
 };
 use crate::{
     ledger::{
-        Adopted, EpochId, Equivocation, LedgerError, MAX_EQUIVOCATIONS, MAX_OPEN_EPOCHS, Pair,
-        Position, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow, Remainder, Stored,
+        Adopted, EpochId, Equivocation, LedgerError, MAX_EQUIVOCATIONS, MAX_OPEN_EPOCHS, Origin,
+        Pair, Position, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow, Remainder, Stored,
     },
     types::{Address, RawAmount, TokenId},
 };
@@ -212,12 +215,14 @@ fn sums(tx: &Transaction<'_>, pair: &Pair) -> Result<Option<Sums>, LedgerError> 
         .transpose()
 }
 
-/// Adds what `receipt` says beyond `before` to the pair's sum in its role.
+/// Adds what `receipt` says beyond `before` to the pair's sum in its role, and
+/// to what flowed.
 fn add_to_pair(
     tx: &Transaction<'_>,
     kind: ReceiptKind,
     receipt: &ReceiptRow,
     before: Option<&ReceiptRow>,
+    origin: &Origin,
 ) -> Result<RawAmount, LedgerError> {
     let added = receipt
         .amount
@@ -264,6 +269,10 @@ fn add_to_pair(
         int("since_block", now.first_since)?,
         int("issued_at", now.owed_since)?
     ])?;
+    let bytes = receipt
+        .delivered_bytes
+        .saturating_sub(before.map_or(0, |before| before.delivered_bytes));
+    flows::add(tx, kind, receipt, origin, added, bytes)?;
     Ok(added)
 }
 
@@ -298,6 +307,7 @@ pub(super) fn issue(
     holder: &str,
     remainder: Remainder,
     ceiling: Option<RawAmount>,
+    origin: &Origin,
 ) -> Result<(), LedgerError> {
     let pair = &receipt.pair;
     let before = newest(tx, ReceiptKind::Issued, pair, receipt.epoch)?;
@@ -331,7 +341,8 @@ pub(super) fn issue(
         return Err(LedgerError::LeaseLost(pair.payer));
     }
     put(tx, ReceiptKind::Issued, receipt)?;
-    add_to_pair(tx, ReceiptKind::Issued, receipt, before.as_ref())?;
+    add_to_pair(tx, ReceiptKind::Issued, receipt, before.as_ref(), origin)?;
+    grants::within(tx, receipt)?;
     if let Some(ceiling) = ceiling {
         let reserved = reserved(tx, pair.payer, pair.token)?;
         if reserved > ceiling {
@@ -348,13 +359,14 @@ pub(super) fn issue(
 pub(super) fn store_received(
     tx: &Transaction<'_>,
     receipt: &ReceiptRow,
+    origin: &Origin,
 ) -> Result<Stored, LedgerError> {
     let before = newest(tx, ReceiptKind::Received, &receipt.pair, receipt.epoch)?;
     let stored = compare(before.as_ref(), receipt);
     match (stored, &before) {
         (Stored::New | Stored::Superseded { .. }, _) => {
             put(tx, ReceiptKind::Received, receipt)?;
-            add_to_pair(tx, ReceiptKind::Received, receipt, before.as_ref())?;
+            add_to_pair(tx, ReceiptKind::Received, receipt, before.as_ref(), origin)?;
         }
         (Stored::Equivocation, Some(before)) => keep_both(tx, before, receipt)?,
         _ => {}
@@ -407,12 +419,28 @@ pub(super) fn equivocations(
     ])?;
     let mut kept = Vec::new();
     while let Some(row) = found.next()? {
-        kept.push(Equivocation {
-            first: unpack(&get::<Vec<u8>>(row, "first")?)?,
-            second: unpack(&get::<Vec<u8>>(row, "second")?)?,
-        });
+        kept.push(equivocation(row)?);
     }
     Ok(kept)
+}
+
+pub(super) fn all_equivocations(tx: &Transaction<'_>) -> Result<Vec<Equivocation>, LedgerError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT first, second FROM equivocation ORDER BY payer, payee, token, ordinal",
+    )?;
+    let mut found = statement.query([])?;
+    let mut kept = Vec::new();
+    while let Some(row) = found.next()? {
+        kept.push(equivocation(row)?);
+    }
+    Ok(kept)
+}
+
+fn equivocation(row: &rusqlite::Row<'_>) -> Result<Equivocation, LedgerError> {
+    Ok(Equivocation {
+        first: unpack(&get::<Vec<u8>>(row, "first")?)?,
+        second: unpack(&get::<Vec<u8>>(row, "second")?)?,
+    })
 }
 
 pub(super) fn store_evidence(
@@ -480,7 +508,14 @@ pub(super) fn adopt(
             Stored::New | Stored::Superseded { .. }
         ) {
             put(tx, ReceiptKind::Issued, &evidence)?;
-            let added = add_to_pair(tx, ReceiptKind::Issued, &evidence, before.as_ref())?;
+            let added = add_to_pair(
+                tx,
+                ReceiptKind::Issued,
+                &evidence,
+                before.as_ref(),
+                &Origin::default(),
+            )?;
+            grants::within(tx, &evidence)?;
             adopted.receipts += 1;
             adopted.added = sum("the sum adopted", adopted.added, added)?;
         }

@@ -9,7 +9,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5352_4c47;
 /// bytes, a token is its id (0 for TRX), times are milliseconds, everything
 /// else is an integer not above `i64::MAX`. States and kinds are the numbers
 /// in `rows.rs`.
-pub(super) const MIGRATIONS: &[&str] = &[V1];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
 
 const V1: &str = "
 CREATE TABLE meta (
@@ -138,4 +138,71 @@ CREATE TABLE attempt (
 );
 -- At most one attempt of a payout may pay, or has paid.
 CREATE UNIQUE INDEX attempt_paying ON attempt (payout) WHERE state <> 4;
+";
+
+/// Grants, what is remembered of other parties, for which torrent and on which
+/// day something is owed, and how far the solid chain was read for income.
+const V2: &str = "
+CREATE TABLE spend_grant (
+    hash BLOB NOT NULL PRIMARY KEY,
+    payer BLOB NOT NULL,
+    signer BLOB NOT NULL,
+    token INTEGER NOT NULL CHECK (token > 0),
+    max_per_payee INTEGER NOT NULL CHECK (max_per_payee >= 0),
+    max_total INTEGER NOT NULL CHECK (max_total >= 0),
+    not_before INTEGER NOT NULL CHECK (not_before >= 0),
+    not_after INTEGER NOT NULL CHECK (not_after >= not_before),
+    serial INTEGER NOT NULL CHECK (serial >= 0),
+    signature BLOB NOT NULL
+);
+CREATE INDEX spend_grant_payer ON spend_grant (payer, signer, serial);
+CREATE INDEX receipt_grant ON receipt (grant_hash, kind)
+    WHERE grant_hash <> x'0000000000000000000000000000000000000000000000000000000000000000';
+
+CREATE TABLE revocation (
+    payer BLOB NOT NULL,
+    signer BLOB NOT NULL,
+    serial INTEGER NOT NULL CHECK (serial >= 0),
+    signature BLOB NOT NULL,
+    PRIMARY KEY (payer, signer)
+);
+
+CREATE TABLE standing (
+    address BLOB NOT NULL,
+    token INTEGER NOT NULL CHECK (token > 0),
+    defaults INTEGER NOT NULL CHECK (defaults >= 0),
+    defaulted INTEGER NOT NULL CHECK (defaulted >= 0),
+    defaulted_at INTEGER NOT NULL,
+    forgiven INTEGER NOT NULL CHECK (forgiven >= 0),
+    banned_at INTEGER,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (address, token)
+);
+
+-- Sums of what receipts of kind 0 and 1 raised, by UTC day since 1970 and by
+-- info-hash (zero: not known). Moved in the same transaction as the receipt.
+CREATE TABLE flow (
+    kind INTEGER NOT NULL CHECK (kind IN (0, 1)),
+    payer BLOB NOT NULL,
+    payee BLOB NOT NULL,
+    token INTEGER NOT NULL CHECK (token > 0),
+    day INTEGER NOT NULL CHECK (day >= 0),
+    torrent BLOB NOT NULL,
+    amount INTEGER NOT NULL CHECK (amount >= 0),
+    bytes INTEGER NOT NULL CHECK (bytes >= 0),
+    PRIMARY KEY (kind, payer, payee, token, day, torrent)
+);
+INSERT INTO flow (kind, payer, payee, token, day, torrent, amount, bytes)
+    SELECT kind, payer, payee, token, issued_at / 86400,
+           x'0000000000000000000000000000000000000000', sum(amount), sum(delivered_bytes)
+    FROM receipt WHERE kind IN (0, 1)
+    GROUP BY kind, payer, payee, token, issued_at / 86400;
+
+CREATE TABLE watch (
+    account BLOB NOT NULL,
+    token INTEGER NOT NULL CHECK (token > 0),
+    scanned_from INTEGER NOT NULL CHECK (scanned_from >= 0),
+    last BLOB NOT NULL,
+    PRIMARY KEY (account, token)
+);
 ";

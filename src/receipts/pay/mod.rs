@@ -350,6 +350,7 @@ impl Extension for PayExtension {
             bid: shared.config.bid,
             piece_length: peer.piece_length,
             conn: peer.conn,
+            peer_ids: (peer.own_id, peer.peer_id),
             nonce: Salt::from_bytes(nonce),
             instance: shared.instance,
             since: shared.head.load(Ordering::Relaxed),

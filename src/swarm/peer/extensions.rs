@@ -149,6 +149,8 @@ impl Conn {
                 info_hash: self.torrent.hash,
                 private: info.is_private(),
                 remote: self.remote,
+                own_id: self.shared.peer_id,
+                peer_id: self.peer_id,
                 piece_length: info.layout().piece_length(),
             };
             let link = Arc::new(ExtensionLink {

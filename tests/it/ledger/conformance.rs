@@ -76,7 +76,7 @@ impl Rows {
         EpochId::new(number).unwrap()
     }
 
-    fn transfer(&self, id: u8, block: u64, amount: i64) -> TransferRow {
+    pub(crate) fn transfer(&self, id: u8, block: u64, amount: i64) -> TransferRow {
         TransferRow {
             txid: txid(id),
             block,

@@ -8,11 +8,12 @@ use std::sync::{
 use seedrail::{
     ledger::{
         AccountLease, Adopted, AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
-        Durable, EpochId, EpochLease, Equivocation, Ledger, LedgerError, OutgoingRow, Pair,
-        PayoutId, PayoutRow, Position, ReceiptEntry, ReceiptFilter, ReceiptRow, Remainder, Stored,
-        TransferRow,
+        Durable, EpochId, EpochLease, Equivocation, FlowKind, FlowRow, GrantMarks, GrantRow,
+        GrantUse, Ledger, LedgerError, Origin, OutgoingRow, Pair, PartyStore, PayoutId, PayoutRow,
+        Position, ReceiptEntry, ReceiptFilter, ReceiptRow, Remainder, RevocationRow, Standing,
+        Stored, TransferRow, WatchRow,
     },
-    types::{Address, BlockId, RawAmount, Sun, Token, TokenId, TxId, UnixMs},
+    types::{Address, BlockId, RawAmount, Salt, Sun, Token, TokenId, TxId, UnixMs},
 };
 
 /// When the write fails.
@@ -71,14 +72,18 @@ impl Ledger for Failing {
         self.step(|| self.inner.claim_epoch(pair, since_block))
     }
 
-    fn issue(
+    fn issue_for(
         &self,
         lease: &EpochLease,
         receipt: &ReceiptRow,
         remainder: Remainder,
         ceiling: Option<RawAmount>,
+        origin: &Origin,
     ) -> Result<Durable<ReceiptRow>, LedgerError> {
-        self.step(|| self.inner.issue(lease, receipt, remainder, ceiling))
+        self.step(|| {
+            self.inner
+                .issue_for(lease, receipt, remainder, ceiling, origin)
+        })
     }
 
     fn issued(&self, pair: &Pair) -> Result<Vec<Durable<ReceiptRow>>, LedgerError> {
@@ -89,8 +94,12 @@ impl Ledger for Failing {
         self.inner.reserved(payer, token)
     }
 
-    fn store_received(&self, receipt: &ReceiptRow) -> Result<Durable<Stored>, LedgerError> {
-        self.step(|| self.inner.store_received(receipt))
+    fn store_received_for(
+        &self,
+        receipt: &ReceiptRow,
+        origin: &Origin,
+    ) -> Result<Durable<Stored>, LedgerError> {
+        self.step(|| self.inner.store_received_for(receipt, origin))
     }
 
     fn received(&self, pair: &Pair) -> Result<Vec<Durable<ReceiptRow>>, LedgerError> {
@@ -276,5 +285,88 @@ impl Ledger for Failing {
         token: Token,
     ) -> Result<RawAmount, LedgerError> {
         self.inner.range_end(payer, payee, token)
+    }
+}
+
+impl PartyStore for Failing {
+    fn store_grant(&self, grant: &GrantRow) -> Result<Durable<()>, LedgerError> {
+        self.step(|| self.inner.store_grant(grant))
+    }
+
+    fn grant(&self, hash: Salt) -> Result<Option<GrantRow>, LedgerError> {
+        self.inner.grant(hash)
+    }
+
+    fn grants(&self, payer: Address) -> Result<Vec<GrantUse>, LedgerError> {
+        self.inner.grants(payer)
+    }
+
+    fn grant_marks(&self, payer: Address, signer: Address) -> Result<GrantMarks, LedgerError> {
+        self.inner.grant_marks(payer, signer)
+    }
+
+    fn store_revocation(&self, revocation: &RevocationRow) -> Result<Durable<()>, LedgerError> {
+        self.step(|| self.inner.store_revocation(revocation))
+    }
+
+    fn revocations(&self, payer: Address) -> Result<Vec<RevocationRow>, LedgerError> {
+        self.inner.revocations(payer)
+    }
+
+    fn standing(&self, address: Address, token: TokenId) -> Result<Standing, LedgerError> {
+        self.inner.standing(address, token)
+    }
+
+    fn standings(&self, token: TokenId) -> Result<Vec<Standing>, LedgerError> {
+        self.inner.standings(token)
+    }
+
+    fn note_default(
+        &self,
+        address: Address,
+        token: TokenId,
+        amount: RawAmount,
+        at: UnixMs,
+    ) -> Result<Durable<Standing>, LedgerError> {
+        self.step(|| self.inner.note_default(address, token, amount, at))
+    }
+
+    fn ban(
+        &self,
+        address: Address,
+        token: TokenId,
+        reason: &str,
+        at: UnixMs,
+    ) -> Result<Durable<Standing>, LedgerError> {
+        self.step(|| self.inner.ban(address, token, reason, at))
+    }
+
+    fn forgive(&self, address: Address, token: TokenId) -> Result<Durable<Standing>, LedgerError> {
+        self.step(|| self.inner.forgive(address, token))
+    }
+
+    fn all_equivocations(&self) -> Result<Vec<Equivocation>, LedgerError> {
+        self.inner.all_equivocations()
+    }
+
+    fn flows(
+        &self,
+        account: Address,
+        token: TokenId,
+        kind: FlowKind,
+    ) -> Result<Vec<FlowRow>, LedgerError> {
+        self.inner.flows(account, token, kind)
+    }
+
+    fn watched(&self, account: Address, token: TokenId) -> Result<Option<WatchRow>, LedgerError> {
+        self.inner.watched(account, token)
+    }
+
+    fn note_watched(
+        &self,
+        watch: &WatchRow,
+        transfers: &[TransferRow],
+    ) -> Result<Durable<u64>, LedgerError> {
+        self.step(|| self.inner.note_watched(watch, transfers))
     }
 }

@@ -297,21 +297,23 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
 impl Joined {
     pub(crate) fn new(buyer: &Party, seller: &Party) -> Arc<Self> {
-        let context = || PeerContext {
+        let context = |own: u8, peer: u8| PeerContext {
             conn: ConnId(CONNECTIONS.fetch_add(1, Ordering::Relaxed)),
             info_hash: InfoHash::from_bytes([3; 20]),
             private: false,
             remote: ([127, 0, 0, 1], 6881).into(),
+            own_id: [own; 20],
+            peer_id: [peer; 20],
             piece_length: PIECE,
         };
         let (buyer_end, seller_end) = (End::new(true), End::new(false));
         let joined = Arc::new(Self {
             buyer: buyer
                 .pay
-                .attach(context(), Arc::clone(&buyer_end) as Arc<dyn PeerLink>),
+                .attach(context(1, 2), Arc::clone(&buyer_end) as Arc<dyn PeerLink>),
             seller: seller
                 .pay
-                .attach(context(), Arc::clone(&seller_end) as Arc<dyn PeerLink>),
+                .attach(context(2, 1), Arc::clone(&seller_end) as Arc<dyn PeerLink>),
             buyer_end,
             seller_end,
             next_piece: Mutex::new(0),

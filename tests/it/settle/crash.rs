@@ -9,11 +9,12 @@ use std::sync::{
 use seedrail::{
     ledger::{
         AccountLease, Adopted, AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
-        Durable, EpochId, EpochLease, Equivocation, Ledger, LedgerError, OutgoingRow, Pair,
-        PayoutId, PayoutRow, Position, ReceiptEntry, ReceiptFilter, ReceiptRow, Remainder, Stored,
-        TransferRow,
+        Durable, EpochId, EpochLease, Equivocation, FlowKind, FlowRow, GrantMarks, GrantRow,
+        GrantUse, Ledger, LedgerError, Origin, OutgoingRow, Pair, PartyStore, PayoutId, PayoutRow,
+        Position, ReceiptEntry, ReceiptFilter, ReceiptRow, Remainder, RevocationRow, Standing,
+        Stored, TransferRow, WatchRow,
     },
-    types::{Address, BlockId, RawAmount, Sun, Token, TokenId, TxId, UnixMs},
+    types::{Address, BlockId, RawAmount, Salt, Sun, Token, TokenId, TxId, UnixMs},
 };
 
 /// Dies at the write number `at` (counted in half writes: even before the
@@ -53,12 +54,11 @@ impl<L> CrashingLedger<L> {
 }
 
 macro_rules! pass_on {
-    (reads { $(fn $read:ident($($ra:ident: $rt:ty),*) -> $ro:ty;)* }
+    ($store:ident { $($more:item)* }
+     reads { $(fn $read:ident($($ra:ident: $rt:ty),*) -> $ro:ty;)* }
      writes { $(fn $write:ident($($wa:ident: $wt:ty),*) -> $wo:ty;)* }) => {
-        impl<L: Ledger> Ledger for CrashingLedger<L> {
-            fn genesis(&self) -> BlockId {
-                self.inner.genesis()
-            }
+        impl<L: Ledger> $store for CrashingLedger<L> {
+            $($more)*
             $(fn $read(&self, $($ra: $rt),*) -> Result<$ro, LedgerError> {
                 self.alive()?;
                 self.inner.$read($($ra),*)
@@ -74,6 +74,11 @@ macro_rules! pass_on {
 }
 
 pass_on! {
+    Ledger {
+        fn genesis(&self) -> BlockId {
+            self.inner.genesis()
+        }
+    }
     reads {
         fn issued(pair: &Pair) -> Vec<Durable<ReceiptRow>>;
         fn reserved(payer: Address, token: TokenId) -> RawAmount;
@@ -101,9 +106,9 @@ pass_on! {
     }
     writes {
         fn claim_epoch(pair: &Pair, since_block: u64) -> EpochLease;
-        fn issue(lease: &EpochLease, receipt: &ReceiptRow, remainder: Remainder,
-            ceiling: Option<RawAmount>) -> Durable<ReceiptRow>;
-        fn store_received(receipt: &ReceiptRow) -> Durable<Stored>;
+        fn issue_for(lease: &EpochLease, receipt: &ReceiptRow, remainder: Remainder,
+            ceiling: Option<RawAmount>, origin: &Origin) -> Durable<ReceiptRow>;
+        fn store_received_for(receipt: &ReceiptRow, origin: &Origin) -> Durable<Stored>;
         fn store_evidence(receipt: &ReceiptRow) -> Durable<Stored>;
         fn adopt(epochs: &[(Pair, EpochId)]) -> Durable<Adopted>;
         fn record_transfer(transfer: &TransferRow) -> Durable<bool>;
@@ -119,5 +124,29 @@ pass_on! {
         fn skip_to(lease: &AccountLease, block: BlockId, time: UnixMs) -> Durable<CursorRow>;
         fn record_fees(fees: &[(TxId, Sun)]) -> ();
         fn fail_payout(lease: &AccountLease, payout: PayoutId, reason: &str) -> ();
+    }
+}
+
+pass_on! {
+    PartyStore {}
+    reads {
+        fn grant(hash: Salt) -> Option<GrantRow>;
+        fn grants(payer: Address) -> Vec<GrantUse>;
+        fn grant_marks(payer: Address, signer: Address) -> GrantMarks;
+        fn revocations(payer: Address) -> Vec<RevocationRow>;
+        fn standing(address: Address, token: TokenId) -> Standing;
+        fn standings(token: TokenId) -> Vec<Standing>;
+        fn all_equivocations() -> Vec<Equivocation>;
+        fn flows(account: Address, token: TokenId, kind: FlowKind) -> Vec<FlowRow>;
+        fn watched(account: Address, token: TokenId) -> Option<WatchRow>;
+    }
+    writes {
+        fn store_grant(grant: &GrantRow) -> Durable<()>;
+        fn store_revocation(revocation: &RevocationRow) -> Durable<()>;
+        fn note_default(address: Address, token: TokenId, amount: RawAmount, at: UnixMs)
+            -> Durable<Standing>;
+        fn ban(address: Address, token: TokenId, reason: &str, at: UnixMs) -> Durable<Standing>;
+        fn forgive(address: Address, token: TokenId) -> Durable<Standing>;
+        fn note_watched(watch: &WatchRow, transfers: &[TransferRow]) -> Durable<u64>;
     }
 }

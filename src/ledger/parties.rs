@@ -1,0 +1,152 @@
+//! The rows about other parties: grants, how they behaved, for what something
+//! is owed, and how far the solid chain was read for income.
+
+use crate::types::{Address, BlockId, InfoHash, RawAmount, Salt, TokenId, UnixMs};
+
+use super::records::Pair;
+
+/// A spend grant with the payer's signature, as it was signed. Whether it is
+/// good was decided before it got here. All integers ≤ `i64::MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GrantRow {
+    /// Its struct hash: what receipts under it carry.
+    pub hash: Salt,
+    /// Who will owe.
+    pub payer: Address,
+    /// Whose signature counts.
+    pub signer: Address,
+    /// In which token.
+    pub token: TokenId,
+    /// The most owed to one payee under it, in raw units.
+    pub max_per_payee: RawAmount,
+    /// The most ever paid under it, in raw units.
+    pub max_total: RawAmount,
+    /// Valid from, in seconds since the Unix epoch.
+    pub not_before: u64,
+    /// A receipt must arrive by then, in seconds since the Unix epoch.
+    pub not_after: u64,
+    /// The highest serial of a payer and signer replaces the lower ones.
+    pub serial: u64,
+    /// r ‖ s ‖ v over the grant's TIP-712 digest.
+    pub signature: [u8; 65],
+}
+
+/// A grant, and what was signed under it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GrantUse {
+    /// The grant.
+    pub grant: GrantRow,
+    /// Σ newest receipts of our own log under it, over all payees.
+    pub issued: RawAmount,
+    /// Σ newest receipts held under it.
+    pub received: RawAmount,
+}
+
+/// A payer took back its grants to a signer, up to a serial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RevocationRow {
+    /// Who granted.
+    pub payer: Address,
+    /// To whom.
+    pub signer: Address,
+    /// Up to and including this serial. At most `i64::MAX`.
+    pub serial: u64,
+    /// r ‖ s ‖ v over the revocation's TIP-712 digest.
+    pub signature: [u8; 65],
+}
+
+/// What is known of a payer's grants to one signer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GrantMarks {
+    /// The highest serial of any grant stored.
+    pub highest: Option<u64>,
+    /// The highest serial taken back.
+    pub revoked: Option<u64>,
+}
+
+/// How another address behaved towards us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Who.
+    pub address: Address,
+    /// In which token.
+    pub token: TokenId,
+    /// How often it did not pay what was due.
+    pub defaults: u32,
+    /// What it did not pay, in all, in raw units.
+    pub defaulted: RawAmount,
+    /// When it last did not pay; zero if never.
+    pub defaulted_at: UnixMs,
+    /// Contradictions that the user has forgiven: the first so many kept.
+    pub forgiven: u32,
+    /// Not served since, by the user's word.
+    pub banned_at: Option<UnixMs>,
+    /// Why, as the user put it.
+    pub reason: String,
+}
+
+impl Standing {
+    /// Of an address that nothing is known of.
+    pub fn unknown(address: Address, token: TokenId) -> Self {
+        Self {
+            address,
+            token,
+            defaults: 0,
+            defaulted: RawAmount::ZERO,
+            defaulted_at: UnixMs(0),
+            forgiven: 0,
+            banned_at: None,
+            reason: String::new(),
+        }
+    }
+}
+
+/// For what a receipt's increase is owed: kept beside it, never signed, sent or
+/// exported.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// When; the receipt's own `issued_at` if not said.
+    pub at: Option<UnixMs>,
+    /// The torrents it is for, each with its weight. The increase is shared in
+    /// this proportion, to the unit. Empty: not known.
+    pub torrents: Vec<(InfoHash, u64)>,
+}
+
+/// In which direction something flowed, seen from this ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FlowKind {
+    /// We owe it by receipts of our own log.
+    Spent,
+    /// We are owed it by receipts held.
+    Earned,
+}
+
+/// What receipts of one pair raised on one day for one torrent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlowRow {
+    /// The direction.
+    pub kind: FlowKind,
+    /// Who owes whom.
+    pub pair: Pair,
+    /// Days since 1970-01-01, UTC.
+    pub day: u32,
+    /// For which torrent; `None` when not known.
+    pub torrent: Option<InfoHash>,
+    /// In raw units.
+    pub amount: RawAmount,
+    /// Bytes delivered.
+    pub bytes: u64,
+}
+
+/// How far the solid chain was read for transfers of a token to an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatchRow {
+    /// To whom.
+    pub account: Address,
+    /// Of which token.
+    pub token: TokenId,
+    /// Every block from here (exclusive) to `last` was read and linked.
+    pub from: u64,
+    /// The last block read.
+    pub last: BlockId,
+}

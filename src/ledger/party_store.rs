@@ -1,0 +1,146 @@
+//! What every store remembers of other parties, with its guarantees.
+
+use crate::types::{Address, RawAmount, Salt, TokenId, UnixMs};
+
+use super::{
+    error::LedgerError,
+    parties::{
+        FlowKind, FlowRow, GrantMarks, GrantRow, GrantUse, RevocationRow, Standing, WatchRow,
+    },
+    records::{Equivocation, TransferRow},
+    store::Durable,
+};
+
+/// How many grants of one payer are kept: a peer must not fill the disk.
+pub const MAX_GRANTS: u32 = 256;
+/// How many signers of one payer may be revoked, for the same reason.
+pub const MAX_REVOCATIONS: u32 = 256;
+
+/// Grants, standings, flows and the cursor of income. The guarantees are those
+/// of [`Ledger`](super::Ledger).
+pub trait PartyStore {
+    // ---- grants ----
+
+    /// Stores a verified grant, ours or another's; twice changes nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::TooManyGrants`] of a payer.
+    fn store_grant(&self, grant: &GrantRow) -> Result<Durable<()>, LedgerError>;
+
+    /// The grant with this hash.
+    ///
+    /// # Errors
+    /// The store's.
+    fn grant(&self, hash: Salt) -> Result<Option<GrantRow>, LedgerError>;
+
+    /// The payer's grants with what was signed under each, by signer and serial.
+    ///
+    /// # Errors
+    /// The store's.
+    fn grants(&self, payer: Address) -> Result<Vec<GrantUse>, LedgerError>;
+
+    /// The highest serials of the payer's grants to this signer: stored, and
+    /// taken back.
+    ///
+    /// # Errors
+    /// The store's.
+    fn grant_marks(&self, payer: Address, signer: Address) -> Result<GrantMarks, LedgerError>;
+
+    /// Stores a verified revocation; a lower serial than what is known changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::TooManyGrants`] of a payer.
+    fn store_revocation(&self, revocation: &RevocationRow) -> Result<Durable<()>, LedgerError>;
+
+    /// The payer's revocations, by signer.
+    ///
+    /// # Errors
+    /// The store's.
+    fn revocations(&self, payer: Address) -> Result<Vec<RevocationRow>, LedgerError>;
+
+    // ---- how others behaved ----
+
+    /// How an address behaved; [`Standing::unknown`] if nothing is known.
+    ///
+    /// # Errors
+    /// The store's.
+    fn standing(&self, address: Address, token: TokenId) -> Result<Standing, LedgerError>;
+
+    /// Every address of which something is known, by address.
+    ///
+    /// # Errors
+    /// The store's.
+    fn standings(&self, token: TokenId) -> Result<Vec<Standing>, LedgerError>;
+
+    /// An address did not pay `amount` in time. Returns how it stands now.
+    ///
+    /// # Errors
+    /// The store's.
+    fn note_default(
+        &self,
+        address: Address,
+        token: TokenId,
+        amount: RawAmount,
+        at: UnixMs,
+    ) -> Result<Durable<Standing>, LedgerError>;
+
+    /// The address is not served any more, by the user's word.
+    ///
+    /// # Errors
+    /// The store's.
+    fn ban(
+        &self,
+        address: Address,
+        token: TokenId,
+        reason: &str,
+        at: UnixMs,
+    ) -> Result<Durable<Standing>, LedgerError>;
+
+    /// Forgets defaults and bans of the address, and forgives the contradictions
+    /// kept so far; they stay kept as proof.
+    ///
+    /// # Errors
+    /// The store's.
+    fn forgive(&self, address: Address, token: TokenId) -> Result<Durable<Standing>, LedgerError>;
+
+    /// Every contradiction kept, of any pair.
+    ///
+    /// # Errors
+    /// The store's.
+    fn all_equivocations(&self) -> Result<Vec<Equivocation>, LedgerError>;
+
+    // ---- for what ----
+
+    /// What receipts of the account's pairs raised, by day and torrent, in a
+    /// fixed order: `account` is the payer of what was spent, the payee of what
+    /// was earned. Sums to the pairs' receipts, always.
+    ///
+    /// # Errors
+    /// The store's.
+    fn flows(
+        &self,
+        account: Address,
+        token: TokenId,
+        kind: FlowKind,
+    ) -> Result<Vec<FlowRow>, LedgerError>;
+
+    // ---- the chain, as a payee reads it ----
+
+    /// How far the solid chain was read for transfers to the account.
+    ///
+    /// # Errors
+    /// The store's.
+    fn watched(&self, account: Address, token: TokenId) -> Result<Option<WatchRow>, LedgerError>;
+
+    /// Records transfers and how far the solid chain was read, together.
+    /// Returns how many transfers were new.
+    ///
+    /// # Errors
+    /// [`LedgerError::Contradiction`] when one was recorded differently.
+    fn note_watched(
+        &self,
+        watch: &WatchRow,
+        transfers: &[TransferRow],
+    ) -> Result<Durable<u64>, LedgerError>;
+}

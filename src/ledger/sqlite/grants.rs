@@ -1,0 +1,194 @@
+//! Spend grants and revocations.
+
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+
+use super::rows::{self, amount, get, int, kind_number, sum, unsigned};
+use crate::{
+    ledger::{
+        GrantMarks, GrantRow, GrantUse, LedgerError, MAX_GRANTS, MAX_REVOCATIONS, ReceiptKind,
+        ReceiptRow, RevocationRow,
+    },
+    types::{Address, RawAmount, Salt},
+};
+
+fn grant(row: &Row<'_>) -> Result<GrantRow, LedgerError> {
+    Ok(GrantRow {
+        hash: Salt::from_bytes(get(row, "hash")?),
+        payer: rows::address(row, "payer")?,
+        signer: rows::address(row, "signer")?,
+        token: rows::token_id(row, "token")?,
+        max_per_payee: amount(row, "max_per_payee")?,
+        max_total: amount(row, "max_total")?,
+        not_before: unsigned(row, "not_before")?,
+        not_after: unsigned(row, "not_after")?,
+        serial: unsigned(row, "serial")?,
+        signature: get(row, "signature")?,
+    })
+}
+
+pub(super) fn find(tx: &Transaction<'_>, hash: Salt) -> Result<Option<GrantRow>, LedgerError> {
+    let mut statement = tx.prepare_cached("SELECT * FROM spend_grant WHERE hash = ?1")?;
+    let mut found = statement.query([hash.as_bytes()])?;
+    found.next()?.map(grant).transpose()
+}
+
+pub(super) fn store(tx: &Transaction<'_>, row: &GrantRow) -> Result<(), LedgerError> {
+    if find(tx, row.hash)?.is_some() {
+        return Ok(());
+    }
+    let kept: u32 = tx
+        .prepare_cached("SELECT count(*) FROM spend_grant WHERE payer = ?1")?
+        .query_row([row.payer.body()], |found| found.get(0))?;
+    if kept >= MAX_GRANTS {
+        return Err(LedgerError::TooManyGrants(row.payer));
+    }
+    tx.prepare_cached(
+        "INSERT INTO spend_grant (hash, payer, signer, token, max_per_payee, max_total,
+                                  not_before, not_after, serial, signature)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?
+    .execute(params![
+        row.hash.as_bytes(),
+        row.payer.body(),
+        row.signer.body(),
+        row.token.get(),
+        row.max_per_payee.get(),
+        row.max_total.get(),
+        int("not_before", row.not_before)?,
+        int("not_after", row.not_after)?,
+        int("serial", row.serial)?,
+        row.signature
+    ])?;
+    Ok(())
+}
+
+/// Σ newest receipts under a grant in one role, to one payee or to all.
+fn under(
+    tx: &Transaction<'_>,
+    hash: Salt,
+    kind: ReceiptKind,
+    payee: Option<Address>,
+) -> Result<RawAmount, LedgerError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT amount FROM receipt WHERE grant_hash = ?1 AND kind = ?2
+         AND (?3 IS NULL OR payee = ?3)",
+    )?;
+    let mut found = statement.query(params![
+        hash.as_bytes(),
+        kind_number(kind),
+        payee.map(|payee| *payee.body())
+    ])?;
+    let mut total = RawAmount::ZERO;
+    while let Some(row) = found.next()? {
+        total = sum("the sum under a grant", total, amount(row, "amount")?)?;
+    }
+    Ok(total)
+}
+
+pub(super) fn list(tx: &Transaction<'_>, payer: Address) -> Result<Vec<GrantUse>, LedgerError> {
+    let mut statement =
+        tx.prepare_cached("SELECT * FROM spend_grant WHERE payer = ?1 ORDER BY signer, serial")?;
+    let mut found = statement.query([payer.body()])?;
+    let mut uses = Vec::new();
+    while let Some(row) = found.next()? {
+        let grant = grant(row)?;
+        uses.push(GrantUse {
+            grant,
+            issued: under(tx, grant.hash, ReceiptKind::Issued, None)?,
+            received: under(tx, grant.hash, ReceiptKind::Received, None)?,
+        });
+    }
+    Ok(uses)
+}
+
+/// Whether our own log stays within the grant of this receipt, which is in it.
+pub(super) fn within(tx: &Transaction<'_>, receipt: &ReceiptRow) -> Result<(), LedgerError> {
+    if receipt.grant == Salt::from_bytes([0; Salt::LEN]) {
+        return Ok(());
+    }
+    let grant = find(tx, receipt.grant)?
+        .ok_or_else(|| LedgerError::Missing(format!("the spend grant {}", receipt.grant)))?;
+    let payee = Some(receipt.pair.payee);
+    for (payee, allowed) in [(payee, grant.max_per_payee), (None, grant.max_total)] {
+        let owed = under(tx, grant.hash, ReceiptKind::Issued, payee)?;
+        if owed > allowed {
+            return Err(LedgerError::GrantSpent {
+                hash: grant.hash,
+                owed,
+                allowed,
+            });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn marks(
+    tx: &Transaction<'_>,
+    payer: Address,
+    signer: Address,
+) -> Result<GrantMarks, LedgerError> {
+    let one = |sql: &str| -> Result<Option<u64>, LedgerError> {
+        let found: Option<i64> = tx
+            .prepare_cached(sql)?
+            .query_row(params![payer.body(), signer.body()], |row| row.get(0))
+            .optional()?
+            .flatten();
+        found
+            .map(|serial| {
+                u64::try_from(serial)
+                    .map_err(|error| LedgerError::Damaged(format!("serial: {error}")))
+            })
+            .transpose()
+    };
+    Ok(GrantMarks {
+        highest: one("SELECT max(serial) FROM spend_grant WHERE payer = ?1 AND signer = ?2")?,
+        revoked: one("SELECT serial FROM revocation WHERE payer = ?1 AND signer = ?2")?,
+    })
+}
+
+pub(super) fn store_revocation(
+    tx: &Transaction<'_>,
+    row: &RevocationRow,
+) -> Result<(), LedgerError> {
+    let known = marks(tx, row.payer, row.signer)?.revoked;
+    if known.is_some_and(|known| known >= row.serial) {
+        return Ok(());
+    }
+    let kept: u32 = tx
+        .prepare_cached("SELECT count(*) FROM revocation WHERE payer = ?1")?
+        .query_row([row.payer.body()], |found| found.get(0))?;
+    if known.is_none() && kept >= MAX_REVOCATIONS {
+        return Err(LedgerError::TooManyGrants(row.payer));
+    }
+    tx.prepare_cached(
+        "INSERT INTO revocation (payer, signer, serial, signature) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (payer, signer) DO UPDATE SET
+             serial = excluded.serial, signature = excluded.signature",
+    )?
+    .execute(params![
+        row.payer.body(),
+        row.signer.body(),
+        int("serial", row.serial)?,
+        row.signature
+    ])?;
+    Ok(())
+}
+
+pub(super) fn revocations(
+    tx: &Transaction<'_>,
+    payer: Address,
+) -> Result<Vec<RevocationRow>, LedgerError> {
+    let mut statement =
+        tx.prepare_cached("SELECT * FROM revocation WHERE payer = ?1 ORDER BY signer")?;
+    let mut found = statement.query([payer.body()])?;
+    let mut all = Vec::new();
+    while let Some(row) = found.next()? {
+        all.push(RevocationRow {
+            payer: rows::address(row, "payer")?,
+            signer: rows::address(row, "signer")?,
+            serial: unsigned(row, "serial")?,
+            signature: get(row, "signature")?,
+        });
+    }
+    Ok(all)
+}

@@ -1,0 +1,120 @@
+//! How other addresses behaved towards us.
+
+use rusqlite::{Row, Transaction, params};
+
+use super::rows::{self, amount, get, unsigned};
+use crate::{
+    ledger::{LedgerError, Standing},
+    types::{Address, RawAmount, TokenId, UnixMs},
+};
+
+fn number(row: &Row<'_>, column: &str) -> Result<u32, LedgerError> {
+    u32::try_from(unsigned(row, column)?)
+        .map_err(|error| LedgerError::Damaged(format!("{column}: {error}")))
+}
+
+fn standing(row: &Row<'_>) -> Result<Standing, LedgerError> {
+    Ok(Standing {
+        address: rows::address(row, "address")?,
+        token: rows::token_id(row, "token")?,
+        defaults: number(row, "defaults")?,
+        defaulted: amount(row, "defaulted")?,
+        defaulted_at: UnixMs(get(row, "defaulted_at")?),
+        forgiven: number(row, "forgiven")?,
+        banned_at: get::<Option<i64>>(row, "banned_at")?.map(UnixMs),
+        reason: get(row, "reason")?,
+    })
+}
+
+pub(super) fn find(
+    tx: &Transaction<'_>,
+    address: Address,
+    token: TokenId,
+) -> Result<Standing, LedgerError> {
+    let mut statement =
+        tx.prepare_cached("SELECT * FROM standing WHERE address = ?1 AND token = ?2")?;
+    let mut found = statement.query(params![address.body(), token.get()])?;
+    match found.next()? {
+        Some(row) => standing(row),
+        None => Ok(Standing::unknown(address, token)),
+    }
+}
+
+pub(super) fn list(tx: &Transaction<'_>, token: TokenId) -> Result<Vec<Standing>, LedgerError> {
+    let mut statement =
+        tx.prepare_cached("SELECT * FROM standing WHERE token = ?1 ORDER BY address")?;
+    let mut found = statement.query([token.get()])?;
+    let mut all = Vec::new();
+    while let Some(row) = found.next()? {
+        all.push(standing(row)?);
+    }
+    Ok(all)
+}
+
+fn put(tx: &Transaction<'_>, now: &Standing) -> Result<(), LedgerError> {
+    tx.prepare_cached(
+        "INSERT INTO standing (address, token, defaults, defaulted, defaulted_at, forgiven,
+                               banned_at, reason)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (address, token) DO UPDATE SET
+             defaults = excluded.defaults, defaulted = excluded.defaulted,
+             defaulted_at = excluded.defaulted_at, forgiven = excluded.forgiven,
+             banned_at = excluded.banned_at, reason = excluded.reason",
+    )?
+    .execute(params![
+        now.address.body(),
+        now.token.get(),
+        now.defaults,
+        now.defaulted.get(),
+        now.defaulted_at.0,
+        now.forgiven,
+        now.banned_at.map(|at| at.0),
+        now.reason
+    ])?;
+    Ok(())
+}
+
+pub(super) fn note_default(
+    tx: &Transaction<'_>,
+    address: Address,
+    token: TokenId,
+    unpaid: RawAmount,
+    at: UnixMs,
+) -> Result<Standing, LedgerError> {
+    let mut now = find(tx, address, token)?;
+    now.defaults = now.defaults.saturating_add(1);
+    now.defaulted = now.defaulted.checked_add(unpaid).unwrap_or(RawAmount::MAX);
+    now.defaulted_at = at;
+    put(tx, &now)?;
+    Ok(now)
+}
+
+pub(super) fn ban(
+    tx: &Transaction<'_>,
+    address: Address,
+    token: TokenId,
+    reason: &str,
+    at: UnixMs,
+) -> Result<Standing, LedgerError> {
+    let mut now = find(tx, address, token)?;
+    now.banned_at = Some(at);
+    reason.clone_into(&mut now.reason);
+    put(tx, &now)?;
+    Ok(now)
+}
+
+pub(super) fn forgive(
+    tx: &Transaction<'_>,
+    address: Address,
+    token: TokenId,
+) -> Result<Standing, LedgerError> {
+    let kept: u32 = tx
+        .prepare_cached("SELECT count(*) FROM equivocation WHERE payer = ?1 AND token = ?2")?
+        .query_row(params![address.body(), token.get()], |row| row.get(0))?;
+    let now = Standing {
+        forgiven: kept,
+        ..Standing::unknown(address, token)
+    };
+    put(tx, &now)?;
+    Ok(now)
+}

@@ -1,0 +1,207 @@
+//! What every store must remember of other parties: run against each by
+//! `ledger.rs`.
+
+use seedrail::{
+    ledger::{
+        EpochId, FlowKind, GrantRow, LedgerError, Origin, Remainder, RevocationRow, Stored,
+        WatchRow,
+    },
+    types::{Address, InfoHash, Salt, TokenId, UnixMs},
+};
+
+use super::conformance::{Rows, Store, block, raw, txid};
+
+fn grant(serial: u64, max_per_payee: i64, max_total: i64) -> GrantRow {
+    GrantRow {
+        hash: Salt::from_bytes([u8::try_from(serial).unwrap(); 32]),
+        payer: Address::from_body([1; 20]),
+        signer: Address::from_body([5; 20]),
+        token: TokenId::BTT,
+        max_per_payee: raw(max_per_payee),
+        max_total: raw(max_total),
+        not_before: 10,
+        not_after: 20,
+        serial,
+        signature: [3; 65],
+    }
+}
+
+pub(crate) fn grants_bound_what_is_issued(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let given = grant(1, 100, 150);
+    let lease = ledger.claim_epoch(&rows.pair, 5).unwrap();
+    let mut receipt = rows.receipt(lease.epoch, 5, 1, 100);
+    receipt.grant = given.hash;
+    receipt.signer = given.signer;
+    let issue = |lease: &_, receipt: &_| ledger.issue(lease, receipt, Remainder::default(), None);
+    assert!(matches!(
+        issue(&lease, &receipt),
+        Err(LedgerError::Missing(_))
+    ));
+    ledger.store_grant(&given).unwrap();
+    ledger.store_grant(&given).unwrap();
+    assert_eq!(ledger.grant(given.hash).unwrap(), Some(given));
+    issue(&lease, &receipt).unwrap();
+    // One payee may not be owed more, nor all of them together.
+    receipt.sequence = 2;
+    receipt.amount = raw(101);
+    assert!(matches!(
+        issue(&lease, &receipt),
+        Err(LedgerError::GrantSpent { .. })
+    ));
+    let mut other = rows.pair;
+    other.payee = Address::from_body([6; 20]);
+    let second = ledger.claim_epoch(&other, 5).unwrap();
+    let mut to_other = rows.receipt(second.epoch, 5, 1, 51);
+    to_other.pair = other;
+    to_other.grant = given.hash;
+    to_other.signer = given.signer;
+    assert!(matches!(
+        issue(&second, &to_other),
+        Err(LedgerError::GrantSpent { .. })
+    ));
+    to_other.amount = raw(50);
+    issue(&second, &to_other).unwrap();
+    let uses = ledger.grants(given.payer).unwrap();
+    assert_eq!(uses.len(), 1);
+    assert_eq!((uses[0].grant, uses[0].issued), (given, raw(150)));
+    // Evidence under it cannot be adopted past its total either.
+    let mut stolen = rows.receipt(EpochId::new(77).unwrap(), 5, 1, 1);
+    stolen.pair.payee = Address::from_body([7; 20]);
+    stolen.grant = given.hash;
+    stolen.signer = given.signer;
+    ledger.store_evidence(&stolen).unwrap();
+    assert!(matches!(
+        ledger.adopt(&[(stolen.pair, stolen.epoch)]),
+        Err(LedgerError::GrantSpent { .. })
+    ));
+    assert_eq!(
+        ledger.reserved(given.payer, TokenId::BTT).unwrap(),
+        raw(150)
+    );
+}
+
+pub(crate) fn serials_and_revocations_only_rise(store: &dyn Store) {
+    let ledger = store.first();
+    let (payer, signer) = (grant(1, 1, 1).payer, grant(1, 1, 1).signer);
+    let marks = || {
+        let marks = store.open_another().grant_marks(payer, signer).unwrap();
+        (marks.highest, marks.revoked)
+    };
+    assert_eq!(marks(), (None, None));
+    ledger.store_grant(&grant(4, 1, 1)).unwrap();
+    ledger.store_grant(&grant(2, 1, 1)).unwrap();
+    assert_eq!(marks(), (Some(4), None));
+    let revoke = |serial| RevocationRow {
+        payer,
+        signer,
+        serial,
+        signature: [8; 65],
+    };
+    ledger.store_revocation(&revoke(3)).unwrap();
+    ledger.store_revocation(&revoke(2)).unwrap();
+    assert_eq!(marks(), (Some(4), Some(3)));
+    assert_eq!(ledger.revocations(payer).unwrap(), [revoke(3)]);
+}
+
+pub(crate) fn what_others_did_is_remembered_until_forgiven(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let (payer, token) = (rows.pair.payer, rows.pair.token);
+    ledger
+        .note_default(payer, token, raw(7), UnixMs(5))
+        .unwrap();
+    ledger
+        .note_default(payer, token, raw(3), UnixMs(6))
+        .unwrap();
+    ledger.ban(payer, token, "rude", UnixMs(9)).unwrap();
+    let known = store.open_another().standing(payer, token).unwrap();
+    assert_eq!((known.defaults, known.defaulted), (2, raw(10)));
+    assert_eq!(known.banned_at, Some(UnixMs(9)));
+    assert_eq!(ledger.standings(token).unwrap(), [known]);
+    // Two statements under one sequence.
+    let epoch = EpochId::new(3).unwrap();
+    ledger
+        .store_received(&rows.receipt(epoch, 5, 1, 10))
+        .unwrap();
+    let stored = ledger
+        .store_received(&rows.receipt(epoch, 5, 1, 11))
+        .unwrap();
+    assert_eq!(*stored.get(), Stored::Equivocation);
+    ledger.forgive(payer, token).unwrap();
+    let known = ledger.standing(payer, token).unwrap();
+    assert_eq!((known.defaults, known.banned_at), (0, None));
+    assert_eq!(known.forgiven, 1);
+    assert_eq!(
+        ledger.all_equivocations().unwrap().len(),
+        1,
+        "kept as proof"
+    );
+}
+
+pub(crate) fn flows_sum_to_the_receipts(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let (one, two) = (InfoHash::from_bytes([1; 20]), InfoHash::from_bytes([2; 20]));
+    let day = 86_400_000;
+    let origin = |at, torrents| Origin {
+        at: Some(UnixMs(at)),
+        torrents,
+    };
+    let epoch = EpochId::new(3).unwrap();
+    let store_it = |sequence, amount, origin: &Origin| {
+        let receipt = rows.receipt(epoch, 5, sequence, amount);
+        ledger.store_received_for(&receipt, origin).unwrap();
+        // Again: nothing is counted twice.
+        ledger.store_received_for(&receipt, origin).unwrap();
+    };
+    store_it(1, 10, &origin(day, vec![(one, 1), (two, 2)]));
+    store_it(2, 20, &origin(3 * day, vec![(one, 5)]));
+    store_it(3, 23, &Origin::default());
+    let flows = ledger
+        .flows(rows.pair.payee, TokenId::BTT, FlowKind::Earned)
+        .unwrap();
+    let seen: Vec<_> = flows
+        .iter()
+        .map(|flow| (flow.day, flow.torrent, flow.amount.get(), flow.bytes))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (1, Some(one), 3, 33),
+            (1, Some(two), 7, 67),
+            (3, Some(one), 10, 100),
+            (20_717, None, 3, 30),
+        ]
+    );
+    let spent = ledger
+        .flows(rows.pair.payer, TokenId::BTT, FlowKind::Spent)
+        .unwrap();
+    assert!(spent.is_empty(), "it is not ours: {spent:?}");
+}
+
+pub(crate) fn income_and_its_cursor_are_kept_together(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let (account, token) = (rows.pair.payee, rows.pair.token);
+    assert_eq!(ledger.watched(account, token).unwrap(), None);
+    let watch = WatchRow {
+        account,
+        token,
+        from: 5,
+        last: block(9),
+    };
+    let transfer = rows.transfer(1, 8, 40);
+    let seen = |watch: &_, found: &[_]| ledger.note_watched(watch, found).unwrap().into_inner();
+    assert_eq!(seen(&watch, &[transfer]), 1);
+    assert_eq!(seen(&watch, &[transfer]), 0);
+    let another = store.open_another();
+    assert_eq!(another.watched(account, token).unwrap(), Some(watch));
+    assert_eq!(another.transfers(account, 9).unwrap()[0].txid, txid(1));
+    // A contradiction moves nothing.
+    let mut other = transfer;
+    other.amount = raw(41);
+    let later = WatchRow {
+        last: block(10),
+        ..watch
+    };
+    assert!(ledger.note_watched(&later, &[other]).is_err());
+    assert_eq!(ledger.watched(account, token).unwrap(), Some(watch));
+}
