@@ -4,6 +4,7 @@
 mod account;
 mod balance;
 mod chain;
+mod config;
 mod demo;
 mod devnet;
 mod earnings;
@@ -18,6 +19,7 @@ mod seed;
 mod send;
 mod settings;
 mod settle;
+mod shell;
 mod signals;
 mod store;
 mod swarm;
@@ -27,14 +29,17 @@ mod tx_build;
 mod units;
 mod wallet;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use clap::{
+    ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
+    parser::ValueSource,
+};
 
 use self::{
     failure::{Exit, Failure, Outcome},
     output::Output,
-    settings::Settings,
+    settings::{Origin, Settings},
     signals::Interrupt,
 };
 
@@ -106,6 +111,20 @@ pub(crate) struct Global {
     /// Colour on stderr.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: clap::ColorChoice,
+    /// Which of these came from the environment.
+    #[arg(skip)]
+    from_environment: Vec<String>,
+}
+
+impl Global {
+    /// Where the value of the flag `id`, which has one, came from.
+    fn given(&self, id: &str) -> Origin {
+        if self.from_environment.iter().any(|known| known == id) {
+            Origin::Environment
+        } else {
+            Origin::Flag
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -119,7 +138,6 @@ enum Command {
     Wallet(wallet::Wallet),
     /// Show TRX, BTT and other TRC-10 holdings and the bandwidth left.
     Balance(balance::Balance),
-
     /// Build, sign, broadcast and follow a transfer.
     Send(send::Send),
     /// Transactions, one step at a time; build, sign and decode need no node.
@@ -144,6 +162,13 @@ enum Command {
     Settle(settle::Settle),
     /// What was earned, and what of it is on the chain.
     Earnings(earnings::Earnings),
+    /// The settings in force, and where each comes from.
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Print the completions of a shell.
+    Completions(shell::Completions),
+    /// Print the manual page, or write one for each command.
+    Man(shell::Man),
 }
 
 /// What every command is given.
@@ -170,8 +195,7 @@ impl Context {
 pub fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let json = arguments.iter().any(|argument| argument == "--json");
-    let matches = Cli::command().try_get_matches_from(&arguments);
-    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let cli = match parse(&arguments) {
         Ok(cli) => cli,
         Err(error) => return usage_error(&error, json),
     };
@@ -214,6 +238,17 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(arguments)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    cli.global.from_environment = matches
+        .ids()
+        .filter(|id| matches.value_source(id.as_str()) == Some(ValueSource::EnvVariable))
+        .map(ToString::to_string)
+        .collect();
+    Ok(cli)
+}
+
 async fn run(command: Command, context: Context) -> Outcome {
     use Command::{Demo, Devnet, Get, Seed, Tracker};
     let context = &context;
@@ -235,6 +270,9 @@ async fn run(command: Command, context: Context) -> Outcome {
             Command::Wallet(command) => command.run(context).await,
             Command::Balance(command) => command.run(context).await,
             Command::Tx(command) => command.run(context).await,
+            Command::Config(command) => command.run(context),
+            Command::Completions(command) => command.run(Cli::command()),
+            Command::Man(command) => command.run(context, Cli::command()),
         }
     };
     if ends_in_order {

@@ -123,8 +123,14 @@ pub(crate) fn ask(question: &str) -> Outcome<String> {
 }
 
 fn write_line(line: &str) -> Outcome {
+    write(format!("{line}\n").as_bytes())
+}
+
+/// The result, as it is.
+pub(crate) fn write(result: &[u8]) -> Outcome {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}")
+    stdout
+        .write_all(result)
         .and_then(|()| stdout.flush())
         .map_err(|error| Failure::failed("stdout", format!("cannot write the result: {error}")))
 }

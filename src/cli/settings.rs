@@ -20,6 +20,9 @@ use crate::{tron::rpc::NodeConfig, types::BlockId};
 /// The largest settings or secret file read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
+/// Where a node's API key may stand.
+const API_KEY_VARIABLE: &str = "TRON_PRO_API_KEY";
+
 /// A TRON network this program knows by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -99,9 +102,32 @@ pub(crate) struct NetworkConfig {
     pub(crate) solidity_node: Vec<String>,
 }
 
+/// Where a setting's value came from, in the order in which they count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Origin {
+    Flag,
+    Environment,
+    Config,
+    Default,
+}
+
+/// The origin of each setting that has one.
+#[derive(Debug)]
+pub(crate) struct Origins {
+    pub(crate) home: Origin,
+    pub(crate) network: Origin,
+    pub(crate) node: Origin,
+    pub(crate) solidity_node: Origin,
+    pub(crate) api_key: Origin,
+    pub(crate) account: Origin,
+    pub(crate) ledger: Origin,
+}
+
 /// Everything a command may need to know, with the precedence applied.
 #[derive(Debug)]
 pub(crate) struct Settings {
+    pub(crate) origins: Origins,
     pub(crate) home: PathBuf,
     pub(crate) network: Network,
     pub(crate) node: NodeConfig,
@@ -114,49 +140,72 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn read(global: &Global) -> Outcome<Self> {
-        let home = match &global.home {
-            Some(home) => home.clone(),
-            None => etcetera::choose_base_strategy()
-                .map_err(|error| {
+        let (home, home_from) = match &global.home {
+            Some(home) => (home.clone(), global.given("home")),
+            None => {
+                let strategy = etcetera::choose_base_strategy().map_err(|error| {
                     Failure::failed("home", format!("no home folder is known: {error}"))
                         .hint("name one with --home DIR")
-                })?
-                .data_dir()
-                .join("seedrail"),
-        };
-        let config = read_config(&home.join("config.toml"))?;
-        let network = global.network.or(config.network).unwrap_or(Network::Devnet);
-        let configured = config.networks.get(&network);
-        let urls = if !global.node.is_empty() {
-            global.node.clone()
-        } else {
-            match configured {
-                Some(configured) if !configured.node.is_empty() => configured.node.clone(),
-                _ => vec![network.default_url().to_owned()],
+                })?;
+                (strategy.data_dir().join("seedrail"), Origin::Default)
             }
         };
-        let solidity_urls = if !global.solidity_node.is_empty() || !global.node.is_empty() {
-            global.solidity_node.clone()
-        } else {
-            configured
-                .map(|configured| configured.solidity_node.clone())
-                .unwrap_or_default()
+        let config = read_config(&home.join("config.toml"))?;
+        let (network, network_from) = match (global.network, config.network) {
+            (Some(network), _) => (network, global.given("network")),
+            (None, Some(network)) => (network, Origin::Config),
+            (None, None) => (Network::Devnet, Origin::Default),
         };
-        let api_key = match &global.api_key_file {
-            Some(path) => Some(read_secret(path)?.trim().to_owned()),
-            None => std::env::var("TRON_PRO_API_KEY")
-                .ok()
-                .filter(|key| !key.is_empty()),
+        let configured = config.networks.get(&network);
+        let (urls, node_from) = match configured {
+            _ if !global.node.is_empty() => (global.node.clone(), global.given("node")),
+            Some(configured) if !configured.node.is_empty() => {
+                (configured.node.clone(), Origin::Config)
+            }
+            _ => (vec![network.default_url().to_owned()], Origin::Default),
+        };
+        let (solidity_urls, solidity_node_from) = match configured {
+            _ if !global.solidity_node.is_empty() => {
+                (global.solidity_node.clone(), global.given("solidity_node"))
+            }
+            Some(configured) if global.node.is_empty() && !configured.solidity_node.is_empty() => {
+                (configured.solidity_node.clone(), Origin::Config)
+            }
+            _ => (Vec::new(), Origin::Default),
+        };
+        let (api_key, api_key_from) = match &global.api_key_file {
+            Some(path) => (Some(read_secret(path)?.trim().to_owned()), Origin::Flag),
+            None => match std::env::var(API_KEY_VARIABLE) {
+                Ok(key) if !key.is_empty() => (Some(key), Origin::Environment),
+                _ => (None, Origin::Default),
+            },
+        };
+        let (account, account_from) = match (&global.account, config.account) {
+            (Some(account), _) => (Some(account.clone()), global.given("account")),
+            (None, Some(account)) => (Some(account), Origin::Config),
+            (None, None) => (None, Origin::Default),
         };
         let mut node = NodeConfig::new("");
         node.urls = urls;
         node.solidity_urls = solidity_urls;
         node.api_key = api_key;
         Ok(Self {
+            origins: Origins {
+                home: home_from,
+                network: network_from,
+                node: node_from,
+                solidity_node: solidity_node_from,
+                api_key: api_key_from,
+                account: account_from,
+                ledger: global
+                    .ledger
+                    .as_ref()
+                    .map_or(Origin::Default, |_| global.given("ledger")),
+            },
             home,
             network,
             node,
-            account: global.account.clone().or(config.account),
+            account,
             key_file: global.key_file.clone(),
             passphrase_file: global.passphrase_file.clone(),
             ledger: global.ledger.clone(),

@@ -3,5 +3,6 @@
 mod habits;
 mod multisig;
 mod run;
+mod shell;
 mod tx;
 mod wallet;
