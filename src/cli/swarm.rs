@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{
     Context,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     receipts::pay::PayExtension,
-    swarm::{Session, SessionError},
+    swarm::{self, Session, SessionError},
 };
 
 /// How long what is due may take to be settled when a session ends.
@@ -35,6 +35,31 @@ pub(crate) struct SwarmFlags {
     /// Download limit.
     #[arg(long, value_name = "RATE")]
     down_limit: Option<Rate>,
+    /// Encrypt connections: when the peer wants it, whenever it can, or always.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    encryption: Encryption,
+    /// Speak TCP only.
+    #[arg(long)]
+    no_utp: bool,
+}
+
+/// As [`swarm::Encryption`].
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Encryption {
+    #[default]
+    Accept,
+    Prefer,
+    Require,
+}
+
+impl From<Encryption> for swarm::Encryption {
+    fn from(wanted: Encryption) -> Self {
+        match wanted {
+            Encryption::Accept => Self::Accept,
+            Encryption::Prefer => Self::Prefer,
+            Encryption::Require => Self::Require,
+        }
+    }
 }
 
 impl SwarmFlags {
@@ -48,6 +73,8 @@ impl SwarmFlags {
             .listen(self.listen)
             .up_limit(self.up_limit.map(|rate| rate.0))
             .down_limit(self.down_limit.map(|rate| rate.0))
+            .encryption(self.encryption.into())
+            .transports(true, !self.no_utp)
             .state_dir(context.settings.home.join("swarm"))
             .grace(GRACE);
         if let Some(pay) = pay {

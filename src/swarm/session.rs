@@ -13,8 +13,8 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, TcpSocket},
-    sync::{Notify, Semaphore},
+    net::TcpListener,
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
 
@@ -23,11 +23,14 @@ use super::{
     handle::TorrentHandle,
     hooks::{ConnId, Extension, UploadClass},
     limiter::Limiter,
+    listen::Listeners,
     lock::lock,
     metainfo::{CreateError, CreateOptions, Magnet, Metainfo, create},
-    peer::{self, Conn},
+    mse::Encryption,
+    peer::{self, Conn, run::Incoming},
     torrent::{PeerSource, Place, Setup, Torrent, drive},
     tracker,
+    utp::Utp,
     wire::PeerId,
 };
 use crate::types::InfoHash;
@@ -35,8 +38,6 @@ use crate::types::InfoHash;
 /// Incoming connections whose handshake is not there yet. More than this are
 /// left in the system's queue.
 const MAX_HANDSHAKES: usize = 64;
-/// Connections waiting to be accepted.
-const BACKLOG: u32 = 256;
 /// Connections of all torrents together.
 const MAX_CONNS: usize = 500;
 
@@ -85,6 +86,9 @@ pub struct SessionBuilder {
     upload_slots: usize,
     max_peers: usize,
     peer_id_prefix: [u8; 8],
+    encryption: Encryption,
+    tcp: bool,
+    utp: bool,
     extensions: Vec<Arc<dyn Extension>>,
     state_dir: Option<PathBuf>,
     grace: Duration,
@@ -142,6 +146,22 @@ impl SessionBuilder {
         self
     }
 
+    /// Whether connections are encrypted. Default: [`Encryption::Accept`].
+    #[must_use]
+    pub fn encryption(mut self, encryption: Encryption) -> Self {
+        self.encryption = encryption;
+        self
+    }
+
+    /// What connections run on: TCP, and uTP (BEP 29) at the UDP port of the same
+    /// number. Default: both.
+    #[must_use]
+    pub fn transports(mut self, tcp: bool, utp: bool) -> Self {
+        self.tcp = tcp;
+        self.utp = utp;
+        self
+    }
+
     /// Registers an extension. The first one that a peer shares sets prices and
     /// allowances; all of them get their messages.
     #[must_use]
@@ -171,23 +191,11 @@ impl SessionBuilder {
     /// # Errors
     /// See [`SessionError`].
     pub async fn start(self) -> Result<Session, SessionError> {
-        let bind = |source| SessionError::Bind {
+        let bound = Listeners::bind(self.listen, self.tcp, self.utp).await;
+        let Listeners { addr, tcp, utp } = bound.map_err(|source| SessionError::Bind {
             addr: self.listen,
             source,
-        };
-        let socket = if self.listen.is_ipv4() {
-            TcpSocket::new_v4()
-        } else {
-            TcpSocket::new_v6()
-        };
-        let socket = socket.map_err(bind)?;
-        // A listener that was closed a moment ago must not keep us out.
-        if cfg!(unix) {
-            socket.set_reuseaddr(true).map_err(bind)?;
-        }
-        socket.bind(self.listen).map_err(bind)?;
-        let listener = socket.listen(BACKLOG).map_err(bind)?;
-        let listen = listener.local_addr().map_err(bind)?;
+        })?;
 
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| SessionError::Random(error.to_string()))?;
@@ -200,7 +208,10 @@ impl SessionBuilder {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Arc::new(Shared {
             peer_id,
-            listen,
+            listen: addr,
+            dials_tcp: self.tcp,
+            encryption: self.encryption,
+            utp,
             key: u32::from_be_bytes(*key),
             extensions: self.extensions,
             state_dir: self.state_dir,
@@ -217,7 +228,13 @@ impl SessionBuilder {
             tasks: Mutex::new(Some(JoinSet::new())),
         });
         let choker = Choker::new(self.upload_slots, u64::from(shared.key) << 17 | 1);
-        shared.spawn(accept_loop(shared.clone(), listener));
+        let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+        if let Some(listener) = tcp {
+            shared.spawn(accept_loop(shared.clone(), listener, handshakes.clone()));
+        }
+        if shared.utp.is_some() {
+            shared.spawn(accept_utp_loop(shared.clone(), handshakes));
+        }
         shared.spawn(choke_loop(shared.clone(), choker));
         shared.spawn(tick_loop(shared.clone()));
         let limits = shared.clone();
@@ -245,6 +262,9 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let tasks = lock(&self.shared.tasks).take();
         drop(tasks);
+        if let Some(utp) = &self.shared.utp {
+            utp.end();
+        }
         lock(&self.shared.torrents).clear();
     }
 }
@@ -300,6 +320,9 @@ impl Session {
             upload_slots: 8,
             max_peers: 60,
             peer_id_prefix: *b"-SR0100-",
+            encryption: Encryption::default(),
+            tcp: true,
+            utp: true,
             extensions: Vec::new(),
             state_dir: None,
             grace: Duration::from_secs(10),
@@ -480,6 +503,9 @@ impl Session {
 pub(super) struct Shared {
     pub(super) peer_id: PeerId,
     pub(super) listen: SocketAddr,
+    pub(super) dials_tcp: bool,
+    pub(super) encryption: Encryption,
+    pub(super) utp: Option<Utp>,
     pub(super) key: u32,
     pub(super) extensions: Vec<Arc<dyn Extension>>,
     pub(super) state_dir: Option<PathBuf>,
@@ -519,30 +545,52 @@ impl Shared {
         lock(&self.torrents).get(&hash).cloned()
     }
 
+    /// Serves a connection that somebody opened, if there is room.
+    fn take_in(
+        self: &Arc<Self>,
+        incoming: Incoming,
+        addr: SocketAddr,
+        permit: OwnedSemaphorePermit,
+    ) {
+        if lock(&self.conns).len() >= MAX_CONNS {
+            tracing::debug!(%addr, "too many connections");
+            return;
+        }
+        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        self.spawn(peer::run::accept(self.clone(), incoming, addr, permit));
+    }
+
     fn all_conns(&self) -> Vec<Arc<Conn>> {
         lock(&self.conns).values().cloned().collect()
     }
 }
 
-async fn accept_loop(shared: Arc<Shared>, listener: TcpListener) {
-    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+async fn accept_loop(shared: Arc<Shared>, listener: TcpListener, handshakes: Arc<Semaphore>) {
     loop {
         let Ok(permit) = handshakes.clone().acquire_owned().await else {
             return;
         };
         match listener.accept().await {
-            Ok((stream, addr)) => {
-                if lock(&shared.conns).len() >= MAX_CONNS {
-                    tracing::debug!(%addr, "too many connections");
-                    continue;
-                }
-                let conn = peer::run::accept(shared.clone(), stream, addr, permit);
-                shared.spawn(conn);
-            }
+            Ok((stream, addr)) => shared.take_in(Incoming::Tcp(stream), addr, permit),
             // Out of file handles, mostly: others must close first.
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+async fn accept_utp_loop(shared: Arc<Shared>, handshakes: Arc<Semaphore>) {
+    while let (Some(utp), Ok(permit)) = (&shared.utp, handshakes.clone().acquire_owned().await) {
+        match utp.socket.accept().await {
+            Ok(stream) => {
+                let addr = stream.remote_addr();
+                shared.take_in(Incoming::Utp(stream), addr, permit);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "uTP has ended");
+                return;
             }
         }
     }

@@ -24,7 +24,8 @@ pub const MAX_EXTENDED: u32 = 2 + (64 << 10);
 /// Bytes of the handshake.
 pub const HANDSHAKE_LEN: usize = 68;
 
-const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
+/// What the handshake begins with.
+pub const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 
 /// Who somebody says to be: 20 bytes, by convention `-XXvvvv-` and noise.
 pub type PeerId = [u8; 20];

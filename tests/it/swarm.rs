@@ -4,6 +4,7 @@ mod hostile;
 mod payments;
 mod resume;
 mod transfer;
+mod transports;
 
 use std::{
     fs,

@@ -8,7 +8,9 @@
 mod download;
 mod extensions;
 mod messages;
+mod open;
 pub(super) mod run;
+mod stream;
 mod upload;
 
 use std::{
@@ -23,6 +25,8 @@ use std::{
 
 use tokio::sync::Notify;
 
+pub use stream::Transport;
+
 use super::{
     extended::DEFAULT_REQQ,
     hooks::{ConnId, PeerExtension, PriceTag, UploadClass},
@@ -30,7 +34,7 @@ use super::{
     lock::lock,
     session::Shared,
     torrent::Torrent,
-    wire::{Block, Message, PeerId},
+    wire::{Block, Handshake, Message, PeerId},
 };
 
 /// Messages (not chunks) waiting for a peer that does not read, in bytes. More
@@ -99,12 +103,20 @@ struct Link {
     live: bool,
 }
 
+/// How the bytes of a connection go.
+#[derive(Debug, Clone, Copy)]
+struct Carried {
+    transport: Transport,
+    encrypted: bool,
+}
+
 /// One connection.
 pub(super) struct Conn {
     pub(super) id: ConnId,
     pub(super) remote: SocketAddr,
     pub(super) peer_id: PeerId,
     pub(super) outgoing: bool,
+    carried: Carried,
     fast: bool,
     extended: bool,
     pub(super) torrent: Arc<Torrent>,
@@ -207,6 +219,10 @@ pub struct PeerRow {
     pub addr: SocketAddr,
     /// We dialled it.
     pub outgoing: bool,
+    /// What the connection runs on.
+    pub transport: Transport,
+    /// Everything on it is enciphered.
+    pub encrypted: bool,
     /// What it calls itself.
     pub client: Option<String>,
     /// Bytes of chunks received from it.
@@ -234,14 +250,12 @@ pub struct PeerRow {
 }
 
 impl Conn {
-    #[expect(clippy::too_many_arguments, reason = "made in one place")]
     fn new(
         id: ConnId,
         remote: SocketAddr,
-        peer_id: PeerId,
         outgoing: bool,
-        fast: bool,
-        extended: bool,
+        carried: Carried,
+        theirs: Handshake,
         torrent: Arc<Torrent>,
         shared: Arc<Shared>,
     ) -> Self {
@@ -251,10 +265,11 @@ impl Conn {
         Self {
             id,
             remote,
-            peer_id,
+            peer_id: theirs.peer_id,
             outgoing,
-            fast,
-            extended,
+            carried,
+            fast: theirs.fast(),
+            extended: theirs.extended(),
             out: Mutex::default(),
             link: Mutex::new(Link {
                 choking: true,
@@ -354,6 +369,8 @@ impl Conn {
         PeerRow {
             addr: self.remote,
             outgoing: self.outgoing,
+            transport: self.carried.transport,
+            encrypted: self.carried.encrypted,
             client: link.client.clone(),
             downloaded: load(&self.traffic.down),
             uploaded: load(&self.traffic.up),

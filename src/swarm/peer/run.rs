@@ -4,29 +4,24 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 
 use bytes::BytesMut;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, tcp::OwnedReadHalf},
-    sync::OwnedSemaphorePermit,
-    time::timeout,
-};
+use librqbit_utp::UtpStream;
+use tokio::{io::AsyncReadExt, net::TcpStream, sync::OwnedSemaphorePermit};
 
-use super::Conn;
+use super::{
+    Carried, Conn, open,
+    stream::{Reader, Stream},
+};
 use crate::swarm::{
     lock::lock,
+    mse::MseError,
     session::Shared,
     torrent::Torrent,
-    wire::{self, HANDSHAKE_LEN, Handshake, WireError},
+    wire::{self, Handshake, WireError},
 };
 
-/// How long a connection may take to be established.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(8);
-/// How long the peer's handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Read at once: several chunks.
 const READ_BUFFER: usize = 256 << 10;
 
@@ -37,6 +32,8 @@ pub(in crate::swarm) enum Close {
     Io(#[from] io::Error),
     #[error("{0}")]
     Wire(#[from] WireError),
+    #[error("{0}")]
+    Mse(#[from] MseError),
     #[error("{0}")]
     Protocol(&'static str),
     #[error("{0}")]
@@ -51,46 +48,54 @@ pub(in crate::swarm) enum Close {
     Ended,
 }
 
+/// A connection that somebody else opened.
+pub(in crate::swarm) enum Incoming {
+    Tcp(TcpStream),
+    Utp(UtpStream),
+}
+
+impl Close {
+    /// Whether the other side ended it before it said anything useful: perhaps it
+    /// wants another kind of handshake.
+    pub(super) fn is_hang_up(&self) -> bool {
+        matches!(
+            self,
+            Self::Io(_) | Self::Ended | Self::Timeout | Self::Mse(_) | Self::Wire(_)
+        )
+    }
+}
+
 /// Dials a peer and stays connected until something ends it.
 pub(in crate::swarm) async fn dial(
     shared: Arc<Shared>,
     torrent: Arc<Torrent>,
     addr: SocketAddr,
 ) -> Close {
-    match try_dial(&shared, &torrent, addr).await {
+    match open::dial(&shared, &torrent, addr).await {
         Ok((stream, theirs)) => live(shared, torrent, stream, addr, theirs, true).await,
         Err(close) => close,
     }
-}
-
-async fn try_dial(
-    shared: &Shared,
-    torrent: &Torrent,
-    addr: SocketAddr,
-) -> Result<(TcpStream, Handshake), Close> {
-    let connect = timeout(DIAL_TIMEOUT, TcpStream::connect(addr));
-    let mut stream = connect.await.map_err(|_| Close::Timeout)??;
-    let ours = Handshake::new(torrent.hash, shared.peer_id);
-    stream.write_all(&ours.encode()).await?;
-    let theirs = read_handshake(&mut stream).await?;
-    if theirs.info_hash != torrent.hash {
-        return Err(Close::Protocol("it answered for another torrent"));
-    }
-    Ok((stream, theirs))
 }
 
 /// Takes a connection that somebody else opened.
 /// `permit` is one of the few for connections without a handshake.
 pub(in crate::swarm) async fn accept(
     shared: Arc<Shared>,
-    mut stream: TcpStream,
+    incoming: Incoming,
     addr: SocketAddr,
     permit: OwnedSemaphorePermit,
 ) {
-    let accepted = try_accept(&shared, &mut stream).await;
+    let stream = match incoming {
+        Incoming::Tcp(stream) => Stream::tcp(stream),
+        Incoming::Utp(stream) => Ok(Stream::utp(stream)),
+    };
+    let accepted = match stream {
+        Ok(stream) => open::accept(&shared, stream).await,
+        Err(error) => Err(error.into()),
+    };
     drop(permit);
     let close = match accepted {
-        Ok((torrent, theirs)) if torrent.welcomes(addr) => {
+        Ok((stream, torrent, theirs)) if torrent.welcomes(addr) => {
             live(shared, torrent, stream, addr, theirs, false).await
         }
         Ok(_) => Close::Local("not now"),
@@ -99,31 +104,10 @@ pub(in crate::swarm) async fn accept(
     tracing::debug!(%addr, %close, "incoming connection ended");
 }
 
-async fn try_accept(
-    shared: &Shared,
-    stream: &mut TcpStream,
-) -> Result<(Arc<Torrent>, Handshake), Close> {
-    let theirs = read_handshake(stream).await?;
-    let torrent = shared
-        .torrent(theirs.info_hash)
-        .ok_or(Close::Local("no such torrent"))?;
-    let ours = Handshake::new(torrent.hash, shared.peer_id);
-    stream.write_all(&ours.encode()).await?;
-    Ok((torrent, theirs))
-}
-
-async fn read_handshake(stream: &mut TcpStream) -> Result<Handshake, Close> {
-    let mut bytes = [0; HANDSHAKE_LEN];
-    timeout(HANDSHAKE_TIMEOUT, stream.read_exact(&mut bytes))
-        .await
-        .map_err(|_| Close::Timeout)??;
-    Ok(Handshake::decode(&bytes)?)
-}
-
 async fn live(
     shared: Arc<Shared>,
     torrent: Arc<Torrent>,
-    stream: TcpStream,
+    stream: Stream,
     addr: SocketAddr,
     theirs: Handshake,
     outgoing: bool,
@@ -132,16 +116,15 @@ async fn live(
         torrent.is_self(addr);
         return Close::Local("that is this session itself");
     }
-    if let Err(error) = stream.set_nodelay(true) {
-        return error.into();
-    }
     let conn = Arc::new(Conn::new(
         shared.next_conn_id(),
         addr,
-        theirs.peer_id,
         outgoing,
-        theirs.fast(),
-        theirs.extended(),
+        Carried {
+            transport: stream.transport(),
+            encrypted: stream.is_encrypted(),
+        },
+        theirs,
         torrent.clone(),
         shared.clone(),
     ));
@@ -151,7 +134,7 @@ async fn live(
     }
     lock(&shared.conns).insert(conn.id, conn.clone());
     conn.greet();
-    let (reader, writer) = stream.into_split();
+    let Stream { reader, writer } = stream;
     let close = tokio::select! {
         ended = conn.read_loop(reader) => ended.err().unwrap_or(Close::Ended),
         ended = conn.write_loop(writer) => ended.err().unwrap_or(Close::Ended),
@@ -196,7 +179,7 @@ impl Conn {
         self.send_extended_handshake();
     }
 
-    async fn read_loop(self: &Arc<Self>, mut socket: OwnedReadHalf) -> Result<(), Close> {
+    async fn read_loop(self: &Arc<Self>, mut socket: Reader) -> Result<(), Close> {
         let mut buf = BytesMut::with_capacity(READ_BUFFER);
         loop {
             while let Some(message) = wire::decode(&mut buf)? {

@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use bytes::{Buf, Bytes};
-use tokio::{io::AsyncWriteExt, net::tcp::OwnedWriteHalf};
+use tokio::io::AsyncWriteExt;
 
-use super::{Conn, run::Close};
+use super::{Conn, run::Close, stream::Writer};
 use crate::swarm::{
     extended::OUR_REQQ,
     hooks::UploadClass,
@@ -165,7 +165,7 @@ impl Conn {
     }
 
     /// Sends messages and chunks until the connection ends.
-    pub(super) async fn write_loop(&self, mut socket: OwnedWriteHalf) -> Result<(), Close> {
+    pub(super) async fn write_loop(&self, mut socket: Writer) -> Result<(), Close> {
         let mut buf = bytes::BytesMut::new();
         let mut ahead = ReadAhead::default();
         loop {
@@ -212,11 +212,12 @@ impl Conn {
         }
     }
 
-    async fn write(&self, socket: &mut OwnedWriteHalf, bytes: &mut impl Buf) -> Result<(), Close> {
+    async fn write(&self, socket: &mut Writer, bytes: &mut impl Buf) -> Result<(), Close> {
         let traffic = &self.traffic;
         let now = traffic.millis().max(1);
         traffic.writing_since.store(now, Ordering::Relaxed);
         socket.write_all_buf(bytes).await?;
+        socket.flush().await?;
         traffic.writing_since.store(0, Ordering::Relaxed);
         traffic.sent_at.store(traffic.millis(), Ordering::Relaxed);
         Ok(())
