@@ -111,6 +111,12 @@ pub enum LedgerError {
         /// As it named itself.
         holder: String,
     },
+    /// A copy that nobody has recovered.
+    #[error(
+        "this ledger was restored from a copy and may be behind what {0} has signed since: \
+         nothing is signed before `seedrail settle recover`"
+    )]
+    Restored(Address),
     /// The account was never bound.
     #[error("{0} was never bound to this ledger")]
     NotBound(Address),

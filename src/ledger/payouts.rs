@@ -213,6 +213,28 @@ pub struct OutgoingRow {
     /// Whether it is an attempt of this ledger; otherwise it was made
     /// elsewhere.
     pub ours: bool,
+    /// Whether it was made elsewhere and the user said that he knows it.
+    pub adopted: bool,
+}
+
+/// Whether an account of this ledger may sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Recovery {
+    /// The ledger is no copy, or was recovered.
+    Current,
+    /// It is a copy, and nothing was done about it yet.
+    Restored,
+    /// Recovery began at this time of the solid chain.
+    Began(UnixMs),
+}
+
+/// A witness that was seen to make a solid block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WitnessRow {
+    /// Who.
+    pub address: Address,
+    /// The newest solid block seen from it.
+    pub last_block: u64,
 }
 
 /// Counts of a batch, as `settle status` shows them.

@@ -10,7 +10,7 @@ use super::{
     party_store::PartyStore,
     payouts::{
         AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow, OutgoingRow, PayoutId,
-        PayoutRow,
+        PayoutRow, Recovery, WitnessRow,
     },
     records::{
         Adopted, EpochId, Equivocation, Pair, Position, ReceiptEntry, ReceiptFilter, ReceiptRow,
@@ -400,6 +400,64 @@ pub trait Ledger: PartyStore + Send + Sync {
         block: BlockId,
         time: UnixMs,
     ) -> Result<Durable<CursorRow>, LedgerError>;
+
+    /// Says of a transfer made outside of this ledger that the user knows it:
+    /// the audit no longer tells it. `false` if that was said before.
+    ///
+    /// # Errors
+    /// [`LedgerError::Missing`] when no such transfer was seen,
+    /// [`LedgerError::Contradiction`] when it is a payout of ours.
+    fn adopt_transfer(&self, txid: TxId, note: &str) -> Result<Durable<bool>, LedgerError>;
+
+    // ---- copies of the ledger, and other machines ----
+
+    /// Whether this ledger may be behind the chain and behind what its peers
+    /// hold, for this account.
+    ///
+    /// # Errors
+    /// The store's.
+    fn recovery(&self, account: Address) -> Result<Recovery, LedgerError>;
+
+    /// Marks this ledger as restored, as [a copy](Recovery) is from the start:
+    /// every account needs to be recovered before it signs.
+    ///
+    /// # Errors
+    /// The store's.
+    fn mark_restored(&self) -> Result<(), LedgerError>;
+
+    /// Begins the account's recovery at a time of the solid chain; afterwards
+    /// returns the time it began first.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`].
+    fn begin_recovery(
+        &self,
+        lease: &AccountLease,
+        at: UnixMs,
+    ) -> Result<Durable<UnixMs>, LedgerError>;
+
+    /// Ends it: the account may sign again. Its open epochs are closed, since
+    /// peers may hold newer receipts of them than this ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`].
+    fn end_recovery(&self, lease: &AccountLease) -> Result<(), LedgerError>;
+
+    /// The witnesses that were seen to make solid blocks, by address.
+    ///
+    /// # Errors
+    /// The store's.
+    fn witnesses(&self) -> Result<Vec<WitnessRow>, LedgerError>;
+
+    /// Remembers witnesses; of one that is known, the later block.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`].
+    fn remember_witnesses(
+        &self,
+        lease: &AccountLease,
+        seen: &[WitnessRow],
+    ) -> Result<(), LedgerError>;
 
     /// Notes what solid attempts burnt.
     ///

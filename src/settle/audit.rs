@@ -69,7 +69,7 @@ pub fn compare(
             Some(row) if row.transfer != *seen => {
                 found.push(difference(DifferenceKind::Wrong, seen));
             }
-            Some(row) if row.ours => {}
+            Some(row) if row.ours || row.adopted => {}
             _ => found.push(difference(DifferenceKind::Unknown, seen)),
         }
     }
@@ -105,6 +105,7 @@ mod tests {
         let row = |id, amount, ours| OutgoingRow {
             transfer: transfer(id, amount),
             ours,
+            adopted: false,
         };
         let later = OutgoingRow {
             transfer: TransferRow {
@@ -112,6 +113,7 @@ mod tests {
                 ..transfer(9, 5)
             },
             ours: true,
+            adopted: false,
         };
         let ledger = [
             row(1, 5, true),

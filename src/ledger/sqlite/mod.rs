@@ -9,6 +9,7 @@ mod open;
 mod parties;
 mod payouts;
 mod receipts;
+mod recovery;
 mod rows;
 mod schema;
 mod standing;
@@ -26,8 +27,8 @@ use self::{locks::LockSpace, receipts::OwnEpoch};
 use super::{
     AccountLease, Adopted, AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
     Durable, EpochId, EpochLease, Equivocation, Ledger, LedgerError, Origin, OutgoingRow, Pair,
-    PayoutId, PayoutRow, Position, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow, Remainder,
-    Stored, TransferRow, store::Guard,
+    PayoutId, PayoutRow, Position, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow, Recovery,
+    Remainder, Stored, TransferRow, WitnessRow, store::Guard,
 };
 use crate::types::{Address, BlockId, RawAmount, Sun, Token, TokenId, TxId, UnixMs};
 
@@ -173,11 +174,7 @@ impl SqliteLedger {
             }
         }
         copy.pragma_update(None, "synchronous", 2)?;
-        copy.execute(
-            "INSERT INTO meta (name, value) VALUES ('restored', x'01')
-             ON CONFLICT (name) DO NOTHING",
-            [],
-        )?;
+        recovery::mark(&copy)?;
         copy.close().map_err(|(_, error)| failed(error.to_string()))
     }
 
@@ -187,11 +184,34 @@ impl SqliteLedger {
     /// # Errors
     /// The store's.
     pub fn is_restored(&self) -> Result<bool, LedgerError> {
-        self.read(|tx| {
-            Ok(tx
-                .prepare_cached("SELECT 1 FROM meta WHERE name = 'restored'")?
-                .exists([])?)
-        })
+        self.read(recovery::is_marked)
+    }
+
+    /// Copies a ledger in memory, as it is now, into another one that shares
+    /// nothing with it: what a backup or a copied home would hold, unmarked.
+    ///
+    /// # Errors
+    /// Only if SQLite itself fails.
+    pub fn copy_in_memory(&self) -> Result<Self, LedgerError> {
+        self.certain()?;
+        let conn = open::copy_in_memory(&locked(&self.conn))?;
+        Self::with(
+            self.genesis,
+            Arc::new(Mutex::new(conn)),
+            LockSpace::Memory(Arc::default()),
+        )
+    }
+
+    /// Another handle on a ledger in memory, as another machine has one on a
+    /// shared store: with locks of its own, so that only fencing numbers tell
+    /// the two apart.
+    ///
+    /// # Errors
+    /// As [`another`](Self::another).
+    pub fn another_machine(&self) -> Result<Self, LedgerError> {
+        let mut other = self.another()?;
+        other.locks = LockSpace::Memory(Arc::default());
+        Ok(other)
     }
 
     fn with(
@@ -296,6 +316,9 @@ impl Ledger for SqliteLedger {
     fn claim_epoch(&self, pair: &Pair, since_block: u64) -> Result<EpochLease, LedgerError> {
         self.announce()?;
         let lease = self.write(|tx| {
+            if recovery::state(tx, pair.payer)? != Recovery::Current {
+                return Err(LedgerError::Restored(pair.payer));
+            }
             let open = receipts::open_epochs(tx, pair)?;
             let mut free = None;
             for own in &open {
@@ -539,6 +562,44 @@ impl Ledger for SqliteLedger {
         time: UnixMs,
     ) -> Result<Durable<CursorRow>, LedgerError> {
         self.write(|tx| chain::skip_to(tx, lease, block, time))
+    }
+
+    fn adopt_transfer(&self, txid: TxId, note: &str) -> Result<Durable<bool>, LedgerError> {
+        self.write(|tx| recovery::adopt_transfer(tx, txid, note))
+    }
+
+    fn recovery(&self, account: Address) -> Result<Recovery, LedgerError> {
+        self.read(|tx| recovery::state(tx, account))
+    }
+
+    fn mark_restored(&self) -> Result<(), LedgerError> {
+        self.write(|tx| recovery::mark(tx)).map(Durable::into_inner)
+    }
+
+    fn begin_recovery(
+        &self,
+        lease: &AccountLease,
+        at: UnixMs,
+    ) -> Result<Durable<UnixMs>, LedgerError> {
+        self.write(|tx| recovery::begin(tx, lease, at))
+    }
+
+    fn end_recovery(&self, lease: &AccountLease) -> Result<(), LedgerError> {
+        self.write(|tx| recovery::end(tx, lease))
+            .map(Durable::into_inner)
+    }
+
+    fn witnesses(&self) -> Result<Vec<WitnessRow>, LedgerError> {
+        self.read(recovery::witnesses)
+    }
+
+    fn remember_witnesses(
+        &self,
+        lease: &AccountLease,
+        seen: &[WitnessRow],
+    ) -> Result<(), LedgerError> {
+        self.write(|tx| recovery::remember_witnesses(tx, lease, seen))
+            .map(Durable::into_inner)
     }
 
     fn record_fees(&self, fees: &[(TxId, Sun)]) -> Result<(), LedgerError> {

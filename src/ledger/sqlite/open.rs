@@ -105,6 +105,14 @@ pub(super) fn in_memory(genesis: BlockId) -> Result<Connection, LedgerError> {
     Ok(conn)
 }
 
+/// Another ledger in memory with the same content.
+pub(super) fn copy_in_memory(from: &Connection) -> Result<Connection, LedgerError> {
+    let mut copy = Connection::open_in_memory()?;
+    rusqlite::backup::Backup::new(from, &mut copy)?.step(-1)?;
+    prepare(&mut copy, Path::new(":memory:"))?;
+    Ok(copy)
+}
+
 /// What to do with a file that is there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Existing {

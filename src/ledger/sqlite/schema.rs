@@ -9,7 +9,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5352_4c47;
 /// bytes, a token is its id (0 for TRX), times are milliseconds, everything
 /// else is an integer not above `i64::MAX`. States and kinds are the numbers
 /// in `rows.rs`.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 const V1: &str = "
 CREATE TABLE meta (
@@ -204,5 +204,26 @@ CREATE TABLE watch (
     scanned_from INTEGER NOT NULL CHECK (scanned_from >= 0),
     last BLOB NOT NULL,
     PRIMARY KEY (account, token)
+);
+";
+
+/// Restored copies, transfers made outside, witnesses.
+const V3: &str = "
+-- Transfers made outside of this ledger that the user said to know.
+CREATE TABLE adopted (
+    txid BLOB NOT NULL PRIMARY KEY REFERENCES transfer (txid),
+    note TEXT NOT NULL
+);
+
+-- Accounts of a restored ledger (meta 'restored') on their way back.
+CREATE TABLE recovery (
+    account BLOB NOT NULL PRIMARY KEY,
+    began INTEGER NOT NULL,
+    done INTEGER NOT NULL CHECK (done IN (0, 1))
+);
+
+CREATE TABLE witness (
+    address BLOB NOT NULL PRIMARY KEY,
+    last_block INTEGER NOT NULL CHECK (last_block >= 0)
 );
 ";

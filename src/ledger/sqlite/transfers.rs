@@ -150,7 +150,8 @@ pub(super) fn outgoing(
     limit: u32,
 ) -> Result<Vec<OutgoingRow>, LedgerError> {
     let mut statement = tx.prepare_cached(
-        "SELECT *, EXISTS (SELECT 1 FROM attempt WHERE attempt.txid = transfer.txid) AS ours
+        "SELECT *, EXISTS (SELECT 1 FROM attempt WHERE attempt.txid = transfer.txid) AS ours,
+                EXISTS (SELECT 1 FROM adopted WHERE adopted.txid = transfer.txid) AS adopted
          FROM transfer WHERE payer = ?1 AND block > ?2 ORDER BY block DESC, txid LIMIT ?3",
     )?;
     let mut found = statement.query(params![account.body(), int("block", after)?, limit])?;
@@ -159,6 +160,7 @@ pub(super) fn outgoing(
         all.push(OutgoingRow {
             transfer: rows::transfer(row)?,
             ours: rows::get(row, "ours")?,
+            adopted: rows::get(row, "adopted")?,
         });
     }
     Ok(all)

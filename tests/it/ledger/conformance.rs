@@ -6,7 +6,7 @@ use seedrail::{
     ledger::{
         AccountLease, AttemptEnd, AttemptRow, AttemptState, BatchId, BatchRow, BlockRow, EpochId,
         Ledger, LedgerError, Pair, PayoutId, PayoutKind, PayoutRow, PayoutState, ReceiptFilter,
-        ReceiptKind, ReceiptRow, Remainder, Stored, TransferRow,
+        ReceiptKind, ReceiptRow, Recovery, Remainder, Stored, TransferRow, WitnessRow,
     },
     types::{Address, BlockId, RawAmount, Salt, Token, TokenId, TxId, UnixMs},
 };
@@ -593,6 +593,71 @@ pub(crate) fn transfers_made_by_hand_take_a_range(store: &dyn Store) {
     let all = ledger.positions(rows.pair.payer, TokenId::BTT).unwrap();
     assert_eq!(all.len(), 1);
     assert_eq!(all[0], ledger.position(&rows.pair).unwrap());
+}
+
+pub(crate) fn transfers_made_by_hand_are_adopted_once(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = rows.bound(ledger);
+    assert!(matches!(
+        ledger.adopt_transfer(txid(9), "rent"),
+        Err(LedgerError::Missing(_))
+    ));
+    let blocks = [BlockRow {
+        transfers: vec![rows.transfer(9, 11, 30)],
+        ..rows.block(11)
+    }];
+    ledger.apply_blocks(&lease, &blocks).unwrap();
+    let adopted = || ledger.outgoing(rows.pair.payer, 0, 9).unwrap()[0].adopted;
+    assert!(!adopted());
+    assert!(*ledger.adopt_transfer(txid(9), "rent").unwrap().get());
+    assert!(!*ledger.adopt_transfer(txid(9), "rent").unwrap().get());
+    assert!(adopted());
+}
+
+pub(crate) fn a_restored_ledger_signs_nothing_before_it_is_recovered(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let payer = rows.pair.payer;
+    let lease = rows.bound(ledger);
+    let before = ledger.claim_epoch(&rows.pair, 5).unwrap().epoch;
+    assert_eq!(ledger.recovery(payer).unwrap(), Recovery::Current);
+    ledger.mark_restored().unwrap();
+    assert_eq!(ledger.recovery(payer).unwrap(), Recovery::Restored);
+    assert!(matches!(
+        ledger.claim_epoch(&rows.pair, 5),
+        Err(LedgerError::Restored(_))
+    ));
+    for at in [70, 90] {
+        let began = ledger.begin_recovery(&lease, UnixMs(at)).unwrap();
+        assert_eq!(*began.get(), UnixMs(70), "the first time counts");
+    }
+    assert_eq!(ledger.recovery(payer).unwrap(), Recovery::Began(UnixMs(70)));
+    ledger.end_recovery(&lease).unwrap();
+    assert_eq!(ledger.recovery(payer).unwrap(), Recovery::Current);
+    let after = ledger.claim_epoch(&rows.pair, 5).unwrap().epoch;
+    assert_ne!(
+        before, after,
+        "peers may hold newer receipts of the old one"
+    );
+    let stranger = Address::from_body([8; 20]);
+    assert_eq!(ledger.recovery(stranger).unwrap(), Recovery::Restored);
+    ledger.mark_restored().unwrap();
+    assert_eq!(ledger.recovery(payer).unwrap(), Recovery::Restored);
+}
+
+pub(crate) fn witnesses_are_remembered_with_their_newest_block(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = rows.bound(ledger);
+    let row = |byte, last_block| WitnessRow {
+        address: Address::from_body([byte; 20]),
+        last_block,
+    };
+    ledger
+        .remember_witnesses(&lease, &[row(2, 7), row(1, 5)])
+        .unwrap();
+    ledger
+        .remember_witnesses(&lease, &[row(2, 6), row(1, 9)])
+        .unwrap();
+    assert_eq!(ledger.witnesses().unwrap(), [row(1, 9), row(2, 7)]);
 }
 
 /// After a commit of unknown outcome the caller may do the same again.

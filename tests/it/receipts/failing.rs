@@ -10,8 +10,8 @@ use seedrail::{
         AccountLease, Adopted, AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
         Durable, EpochId, EpochLease, Equivocation, FlowKind, FlowRow, GrantMarks, GrantRow,
         GrantUse, Ledger, LedgerError, Origin, OutgoingRow, Pair, PartyStore, PayoutId, PayoutRow,
-        Position, ReceiptEntry, ReceiptFilter, ReceiptRow, Remainder, RevocationRow, Standing,
-        Stored, TransferRow, WatchRow,
+        Position, ReceiptEntry, ReceiptFilter, ReceiptRow, Recovery, Remainder, RevocationRow,
+        Standing, Stored, TransferRow, WatchRow, WitnessRow,
     },
     types::{Address, BlockId, RawAmount, Salt, Sun, Token, TokenId, TxId, UnixMs},
 };
@@ -151,6 +151,42 @@ impl Ledger for Failing {
 
     fn positions(&self, payer: Address, token: TokenId) -> Result<Vec<Position>, LedgerError> {
         self.inner.positions(payer, token)
+    }
+
+    fn adopt_transfer(&self, txid: TxId, note: &str) -> Result<Durable<bool>, LedgerError> {
+        self.inner.adopt_transfer(txid, note)
+    }
+
+    fn recovery(&self, account: Address) -> Result<Recovery, LedgerError> {
+        self.inner.recovery(account)
+    }
+
+    fn mark_restored(&self) -> Result<(), LedgerError> {
+        self.inner.mark_restored()
+    }
+
+    fn begin_recovery(
+        &self,
+        lease: &AccountLease,
+        at: UnixMs,
+    ) -> Result<Durable<UnixMs>, LedgerError> {
+        self.inner.begin_recovery(lease, at)
+    }
+
+    fn end_recovery(&self, lease: &AccountLease) -> Result<(), LedgerError> {
+        self.inner.end_recovery(lease)
+    }
+
+    fn witnesses(&self) -> Result<Vec<WitnessRow>, LedgerError> {
+        self.inner.witnesses()
+    }
+
+    fn remember_witnesses(
+        &self,
+        lease: &AccountLease,
+        seen: &[WitnessRow],
+    ) -> Result<(), LedgerError> {
+        self.inner.remember_witnesses(lease, seen)
     }
 
     fn lease_account(&self, account: Address, holder: &str) -> Result<AccountLease, LedgerError> {

@@ -11,8 +11,8 @@ use seedrail::{
         AccountLease, Adopted, AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
         Durable, EpochId, EpochLease, Equivocation, FlowKind, FlowRow, GrantMarks, GrantRow,
         GrantUse, Ledger, LedgerError, Origin, OutgoingRow, Pair, PartyStore, PayoutId, PayoutRow,
-        Position, ReceiptEntry, ReceiptFilter, ReceiptRow, Remainder, RevocationRow, Standing,
-        Stored, TransferRow, WatchRow,
+        Position, ReceiptEntry, ReceiptFilter, ReceiptRow, Recovery, Remainder, RevocationRow,
+        Standing, Stored, TransferRow, WatchRow, WitnessRow,
     },
     types::{Address, BlockId, RawAmount, Salt, Sun, Token, TokenId, TxId, UnixMs},
 };
@@ -94,6 +94,8 @@ pass_on! {
         fn positions(payer: Address, token: TokenId) -> Vec<Position>;
         fn account_holder(account: Address) -> Option<String>;
         fn cursor(account: Address) -> Option<CursorRow>;
+        fn recovery(account: Address) -> Recovery;
+        fn witnesses() -> Vec<WitnessRow>;
         fn unfinished(payer: Address) -> Vec<BatchRow>;
         fn batches(payer: Address, limit: u32) -> Vec<BatchRow>;
         fn batch(batch: BatchId) -> Option<BatchRow>;
@@ -122,6 +124,11 @@ pass_on! {
         fn mark_included(lease: &AccountLease, seen: &[(TxId, Option<u64>)]) -> ();
         fn apply_blocks(lease: &AccountLease, blocks: &[BlockRow]) -> Durable<CursorRow>;
         fn skip_to(lease: &AccountLease, block: BlockId, time: UnixMs) -> Durable<CursorRow>;
+        fn adopt_transfer(txid: TxId, note: &str) -> Durable<bool>;
+        fn mark_restored() -> ();
+        fn begin_recovery(lease: &AccountLease, at: UnixMs) -> Durable<UnixMs>;
+        fn end_recovery(lease: &AccountLease) -> ();
+        fn remember_witnesses(lease: &AccountLease, seen: &[WitnessRow]) -> ();
         fn record_fees(fees: &[(TxId, Sun)]) -> ();
         fn fail_payout(lease: &AccountLease, payout: PayoutId, reason: &str) -> ();
     }
