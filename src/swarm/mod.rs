@@ -15,6 +15,7 @@ pub mod storage;
 pub mod tracker;
 pub mod wire;
 
+mod buffers;
 mod events;
 mod handle;
 mod limiter;

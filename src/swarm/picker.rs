@@ -54,12 +54,10 @@ pub enum Received {
     /// The chunk is not needed (any more).
     Unwanted,
     /// It is used. Somebody else may have been asked for it too and should be
-    /// told; the piece may have all its chunks now.
+    /// told.
     Used {
         /// Whom to send a cancel.
         cancel: Option<ConnId>,
-        /// The piece can be hashed.
-        complete: bool,
     },
 }
 
@@ -262,10 +260,7 @@ impl Picker {
         };
         *state = Chunk::Here { from: conn, tag };
         begun.here += 1;
-        Received::Used {
-            cancel,
-            complete: begun.here == self.layout.chunks(block.piece),
-        }
+        Received::Used { cancel }
     }
 
     /// A chunk that `conn` was asked for will not come from it.
@@ -429,10 +424,7 @@ mod tests {
         let used = picker.received(B, again[0], None);
         assert_eq!(
             used,
-            Received::Used {
-                cancel: Some(A),
-                complete: false
-            }
+            Received::Used { cancel: Some(A) }
         );
         assert_eq!(picker.received(A, first[0], None), Received::Unwanted);
     }

@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use super::{
+    buffers::Buffers,
     choker::{Candidate, Choker, Group, ROUND_SECONDS},
     handle::TorrentHandle,
     hooks::{ConnId, Extension, UploadClass},
@@ -225,6 +226,7 @@ impl SessionBuilder {
             next_conn: AtomicU64::new(1),
             rechoke: Notify::new(),
             disk: Semaphore::new(threads + 1),
+            buffers: Buffers::default(),
             tasks: Mutex::new(Some(JoinSet::new())),
         });
         let choker = Choker::new(self.upload_slots, u64::from(shared.key) << 17 | 1);
@@ -521,6 +523,7 @@ pub(super) struct Shared {
     pub(super) rechoke: Notify,
     /// Blocking disk work at once: one more than there are cores.
     pub(super) disk: Semaphore,
+    pub(super) buffers: Buffers,
     /// Every task; `None` when the session has ended.
     tasks: Mutex<Option<JoinSet<()>>>,
 }

@@ -4,7 +4,8 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     thread,
@@ -84,6 +85,49 @@ struct Entry {
     pad: bool,
 }
 
+/// Reads content, and keeps the file that it read last open.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    storage: &'a Storage,
+    open: Option<(&'a Path, File)>,
+}
+
+impl Reader<'_> {
+    /// Reads `buf.len()` bytes at `offset` of the content.
+    ///
+    /// # Errors
+    /// A file is missing, too short or unreadable.
+    pub fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
+        let mut rest = buf;
+        for (entry, at, length) in self.storage.parts(offset, rest.len()) {
+            let (part, after) = rest
+                .split_at_mut_checked(length)
+                .expect("parts are no longer than the buffer");
+            rest = after;
+            if entry.pad {
+                part.fill(0);
+                continue;
+            }
+            let fail = |source| StorageError::new("read", &entry.path, source);
+            let file = match &mut self.open {
+                Some((path, file)) if *path == entry.path => file,
+                other => {
+                    let file = File::open(&entry.path).map_err(fail)?;
+                    &mut other.insert((&entry.path, file)).1
+                }
+            };
+            file.read_exact_at(part, at).map_err(fail)?;
+        }
+        if rest.is_empty() {
+            Ok(())
+        } else {
+            Err(StorageError::Short {
+                path: self.storage.root.clone(),
+            })
+        }
+    }
+}
+
 /// Where a torrent's content lies.
 #[derive(Debug, Clone)]
 pub struct Storage {
@@ -147,27 +191,14 @@ impl Storage {
     /// # Errors
     /// A file is missing, too short or unreadable.
     pub fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
-        let mut rest = buf;
-        for (entry, at, length) in self.parts(offset, rest.len()) {
-            let (part, after) = rest
-                .split_at_mut_checked(length)
-                .expect("parts are no longer than the buffer");
-            rest = after;
-            if entry.pad {
-                part.fill(0);
-                continue;
-            }
-            let fail = |source| StorageError::new("read", &entry.path, source);
-            let mut file = File::open(&entry.path).map_err(fail)?;
-            file.seek(SeekFrom::Start(at)).map_err(fail)?;
-            file.read_exact(part).map_err(fail)?;
-        }
-        if rest.is_empty() {
-            Ok(())
-        } else {
-            Err(StorageError::Short {
-                path: self.root.clone(),
-            })
+        self.reader().read(offset, buf)
+    }
+
+    /// For several reads of what mostly is the same file.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader {
+            storage: self,
+            open: None,
         }
     }
 
@@ -187,9 +218,8 @@ impl Storage {
                 continue;
             }
             let fail = |source| StorageError::new("write", &entry.path, source);
-            let mut file = self.open_for_writing(&entry.path)?;
-            file.seek(SeekFrom::Start(at)).map_err(fail)?;
-            file.write_all(part).map_err(fail)?;
+            let file = self.open_for_writing(&entry.path)?;
+            file.write_all_at(part, at).map_err(fail)?;
         }
         Ok(())
     }

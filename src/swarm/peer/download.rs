@@ -118,9 +118,7 @@ impl Conn {
         link.held_since = None;
         link.asked.extend(asked.iter().copied());
         drop(link);
-        for (block, _) in asked {
-            self.send(Message::Request(block));
-        }
+        self.send_all(asked.into_iter().map(|(block, _)| Message::Request(block)));
     }
 
     fn ask_one(&self) -> Option<(Block, Asked)> {
@@ -165,7 +163,7 @@ impl Conn {
                 self.torrent.count_waste(u64::from(length));
                 self.tell_dropped(asked, length);
             }
-            Received::Used { cancel, .. } => {
+            Received::Used { cancel } => {
                 if let Some(other) = cancel.and_then(|other| self.torrent.conn(other)) {
                     other.cancel(block);
                 }

@@ -26,6 +26,7 @@ use std::{
 use tokio::sync::Notify;
 
 pub use stream::Transport;
+pub(super) use upload::Burst;
 
 use super::{
     extended::DEFAULT_REQQ,
@@ -309,19 +310,25 @@ impl Conn {
 
     /// Queues a message. A peer that lets too much pile up is closed.
     pub(super) fn send(&self, message: Message) -> bool {
-        let size = match &message {
-            Message::Bitfield(bytes) => bytes.len(),
-            Message::Extended { payload, .. } => payload.len(),
-            _ => 0,
-        };
+        self.send_all([message])
+    }
+
+    /// Queues messages, all of them or none beyond the limit.
+    fn send_all(&self, messages: impl IntoIterator<Item = Message>) -> bool {
         let mut out = lock(&self.out);
-        out.control_bytes += size + 17;
-        if out.control_bytes > MAX_CONTROL_BYTES {
-            drop(out);
-            self.close("it does not read what it is sent");
-            return false;
+        for message in messages {
+            out.control_bytes += 17 + match &message {
+                Message::Bitfield(bytes) => bytes.len(),
+                Message::Extended { payload, .. } => payload.len(),
+                _ => 0,
+            };
+            if out.control_bytes > MAX_CONTROL_BYTES {
+                drop(out);
+                self.close("it does not read what it is sent");
+                return false;
+            }
+            out.control.push_back(message);
         }
-        out.control.push_back(message);
         drop(out);
         self.write_ready.notify_one();
         true

@@ -189,6 +189,7 @@ impl Conn {
             if buf.capacity() - buf.len() < READ_BUFFER / 4 {
                 buf.reserve(READ_BUFFER);
             }
+            self.shared.buffers.room().await;
             if socket.read_buf(&mut buf).await? == 0 {
                 return Ok(());
             }

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use bytes::{Buf, Bytes};
 use tokio::io::AsyncWriteExt;
 
 use super::{Conn, run::Close, stream::Writer};
@@ -14,25 +13,48 @@ use crate::swarm::{
     wire::{self, Block, MAX_REQUEST, Message},
 };
 
-/// Read from disk at once, when the peer asks for chunks in a row.
-const READ_AHEAD: u32 = 512 << 10;
+/// Read from disk and sent at once: enough that neither the threads nor the
+/// system calls count, and it fits a second-level cache.
+const BURST: usize = 256 << 10;
 
-/// Bytes of a piece that were read and not sent yet.
+/// What is to be written next: messages, then chunks with their headers. The
+/// bytes are kept between two bursts, so that they need not be cleared again.
 #[derive(Debug, Default)]
-struct ReadAhead {
-    piece: u32,
-    begin: u32,
-    data: Bytes,
+pub(in crate::swarm) struct Burst {
+    bytes: Vec<u8>,
+    used: usize,
 }
 
-impl ReadAhead {
-    fn get(&self, block: Block) -> Option<Bytes> {
-        if block.piece != self.piece {
-            return None;
+impl Burst {
+    fn filled(&self) -> &[u8] {
+        self.bytes.get(..self.used).unwrap_or_default()
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.room(bytes.len()).copy_from_slice(bytes);
+    }
+
+    /// The place of the next bytes.
+    fn room(&mut self, length: usize) -> &mut [u8] {
+        let start = self.used;
+        self.used += length;
+        if self.bytes.len() < self.used {
+            self.bytes.resize(self.used, 0);
         }
-        let from = usize::try_from(block.begin.checked_sub(self.begin)?).ok()?;
-        let to = from.checked_add(usize::try_from(block.length).ok()?)?;
-        (to <= self.data.len()).then(|| self.data.slice(from..to))
+        self.bytes
+            .get_mut(start..self.used)
+            .expect("it was made long enough")
+    }
+
+    /// Appends a chunk's message; `read` fills in its data.
+    pub(in crate::swarm) fn put_chunk<E>(
+        &mut self,
+        block: Block,
+        read: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.put(&wire::piece_header(block));
+        let length = usize::try_from(block.length).expect("usize has at least 32 bits");
+        read(self.room(length))
     }
 }
 
@@ -106,117 +128,105 @@ impl Conn {
         self.write_ready.notify_one();
     }
 
-    /// The next request that may be served now. If there is none, whatever
+    /// The next requests that may be served now. If there are none, whatever
     /// changes that wakes the writer.
-    fn next_request(&self) -> Option<Block> {
-        let (head, queued) = {
-            let out = lock(&self.out);
-            let queued: u64 = out.requests.iter().map(|one| u64::from(one.length)).sum();
-            (out.requests.front().copied(), queued)
-        };
+    fn next_requests(&self) -> Vec<Block> {
         let limited = !self.shared.up.is_unlimited();
-        let Some(head) = head else {
-            if limited {
-                self.shared.up.release(self.id, &self.up_credit);
+        let mut allowed = None;
+        let mut chosen = Vec::new();
+        let mut room = BURST;
+        loop {
+            let head = lock(&self.out).requests.front().copied();
+            let Some(head) = head else {
+                if limited {
+                    self.shared.up.release(self.id, &self.up_credit);
+                }
+                break;
+            };
+            let length = usize::try_from(head.length).unwrap_or(usize::MAX);
+            if length > room && !chosen.is_empty() {
+                break;
             }
-            return None;
-        };
-        let bytes = u64::from(head.length);
-        let allowed = self.meter.get().map_or(u64::MAX, |m| m.upload_allowance());
-        if allowed < bytes {
-            if limited {
-                self.shared.up.release(self.id, &self.up_credit);
+            let bytes = u64::from(head.length);
+            let allowed = allowed.get_or_insert_with(|| {
+                let meter = self.meter.get();
+                meter.map_or(u64::MAX, |meter| meter.upload_allowance())
+            });
+            if *allowed < bytes {
+                if limited {
+                    self.shared.up.release(self.id, &self.up_credit);
+                }
+                break;
             }
-            return None;
-        }
-        if limited && !self.up_credit.take(bytes) {
-            let class = lock(&self.link).class;
-            // A long request may need more credit than is held otherwise.
-            let most = queued.min(allowed).min(MAX_CREDIT.max(bytes));
-            let wanted = most.saturating_sub(self.up_credit.bytes());
-            self.shared.up.want(self.id, class, wanted);
-            // It may have been granted meanwhile, or soon: that wakes the writer.
-            return None;
-        }
-        let mut out = lock(&self.out);
-        if out.requests.front() == Some(&head) {
+            if limited && !self.up_credit.take(bytes) {
+                let class = lock(&self.link).class;
+                let queued = {
+                    let out = lock(&self.out);
+                    out.requests.iter().map(|one| u64::from(one.length)).sum()
+                };
+                // A long request may need more credit than is held otherwise.
+                let most = (*allowed).min(queued).min(MAX_CREDIT.max(bytes));
+                let wanted = most.saturating_sub(self.up_credit.bytes());
+                self.shared.up.want(self.id, class, wanted);
+                // It may have been granted meanwhile, or soon: that wakes the writer.
+                break;
+            }
+            let mut out = lock(&self.out);
+            if out.requests.front() != Some(&head) {
+                break;
+            }
             out.requests.pop_front();
-            Some(head)
-        } else {
-            None
+            drop(out);
+            *allowed -= bytes;
+            room = room.saturating_sub(length);
+            chosen.push(head);
         }
-    }
-
-    /// How far the peer asks for bytes in a row after `block`.
-    fn run_after(&self, block: Block) -> u32 {
-        let out = lock(&self.out);
-        let mut end = block.begin.saturating_add(block.length);
-        for next in &out.requests {
-            if next.piece != block.piece || next.begin != end {
-                break;
-            }
-            let longer = end.saturating_add(next.length);
-            if longer - block.begin > READ_AHEAD {
-                break;
-            }
-            end = longer;
-        }
-        end - block.begin
+        chosen
     }
 
     /// Sends messages and chunks until the connection ends.
     pub(super) async fn write_loop(&self, mut socket: Writer) -> Result<(), Close> {
-        let mut buf = bytes::BytesMut::new();
-        let mut ahead = ReadAhead::default();
+        let mut burst = Burst::default();
+        let mut messages = bytes::BytesMut::new();
         loop {
             {
                 let mut out = lock(&self.out);
                 for message in out.control.drain(..) {
-                    message.encode(&mut buf);
+                    message.encode(&mut messages);
                 }
                 out.control_bytes = 0;
             }
-            let block = self.next_request();
-            if block.is_none() && buf.is_empty() {
+            burst.put(&messages);
+            messages.clear();
+            let blocks = self.next_requests();
+            if !blocks.is_empty() {
+                let read = self.torrent.read(burst, &blocks).await;
+                burst = read.map_err(|_| Close::Local("our copy cannot be read"))?;
+            } else if burst.used == 0 {
+                // An idle connection holds no memory.
+                burst = Burst::default();
+                messages = bytes::BytesMut::new();
                 self.write_ready.notified().await;
                 continue;
             }
-            let Some(block) = block else {
-                self.write(&mut socket, &mut buf).await?;
-                continue;
-            };
-            let data = match ahead.get(block) {
-                Some(data) => data,
-                None => {
-                    let length = self.run_after(block);
-                    let data = self.torrent.read(Block { length, ..block }).await;
-                    ahead = ReadAhead {
-                        piece: block.piece,
-                        begin: block.begin,
-                        data: data.map_err(|_| Close::Local("our copy cannot be read"))?,
-                    };
-                    ahead
-                        .get(block)
-                        .ok_or(Close::Local("our copy cannot be read"))?
+            self.write(&mut socket, burst.filled()).await?;
+            burst.used = 0;
+            for block in blocks {
+                let bytes = u64::from(block.length);
+                self.traffic.up.fetch_add(bytes, Ordering::Relaxed);
+                self.torrent.count_up(bytes);
+                if let Some(meter) = self.meter.get() {
+                    meter.served(block.piece, block.length);
                 }
-            };
-            buf.extend_from_slice(&wire::piece_header(block));
-            let mut both = (&mut buf).chain(data);
-            self.write(&mut socket, &mut both).await?;
-            let bytes = u64::from(block.length);
-            self.traffic.up.fetch_add(bytes, Ordering::Relaxed);
-            self.torrent.count_up(bytes);
-            if let Some(meter) = self.meter.get() {
-                meter.served(block.piece, block.length);
             }
         }
     }
 
-    async fn write(&self, socket: &mut Writer, bytes: &mut impl Buf) -> Result<(), Close> {
+    async fn write(&self, socket: &mut Writer, bytes: &[u8]) -> Result<(), Close> {
         let traffic = &self.traffic;
         let now = traffic.millis().max(1);
         traffic.writing_since.store(now, Ordering::Relaxed);
-        socket.write_all_buf(bytes).await?;
+        socket.write_all(bytes).await?;
         socket.flush().await?;
         traffic.writing_since.store(0, Ordering::Relaxed);
         traffic.sent_at.store(traffic.millis(), Ordering::Relaxed);

@@ -282,7 +282,10 @@ impl Torrent {
         for conn in self.conns() {
             conn.close("this session is done");
         }
+        // Nobody sends any more: what is being written is the last.
+        let written = self.writing.write().await;
         tokio::join!(self.say_goodbye(), self.clone().record(true));
+        drop(written);
         lock(&self.shared.torrents).remove(&self.hash);
         if !failed {
             self.set_phase(Phase::Stopped);

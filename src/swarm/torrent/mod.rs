@@ -2,6 +2,7 @@
 //! the first tracker to the last byte.
 
 mod announce;
+mod assembly;
 mod drive;
 mod peers;
 mod pieces;
@@ -19,8 +20,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, RwLock, broadcast, watch};
 
+use assembly::Assembly;
 pub(super) use drive::drive;
 pub(super) use peers::PeerSource;
 use peers::{Entry, Known};
@@ -84,6 +86,8 @@ pub(super) struct Torrent {
     events: broadcast::Sender<Event>,
     /// The torrent's own task has something to do.
     changed: Notify,
+    /// Read by every job that writes content, so that the end can wait for them.
+    writing: Arc<RwLock<()>>,
     /// An extension has nothing left to send.
     pub(super) drained: Notify,
     stopping: AtomicBool,
@@ -96,8 +100,8 @@ pub(super) struct Torrent {
 
 struct State {
     picker: Option<Picker>,
-    /// Chunks of begun pieces.
-    buffers: HashMap<u32, Vec<u8>>,
+    /// Pieces of which chunks are here.
+    assemblies: HashMap<u32, Assembly>,
     peers: HashMap<ConnId, Entry>,
     known: HashMap<SocketAddr, Known>,
     banned_ips: HashSet<IpAddr>,
@@ -125,7 +129,7 @@ impl Torrent {
             storage: OnceLock::new(),
             state: Mutex::new(State {
                 picker: None,
-                buffers: HashMap::new(),
+                assemblies: HashMap::new(),
                 peers: HashMap::new(),
                 known: HashMap::new(),
                 banned_ips: HashSet::new(),
@@ -137,6 +141,7 @@ impl Torrent {
             phase: watch::channel(phase).0,
             events: broadcast::channel(EVENTS).0,
             changed: Notify::new(),
+            writing: Arc::default(),
             drained: Notify::new(),
             stopping: AtomicBool::new(false),
             complete: AtomicBool::new(false),

@@ -5,15 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
-use super::{State, Torrent};
+use super::{
+    State, Torrent,
+    assembly::{Assembly, Verdict, Work},
+};
 use crate::swarm::{
+    buffers::Buffers,
     events::{Event, Phase},
     hooks::{ConnId, PriceTag},
     lock::lock,
     metainfo::Info,
-    peer::Told,
+    peer::{Burst, Told},
     picker::{Contributions, Received},
     storage::StorageError,
     wire::{Block, Message},
@@ -25,10 +27,12 @@ const DISK_RETRY: Duration = Duration::from_secs(10);
 /// dictionary in memory.
 const MAX_FETCHING: usize = 3;
 
-enum Outcome {
-    Good,
-    Bad,
-    Disk(StorageError),
+impl State {
+    fn forget_assembly(&mut self, piece: u32, buffers: &Buffers) {
+        if let Some(assembly) = self.assemblies.remove(&piece) {
+            assembly.discard(buffers);
+        }
+    }
 }
 
 impl Torrent {
@@ -74,58 +78,53 @@ impl Torrent {
         self.down.fetch_add(block.length.into(), Ordering::Relaxed);
         let mut state = lock(&self.state);
         let State {
-            picker, buffers, ..
+            picker, assemblies, ..
         } = &mut *state;
         let Some(picker) = picker else {
             return Received::Unwanted;
         };
         let received = picker.received(conn, block, tag);
-        let Received::Used { complete, .. } = received else {
+        if received == Received::Unwanted {
             return received;
-        };
-        let length = size(info.layout().piece_len(block.piece));
-        let buffer = buffers
-            .entry(block.piece)
-            .or_insert_with(|| vec![0; length]);
-        let from = size(block.begin);
-        if let Some(place) = buffer.get_mut(from..from + data.len()) {
-            place.copy_from_slice(data);
         }
-        if complete && let Some(buffer) = buffers.remove(&block.piece) {
-            drop(state);
-            let torrent = self.clone();
-            let info = info.clone();
-            self.shared.spawn(async move {
-                torrent.verify(info, block.piece, buffer).await;
-            });
+        let length = size(info.layout().piece_len(block.piece));
+        let assembly = assemblies
+            .entry(block.piece)
+            .or_insert_with(|| Assembly::new(block.piece, length));
+        let work = assembly.place(size(block.begin), data, &self.shared.buffers);
+        drop(state);
+        if let Some(work) = work {
+            let job = self.clone().hash_and_write(info.clone(), work);
+            self.shared.spawn(job);
         }
         received
     }
 
-    async fn verify(self: Arc<Self>, info: Arc<Info>, piece: u32, data: Vec<u8>) {
+    async fn hash_and_write(self: Arc<Self>, info: Arc<Info>, work: Arc<Work>) {
         let Some(storage) = self.storage.get().cloned() else {
             return;
         };
+        let writing = self.writing.clone().read_owned().await;
         let Ok(_permit) = self.shared.disk.acquire().await else {
             return;
         };
+        let piece = work.piece();
         let this = self.clone();
-        let hashed = tokio::task::spawn_blocking(move || {
-            if !info.matches(piece, &data) {
-                return Outcome::Bad;
-            }
-            if let Some(resume) = &mut *lock(&this.resume) {
+        let job = tokio::task::spawn_blocking(move || {
+            let _writing = writing;
+            let verdict = work.run(&info, &storage, &this.shared.buffers);
+            if let Ok(Verdict::Finished(true)) = verdict
+                && let Some(resume) = &mut *lock(&this.resume)
+            {
                 resume.note(piece);
             }
-            match storage.write(info.layout().offset(piece), &data) {
-                Ok(()) => Outcome::Good,
-                Err(error) => Outcome::Disk(error),
-            }
+            verdict
         });
-        match hashed.await {
-            Ok(Outcome::Good) => self.verified(piece),
-            Ok(Outcome::Bad) => self.bad(piece),
-            Ok(Outcome::Disk(error)) => self.disk_failed(piece, &error),
+        match job.await {
+            Ok(Ok(Verdict::Unfinished)) => {}
+            Ok(Ok(Verdict::Finished(true))) => self.verified(piece),
+            Ok(Ok(Verdict::Finished(false))) => self.bad(piece),
+            Ok(Err(error)) => self.disk_failed(piece, &error),
             // The runtime is shutting down.
             Err(_) => {}
         }
@@ -133,6 +132,7 @@ impl Torrent {
 
     fn verified(&self, piece: u32) {
         let mut state = lock(&self.state);
+        state.forget_assembly(piece, &self.shared.buffers);
         let Some(picker) = &mut state.picker else {
             return;
         };
@@ -165,6 +165,7 @@ impl Torrent {
 
     fn bad(&self, piece: u32) {
         let mut state = lock(&self.state);
+        state.forget_assembly(piece, &self.shared.buffers);
         let Some(picker) = &mut state.picker else {
             return;
         };
@@ -195,6 +196,7 @@ impl Torrent {
     fn disk_failed(&self, piece: u32, error: &StorageError) {
         let mut state = lock(&self.state);
         state.disk_retry = Some(Instant::now() + DISK_RETRY);
+        state.forget_assembly(piece, &self.shared.buffers);
         let Some(picker) = &mut state.picker else {
             return;
         };
@@ -258,27 +260,36 @@ impl Torrent {
                 .is_some_and(|picker| picker.have().has(block.piece))
     }
 
-    /// Reads a part of a verified piece.
-    pub(in crate::swarm) async fn read(&self, block: Block) -> Result<Bytes, StorageError> {
+    /// Reads parts of verified pieces and appends them to a burst.
+    pub(in crate::swarm) async fn read(
+        &self,
+        mut burst: Burst,
+        blocks: &[Block],
+    ) -> Result<Burst, StorageError> {
         let gone = || StorageError::Short {
             path: self.path().unwrap_or_default(),
         };
         let (Some(info), Some(storage)) = (self.info.get(), self.storage.get().cloned()) else {
             return Err(gone());
         };
-        let offset = info.layout().offset(block.piece) + u64::from(block.begin);
+        let layout = info.layout();
+        let blocks = blocks.to_vec();
         let _permit = self.shared.disk.acquire().await.map_err(|_| gone())?;
         let read = tokio::task::spawn_blocking(move || {
-            let mut data = vec![0; size(block.length)];
-            storage.read(offset, &mut data).map(|()| Bytes::from(data))
+            let mut reader = storage.reader();
+            for block in blocks {
+                let offset = layout.offset(block.piece) + u64::from(block.begin);
+                burst.put_chunk(block, |place| reader.read(offset, place))?;
+            }
+            Ok(burst)
         });
-        let data = read.await.map_err(|_| gone())?;
-        if let Err(error) = &data {
+        let burst = read.await.map_err(|_| gone())?;
+        if let Err(error) = &burst {
             self.emit(Event::DiskError {
-                message: error.to_string(),
+                message: StorageError::to_string(error),
             });
         }
-        data
+        burst
     }
 
     /// Whether another peer's metadata may be fetched; ended by

@@ -2,9 +2,9 @@
 //!
 //! Two files beside each other, named after info-hash and place: the *record*
 //! (pieces that were on stable storage when it was written, and whether the
-//! session ended in order) and the *journal* (pieces written since, four bytes
-//! each, before their data). The record is replaced by a rename, after the
-//! content was synced.
+//! session ended in order) and the *journal* (pieces that were written and
+//! verified since, four bytes each, after their data). The record is replaced by
+//! a rename, after the content was synced.
 //!
 //! After an orderly end the record is believed if no file changed since. After a
 //! kill, the record's pieces are believed and those of the journal are hashed. A
@@ -145,7 +145,7 @@ impl Resume {
         noted
     }
 
-    /// This piece is about to be written. If that cannot be noted, a kill costs
+    /// This piece was written and verified. If that cannot be noted, a kill costs
     /// this piece's download and nothing else.
     pub(super) fn note(&mut self, piece: u32) {
         self.noted.push(piece);

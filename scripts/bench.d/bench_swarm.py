@@ -1,0 +1,193 @@
+"""One seeder, one downloader, on loopback: ours, aria2 and libtorrent, with themselves and with each other."""
+
+import http.server
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from measure import ROOT, commit, heading, run
+
+SEEDRAIL = ROOT / "target/release/seedrail"
+HERE = Path(__file__).resolve().parent
+PIECES = (("1 MiB", 1 << 20), ("4 MiB", 4 << 20))
+TICKS = os.sysconf("SC_CLK_TCK")
+# Nothing here takes so long.
+DEADLINE = 300
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Tracker(http.server.ThreadingHTTPServer):
+    """Names the seeder to everybody, so that every program finds it in the same way."""
+
+    daemon_threads = True
+    seeder = 0
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            peer = bytes([127, 0, 0, 1]) + self.server.seeder.to_bytes(2, "big")
+            body = b"d8:intervali1800e5:peers6:" + peer + b"e"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server_port}/announce"
+
+
+class Bench:
+    def __init__(self, folder, size):
+        self.folder, self.size = Path(folder), size
+        run("scripts/peers", "swarm")
+        self.python = Path(run("scripts/peers", "--where").strip()) / "swarm/bin/python"
+        self.tracker = Tracker()
+        self.content = self.folder / "seeds/content.bin"
+        self.content.parent.mkdir()
+        with open(self.content, "wb") as file:
+            for _ in range(size >> 20):
+                file.write(os.urandom(1 << 20))
+        self.torrents = {}
+        for label, length in PIECES:
+            torrent = self.folder / f"{length}.torrent"
+            run(SEEDRAIL, "torrent", "create", self.content, "-o", torrent, "--tracker", self.tracker.url,
+                "--piece-size", str(length))
+            self.torrents[label] = torrent
+
+    def seeder(self, program, torrent, pieces, port):
+        aria = ["--enable-dht=false", "--bt-enable-lpd=false", "--file-allocation=none", "--console-log-level=error",
+                "--summary-interval=0", "--show-console-readout=false"]
+        return {
+            "ours": [SEEDRAIL, "seed", self.content, "--piece-size", pieces, "--listen", f"127.0.0.1:{port}"],
+            "aria2": ["aria2c", *aria, "--seed-ratio=0.0", "--bt-seed-unverified=true", f"--listen-port={port}",
+                      f"--dir={self.content.parent}", torrent],
+            "libtorrent": [self.python, HERE / "libtorrent_peer.py", "seed", self.content.parent, torrent, str(port)],
+            "bound": [sys.executable, HERE / "bound_peer.py", str(port), self.content],
+        }[program]
+
+    def leecher(self, program, torrent, port, out):
+        aria = ["--enable-dht=false", "--bt-enable-lpd=false", "--file-allocation=none", "--console-log-level=error",
+                "--summary-interval=0", "--show-console-readout=false"]
+        return {
+            "ours": [SEEDRAIL, "get", torrent, "-o", out, "--json", "--listen", f"127.0.0.1:{free_port()}"],
+            "aria2": ["aria2c", *aria, "--seed-time=0", f"--listen-port={free_port()}", f"--dir={out}", torrent],
+            "libtorrent": [self.python, HERE / "libtorrent_peer.py", "leech", out, torrent, str(free_port())],
+            "bound": [sys.executable, HERE / "bound_peer.py", str(port), out / "content.bin", str(self.size)],
+        }[program]
+
+    def transfer(self, seeder, leecher, pieces):
+        """Megabytes a second, CPU-seconds per GiB and peak MiB of both sides."""
+        home = self.folder / "home"
+        out = self.folder / "out"
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        environment = dict(os.environ, SEEDRAIL_HOME=str(home))
+        torrent = self.torrents[pieces]
+        port = free_port()
+        quiet = {"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
+        seed = subprocess.Popen(self.seeder(seeder, torrent, pieces.replace(" ", ""), port), stdout=subprocess.DEVNULL, **quiet)
+        try:
+            wait_for(lambda: listens(port), f"the seeder {seeder}")
+            self.tracker.seeder = port
+            before = cpu_of(seed.pid)
+            start = time.monotonic()
+            leech = subprocess.Popen(self.leecher(leecher, torrent, port, out), stdout=subprocess.PIPE, text=True, **quiet)
+            timer = threading.Timer(DEADLINE, leech.kill)
+            timer.start()
+            output = leech.stdout.read()
+            _, status, usage = os.wait4(leech.pid, 0)
+            leech.returncode = os.waitstatus_to_exitcode(status)
+            timer.cancel()
+            wall = time.monotonic() - start
+            if leech.returncode != 0:
+                sys.exit(f"scripts/bench: {seeder} -> {leecher}: the downloader ended with {leech.returncode}")
+            seed_cpu = cpu_of(seed.pid) - before
+            seed_peak = peak_of(seed.pid)
+        finally:
+            seed.kill()
+            seed.wait()
+        if (out / "content.bin").stat().st_size != self.size:
+            sys.exit(f"scripts/bench: {seeder} -> {leecher}: the download is not as long as the content")
+        seconds = {
+            "ours": lambda: json.loads(output.splitlines()[-1])["seconds"],
+            "aria2": lambda: wall,
+        }.get(leecher, lambda: float(output))()
+        gib = self.size / (1 << 30)
+        return {"rate": self.size / 1e6 / seconds, "down_cpu": (usage.ru_utime + usage.ru_stime) / gib,
+                "seed_cpu": seed_cpu / gib, "down_peak": usage.ru_maxrss / 1024, "seed_peak": seed_peak / 1024}
+
+
+def wait_for(condition, what):
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        if time.monotonic() > end:
+            sys.exit(f"scripts/bench: {what} was not ready in time")
+        time.sleep(0.05)
+
+
+def listens(port):
+    """Whether a socket of this machine listens there; nobody is disturbed by asking."""
+    wanted = f":{port:04X}"
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[1].endswith(wanted) and fields[3] == "0A":
+                return True
+    return False
+
+
+def cpu_of(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def peak_of(pid):
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    return 0
+
+
+PAIRS = (("bound", "bound"), ("ours", "ours"), ("aria2", "aria2"), ("libtorrent", "libtorrent"),
+         ("ours", "libtorrent"), ("libtorrent", "ours"), ("ours", "aria2"), ("aria2", "ours"))
+
+
+def main(arguments):
+    measured = commit()
+    run("cargo", "build", "--release", "--locked", "--quiet")
+    with tempfile.TemporaryDirectory(prefix="seedrail-bench-") as folder:
+        bench = Bench(folder, arguments.size)
+        pairs = [pair for pair in PAIRS if arguments.only in (None, "-".join(pair))]
+        results = {(pair, label): [] for pair in pairs for label, _ in PIECES}
+        for number in range(arguments.rounds):
+            for pair, label in results:
+                print(f"round {number + 1} of {arguments.rounds}: {' -> '.join(pair)}, {label}", file=sys.stderr)
+                results[pair, label].append(bench.transfer(*pair, label))
+        versions = run("scripts/peers", "swarm").split()
+    heading("swarm", "BitTorrent, one seeder, one downloader, loopback", measured,
+            f"{arguments.rounds} rounds of {arguments.size >> 20} MiB")
+    print(", ".join(" ".join(pair) for pair in zip(versions[::2], versions[1::2])) + ".\n")
+    print("| seeder → downloader | pieces | MB/s | CPU-s per GiB, downloader | seeder | both | peak MiB, downloader | seeder |")
+    print("|---|---|---:|---:|---:|---:|---:|---:|")
+    for (pair, label), rows in results.items():
+        row = {key: statistics.median(one[key] for one in rows) for key in rows[0]}
+        print(f"| {' → '.join(pair)} | {label} | {row['rate']:.0f} | {row['down_cpu']:.2f} | {row['seed_cpu']:.2f} "
+              f"| {row['down_cpu'] + row['seed_cpu']:.2f} | {row['down_peak']:.0f} | {row['seed_peak']:.0f} |")

@@ -1,0 +1,39 @@
+"""One side of a transfer with libtorrent: `seed FOLDER TORRENT PORT` or `leech FOLDER TORRENT PORT`.
+
+The seeder runs until it is killed. The leecher prints how many seconds the
+transfer took and ends.
+"""
+
+import sys
+import time
+
+import libtorrent
+
+
+def main():
+    role, folder, torrent, port = sys.argv[1:]
+    session = libtorrent.session({
+        "listen_interfaces": f"127.0.0.1:{port}",
+        "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+        "allow_multiple_connections_per_ip": True,
+        "enable_incoming_utp": False, "enable_outgoing_utp": False,
+        "alert_mask": libtorrent.alert.category_t.status_notification | libtorrent.alert.category_t.error_notification,
+    })
+    parameters = libtorrent.add_torrent_params()
+    parameters.ti = libtorrent.torrent_info(torrent)
+    parameters.save_path = folder
+    if role == "seed":
+        parameters.flags |= libtorrent.torrent_flags.seed_mode
+    start = time.monotonic()
+    session.add_torrent(parameters)
+    while True:
+        session.wait_for_alert(1000)
+        for alert in session.pop_alerts():
+            if role == "leech" and isinstance(alert, libtorrent.torrent_finished_alert):
+                print(time.monotonic() - start, flush=True)
+                return
+            if isinstance(alert, libtorrent.torrent_error_alert | libtorrent.file_error_alert):
+                sys.exit(alert.message())
+
+
+main()
