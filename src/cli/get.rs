@@ -41,6 +41,9 @@ pub(crate) struct Get {
     /// Go on sharing when the download is complete.
     #[arg(long)]
     seed: bool,
+    /// Also tell the SHA-256 of a single file; it is read once more for that.
+    #[arg(long)]
+    sha256: bool,
     /// What paying downloaders of ours pay at least.
     #[arg(long, value_name = "PRICE")]
     ask: Option<Price>,
@@ -132,7 +135,7 @@ impl Get {
         stats: &Stats,
         spent: u64,
     ) -> Outcome {
-        let sha256 = if path.is_file() {
+        let sha256 = if self.sha256 && path.is_file() {
             Some(sha256(path).await?)
         } else {
             None

@@ -54,10 +54,12 @@ pub enum Received {
     /// The chunk is not needed (any more).
     Unwanted,
     /// It is used. Somebody else may have been asked for it too and should be
-    /// told.
+    /// told; the piece may have all its chunks now.
     Used {
         /// Whom to send a cancel.
         cancel: Option<ConnId>,
+        /// It was the piece's last chunk.
+        complete: bool,
     },
 }
 
@@ -260,7 +262,10 @@ impl Picker {
         };
         *state = Chunk::Here { from: conn, tag };
         begun.here += 1;
-        Received::Used { cancel }
+        Received::Used {
+            cancel,
+            complete: begun.here == self.layout.chunks(block.piece),
+        }
     }
 
     /// A chunk that `conn` was asked for will not come from it.
@@ -424,7 +429,10 @@ mod tests {
         let used = picker.received(B, again[0], None);
         assert_eq!(
             used,
-            Received::Used { cancel: Some(A) }
+            Received::Used {
+                cancel: Some(A),
+                complete: false
+            }
         );
         assert_eq!(picker.received(A, first[0], None), Received::Unwanted);
     }

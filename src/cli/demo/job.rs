@@ -275,6 +275,7 @@ impl<'a> Job<'a> {
             path_text(torrent)?,
             "-o",
             path_text(&folder)?,
+            "--sha256",
             "--up-limit",
             &rate,
             "--listen",

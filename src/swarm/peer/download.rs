@@ -163,7 +163,7 @@ impl Conn {
                 self.torrent.count_waste(u64::from(length));
                 self.tell_dropped(asked, length);
             }
-            Received::Used { cancel } => {
+            Received::Used { cancel, .. } => {
                 if let Some(other) = cancel.and_then(|other| self.torrent.conn(other)) {
                     other.cancel(block);
                 }

@@ -317,11 +317,12 @@ impl Conn {
     fn send_all(&self, messages: impl IntoIterator<Item = Message>) -> bool {
         let mut out = lock(&self.out);
         for message in messages {
-            out.control_bytes += 17 + match &message {
-                Message::Bitfield(bytes) => bytes.len(),
-                Message::Extended { payload, .. } => payload.len(),
-                _ => 0,
-            };
+            out.control_bytes += 17
+                + match &message {
+                    Message::Bitfield(bytes) => bytes.len(),
+                    Message::Extended { payload, .. } => payload.len(),
+                    _ => 0,
+                };
             if out.control_bytes > MAX_CONTROL_BYTES {
                 drop(out);
                 self.close("it does not read what it is sent");

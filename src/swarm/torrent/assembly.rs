@@ -196,7 +196,9 @@ impl Work {
             buffers.give_back(data);
         }
         let hash: [u8; 20] = progress.sha1.finalize_reset().into();
-        Ok(Verdict::Finished(info.piece_hash(self.piece) == Some(&hash)))
+        Ok(Verdict::Finished(
+            info.piece_hash(self.piece) == Some(&hash),
+        ))
     }
 
     fn give_up(&self, buffers: &Buffers) {
@@ -289,7 +291,11 @@ mod tests {
         let buffers = Buffers::default();
         let mut assembly = Assembly::new(0, 1 << 20);
         let work = assembly.place(0, &bytes[..SPAN], &buffers).unwrap();
-        assert!(assembly.place(SPAN, &bytes[SPAN..2 * SPAN], &buffers).is_none());
+        assert!(
+            assembly
+                .place(SPAN, &bytes[SPAN..2 * SPAN], &buffers)
+                .is_none()
+        );
         assert!(work.run(&info, &storage, &buffers).is_err());
         assert!(assembly.place(2 * SPAN, &bytes[..SPAN], &buffers).is_none());
         assembly.discard(&buffers);
