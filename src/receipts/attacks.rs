@@ -206,7 +206,8 @@ impl Duo {
         self.conn += 1;
         for side in [&mut self.buyer, &mut self.seller] {
             let (machine, outputs) = Exchange::new(setup(side.n, self.conn, self.now));
-            side.machine.closed(&mut side.debt, &mut side.credit);
+            side.machine
+                .closed(&mut side.debt, &mut side.credit, self.now);
             side.machine = machine;
             side.inbox.clear();
             side.sent.clear();
@@ -553,7 +554,7 @@ fn all_connections_of_an_address_share_one_window() {
             .allowance(PRICE, duo.seller.credit.cap(raw(10_000_000))),
         0
     );
-    second.closed(&mut duo.seller.debt, &mut duo.seller.credit);
+    second.closed(&mut duo.seller.debt, &mut duo.seller.credit, duo.now);
     assert_eq!(duo.seller.credit.unpaid_bytes(), served, "it sold nothing");
 }
 

@@ -52,6 +52,8 @@ pub struct Debt {
     epoch: Option<Epoch>,
     /// Verified and in no receipt: bytes by price.
     due: HashMap<u64, u64>,
+    /// Asked for at a price and not verified: it may have been served.
+    asked: u64,
     due_since: Option<UnixMs>,
     last_signed: Option<UnixMs>,
     issuing: bool,
@@ -68,6 +70,7 @@ impl Debt {
             window: 0,
             epoch: None,
             due: HashMap::new(),
+            asked: 0,
             due_since: None,
             last_signed: None,
             issuing: false,
@@ -107,6 +110,16 @@ impl Debt {
         }
     }
 
+    /// So many bytes were asked for at a price.
+    pub fn asked(&mut self, bytes: u64) {
+        self.asked = self.asked.saturating_add(bytes);
+    }
+
+    /// So many of them were verified, or will not come.
+    pub fn returned(&mut self, bytes: u64) {
+        self.asked = self.asked.saturating_sub(bytes);
+    }
+
     /// Nothing is asked for on this connection any more.
     pub fn forget_pieces(&mut self, conn: ConnId) {
         self.unfinished.retain(|(of, _), _| *of != conn);
@@ -117,8 +130,10 @@ impl Debt {
         self.due.values().fold(0, |sum, n| sum.saturating_add(*n))
     }
 
-    /// Whether to sign now: half a window is due, or anything for two seconds,
-    /// or anything at all when `urgent` (held, choked, finished).
+    /// Whether to sign now: something is due and half a window may be unpaid,
+    /// or anything is due for two seconds, or at all when `urgent` (held, choked,
+    /// finished). Waiting for half a window to be *verified* would be too late
+    /// with large pieces: what is unfinished counts on the seller's side too.
     pub fn wants_receipt(&self, now: UnixMs, urgent: bool) -> bool {
         let due = self.due_bytes();
         if self.issuing || due == 0 {
@@ -127,11 +142,13 @@ impl Debt {
         let recently = self
             .last_signed
             .is_some_and(|last| now.since(last) < MIN_INTERVAL);
-        let half = due >= (self.window / 2).max(1);
+        let half = due.saturating_add(self.asked) >= self.window / 2;
         let old = self
             .due_since
             .is_some_and(|since| now.since(since) >= SIGN_AFTER);
-        half || ((urgent || old) && !recently)
+        // A seller never passes over a receipt for a quarter of its window.
+        let quarter = due >= (self.window / 4).max(1);
+        (half && quarter) || ((half || urgent || old) && !recently)
     }
 
     /// Whether an epoch was claimed.

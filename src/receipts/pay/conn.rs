@@ -23,6 +23,11 @@ use crate::{
 /// few others there are. More is a flood.
 const MAX_WAITING: usize = 64;
 
+/// What a message takes on the wire: length, two ids (BEP 10), and itself.
+fn wire_bytes(payload: usize) -> u64 {
+    u64::try_from(payload).unwrap_or(u64::MAX).saturating_add(6)
+}
+
 /// Both sides of the pair with whoever is at the other end. Before that is
 /// known, they belong to nobody.
 pub(super) struct Sides {
@@ -153,7 +158,13 @@ impl Conn {
     }
 
     pub(super) fn send(&self, message: &Message) {
-        if !self.gone() && !self.link.send(message.encode()) {
+        if self.gone() {
+            return;
+        }
+        let payload = message.encode();
+        let sent = &self.shared.counters.wire;
+        sent.fetch_add(wire_bytes(payload.len()), Ordering::Relaxed);
+        if !self.link.send(payload) {
             tracing::debug!(conn = self.id().0, "the connection takes no more messages");
         }
     }
@@ -177,12 +188,14 @@ impl Conn {
     }
 
     pub(super) fn view(&self) -> PeerView {
+        let now = self.now();
         self.with(|exchange, debt, credit| PeerView {
             peer: exchange.peer().filter(|_| exchange.established()),
             info_hash: self.context.info_hash,
             sale_price: exchange.sale_price(),
             purchase_price: exchange.purchase_price(),
             held: exchange.held(),
+            held_for: exchange.held_for(now),
             unpaid_bytes: credit.unpaid_bytes(),
             window_bytes: credit.window().bytes(),
             owed_raw: credit.owed(),
@@ -197,6 +210,8 @@ pub(super) struct Handle(pub(super) Arc<Conn>);
 
 impl PeerExtension for Handle {
     fn message(&self, payload: &[u8]) -> Result<(), Violation> {
+        let received = &self.0.shared.counters.wire;
+        received.fetch_add(wire_bytes(payload.len()), Ordering::Relaxed);
         let message = Message::decode(payload).map_err(|error| Violation(error.to_string()))?;
         if self.0.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
             return Err(Violation("sr_pay: a flood of messages".to_owned()));
@@ -270,8 +285,13 @@ impl PeerExtension for Handle {
 
     fn closed(&self) {
         self.0.gone.store(true, Ordering::Release);
-        self.0
-            .with(|exchange, debt, credit| exchange.closed(debt, credit));
+        let now = self.0.now();
+        self.0.with(|exchange, debt, credit| {
+            exchange.closed(debt, credit, now);
+            let held = u64::try_from(exchange.held_for(now).as_millis()).unwrap_or(u64::MAX);
+            let counters = &self.0.shared.counters;
+            counters.held_ms.fetch_add(held, Ordering::Relaxed);
+        });
         self.0.tell(Event::Closed(self.0.id()));
     }
 }

@@ -16,6 +16,7 @@ use std::{
         mpsc,
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 pub use chain::{Answer, ChainError, ChainView};
@@ -166,6 +167,10 @@ pub struct PayTotals {
     pub received: u64,
     /// How often a paying peer was held.
     pub holds: u64,
+    /// For how long, over all its connections, in milliseconds.
+    pub held_ms: u64,
+    /// Bytes of `sr_pay` on the wire, both ways.
+    pub wire_bytes: u64,
 }
 
 /// One connection as it stands.
@@ -181,6 +186,8 @@ pub struct PeerView {
     pub purchase_price: Option<u64>,
     /// Its window is used up: it waits for its own receipt.
     pub held: bool,
+    /// How long it was, in all.
+    pub held_for: Duration,
     /// Served to its address and not paid, in bytes.
     pub unpaid_bytes: u64,
     /// Its address's window, in bytes.
@@ -204,6 +211,9 @@ struct Counters {
     issued: AtomicU64,
     received: AtomicU64,
     holds: AtomicU64,
+    /// Of connections that are closed.
+    held_ms: AtomicU64,
+    wire: AtomicU64,
 }
 
 /// What connections and the worker share.
@@ -293,12 +303,23 @@ impl PayExtension {
     /// Sums of this session.
     pub fn totals(&self) -> PayTotals {
         let counters = &self.shared.counters;
+        let held = |conn: &Arc<Conn>| u64::try_from(conn.view().held_for.as_millis());
+        let held_now: u64 = locked(&self.shared.conns)
+            .iter()
+            .filter(|conn| !conn.gone())
+            .map(|conn| held(conn).unwrap_or(u64::MAX))
+            .fold(0, u64::saturating_add);
         PayTotals {
             spent_raw: counters.spent.load(Ordering::Relaxed),
             earned_raw: counters.earned.load(Ordering::Relaxed),
             issued: counters.issued.load(Ordering::Relaxed),
             received: counters.received.load(Ordering::Relaxed),
             holds: counters.holds.load(Ordering::Relaxed),
+            held_ms: counters
+                .held_ms
+                .load(Ordering::Relaxed)
+                .saturating_add(held_now),
+            wire_bytes: counters.wire.load(Ordering::Relaxed),
         }
     }
 

@@ -1,0 +1,177 @@
+//! The seller: quotes, awards, holds.
+
+use super::*;
+
+impl Exchange {
+    pub(super) fn quote(&self, ask: &Ask, now: UnixMs) -> Vec<Output> {
+        let quote = Quote {
+            payee: self.own(),
+            token: self.setup.token,
+            floor_price: ask.floor_price,
+            window: Window::start_bytes(self.setup.piece_length),
+            cap: ask.unproven_cap,
+            valid_until: Self::secs(now.plus(QUOTE_VALID)),
+        };
+        match self.setup.domain.sign(&quote, &*self.setup.signer) {
+            Ok(signature) => vec![Output::Send(Message::Quote {
+                floor_price: quote.floor_price,
+                window: quote.window,
+                cap: quote.cap,
+                valid_until: quote.valid_until,
+                signature,
+            })],
+            Err(error) => vec![violation(format!("sr_pay: {error}"))],
+        }
+    }
+
+    pub(super) fn bid(&mut self, price: u64, now: UnixMs) -> Vec<Output> {
+        let Some(ask) = self.setup.ask else {
+            return Vec::new();
+        };
+        if price == 0 {
+            self.bid_of_peer = None;
+            return self.stop_selling(now);
+        }
+        if price < ask.floor_price {
+            return Vec::new();
+        }
+        if let Some((last, at)) = self.bid_of_peer
+            && price > last
+            && now.since(at) < RAISE_INTERVAL
+        {
+            return Vec::new();
+        }
+        self.bid_of_peer = Some((price, now));
+        vec![Output::Admit { bid: price }]
+    }
+
+    pub(super) fn stop_selling(&mut self, now: UnixMs) -> Vec<Output> {
+        self.sale = None;
+        self.set_held(false, now);
+        vec![Output::Class(UploadClass::Free), Output::Wake]
+    }
+
+    pub(super) fn admitted(
+        &mut self,
+        price: Option<u64>,
+        credit: &mut Credit,
+        now: UnixMs,
+    ) -> Vec<Output> {
+        let (Some(ask), Some((bid, _))) = (self.setup.ask, self.bid_of_peer) else {
+            return Vec::new();
+        };
+        if credit.contradicted() {
+            return self.refuse("equivocation");
+        }
+        let Some(price) = price else {
+            return self.stop_selling(now);
+        };
+        let price = price.clamp(ask.floor_price, bid.max(ask.floor_price));
+        let changed = self
+            .sale
+            .is_none_or(|sale| sale.price != price || sale.bid != bid);
+        if !changed {
+            return Vec::new();
+        }
+        credit.admit_piece(self.setup.piece_length);
+        let (before, grace) = match self.sale {
+            // Dearer: what is on the way was asked for at the old price.
+            Some(sale) if sale.price < price => (sale.price, PIPELINE_BYTES),
+            Some(_) => (price, 0),
+            None => (0, PIPELINE_BYTES.min(self.served_free)),
+        };
+        self.served_free = 0;
+        self.sale = Some(Sale {
+            bid,
+            price,
+            before,
+            grace,
+        });
+        vec![
+            Output::Send(Message::Award {
+                price,
+                window: credit.window().bytes(),
+            }),
+            self.class(credit, &ask, bid),
+            Output::Wake,
+        ]
+    }
+
+    /// An unproven address weighs as the floor price until it has paid once.
+    pub(super) fn class(&self, credit: &Credit, ask: &Ask, bid: u64) -> Output {
+        let weight = if credit.proven() || credit.has_paid() {
+            bid
+        } else {
+            ask.floor_price
+        };
+        Output::Class(UploadClass::Paid {
+            weight: weight.max(1),
+        })
+    }
+
+    pub(super) fn refuse(&mut self, reason: &str) -> Vec<Output> {
+        self.stage = Stage::Over;
+        self.sale = None;
+        vec![
+            Output::Send(Message::Bye(reason.to_owned())),
+            Output::Class(UploadClass::Refused),
+            Output::Wake,
+        ]
+    }
+
+    /// How many more bytes may be sent to the peer.
+    pub fn upload_allowance(&self, credit: &Credit) -> u64 {
+        match (self.sale, self.setup.ask) {
+            (Some(sale), Some(ask)) => credit.allowance(sale.price, credit.cap(ask.unproven_cap)),
+            _ => u64::MAX,
+        }
+    }
+
+    /// `bytes` were sent. True when the window is used up now, and the worker is
+    /// to be told.
+    pub fn served(&mut self, bytes: u32, credit: &mut Credit) -> bool {
+        let bytes = u64::from(bytes);
+        let Some(sale) = &mut self.sale else {
+            self.served_free = self.served_free.saturating_add(bytes);
+            return false;
+        };
+        let early = bytes.min(sale.grace);
+        sale.grace -= early;
+        let (price, before) = (sale.price, sale.before);
+        if early > 0 {
+            credit.served(early, before);
+        }
+        if bytes > early {
+            credit.served(bytes - early, price);
+        }
+        !self.held && self.upload_allowance(credit) < CHUNK_BYTES
+    }
+
+    /// Nothing may be sent and the peer was not told: tells it.
+    pub(super) fn hold(&mut self, credit: &Credit, now: UnixMs) -> Vec<Output> {
+        if self.sale.is_none() || self.held || self.upload_allowance(credit) >= CHUNK_BYTES {
+            return Vec::new();
+        }
+        self.set_held(true, now);
+        vec![Output::Send(Message::Hold {
+            unpaid: credit.unpaid_bytes(),
+            window: credit.window().bytes(),
+        })]
+    }
+
+    pub(super) fn resume(&mut self, credit: &Credit, now: UnixMs) -> Vec<Output> {
+        if self.upload_allowance(credit) < CHUNK_BYTES {
+            return Vec::new();
+        }
+        let mut outputs = Vec::new();
+        if self.held {
+            self.set_held(false, now);
+            outputs.push(Output::Send(Message::Resume {
+                unpaid: credit.unpaid_bytes(),
+                window: credit.window().bytes(),
+            }));
+        }
+        outputs.push(Output::Wake);
+        outputs
+    }
+}

@@ -1,0 +1,314 @@
+//! The one thread that signs and stores. It takes events in order, runs the
+//! connections' machines and does what they put out.
+
+mod issuing;
+mod known;
+mod selling;
+mod storing;
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    net::IpAddr,
+    sync::{Arc, Mutex, atomic::Ordering, mpsc},
+    time::Duration,
+};
+
+use known::signed_of;
+
+use super::{ChainError, PayEvent, Shared, conn::Conn, locked};
+use crate::{
+    ledger::{
+        EpochId, EpochLease, LedgerError, Pair, ReceiptFilter, ReceiptKind, ReceiptRow, Stored,
+        TransferRow,
+    },
+    receipts::{
+        body::SignedReceipt,
+        credit::Credit,
+        debt::Debt,
+        exchange::{Input, Output},
+        message::{Instance, MAX_SYNC_RECEIPTS, Message},
+        meter::{GIB_BITS, cost},
+    },
+    swarm::hooks::{ConnId, UploadClass},
+    types::{Address, RawAmount, Token, TxId, UnixMs},
+};
+
+/// How often time is told to the machines.
+const TICK: Duration = Duration::from_millis(250);
+/// How often the node is asked for its solid head and our balance.
+const REFRESH: Duration = Duration::from_secs(30);
+/// How long until a bidder that was not admitted is looked at again.
+const READMIT: Duration = Duration::from_secs(10);
+/// Prices change with contention at most this often.
+const REPRICE: Duration = Duration::from_secs(10);
+/// A debt from before a reconnect must be paid within this.
+const GRACE: Duration = Duration::from_secs(60);
+/// What counts as trust: settled within these days.
+const TRUSTED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Unproven addresses together may owe this many times the cap of one,
+const UNPROVEN_TOTAL: u128 = 10;
+/// and those of one /24 (IPv6: /56) this many times.
+const UNPROVEN_PREFIX: u128 = 2;
+/// Unpaid debts after which an address that has settled is not served on
+/// credit any more; one that never has gets no second.
+const MAX_DEFAULTS: u32 = 3;
+/// Transfers of ours to a peer that it is told on connect.
+const MAX_TOLD: usize = 8;
+/// How many of our own newest transfers are looked through for those.
+const TRANSFERS_LOOKED_AT: u32 = 256;
+/// Receipts of evidence that are looked at to leave epochs alone.
+const EVIDENCE_LOOKED_AT: u32 = 64;
+
+pub(super) enum Event {
+    Attached(Arc<Conn>, Vec<Output>),
+    Message(Arc<Conn>, Message),
+    /// Something may be due on this connection.
+    Look(Arc<Conn>),
+    Settle(Arc<Conn>),
+    Closed(ConnId),
+    /// What the node said about a bidder: it exists, and what it holds.
+    Bidder {
+        conn: Arc<Conn>,
+        bid: u64,
+        answer: Result<(bool, RawAmount), ChainError>,
+    },
+    Transfer {
+        txid: TxId,
+        peer: Address,
+        answer: Result<Option<TransferRow>, ChainError>,
+    },
+    Node {
+        head: Result<u64, ChainError>,
+        balance: Result<RawAmount, ChainError>,
+    },
+    Shutdown,
+}
+
+/// A debt that was there when its address came back.
+struct Carried {
+    bytes: u64,
+    credited_before: u64,
+    until: UnixMs,
+}
+
+/// One address's debts to us.
+struct Account {
+    credit: Arc<Mutex<Credit>>,
+    carried: Option<Carried>,
+}
+
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    events: mpsc::Sender<Event>,
+    runtime: tokio::runtime::Handle,
+    balance: RawAmount,
+    refreshed: UnixMs,
+    accounts: HashMap<Address, Account>,
+    debts: HashMap<(Address, Instance), Arc<Mutex<Debt>>>,
+    leases: HashMap<(Address, Instance), EpochLease>,
+    /// Epochs of ours in which another machine has signed too: held, never used.
+    parked: Vec<EpochLease>,
+    instances: HashMap<ConnId, Instance>,
+    readmit: HashMap<ConnId, (u64, UnixMs)>,
+    contended: bool,
+    repriced: UnixMs,
+    /// Why nothing is signed any more.
+    stopped: Option<String>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        events: mpsc::Sender<Event>,
+        runtime: tokio::runtime::Handle,
+        balance: RawAmount,
+    ) -> Self {
+        let now = shared.config.clock.now();
+        Self {
+            shared,
+            events,
+            runtime,
+            balance,
+            refreshed: now,
+            accounts: HashMap::new(),
+            debts: HashMap::new(),
+            leases: HashMap::new(),
+            parked: Vec::new(),
+            instances: HashMap::new(),
+            readmit: HashMap::new(),
+            contended: false,
+            repriced: now,
+            stopped: None,
+        }
+    }
+
+    fn now(&self) -> UnixMs {
+        self.shared.config.clock.now()
+    }
+
+    fn own(&self) -> Address {
+        self.shared.config.signer.address()
+    }
+
+    fn tell(&self, event: PayEvent) {
+        tracing::debug!(?event, "payments");
+        (self.shared.config.on_event)(event);
+    }
+
+    /// Ends at [`Event::Shutdown`]; the epochs are free then.
+    pub(super) fn run(mut self, inbox: &mpsc::Receiver<Event>) {
+        let mut next_tick = self.now();
+        loop {
+            match inbox.recv_timeout(TICK) {
+                Ok(Event::Shutdown) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Ok(event) => self.event(event),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+            }
+            let now = self.now();
+            if now >= next_tick || next_tick.since(now) > TICK {
+                next_tick = now.plus(TICK);
+                self.tick(now);
+            }
+        }
+        locked(&self.shared.conns).clear();
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Attached(conn, outputs) => self.perform(&conn, outputs),
+            Event::Message(conn, message) => {
+                conn.taken();
+                let before = conn.view().peer;
+                let outputs = conn.message_in(message);
+                self.perform(&conn, outputs);
+                if let (None, Some(peer)) = (before, conn.view().peer) {
+                    self.tell(PayEvent::Met { peer });
+                }
+            }
+            Event::Look(conn) => {
+                conn.answered();
+                let outputs = conn.input(Input::Tick);
+                self.perform(&conn, outputs);
+            }
+            Event::Settle(conn) => {
+                let outputs = conn.input(Input::Settle);
+                self.perform(&conn, outputs);
+            }
+            Event::Closed(id) => {
+                locked(&self.shared.conns).retain(|conn| conn.id() != id);
+                self.instances.remove(&id);
+                self.readmit.remove(&id);
+            }
+            Event::Bidder { conn, bid, answer } => self.bidder(&conn, bid, answer),
+            Event::Transfer { txid, peer, answer } => self.transfer(txid, peer, answer),
+            Event::Node { head, balance } => {
+                if let Ok(head) = head {
+                    self.shared.head.fetch_max(head, Ordering::Relaxed);
+                }
+                // Unknown: what was known last still bounds what is signed.
+                if let Ok(balance) = balance {
+                    self.balance = balance;
+                }
+            }
+            Event::Shutdown => {}
+        }
+    }
+
+    fn conns(&self) -> Vec<Arc<Conn>> {
+        locked(&self.shared.conns).clone()
+    }
+
+    fn tick(&mut self, now: UnixMs) {
+        for conn in self.conns() {
+            let outputs = conn.input(Input::Tick);
+            self.perform(&conn, outputs);
+            let due = self.readmit.get(&conn.id()).copied();
+            if let Some((bid, at)) = due
+                && now >= at
+            {
+                self.readmit.remove(&conn.id());
+                self.admit(&conn, bid);
+            }
+        }
+        self.look_for_defaults(now);
+        self.reprice(now);
+        if now.since(self.refreshed) >= REFRESH {
+            self.refreshed = now;
+            self.ask_node();
+        }
+    }
+
+    fn ask_node(&self) {
+        let (chain, events) = (Arc::clone(&self.shared.config.chain), self.events.clone());
+        let (own, token) = (self.own(), self.shared.config.token);
+        self.runtime.spawn(async move {
+            let head = chain.solid_head().await;
+            let balance = chain.token_balance(own, token).await;
+            // The worker may have ended meanwhile.
+            let _ = events.send(Event::Node { head, balance });
+        });
+    }
+
+    /// Does what a machine put out, and what comes of that.
+    fn perform(&mut self, conn: &Arc<Conn>, outputs: Vec<Output>) {
+        let mut queue = VecDeque::from(outputs);
+        while let Some(output) = queue.pop_front() {
+            let more = match output {
+                Output::Send(message) => {
+                    if matches!(message, Message::Hold { .. }) {
+                        self.shared.counters.holds.fetch_add(1, Ordering::Relaxed);
+                    }
+                    conn.send(&message);
+                    Vec::new()
+                }
+                Output::Class(class) => {
+                    conn.set_class(class);
+                    Vec::new()
+                }
+                Output::Wake => {
+                    conn.wake();
+                    Vec::new()
+                }
+                Output::Close(violation) => {
+                    conn.close(&violation.0);
+                    Vec::new()
+                }
+                Output::Load { peer, instance } => self.load(conn, peer, instance),
+                Output::Admit { bid } => {
+                    self.admit(conn, bid);
+                    Vec::new()
+                }
+                Output::Issue => self.issue(conn),
+                Output::Store(signed) => self.store(conn, &signed),
+                Output::Evidence(signed) => {
+                    self.evidence(conn, &signed);
+                    Vec::new()
+                }
+                Output::LookFor(txid) => {
+                    self.look_for(conn, txid);
+                    Vec::new()
+                }
+            };
+            queue.extend(more);
+        }
+    }
+
+    /// The ledger failed: on this connection nothing more is done with money.
+    fn ledger_failed(&mut self, conn: &Arc<Conn>, error: &LedgerError) {
+        tracing::error!(%error, "the ledger failed");
+        if matches!(error, LedgerError::CommitUnknown(_)) {
+            self.stop(error.to_string());
+        }
+        conn.set_class(UploadClass::Refused);
+        conn.close("our ledger failed");
+    }
+
+    fn stop(&mut self, reason: String) {
+        if self.stopped.is_none() {
+            self.tell(PayEvent::Stopped {
+                reason: reason.clone(),
+            });
+            self.stopped = Some(reason);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Who is served on credit, and at what price.
+
+use super::*;
+
+impl Worker {
+    /// Whether a bidder is served on credit; asks the node about an unproven one.
+    pub(super) fn admit(&mut self, conn: &Arc<Conn>, bid: u64) {
+        let Some(peer) = conn.peer() else { return };
+        let credit = conn.credit();
+        let (proven, defaults) = {
+            let credit = locked(&credit);
+            (credit.proven(), credit.defaults())
+        };
+        let allowed = if proven { MAX_DEFAULTS } else { 0 };
+        if defaults > allowed {
+            self.answer(conn, None, "it did not pay before");
+            return;
+        }
+        if proven {
+            self.answer(conn, Some(bid), "");
+            return;
+        }
+        let (chain, events) = (Arc::clone(&self.shared.config.chain), self.events.clone());
+        let (conn, token) = (Arc::clone(conn), self.shared.config.token);
+        self.runtime.spawn(async move {
+            let answer = async {
+                if !chain.account_exists(peer).await? {
+                    return Ok((false, RawAmount::ZERO));
+                }
+                Ok((true, chain.token_balance(peer, token).await?))
+            }
+            .await;
+            // The worker may have ended meanwhile.
+            let _ = events.send(Event::Bidder { conn, bid, answer });
+        });
+    }
+
+    pub(super) fn bidder(
+        &mut self,
+        conn: &Arc<Conn>,
+        bid: u64,
+        answer: Result<(bool, RawAmount), ChainError>,
+    ) {
+        let reason = match answer {
+            Err(error) => Some(error.to_string()),
+            Ok((false, _)) => Some("its account does not exist".to_owned()),
+            Ok((true, balance)) => self.too_exposed(conn, bid, balance),
+        };
+        match reason {
+            None => self.answer(conn, Some(bid), ""),
+            Some(reason) => {
+                self.readmit
+                    .insert(conn.id(), (bid, self.now().plus(READMIT)));
+                self.answer(conn, None, &reason);
+            }
+        }
+    }
+
+    /// What an unproven address could take: what it owes, and a window at its
+    /// bid or what it was served already.
+    pub(super) fn exposure(credit: &Credit, bid: u64) -> u128 {
+        let window = cost(credit.window().bytes(), bid) >> GIB_BITS;
+        u128::from(credit.owed().unsigned()) + window.max(credit.unpaid_units())
+    }
+
+    pub(super) fn too_exposed(
+        &self,
+        conn: &Arc<Conn>,
+        bid: u64,
+        balance: RawAmount,
+    ) -> Option<String> {
+        let ask = self.shared.config.ask?;
+        let cap = u128::from(ask.unproven_cap.unsigned());
+        let wanted = Self::exposure(&locked(&conn.credit()), bid);
+        if u128::from(balance.unsigned()) < wanted {
+            return Some(format!(
+                "it holds {balance} raw units and would need {wanted}"
+            ));
+        }
+        let (peer, prefix) = (conn.peer(), prefix_of(conn.context.remote.ip()));
+        let (mut total, mut near) = (wanted, wanted);
+        let mut counted = HashSet::from([peer]);
+        for other in self.conns() {
+            let (Some(price), of) = (other.view().sale_price, other.peer()) else {
+                continue;
+            };
+            let credit = other.credit();
+            let credit = locked(&credit);
+            if credit.proven() || !counted.insert(of) {
+                continue;
+            }
+            let exposure = Self::exposure(&credit, price);
+            total += exposure;
+            if prefix_of(other.context.remote.ip()) == prefix {
+                near += exposure;
+            }
+        }
+        if total > cap * UNPROVEN_TOTAL {
+            return Some("addresses that never settled owe enough together".to_owned());
+        }
+        if near > cap * UNPROVEN_PREFIX && !conn.context.remote.ip().is_loopback() {
+            return Some("addresses of its network that never settled owe enough".to_owned());
+        }
+        None
+    }
+
+    /// Uncontended, everyone pays the floor; contended, each its own bid.
+    pub(super) fn answer(&mut self, conn: &Arc<Conn>, bid: Option<u64>, reason: &str) {
+        let floor = self.shared.config.ask.map_or(0, |ask| ask.floor_price);
+        let price = bid.map(|bid| if self.contended { bid } else { floor });
+        if let (None, Some(peer)) = (price, conn.peer()) {
+            self.tell(PayEvent::NotSelling {
+                peer,
+                reason: reason.to_owned(),
+            });
+        }
+        let before = conn.view().sale_price;
+        let outputs = conn.input(Input::Admitted(price));
+        if let (Some(price), Some(peer)) = (conn.view().sale_price, conn.peer())
+            && before != Some(price)
+        {
+            self.tell(PayEvent::Selling { peer, price });
+        }
+        self.perform(conn, outputs);
+    }
+
+    pub(super) fn reprice(&mut self, now: UnixMs) {
+        if self.shared.config.ask.is_none() || now.since(self.repriced) < REPRICE {
+            return;
+        }
+        let conns = self.conns();
+        let payers: HashSet<Option<Address>> = conns
+            .iter()
+            .filter(|conn| conn.interested() && conn.view().sale_price.is_some())
+            .map(|conn| conn.peer())
+            .collect();
+        let contended = payers.len() > 1;
+        if contended == self.contended {
+            return;
+        }
+        self.contended = contended;
+        self.repriced = now;
+        for conn in conns {
+            let bid = conn.with(|exchange, _, _| exchange.sale_bid());
+            if let Some(bid) = bid {
+                self.answer(&conn, Some(bid), "");
+            }
+        }
+    }
+
+    pub(super) fn look_for_defaults(&mut self, now: UnixMs) {
+        let mut defaulted = Vec::new();
+        for (peer, account) in &mut self.accounts {
+            let Some(carried) = &account.carried else {
+                continue;
+            };
+            let mut credit = locked(&account.credit);
+            let paid = credit
+                .credited_bytes()
+                .saturating_sub(carried.credited_before);
+            let left = carried
+                .bytes
+                .saturating_sub(paid)
+                .min(credit.unpaid_bytes());
+            if left == 0 {
+                account.carried = None;
+            } else if now >= carried.until {
+                credit.default_on(left);
+                account.carried = None;
+                defaulted.push(*peer);
+            }
+        }
+        for conn in self.conns() {
+            let bid = conn.with(|exchange, _, _| exchange.sale_bid());
+            if let (Some(bid), Some(peer)) = (bid, conn.peer())
+                && defaulted.contains(&peer)
+            {
+                self.admit(&conn, bid);
+            }
+        }
+    }
+}
+
+/// The network an address is in: /24, or /56 of IPv6.
+pub(super) fn prefix_of(ip: IpAddr) -> Vec<u8> {
+    let (bytes, length) = match ip.to_canonical() {
+        IpAddr::V4(ip) => (ip.octets().to_vec(), 3),
+        IpAddr::V6(ip) => (ip.octets().to_vec(), 7),
+    };
+    bytes.into_iter().take(length).collect()
+}

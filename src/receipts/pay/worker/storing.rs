@@ -1,0 +1,106 @@
+//! What comes in and must be on disk: receipts, and transfers to us.
+
+use super::*;
+
+impl Worker {
+    pub(super) fn store(&mut self, conn: &Arc<Conn>, signed: &SignedReceipt) -> Vec<Output> {
+        let row = signed.to_row();
+        let stored = match self.shared.config.ledger.store_received(&row) {
+            Ok(stored) => stored.into_inner(),
+            Err(error) => {
+                locked(&conn.credit()).forget(row.epoch);
+                self.ledger_failed(conn, &error);
+                return Vec::new();
+            }
+        };
+        let raised = match stored {
+            Stored::New => Some(row.amount),
+            Stored::Superseded { before } => row.amount.checked_sub(before),
+            Stored::Equivocation | Stored::Regress { .. } => {
+                self.tell(PayEvent::Contradiction {
+                    peer: row.pair.payer,
+                });
+                None
+            }
+            Stored::Unchanged => None,
+        };
+        if let Some(raised) = raised {
+            let counters = &self.shared.counters;
+            counters.received.fetch_add(1, Ordering::Relaxed);
+            counters
+                .earned
+                .fetch_add(raised.unsigned(), Ordering::Relaxed);
+            self.tell(PayEvent::Received {
+                peer: row.pair.payer,
+                amount: row.amount,
+                raised,
+            });
+        }
+        let outputs = conn.input(Input::Stored {
+            receipt: *signed,
+            stored,
+        });
+        // Credit is the address's: its other connections may go on too.
+        for other in self.conns() {
+            if other.id() != conn.id() && other.peer() == Some(row.pair.payer) {
+                let woken = other.input(Input::Credited);
+                self.perform(&other, woken);
+            }
+        }
+        outputs
+    }
+
+    pub(super) fn look_for(&self, conn: &Arc<Conn>, txid: TxId) {
+        let Some(peer) = conn.peer() else { return };
+        let (chain, events) = (Arc::clone(&self.shared.config.chain), self.events.clone());
+        self.runtime.spawn(async move {
+            let answer = chain.settlement(txid).await;
+            // The worker may have ended meanwhile.
+            let _ = events.send(Event::Transfer { txid, peer, answer });
+        });
+    }
+
+    /// What our own node says of a transfer a peer told us of.
+    pub(super) fn transfer(
+        &mut self,
+        txid: TxId,
+        peer: Address,
+        answer: Result<Option<TransferRow>, ChainError>,
+    ) {
+        let row = match answer {
+            Ok(Some(row)) => row,
+            Ok(None) => {
+                tracing::debug!(%txid, %peer, "no such transfer in the solid chain yet");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(%txid, %error, "a transfer could not be looked for");
+                return;
+            }
+        };
+        let token = Token::Trc10(self.shared.config.token);
+        if row.txid != txid || row.payee != self.own() || row.payer != peer || row.token != token {
+            tracing::warn!(%txid, %peer, "a peer told of a transfer that is not its to us");
+            return;
+        }
+        match self.shared.config.ledger.record_transfer(&row) {
+            Ok(recorded) if *recorded.get() => {
+                if let Some(account) = self.accounts.get(&peer) {
+                    locked(&account.credit).settled(row.amount);
+                }
+                self.tell(PayEvent::Settled {
+                    peer,
+                    txid,
+                    amount: row.amount,
+                });
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, "a transfer could not be recorded");
+                if matches!(error, LedgerError::CommitUnknown(_)) {
+                    self.stop(error.to_string());
+                }
+            }
+        }
+    }
+}
