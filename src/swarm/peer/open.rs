@@ -1,10 +1,10 @@
 //! Opening a connection: over what, enciphered or not, and the handshake.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -47,7 +47,7 @@ pub(super) async fn dial(
 /// TCP, and uTP where nobody answers.
 async fn connect(shared: &Shared, addr: SocketAddr) -> Result<Stream, Close> {
     let tcp = if shared.dials_tcp {
-        match timeout(DIAL_TIMEOUT, TcpStream::connect(addr)).await {
+        match timeout(DIAL_TIMEOUT, connect_tcp(shared, addr)).await {
             Ok(Ok(stream)) => return Ok(Stream::tcp(stream)?),
             Ok(Err(error)) => error.into(),
             Err(_) => Close::Timeout,
@@ -63,6 +63,21 @@ async fn connect(shared: &Shared, addr: SocketAddr) -> Result<Stream, Close> {
         // TCP's reason says more: refused, or no route.
         Ok(Err(_)) | Err(_) => Err(tcp),
     }
+}
+
+/// A session that listens at one address only dials from it: one that is bound to
+/// loopback, or to a tunnel, reaches nobody beside it.
+async fn connect_tcp(shared: &Shared, addr: SocketAddr) -> io::Result<TcpStream> {
+    let ours = shared.listen.ip();
+    if ours.is_unspecified() {
+        return TcpStream::connect(addr).await;
+    }
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.bind(SocketAddr::new(ours, 0))?;
+    socket.connect(addr).await
 }
 
 async fn shake(

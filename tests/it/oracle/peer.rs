@@ -26,7 +26,7 @@ pub(crate) fn folder() -> &'static Path {
             );
             String::from_utf8(output.stdout).unwrap()
         };
-        run(&["javascript", "python"]);
+        run(&[]);
         PathBuf::from(run(&["--where"]).trim())
     })
 }
