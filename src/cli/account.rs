@@ -118,6 +118,11 @@ pub(crate) fn address(context: &Context) -> Outcome<Address> {
     }
 }
 
+/// Whether the account is a raw key, from a file or the environment.
+pub(crate) fn is_raw(settings: &Settings) -> Outcome<bool> {
+    Ok(matches!(source(settings)?, Source::Raw(_)))
+}
+
 /// The account's key, its passphrase asked for if need be.
 pub(crate) fn key(context: &Context) -> Outcome<SecretKey> {
     match source(&context.settings)? {

@@ -13,13 +13,18 @@ use super::{
     Context,
     failure::{Failure, Outcome},
     files::sha256,
-    pay::{self, Terms},
+    live::{self, LivePeer},
+    pay,
+    session::GrantFlags,
     swarm::{GRACE, SHOW_EVERY, SwarmFlags, end},
     torrent,
-    units::{self, Price, Rate, Size, btt_text},
+    units::{self, BidArg, Price, Rate, Size, btt_text},
 };
 use crate::{
-    receipts::pay::PayExtension,
+    receipts::{
+        Bid,
+        pay::{PayExtension, Terms},
+    },
     swarm::{AddOptions, Phase, Source, Stats, TorrentHandle, metainfo::Magnet},
     types::RawAmount,
 };
@@ -29,12 +34,22 @@ pub(crate) struct Get {
     /// A magnet link or a torrent file.
     #[arg(value_name = "MAGNET|FILE")]
     source: String,
-    /// Pay up to this for speed; nothing is paid without it.
-    #[arg(long, value_name = "PRICE")]
-    bid: Option<Price>,
+    /// Pay up to this for speed, or `auto`: as little as buys it. Nothing is paid
+    /// without it.
+    #[arg(long, value_name = "PRICE|auto")]
+    bid: Option<BidArg>,
+    /// With `--bid auto`: never bid more.
+    #[arg(long, value_name = "PRICE", requires = "bid")]
+    max_bid: Option<Price>,
     /// Spend at most this.
     #[arg(long, value_name = "AMOUNT", value_parser = units::btt, requires = "bid")]
     max_spend: Option<RawAmount>,
+    /// Spend at most this with one peer.
+    #[arg(long, value_name = "AMOUNT", value_parser = units::btt, requires = "bid")]
+    max_per_peer: Option<RawAmount>,
+    /// Show every paying and paid peer.
+    #[arg(long)]
+    show_peers: bool,
     /// The folder to download into.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
@@ -52,6 +67,8 @@ pub(crate) struct Get {
     tracker: Vec<String>,
     #[command(flatten)]
     swarm: SwarmFlags,
+    #[command(flatten)]
+    grant: GrantFlags,
 }
 
 impl Get {
@@ -61,17 +78,20 @@ impl Get {
         } else {
             Source::Torrent(Box::new(torrent::read(Path::new(&self.source))?))
         };
-        let bid = self.bid.map(|bid| bid.0).filter(|bid| *bid > 0);
-        let ask = self.ask.map(|ask| ask.0).filter(|ask| *ask > 0);
         let terms = Terms {
-            ask,
-            bid,
+            ask: self
+                .ask
+                .filter(|ask| ask.0 > 0)
+                .map(|price| pay::ask(price, None)),
+            bid: self.bid()?,
             max_spend: self.max_spend,
+            max_per_peer: self.max_per_peer,
+            ..Terms::default()
         };
-        let pay = pay::start(context, terms).await?;
+        let pay = pay::start(context, terms, &self.grant).await?;
         std::fs::create_dir_all(&self.output)
             .map_err(|error| Failure::file(&self.output, error))?;
-        let session = self.swarm.session(context, pay.as_ref()).await?;
+        let session = self.swarm.session(context, pay.as_ref(), 80).await?;
         context
             .out
             .event(&json!({ "event": "started", "listen": session.listen_addr() }))?;
@@ -97,6 +117,24 @@ impl Get {
         self.done(context, &path, elapsed, &stats, spent).await
     }
 
+    /// What is bid; a bid of 0 is none.
+    fn bid(&self) -> Outcome<Option<Bid>> {
+        match (self.bid, self.max_bid, self.max_spend) {
+            (None, ..) => Ok(None),
+            (Some(BidArg::Fixed(_)), Some(_), _) => {
+                Err(Failure::usage("--max-bid goes with --bid auto"))
+            }
+            (Some(BidArg::Fixed(price)), None, _) => {
+                Ok(Some(Bid::Fixed(price.0)).filter(|_| price.0 > 0))
+            }
+            (Some(BidArg::Auto), None, None) => Err(Failure::usage("--bid auto needs an end")
+                .hint("give --max-bid 20BTT/GiB, or --max-spend 50BTT")),
+            (Some(BidArg::Auto), most, _) => {
+                Ok(Some(Bid::Auto(most.map_or(u64::MAX >> 1, |price| price.0))))
+            }
+        }
+    }
+
     /// Shows figures until the download is complete.
     async fn follow(
         &self,
@@ -118,10 +156,21 @@ impl Get {
             }
             let stats = handle.stats();
             let spent = pay.map_or(0, |pay| pay.totals().spent_raw);
+            if let Some(pay) = pay {
+                pay.wants(handle.info_hash(), stats.bytes_left);
+            }
+            let live = live::peers(pay.map(AsRef::as_ref), std::slice::from_ref(handle));
             bar.set_length(stats.bytes);
             bar.set_position(stats.bytes.saturating_sub(stats.bytes_left));
-            bar.set_message(message(&stats, spent));
-            context.out.event(&progress(&stats, spent))?;
+            let mut text = message(&stats, spent);
+            if self.show_peers {
+                for peer in &live {
+                    text.push('\n');
+                    text.push_str(&peer.line());
+                }
+            }
+            bar.set_message(text);
+            context.out.event(&progress(&stats, spent, &live))?;
         };
         bar.finish_and_clear();
         outcome
@@ -193,7 +242,7 @@ fn message(stats: &Stats, spent: u64) -> String {
     }
 }
 
-fn progress(stats: &Stats, spent: u64) -> Value {
+fn progress(stats: &Stats, spent: u64, live: &[LivePeer]) -> Value {
     json!({
         "event": "progress",
         "downloaded": stats.bytes.saturating_sub(stats.bytes_left),
@@ -202,5 +251,6 @@ fn progress(stats: &Stats, spent: u64) -> Value {
         "uploaded": stats.uploaded,
         "peers": stats.peers.len(),
         "spent_raw": spent.to_string(),
+        "payments": live.iter().map(LivePeer::document).collect::<Vec<_>>(),
     })
 }

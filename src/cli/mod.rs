@@ -12,11 +12,14 @@ mod failure;
 mod files;
 mod get;
 mod init;
+mod live;
 mod output;
 mod pay;
+mod peers;
 mod receipts;
 mod seed;
 mod send;
+mod session;
 mod settings;
 mod settle;
 mod shell;
@@ -160,6 +163,8 @@ enum Command {
     /// Settle receipts on chain, in batches, exactly once.
     #[command(subcommand)]
     Settle(settle::Settle),
+    /// How others have paid, and whom we serve.
+    Peers(peers::Peers),
     /// What was earned, and what of it is on the chain.
     Earnings(earnings::Earnings),
     /// The settings in force, and where each comes from.
@@ -264,6 +269,7 @@ async fn run(command: Command, context: Context) -> Outcome {
             Command::Torrent(command) => command.run(context).await,
             Command::Tracker(command) => command.run(context).await,
             Command::Settle(command) => command.run(context).await,
+            Command::Peers(command) => command.run(context).await,
             Command::Earnings(command) => command.run(context).await,
             Command::Send(command) => command.run(context).await,
             Command::Receipts(command) => command.run(context).await,

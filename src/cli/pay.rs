@@ -6,81 +6,80 @@ use std::sync::Arc;
 use super::{
     Context, account, chain,
     failure::{Failure, Outcome},
+    session::{self, GrantFlags},
     settings::Network,
     store,
+    units::{Price, Size, btt_text},
 };
 use crate::{
     ledger::TransferRow,
     receipts::{
-        Ask,
-        pay::{Answer, ChainError, ChainView, PayConfig, PayEvent, PayExtension},
+        Ask, Window,
+        pay::{Answer, ChainError, ChainView, PayConfig, PayEvent, PayExtension, Terms},
     },
     tron::rpc::{Finality, Node},
     types::{Address, RawAmount, SystemClock, Token, TokenId, TxId},
 };
 
-/// What a session sells and buys.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
-    /// Raw units per GiB; `None` charges nothing.
-    pub(crate) ask: Option<u64>,
-    /// Raw units per GiB; `None` pays nothing.
-    pub(crate) bid: Option<u64>,
-    /// The most that is spent, in raw units.
-    pub(crate) max_spend: Option<RawAmount>,
-}
-
-/// What an address that never settled may owe a seller: 10 BTT.
+/// What an address that never settled may owe a seller unless said otherwise:
+/// 10 BTT.
 const UNPROVEN_CAP_RAW: i64 = 10_000_000;
+
+/// What addresses that never settled may owe together, in caps of one.
+const UNPROVEN_TOTAL: u64 = 10;
+
+/// What a price of the command line asks.
+pub(crate) fn ask(price: Price, unproven_cap: Option<RawAmount>) -> Ask {
+    Ask {
+        floor_price: price.0,
+        unproven_cap: unproven_cap
+            .unwrap_or_else(|| RawAmount::new(UNPROVEN_CAP_RAW).unwrap_or_default()),
+    }
+}
 
 /// Starts payments; without an ask or a bid there are none, and no key, node or
 /// ledger is touched.
-pub(crate) async fn start(context: &Context, terms: Terms) -> Outcome<Option<Arc<PayExtension>>> {
-    if terms.ask.is_none() && terms.bid.is_none() {
+pub(crate) async fn start(
+    context: &Context,
+    terms: Terms,
+    grant: &GrantFlags,
+) -> Outcome<Option<Arc<PayExtension>>> {
+    if terms.ask.is_none() && terms.ask_for.is_empty() && terms.bid.is_none() {
         return Ok(None);
     }
-    context.or_interrupt(begin(context, terms)).await.map(Some)
+    context
+        .or_interrupt(begin(context, terms, grant))
+        .await
+        .map(Some)
 }
 
-async fn begin(context: &Context, terms: Terms) -> Outcome<Arc<PayExtension>> {
+async fn begin(context: &Context, terms: Terms, grant: &GrantFlags) -> Outcome<Arc<PayExtension>> {
     let token = TokenId::BTT;
-    let key = account::key(context)?;
+    let own = account::address(context)?;
     let chain = chain::connect(context).await?;
     chain::guard_mainnet(context)?;
     chain.token(context, Token::Trc10(token)).await?;
     let ledger = store::open(context, chain.genesis)?;
     if terms.bid.is_some() {
-        let balance = balance_of(&chain.node, key.address(), token)
+        let balance = balance_of(&chain.node, own, token)
             .await
             .map_err(Failure::from)?;
         if balance == RawAmount::ZERO {
-            return Err(
-                Failure::funds(format!("{} holds no BTT to bid with", key.address()))
-                    .hint("send it some, or leave --bid out and download for free"),
-            );
+            return Err(Failure::funds(format!("{own} holds no BTT to bid with"))
+                .hint("send it some, or leave --bid out and download for free"));
         }
-        context.out.note(format!(
-            "receipts are signed with the key of {} itself",
-            key.address()
-        ));
     }
-    if terms.ask.is_some() && context.settings.network != Network::Devnet {
-        context
-            .out
-            .note("a receipt is an unsecured promise: it is worth what its signer pays");
+    let spends = terms.bid.map(|_| terms.max_spend);
+    let identity = session::identity(context, chain.genesis, ledger.as_ref(), grant, spends)?;
+    if let Some(ask) = &terms.ask {
+        exposure(context, ask);
     }
     let out = context.out;
-    let unproven_cap = RawAmount::new(UNPROVEN_CAP_RAW).unwrap_or_default();
     PayExtension::start(PayConfig {
-        signer: Arc::new(key),
+        identity,
         genesis: chain.genesis,
         token,
-        ask: terms.ask.map(|floor_price| Ask {
-            floor_price,
-            unproven_cap,
-        }),
-        bid: terms.bid,
-        max_spend: terms.max_spend,
+        terms,
         on_private: false,
         ledger,
         chain: Arc::new(NodeView(chain.node)),
@@ -89,6 +88,23 @@ async fn begin(context: &Context, terms: Terms) -> Outcome<Arc<PayExtension>> {
     })
     .await
     .map_err(|error| Failure::failed("payments", error))
+}
+
+/// What a seller can lose to strangers, before it begins.
+fn exposure(context: &Context, ask: &Ask) {
+    if context.settings.network != Network::Devnet {
+        context
+            .out
+            .note("a receipt is an unsecured promise: it is worth what its signer pays");
+    }
+    let cap = ask.unproven_cap.unsigned();
+    context.out.note(format!(
+        "at risk: a window of {} to {} is sent to a payer ahead of receipts; one that never settled may owe {}, all such together {}",
+        Size(Window::start_bytes(0)),
+        Size(Window::LARGEST_BYTES),
+        btt_text(cap),
+        btt_text(cap.saturating_mul(UNPROVEN_TOTAL)),
+    ));
 }
 
 fn tell(out: super::output::Output, event: &PayEvent) {
@@ -100,6 +116,9 @@ fn tell(out: super::output::Output, event: &PayEvent) {
         PayEvent::Received { peer, amount, .. } => tracing::debug!("received from {peer}: {amount}"),
         PayEvent::Settled { peer, txid, amount } => {
             out.note(format!("{peer} settled {amount} raw units: {txid} is in the solid chain"));
+        }
+        PayEvent::Defaulted { peer, amount } => {
+            out.note(format!("{peer} did not pay {amount} raw units; it is remembered (`seedrail peers`)"));
         }
         PayEvent::Contradiction { peer } => {
             out.warn(format!("{peer} signed two different receipts under one number and is not served again"));

@@ -16,8 +16,10 @@ use super::{
 };
 use crate::{
     ledger::{Ledger, ReceiptEntry, ReceiptFilter, ReceiptKind},
-    receipts::{LineRefusal, ReceiptDomain, ReceiptLine, ReceiptLines, SignedReceipt, import},
-    types::{Address, Clock, Decimals, RawAmount, SystemClock, TokenId},
+    receipts::{
+        LineRefusal, ReceiptDomain, ReceiptLine, ReceiptLines, SignedGrant, SignedReceipt, import,
+    },
+    types::{Address, Clock, Decimals, RawAmount, Salt, SystemClock, TokenId},
 };
 
 /// Receipts read from the ledger at a time.
@@ -281,7 +283,17 @@ fn export(
         let signed = SignedReceipt::from_row(&entry.receipt).map_err(|error| {
             Failure::failed("ledger", format!("a stored receipt is damaged: {error}"))
         })?;
-        let line = ReceiptLine::new(&domain, signed, None).to_json();
+        let grant = match entry.receipt.grant {
+            Salt::ZERO => None,
+            hash => ledger.grant(hash)?,
+        };
+        let grant = grant
+            .map(|grant| SignedGrant::from_row(&grant))
+            .transpose()
+            .map_err(|error| {
+                Failure::failed("ledger", format!("a stored grant is damaged: {error}"))
+            })?;
+        let line = ReceiptLine::new(&domain, signed, grant).to_json();
         count += 1;
         writeln!(writer, "{line}").map_err(failed)
     })?;

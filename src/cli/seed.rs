@@ -1,6 +1,9 @@
 //! `seedrail seed`: share, and be paid for it.
 
-use std::path::PathBuf;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde_json::json;
@@ -8,12 +11,20 @@ use serde_json::json;
 use super::{
     Context,
     failure::{Failure, Outcome},
-    pay::{self, Terms},
+    live, pay,
+    session::GrantFlags,
     swarm::{GRACE, SHOW_EVERY, SwarmFlags, end},
     torrent,
-    units::{Price, Rate, Size, btt_text},
+    units::{self, Price, Rate, Size, btt_text},
 };
-use crate::swarm::{Phase, SeedOptions, Stats, TorrentHandle};
+use crate::{
+    receipts::{
+        Ask,
+        pay::{PayExtension, Terms},
+    },
+    swarm::{Phase, SeedOptions, Stats, TorrentHandle, metainfo::Metainfo},
+    types::{Address, InfoHash, RawAmount},
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct Seed {
@@ -23,6 +34,23 @@ pub(crate) struct Seed {
     /// What paying downloaders pay at least; nothing is charged without it.
     #[arg(long, value_name = "PRICE")]
     ask: Option<Price>,
+    /// What payers of one torrent pay at least: a PATH or info-hash of those that
+    /// are shared, and its price. Give it again for more.
+    #[arg(long, value_name = "PATH|HASH=PRICE", value_parser = ask_for)]
+    ask_for: Vec<(String, Price)>,
+    /// Percent of the upload limit for peers that do not pay, while others do.
+    #[arg(long, value_name = "PERCENT", default_value_t = 20,
+          value_parser = clap::value_parser!(u8).range(1..=99))]
+    free_share: u8,
+    /// An address that pays nothing; give it again for more.
+    #[arg(long, value_name = "ADDRESS")]
+    friend: Vec<Address>,
+    /// What an address that never settled may owe.
+    #[arg(long, value_name = "AMOUNT", value_parser = units::btt)]
+    unproven_cap: Option<RawAmount>,
+    /// Show every paying peer.
+    #[arg(long)]
+    show_peers: bool,
     /// A tracker to announce to; give it again for more.
     #[arg(long, value_name = "URL")]
     tracker: Vec<String>,
@@ -37,6 +65,16 @@ pub(crate) struct Seed {
     private: bool,
     #[command(flatten)]
     swarm: SwarmFlags,
+    #[command(flatten)]
+    grant: GrantFlags,
+}
+
+/// `NAME=PRICE`.
+fn ask_for(text: &str) -> Result<(String, Price), String> {
+    let (name, price) = text
+        .rsplit_once('=')
+        .ok_or_else(|| format!("`{text}` is not PATH=PRICE or HASH=PRICE"))?;
+    Ok((name.to_owned(), price.parse()?))
 }
 
 impl Seed {
@@ -54,14 +92,18 @@ impl Seed {
         for path in &self.path {
             made.push((path, torrent::hash(context, path, options.clone()).await?));
         }
-        let ask = self.ask.map(|ask| ask.0);
         let terms = Terms {
-            ask,
-            bid: None,
-            max_spend: None,
+            ask: self.ask.map(|price| pay::ask(price, self.unproven_cap)),
+            ask_for: self.asks_for(&made)?,
+            friends: self.friend.iter().copied().collect(),
+            ..Terms::default()
         };
-        let pay = pay::start(context, terms).await?;
-        let session = self.swarm.session(context, pay.as_ref()).await?;
+        let pay = pay::start(context, terms, &self.grant).await?;
+        let paid_share = 100 - self.free_share;
+        let session = self
+            .swarm
+            .session(context, pay.as_ref(), paid_share)
+            .await?;
         let mut seeding = Vec::new();
         for (path, metainfo) in &made {
             let options = SeedOptions {
@@ -92,18 +134,43 @@ impl Seed {
                 )
             })?;
         }
-        let watched = watch(context, &seeding, || {
-            pay.as_ref().map_or(0, |pay| pay.totals().earned_raw)
-        })
-        .await;
+        let watched = watch(context, &seeding, pay.as_deref(), self.show_peers).await;
         session.finish(GRACE).await;
         end(pay).await?;
         watched
     }
 }
 
+impl Seed {
+    /// The prices of single torrents, by info-hash.
+    fn asks_for(&self, made: &[(&PathBuf, Metainfo)]) -> Outcome<HashMap<InfoHash, Ask>> {
+        let mut asks = HashMap::new();
+        for (name, price) in &self.ask_for {
+            let torrent = made.iter().find(|(path, metainfo)| {
+                path.as_path() == Path::new(name) || metainfo.info.hash().to_string() == *name
+            });
+            let Some((_, metainfo)) = torrent else {
+                return Err(Failure::usage(format!(
+                    "--ask-for names `{name}`, which is not shared here"
+                )));
+            };
+            if price.0 == 0 {
+                return Err(Failure::usage("an ask of 0 is no ask"));
+            }
+            asks.insert(metainfo.info.hash(), pay::ask(*price, self.unproven_cap));
+        }
+        Ok(asks)
+    }
+}
+
 /// Shows figures until told to stop, or until every torrent has failed.
-async fn watch(context: &Context, seeding: &[TorrentHandle], earned: impl Fn() -> u64) -> Outcome {
+async fn watch(
+    context: &Context,
+    seeding: &[TorrentHandle],
+    pay: Option<&PayExtension>,
+    show_peers: bool,
+) -> Outcome {
+    let earned = || pay.map_or(0, |pay| pay.totals().earned_raw);
     let bar = context.out.bar(0, "{spinner} {msg}");
     let mut tick = tokio::time::interval(SHOW_EVERY);
     loop {
@@ -131,12 +198,20 @@ async fn watch(context: &Context, seeding: &[TorrentHandle], earned: impl Fn() -
         let uploaded: u64 = stats.iter().map(|stats| stats.uploaded).sum();
         let rate: u64 = stats.iter().map(|stats| stats.up_rate).sum();
         let peers: usize = stats.iter().map(|stats| stats.peers.len()).sum();
-        bar.set_message(format!(
+        let live = live::peers(pay, seeding);
+        let mut text = format!(
             "{peers} peers, {} up, {} sent, earned {}",
             Rate(rate),
             Size(uploaded),
             btt_text(earned())
-        ));
+        );
+        if show_peers {
+            for peer in &live {
+                text.push('\n');
+                text.push_str(&peer.line());
+            }
+        }
+        bar.set_message(text);
         bar.tick();
         context.out.event(&json!({
             "event": "progress",
@@ -144,6 +219,8 @@ async fn watch(context: &Context, seeding: &[TorrentHandle], earned: impl Fn() -
             "rate": rate,
             "peers": peers,
             "earned_raw": earned().to_string(),
+            "payments": live.iter().map(live::LivePeer::document).collect::<Vec<_>>(),
+            "torrents": live::torrents(pay),
         }))?;
     }
 }

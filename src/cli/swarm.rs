@@ -63,11 +63,12 @@ impl From<Encryption> for swarm::Encryption {
 }
 
 impl SwarmFlags {
-    /// Starts a session.
+    /// Starts a session; `paid_share` is percent of a limited upload.
     pub(super) async fn session(
         &self,
         context: &Context,
         pay: Option<&Arc<PayExtension>>,
+        paid_share: u8,
     ) -> Outcome<Session> {
         let mut builder = Session::builder()
             .listen(self.listen)
@@ -75,6 +76,7 @@ impl SwarmFlags {
             .down_limit(self.down_limit.map(|rate| rate.0))
             .encryption(self.encryption.into())
             .transports(true, !self.no_utp)
+            .paid_share(paid_share)
             .state_dir(context.settings.home.join("swarm"))
             .grace(GRACE);
         if let Some(pay) = pay {

@@ -104,6 +104,28 @@ impl FromStr for Price {
     }
 }
 
+/// What to bid: a price, or `auto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BidArg {
+    /// At this price.
+    Fixed(Price),
+    /// From the seller's floor on, as little as buys the speed.
+    Auto,
+}
+
+impl FromStr for BidArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        text.parse()
+            .map(Self::Fixed)
+            .map_err(|error: String| format!("{error}, or as `auto`"))
+    }
+}
+
 impl Price {
     /// As the command line takes it, exact to the unit.
     pub(crate) fn as_argument(self) -> String {
@@ -129,19 +151,19 @@ fn btt_decimal(raw: u64) -> String {
     raw.unwrap_or(RawAmount::MAX).to_decimal(Decimals::BTT)
 }
 
-/// A time: `3s`, `500ms`, `2m`.
+/// A time: `3s`, `500ms`, `2m`, `12h`, `7d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("`{text}` is not a time: write it as 500ms, 3s or 2m");
+    let bad = || format!("`{text}` is not a time: write it as 500ms, 3s, 2m, 12h or 7d");
+    let times = |number: u64, seconds| number.checked_mul(seconds).map(Duration::from_secs);
     let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
     let (number, unit) = text.split_at(split);
     let number: u64 = number.parse().map_err(|_| bad())?;
     match unit {
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
-        "m" => number
-            .checked_mul(60)
-            .map(Duration::from_secs)
-            .ok_or_else(bad),
+        "m" => times(number, 60).ok_or_else(bad),
+        "h" => times(number, 3600).ok_or_else(bad),
+        "d" => times(number, 86_400).ok_or_else(bad),
         _ => Err(bad()),
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     Context, account,
     failure::{Failure, Outcome},
+    session,
     settings::{Network, Settings, read_secret},
 };
 use crate::{
@@ -65,6 +66,12 @@ pub(crate) enum Wallet {
         #[arg(long, value_name = "ADDRESS")]
         address: Option<Address>,
     },
+    /// List what session keys may sign for the account, or take it back.
+    Grants {
+        /// Take back every grant to this session key.
+        #[arg(long, value_name = "SIGNER")]
+        revoke: Option<Address>,
+    },
     /// Show a wallet's address and file.
     Show {
         /// Which; the current one if not said.
@@ -89,6 +96,7 @@ impl Wallet {
                 signature,
                 address,
             } => verify(context, &message, &signature, address),
+            Self::Grants { revoke } => session::grants(context, revoke).await,
             Self::Show { name } => show(context, name),
         }
     }

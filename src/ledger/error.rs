@@ -70,6 +70,14 @@ pub enum LedgerError {
         /// What it allows.
         allowed: RawAmount,
     },
+    /// A grant that was taken back.
+    #[error("the spend grant {hash} was revoked up to serial {serial}: nothing more is signed")]
+    GrantRevoked {
+        /// The grant's struct hash.
+        hash: Salt,
+        /// Up to which serial.
+        serial: u64,
+    },
     /// A payer with more grants or revocations than are kept.
     #[error("{0} has made more spend grants than are kept: no more of them are taken")]
     TooManyGrants(Address),

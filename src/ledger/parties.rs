@@ -112,6 +112,34 @@ pub struct Origin {
     pub torrents: Vec<(InfoHash, u64)>,
 }
 
+impl Origin {
+    /// Shares `total` (below 2^63) among the torrents in proportion to their
+    /// weights, to the unit: the sums run along, so nothing is lost to rounding.
+    /// All of it to one that is not known when there are no weights.
+    pub fn share(&self, total: u64) -> Vec<(Option<InfoHash>, u64)> {
+        let sum: u128 = self.torrents.iter().map(|(_, n)| u128::from(*n)).sum();
+        // So that no product below leaves 128 bits.
+        let shift = u64::BITS.saturating_sub(sum.leading_zeros());
+        let weight = |n: &u64| u128::from(*n) >> shift;
+        let all: u128 = self.torrents.iter().map(|(_, n)| weight(n)).sum();
+        if all == 0 {
+            let one = self.torrents.first().map(|(torrent, _)| *torrent);
+            return vec![(one, total)];
+        }
+        let (mut run, mut given) = (0u128, 0u64);
+        self.torrents
+            .iter()
+            .map(|(torrent, n)| {
+                run += weight(n);
+                let until = u64::try_from(u128::from(total) * run / all).unwrap_or(total);
+                let share = until.saturating_sub(given);
+                given = until;
+                (Some(*torrent), share)
+            })
+            .collect()
+    }
+}
+
 /// In which direction something flowed, seen from this ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FlowKind {
@@ -149,4 +177,25 @@ pub struct WatchRow {
     pub from: u64,
     /// The last block read.
     pub last: BlockId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_is_lost_in_sharing(total in 0..=i64::MAX, weights: Vec<u64>) {
+            let origin = Origin {
+                at: None,
+                torrents: weights
+                    .into_iter()
+                    .map(|weight| (InfoHash::from_bytes([1; 20]), weight))
+                    .collect(),
+            };
+            let shares = origin.share(total.unsigned_abs());
+            let sum: u128 = shares.iter().map(|(_, share)| u128::from(*share)).sum();
+            proptest::prop_assert_eq!(sum, u128::from(total.unsigned_abs()));
+        }
+    }
 }

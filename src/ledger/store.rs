@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::types::{Address, BlockId, RawAmount, Sun, Token, TxId, UnixMs};
+use crate::types::{Address, BlockId, RawAmount, Salt, Sun, Token, TxId, UnixMs};
 
 use super::{
     error::LedgerError,
@@ -111,11 +111,26 @@ pub trait Ledger: PartyStore + Send + Sync {
 
     /// Takes a free epoch of the pair for this holder alone, or opens a new
     /// one with `since_block`, durably. A free one is an epoch of our own log
-    /// that no living holder has.
+    /// that no living holder has. Receipts of an epoch are all under one grant
+    /// (zero: none), since a grant bounds what an epoch comes to; free epochs of
+    /// other grants are closed on the way.
     ///
     /// # Errors
     /// [`LedgerError::TooManyEpochs`] when [`MAX_OPEN_EPOCHS`] are all held.
-    fn claim_epoch(&self, pair: &Pair, since_block: u64) -> Result<EpochLease, LedgerError>;
+    fn claim_epoch_under(
+        &self,
+        pair: &Pair,
+        since_block: u64,
+        grant: Salt,
+    ) -> Result<EpochLease, LedgerError>;
+
+    /// [`claim_epoch_under`](Self::claim_epoch_under) no grant.
+    ///
+    /// # Errors
+    /// The same.
+    fn claim_epoch(&self, pair: &Pair, since_block: u64) -> Result<EpochLease, LedgerError> {
+        self.claim_epoch_under(pair, since_block, Salt::ZERO)
+    }
 
     /// Stores a receipt of our own with the accumulator's remainder, before
     /// anybody may see it: strictly higher sequence, amount and bytes not
@@ -130,7 +145,8 @@ pub trait Ledger: PartyStore + Send + Sync {
     ///
     /// # Errors
     /// [`LedgerError::Sequence`], [`LedgerError::OverCeiling`],
-    /// [`LedgerError::GrantSpent`], [`LedgerError::LeaseLost`].
+    /// [`LedgerError::GrantSpent`], [`LedgerError::GrantRevoked`],
+    /// [`LedgerError::LeaseLost`].
     fn issue_for(
         &self,
         lease: &EpochLease,

@@ -12,7 +12,7 @@ use crate::{
     ledger::{EpochId, Pair, Remainder, Stored},
     swarm::hooks::{ConnId, PriceTag, UploadClass},
     tron::keys::SecretKey,
-    types::{Address, BlockId, RawAmount, Salt, TokenId, UnixMs},
+    types::{Address, BlockId, InfoHash, RawAmount, Salt, TokenId, UnixMs},
 };
 
 const PRICE: u64 = 5_000_000;
@@ -43,12 +43,14 @@ fn setup(n: u8, conn: u64, now: UnixMs) -> Setup {
     Setup {
         domain: domain(),
         token: TokenId::BTT,
-        signer: Arc::new(k(n)),
+        identity: Identity::own(Arc::new(k(n))),
+        revoke: None,
         ask: (n == 2).then_some(Ask {
             floor_price: PRICE,
             unproven_cap: raw(10_000_000),
         }),
-        bid: (n == 1).then_some(PRICE),
+        bid: (n == 1).then_some(Bid::Fixed(PRICE)),
+        torrent: InfoHash::from_bytes([3; 20]),
         piece_length: PIECE,
         conn: ConnId(conn),
         peer_ids: ([n; 20], [3 - n.min(2); 20]),
@@ -117,18 +119,15 @@ impl Side {
                     let (issued, received) = if self.n == 1 {
                         (disk, Vec::new())
                     } else {
-                        self.credit
-                            .load(&disk, RawAmount::ZERO, RawAmount::ZERO, false, false);
+                        self.credit.load(&disk, 0, RawAmount::ZERO, false, false);
                         (Vec::new(), disk)
                     };
-                    self.input(
-                        Input::Loaded {
-                            issued,
-                            received,
-                            settled: Vec::new(),
-                        },
-                        now,
-                    );
+                    let known = Known {
+                        issued,
+                        received,
+                        ..Known::default()
+                    };
+                    self.input(Input::Loaded(Box::new(known)), now);
                 }
                 Output::Admit { bid } => self.input(Input::Admitted(Some(bid)), now),
                 Output::Issue => self.issue(now),
@@ -156,7 +155,7 @@ impl Side {
                 }
                 Output::Class(class) => self.class = Some(class),
                 Output::Close(_) => self.closed = true,
-                Output::Evidence(_) | Output::LookFor(_) | Output::Wake => {}
+                Output::Evidence(_) | Output::Revoked(..) | Output::LookFor(_) | Output::Wake => {}
             }
         }
     }
@@ -389,7 +388,7 @@ fn an_equivocation_is_kept_and_ends_the_service() {
     assert!(duo.seller.credit.contradicted());
     duo.connect();
     duo.deliver(100);
-    assert_ne!(duo.seller.class, Some(UploadClass::Paid { weight: PRICE }));
+    assert_eq!(duo.seller.class, Some(UploadClass::Refused));
 }
 
 #[test]
@@ -581,7 +580,10 @@ fn a_debt_that_stays_shrinks_the_window_and_is_remembered() {
     credit.served(8 << 20, PRICE);
     credit.write_off(PIECE);
     assert_eq!(credit.unpaid_bytes(), (8 << 20) - u64::from(PIECE));
-    assert_eq!(credit.default_on(credit.unpaid_bytes()), 1);
+    let left = credit.unpaid_bytes();
+    let units = (u128::from(left) * u128::from(PRICE)).div_ceil(1 << 30);
+    assert_eq!(u128::from(credit.default_on(left)), units);
+    assert_eq!(credit.defaults(), 1);
     assert_eq!(credit.unpaid_bytes(), 0);
     assert_eq!(credit.window().bytes(), Window::start_bytes(PIECE));
 }

@@ -411,6 +411,27 @@ impl SignedReceipt {
         }
     }
 
+    /// Whether its payer said it, whenever that was: signed by the payer's key,
+    /// or by one that the payer granted this much to.
+    pub fn is_authentic(&self, domain: &ReceiptDomain, grant: Option<&SignedGrant>) -> bool {
+        let receipt = &self.receipt;
+        let allowed = if receipt.signer == receipt.payer {
+            receipt.grant == Salt::ZERO
+        } else {
+            grant.is_some_and(|grant| {
+                let within = (grant.grant.not_before..=grant.grant.not_after)
+                    .contains(&receipt.issued_at)
+                    && receipt.amount <= grant.grant.max_per_payee;
+                let same = grant.hash() == receipt.grant
+                    && grant.grant.payer == receipt.payer
+                    && grant.grant.signer == receipt.signer
+                    && grant.grant.token == receipt.token;
+                same && within && grant.check_signature(domain).is_ok()
+            })
+        };
+        allowed && domain.is_signed_by(receipt, &self.signature, receipt.signer)
+    }
+
     /// The checks, cheapest first; the domain a receipt claims is compared by
     /// whoever reads one that carries it, and is otherwise proven by the
     /// signature.

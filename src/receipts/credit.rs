@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     body::SignedReceipt,
-    meter::{GIB_BITS, cost},
+    meter::{GIB_BITS, cost, cost_weight},
 };
-use crate::{ledger::EpochId, types::RawAmount};
+use crate::{
+    ledger::EpochId,
+    types::{InfoHash, RawAmount, Salt},
+};
 
 /// What may be on the way between two peers, in bytes: 64 chunks of 16 KiB,
 /// enough for 1 Gbit/s at 8 ms.
 pub const PIPELINE_BYTES: u64 = 64 * (16 << 10);
 /// The smallest beginning of a window without its pipeline.
 const SMALLEST_BYTES: u64 = 256 << 10;
-/// Where a window's growth ends, unless two pieces and a pipeline are more.
-const LARGEST_BYTES: u64 = 16 << 20;
 /// The most epochs of one payer that are followed: far more than can be open.
 pub const MAX_FOLLOWED_EPOCHS: usize = 64;
 
@@ -30,6 +31,9 @@ pub struct Window {
 }
 
 impl Window {
+    /// Where growth ends, unless two pieces and a pipeline are more, in bytes.
+    pub const LARGEST_BYTES: u64 = 16 << 20;
+
     /// As it begins: two pieces, or 256 KiB if more, and a pipeline. Two pieces,
     /// because nothing can be paid before a whole piece is verified.
     pub fn start_bytes(piece_length: u32) -> u64 {
@@ -42,7 +46,7 @@ impl Window {
         Self {
             bytes: start,
             start,
-            max: start.max(LARGEST_BYTES),
+            max: start.max(Self::LARGEST_BYTES),
             paid_in_step: 0,
         }
     }
@@ -103,13 +107,16 @@ pub struct Credit {
     window: Window,
     /// Served and not paid: bytes by price. Paid off from the cheapest up.
     unpaid: BTreeMap<u64, u64>,
+    /// What was served since the last receipt, by torrent: weights.
+    origin: BTreeMap<InfoHash, u64>,
     /// Paid and not yet turned into bytes, in units · 2^30.
     paid_ahead: u128,
     /// Bytes ever paid for, in this process.
     credited: u64,
     epochs: HashMap<EpochId, Followed>,
-    /// Owed by receipts and not settled on the solid chain.
-    owed: RawAmount,
+    /// The position: owed by receipts and not settled on the solid chain, less
+    /// what we owe in turn. In raw units.
+    owed: i128,
     /// Half of what was settled in the last 30 days, on the solid chain.
     trusted: RawAmount,
     /// Something was settled with us, on the solid chain.
@@ -120,6 +127,8 @@ pub struct Credit {
     contradicted: bool,
     /// Debts that were not paid after a reconnect.
     defaults: u32,
+    /// By the user's word.
+    banned: bool,
 }
 
 impl Credit {
@@ -128,25 +137,27 @@ impl Credit {
         Self {
             window: Window::new(piece_length),
             unpaid: BTreeMap::new(),
+            origin: BTreeMap::new(),
             paid_ahead: 0,
             credited: 0,
             epochs: HashMap::new(),
-            owed: RawAmount::ZERO,
+            owed: 0,
             trusted: RawAmount::ZERO,
             proven: false,
             has_paid: false,
             contradicted: false,
             defaults: 0,
+            banned: false,
         }
     }
 
     /// Takes in what the ledger knows: the newest receipts of each epoch, what
-    /// they come to unsettled, what was settled in 30 days, whether anything
-    /// ever was, and whether the payer contradicted itself.
+    /// the address owes in all (positive) or is owed, what it settled in 30 days,
+    /// whether it ever did, and whether it contradicted itself.
     pub fn load(
         &mut self,
         received: &[SignedReceipt],
-        owed: RawAmount,
+        owed: i128,
         settled: RawAmount,
         proven: bool,
         contradicted: bool,
@@ -211,6 +222,18 @@ impl Credit {
         }
     }
 
+    /// So many bytes of a torrent were sent at a price (raw units per GiB).
+    pub fn served_of(&mut self, torrent: InfoHash, bytes: u64, price: u64) {
+        let weight = self.origin.entry(torrent).or_default();
+        *weight = weight.saturating_add(cost_weight(bytes, price));
+        self.served(bytes, price);
+    }
+
+    /// What was served since this was last asked, by torrent.
+    pub fn take_origin(&mut self) -> Vec<(InfoHash, u64)> {
+        std::mem::take(&mut self.origin).into_iter().collect()
+    }
+
     /// So many bytes were sent at a price (raw units per GiB).
     pub fn served(&mut self, bytes: u64, price: u64) {
         let unpaid = self.unpaid.entry(price).or_default();
@@ -237,9 +260,30 @@ impl Credit {
         self.credited
     }
 
-    /// Owed by receipts and not settled, in raw units.
+    /// Owed by receipts and not settled, less what we owe in turn, in raw units:
+    /// at least zero.
     pub fn owed(&self) -> RawAmount {
-        self.owed
+        i64::try_from(self.owed.max(0))
+            .ok()
+            .and_then(|raw| RawAmount::new(raw).ok())
+            .unwrap_or(RawAmount::MAX)
+    }
+
+    /// We signed so much more to the address: what it owes pays for it.
+    pub fn offset(&mut self, raised: RawAmount) {
+        self.owed -= i128::from(raised.get());
+    }
+
+    /// Owed by the newest receipts of other epochs under the same grant.
+    pub fn owed_under(&self, grant: Salt, besides: EpochId) -> RawAmount {
+        self.epochs
+            .values()
+            .map(|followed| &followed.last.receipt)
+            .filter(|receipt| receipt.grant == grant && receipt.epoch != besides)
+            .try_fold(RawAmount::ZERO, |sum, receipt| {
+                sum.checked_add(receipt.amount)
+            })
+            .unwrap_or(RawAmount::MAX)
     }
 
     /// A receipt is durable and raised what its epoch owes by `raised`. Turns
@@ -247,7 +291,7 @@ impl Credit {
     /// not paid for counts for nothing: the price of each byte was agreed.
     pub fn credit(&mut self, signed: &SignedReceipt, raised: RawAmount) -> u64 {
         self.has_paid = true;
-        self.owed = self.owed.checked_add(raised).unwrap_or(RawAmount::MAX);
+        self.owed += i128::from(raised.get());
         let claimed = match self.epochs.get_mut(&signed.receipt.epoch) {
             Some(followed) => {
                 let delivered = signed.receipt.delivered_bytes;
@@ -302,12 +346,12 @@ impl Credit {
     /// How many more bytes may be sent now at `price`: what the window and the
     /// cap on unsettled debts leave.
     pub fn allowance(&self, price: u64, cap: RawAmount) -> u64 {
-        if self.contradicted {
+        if self.contradicted || self.banned {
             return 0;
         }
         let by_window = self.window.bytes.saturating_sub(self.unpaid_bytes());
         let room = u128::from(cap.unsigned())
-            .saturating_sub(u128::from(self.owed.unsigned()))
+            .saturating_sub(u128::from(self.owed().unsigned()))
             .saturating_sub(self.unpaid_units());
         let by_cap = (room << GIB_BITS)
             .checked_div(u128::from(price))
@@ -353,7 +397,7 @@ impl Credit {
 
     /// A transfer to us became solid.
     pub fn settled(&mut self, amount: RawAmount) {
-        self.owed = self.owed.checked_sub(amount).unwrap_or(RawAmount::ZERO);
+        self.owed -= i128::from(amount.get());
         let half = RawAmount::new(amount.get() / 2).unwrap_or(RawAmount::ZERO);
         self.trusted = self.trusted.checked_add(half).unwrap_or(RawAmount::MAX);
         self.proven = true;
@@ -376,11 +420,12 @@ impl Credit {
 
     /// What was due before a reconnect is still due a minute after it: the
     /// window begins again, the debt is given up, and it is remembered.
-    /// Returns how often that happened.
-    pub fn default_on(&mut self, bytes: u64) -> u32 {
-        let mut left = bytes;
+    /// Returns what was given up, in raw units, rounded up.
+    pub fn default_on(&mut self, bytes: u64) -> u64 {
+        let (mut left, mut units) = (bytes, 0u128);
         while let Some(mut entry) = self.unpaid.last_entry() {
             let given_up = left.min(*entry.get());
+            units = units.saturating_add(cost(given_up, *entry.key()));
             left -= given_up;
             *entry.get_mut() -= given_up;
             if *entry.get() > 0 {
@@ -390,7 +435,20 @@ impl Credit {
         }
         self.window.shrink();
         self.defaults = self.defaults.saturating_add(1);
-        self.defaults
+        u64::try_from(units.div_ceil(1 << GIB_BITS)).unwrap_or(u64::MAX)
+    }
+
+    /// How it stands by what is remembered: defaults, and whether it is served
+    /// no more.
+    pub fn set_standing(&mut self, defaults: u32, contradicted: bool, banned: bool) {
+        self.defaults = defaults;
+        self.contradicted = contradicted;
+        self.banned = banned;
+    }
+
+    /// The user wants it not to be served.
+    pub fn banned(&self) -> bool {
+        self.banned
     }
 
     /// How often a debt was not paid.

@@ -1,17 +1,21 @@
 //! What we owe one seller: the payer's side of a pair, over all connections
 //! with one of its processes. Pure: no clock, no disk.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use super::{
     body::{Receipt, SignedReceipt},
     credit::Window,
-    meter::{GIB_BITS, Meter, MeterError, cost},
+    grant::Identity,
+    meter::{GIB_BITS, Meter, MeterError, cost, cost_weight},
 };
 use crate::{
     ledger::{EpochId, Pair, Remainder},
     swarm::hooks::ConnId,
-    types::{Address, RawAmount, Salt, UnixMs},
+    types::{Address, InfoHash, RawAmount, Salt, UnixMs},
 };
 
 /// What is due is signed after this long at the latest.
@@ -48,10 +52,18 @@ pub struct Draft {
 #[derive(Debug, Clone)]
 pub struct Debt {
     pair: Pair,
+    signer: Address,
+    grant: Salt,
+    /// What may still be promised to this payee, in units · 2^30.
+    limit: Option<u128>,
+    /// Promised in this session: asked for, due and signed, in units · 2^30.
+    promised: u128,
     window: u64,
     epoch: Option<Epoch>,
     /// Verified and in no receipt: bytes by price.
     due: HashMap<u64, u64>,
+    /// What is due, by torrent: weights.
+    origin: BTreeMap<InfoHash, u64>,
     /// Asked for at a price and not verified: it may have been served.
     asked: u64,
     due_since: Option<UnixMs>,
@@ -66,10 +78,15 @@ impl Debt {
     /// To a seller nothing was bought from yet.
     pub fn new(pair: Pair) -> Self {
         Self {
+            signer: pair.payer,
+            grant: Salt::ZERO,
+            limit: None,
+            promised: 0,
             pair,
             window: 0,
             epoch: None,
             due: HashMap::new(),
+            origin: BTreeMap::new(),
             asked: 0,
             due_since: None,
             last_signed: None,
@@ -79,9 +96,24 @@ impl Debt {
         }
     }
 
+    /// Who signs, and the most this payee may be promised from now on, in raw
+    /// units: what its grant and the user's limit leave.
+    #[must_use]
+    pub fn signed_by(mut self, identity: &Identity, limit: Option<RawAmount>) -> Self {
+        self.signer = identity.signer().address();
+        self.grant = identity.grant_hash();
+        self.limit = limit.map(|limit| u128::from(limit.unsigned()) << GIB_BITS);
+        self
+    }
+
     /// The seller granted a window, in bytes.
     pub fn set_window(&mut self, bytes: u64) {
         self.window = bytes;
+    }
+
+    /// The window, in bytes; zero before any.
+    pub fn window(&self) -> u64 {
+        self.window
     }
 
     /// Whether another chunk of `piece` may be asked for: at most as many
@@ -110,14 +142,40 @@ impl Debt {
         }
     }
 
-    /// So many bytes were asked for at a price.
-    pub fn asked(&mut self, bytes: u64) {
+    /// Asks for so many bytes at a price; false when that is more than this
+    /// payee may be promised.
+    pub fn ask(&mut self, bytes: u64, price: u64) -> bool {
+        let promised = self.promised.saturating_add(cost(bytes, price));
+        if self.limit.is_some_and(|limit| promised > limit) {
+            return false;
+        }
+        self.promised = promised;
         self.asked = self.asked.saturating_add(bytes);
+        true
     }
 
-    /// So many of them were verified, or will not come.
-    pub fn returned(&mut self, bytes: u64) {
+    /// So many of them are verified: what they cost stays promised.
+    pub fn arrived(&mut self, bytes: u64) {
         self.asked = self.asked.saturating_sub(bytes);
+    }
+
+    /// So many of them will not come.
+    pub fn dropped(&mut self, bytes: u64, price: u64) {
+        self.asked = self.asked.saturating_sub(bytes);
+        self.promised = self.promised.saturating_sub(cost(bytes, price));
+    }
+
+    /// What a verified piece is for.
+    pub fn due_for(&mut self, torrent: InfoHash, chunks: &[(u64, u64)]) {
+        let weight = self.origin.entry(torrent).or_default();
+        for (price, bytes) in chunks {
+            *weight = weight.saturating_add(cost_weight(*bytes, *price));
+        }
+    }
+
+    /// What became due since this was last asked, by torrent.
+    pub fn take_origin(&mut self) -> Vec<(InfoHash, u64)> {
+        std::mem::take(&mut self.origin).into_iter().collect()
     }
 
     /// Nothing is asked for on this connection any more.
@@ -204,7 +262,7 @@ impl Debt {
         let receipt = Receipt {
             payer: self.pair.payer,
             payee: self.pair.payee,
-            signer: self.pair.payer,
+            signer: self.signer,
             vault: Address::ZERO,
             token: self.pair.token,
             epoch: epoch.id,
@@ -213,7 +271,7 @@ impl Debt {
             amount: meter.amount(),
             delivered_bytes: epoch.delivered.saturating_add(bytes),
             issued_at: u64::try_from(now.secs()).unwrap_or(0),
-            grant: Salt::ZERO,
+            grant: self.grant,
         };
         self.issuing = true;
         Some(Ok(Draft {
@@ -273,13 +331,15 @@ impl Debt {
     }
 }
 
-/// The most this session may spend, over all sellers. What was asked for at a
+/// The most that may be spent: in a session, or for a torrent. What was asked for at a
 /// price is set aside until it is verified or will not come.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
     limit: u128,
     reserved: u128,
     spent: u128,
+    /// Of what was spent, earned back from the very sellers: bytes offset bytes.
+    offset: u128,
 }
 
 impl Budget {
@@ -289,6 +349,7 @@ impl Budget {
             limit: u128::from(limit.unwrap_or(RawAmount::MAX).unsigned()) << GIB_BITS,
             reserved: 0,
             spent: 0,
+            offset: 0,
         }
     }
 
@@ -297,7 +358,7 @@ impl Budget {
         let wanted = cost(bytes, price);
         let fits = self
             .reserved
-            .checked_add(self.spent)
+            .checked_add(self.spent.saturating_sub(self.offset))
             .and_then(|sum| sum.checked_add(wanted))
             .is_some_and(|sum| sum <= self.limit);
         if fits {
@@ -315,5 +376,20 @@ impl Budget {
     pub fn spend(&mut self, bytes: u64, price: u64) {
         self.release(bytes, price);
         self.spent = self.spent.saturating_add(cost(bytes, price));
+    }
+
+    /// So many raw units of what was spent were earned back from those who were
+    /// paid.
+    pub fn set_offset(&mut self, units: u64) {
+        self.offset = u128::from(units) << GIB_BITS;
+    }
+
+    /// What is left, in raw units.
+    pub fn left(&self) -> u64 {
+        let used = self
+            .spent
+            .saturating_sub(self.offset)
+            .saturating_add(self.reserved);
+        u64::try_from(self.limit.saturating_sub(used) >> GIB_BITS).unwrap_or(u64::MAX)
     }
 }

@@ -113,6 +113,59 @@ struct GrantJson {
     serial: String,
 }
 
+impl GrantLine {
+    fn of(signed: &SignedGrant) -> Self {
+        let grant = &signed.grant;
+        Self {
+            message: GrantJson {
+                payer: grant.payer.to_string(),
+                signer: grant.signer.to_string(),
+                token: grant.token.to_string(),
+                max_per_payee: grant.max_per_payee.to_string(),
+                max_total: grant.max_total.to_string(),
+                not_before: grant.not_before.to_string(),
+                not_after: grant.not_after.to_string(),
+                serial: grant.serial.to_string(),
+            },
+            signature: signed.signature.to_string(),
+        }
+    }
+
+    fn read(&self) -> Result<SignedGrant, LineRefusal> {
+        let message = &self.message;
+        Ok(SignedGrant {
+            grant: SpendGrant {
+                payer: address("payer", &message.payer)?,
+                signer: address("signer", &message.signer)?,
+                token: value("token", &message.token)?,
+                max_per_payee: amount("maxPerPayee", &message.max_per_payee)?,
+                max_total: amount("maxTotal", &message.max_total)?,
+                not_before: integer("notBefore", &message.not_before)?,
+                not_after: integer("notAfter", &message.not_after)?,
+                serial: integer("serial", &message.serial)?,
+            },
+            signature: signature(&self.signature)?,
+        })
+    }
+}
+
+impl SignedGrant {
+    /// As a line of receipts carries it.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(GrantLine::of(self)).expect("strings are always JSON")
+    }
+
+    /// Reads [`to_json`](Self::to_json). Nothing is verified yet but the form.
+    ///
+    /// # Errors
+    /// Not of the form, or a number above `i64::MAX`.
+    pub fn from_json(value: serde_json::Value) -> Result<Self, LineRefusal> {
+        let line: GrantLine =
+            serde_json::from_value(value).map_err(|error| shape(error.to_string()))?;
+        line.read()
+    }
+}
+
 fn shape(text: impl Into<String>) -> LineRefusal {
     LineRefusal::Shape(text.into())
 }
@@ -203,25 +256,7 @@ impl ReceiptLine {
             issued_at: integer("issuedAt", &message.issued_at)?,
             grant: hash("grant", &message.grant)?,
         };
-        let grant = line
-            .spend_grant
-            .map(|grant| {
-                let message = &grant.message;
-                Ok::<_, LineRefusal>(SignedGrant {
-                    grant: SpendGrant {
-                        payer: address("payer", &message.payer)?,
-                        signer: address("signer", &message.signer)?,
-                        token: value("token", &message.token)?,
-                        max_per_payee: amount("maxPerPayee", &message.max_per_payee)?,
-                        max_total: amount("maxTotal", &message.max_total)?,
-                        not_before: integer("notBefore", &message.not_before)?,
-                        not_after: integer("notAfter", &message.not_after)?,
-                        serial: integer("serial", &message.serial)?,
-                    },
-                    signature: signature(&grant.signature)?,
-                })
-            })
-            .transpose()?;
+        let grant = line.spend_grant.map(|grant| grant.read()).transpose()?;
         Ok(Self {
             genesis,
             signed: SignedReceipt {
@@ -257,19 +292,7 @@ impl ReceiptLine {
                 grant: receipt.grant.to_string(),
             },
             signature: self.signed.signature.to_string(),
-            spend_grant: self.grant.as_ref().map(|signed| GrantLine {
-                message: GrantJson {
-                    payer: signed.grant.payer.to_string(),
-                    signer: signed.grant.signer.to_string(),
-                    token: signed.grant.token.to_string(),
-                    max_per_payee: signed.grant.max_per_payee.to_string(),
-                    max_total: signed.grant.max_total.to_string(),
-                    not_before: signed.grant.not_before.to_string(),
-                    not_after: signed.grant.not_after.to_string(),
-                    serial: signed.grant.serial.to_string(),
-                },
-                signature: signed.signature.to_string(),
-            }),
+            spend_grant: self.grant.as_ref().map(GrantLine::of),
         };
         serde_json::to_string(&line).expect("strings and integers are always JSON")
     }

@@ -1,10 +1,13 @@
 //! Spend grants: a wallet empowers a capped session key, so that the process
 //! that talks to strangers never holds the wallet's own.
 
+use std::{collections::HashMap, sync::Arc};
+
 use super::body::{ReceiptDomain, TypedStruct, within_range};
 use crate::{
+    ledger::{GrantRow, RevocationRow},
     tron::{
-        keys::{Signature, Signer, SignerError},
+        keys::{Signature, SignatureError, Signer, SignerError},
         typed_data::StructEncoder,
     },
     types::{Address, RawAmount, Salt, TokenId},
@@ -153,6 +156,61 @@ impl SignedGrant {
         Salt::from_bytes(self.grant.struct_hash())
     }
 
+    /// From the ledger.
+    ///
+    /// # Errors
+    /// The stored bytes are no signature: a damaged row.
+    pub fn from_row(row: &GrantRow) -> Result<Self, SignatureError> {
+        Ok(Self {
+            grant: SpendGrant {
+                payer: row.payer,
+                signer: row.signer,
+                token: row.token,
+                max_per_payee: row.max_per_payee,
+                max_total: row.max_total,
+                not_before: row.not_before,
+                not_after: row.not_after,
+                serial: row.serial,
+            },
+            signature: Signature::from_slice(&row.signature)?,
+        })
+    }
+
+    /// For the ledger; only after it was verified.
+    pub fn to_row(&self) -> GrantRow {
+        let grant = &self.grant;
+        GrantRow {
+            hash: self.hash(),
+            payer: grant.payer,
+            signer: grant.signer,
+            token: grant.token,
+            max_per_payee: grant.max_per_payee,
+            max_total: grant.max_total,
+            not_before: grant.not_before,
+            not_after: grant.not_after,
+            serial: grant.serial,
+            signature: self.signature.to_bytes(),
+        }
+    }
+
+    /// Verifies the grant alone: whose it is, its numbers, its time, and what is
+    /// known of its payer's others.
+    ///
+    /// # Errors
+    /// The first reason found.
+    pub fn verify(
+        &self,
+        domain: &ReceiptDomain,
+        payer: Address,
+        token: TokenId,
+        now_secs: u64,
+        context: &GrantContext,
+    ) -> Result<(), GrantRefusal> {
+        let parties = (payer, self.grant.signer, token);
+        self.check(parties, RawAmount::ZERO, now_secs, context)?;
+        self.check_signature(domain)
+    }
+
     /// All checks but the signature's, cheapest first; `amount` is the
     /// receipt's.
     ///
@@ -212,5 +270,126 @@ impl SignedGrant {
             .is_signed_by(&self.grant, &self.signature, self.grant.payer)
             .then_some(())
             .ok_or(GrantRefusal::Signature)
+    }
+}
+
+/// Who we are in an exchange: the account that owes and is owed, and the key
+/// that signs for it.
+#[derive(Clone)]
+pub struct Identity {
+    account: Address,
+    signer: Arc<dyn Signer>,
+    grant: Option<SignedGrant>,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity")
+            .field("account", &self.account)
+            .field("signer", &self.signer.address())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    /// The account's own key signs.
+    pub fn own(signer: Arc<dyn Signer>) -> Self {
+        Self {
+            account: signer.address(),
+            signer,
+            grant: None,
+        }
+    }
+
+    /// A session key signs under a grant of the account.
+    ///
+    /// # Errors
+    /// The grant is to another key.
+    pub fn session(signer: Arc<dyn Signer>, grant: SignedGrant) -> Result<Self, GrantRefusal> {
+        if grant.grant.signer != signer.address() || grant.grant.payer == grant.grant.signer {
+            return Err(GrantRefusal::Parties);
+        }
+        Ok(Self {
+            account: grant.grant.payer,
+            signer,
+            grant: Some(grant),
+        })
+    }
+
+    /// Who owes and is owed.
+    pub fn account(&self) -> Address {
+        self.account
+    }
+
+    /// What signs.
+    pub fn signer(&self) -> &dyn Signer {
+        &*self.signer
+    }
+
+    /// Under which grant.
+    pub fn grant(&self) -> Option<&SignedGrant> {
+        self.grant.as_ref()
+    }
+
+    /// What receipts say of it: zero when the account's own key signs.
+    pub fn grant_hash(&self) -> Salt {
+        self.grant.as_ref().map_or(Salt::ZERO, SignedGrant::hash)
+    }
+}
+
+/// The grants of one payer as far as they are known.
+#[derive(Debug, Clone, Default)]
+pub struct KnownGrants {
+    grants: HashMap<Salt, SignedGrant>,
+    revoked: HashMap<Address, u64>,
+}
+
+impl KnownGrants {
+    /// What the ledger kept.
+    ///
+    /// # Errors
+    /// A damaged row.
+    pub fn from_rows<'a>(
+        grants: impl IntoIterator<Item = &'a GrantRow>,
+        revocations: &[RevocationRow],
+    ) -> Result<Self, SignatureError> {
+        let mut known = Self::default();
+        for row in grants {
+            known.add(SignedGrant::from_row(row)?);
+        }
+        for row in revocations {
+            known.revoke(row.signer, row.serial);
+        }
+        Ok(known)
+    }
+
+    /// A verified grant.
+    pub fn add(&mut self, grant: SignedGrant) {
+        self.grants.insert(grant.hash(), grant);
+    }
+
+    /// A verified revocation.
+    pub fn revoke(&mut self, signer: Address, serial: u64) {
+        let known = self.revoked.entry(signer).or_insert(serial);
+        *known = serial.max(*known);
+    }
+
+    /// The grant with this hash.
+    pub fn get(&self, hash: Salt) -> Option<&SignedGrant> {
+        self.grants.get(&hash)
+    }
+
+    /// What a grant to this signer is held against.
+    pub fn context(&self, signer: Address, owed_elsewhere: RawAmount) -> GrantContext {
+        GrantContext {
+            highest_serial: self
+                .grants
+                .values()
+                .filter(|known| known.grant.signer == signer)
+                .map(|known| known.grant.serial)
+                .max(),
+            revoked_serial: self.revoked.get(&signer).copied(),
+            owed_elsewhere,
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::io::{self, BufRead};
 use super::{
     body::{ReceiptDomain, Refusal},
     file::{LineRefusal, ReceiptLines},
+    grant::GrantRefusal,
 };
 use crate::{
     ledger::{EpochId, Ledger, LedgerError, Pair, Stored},
@@ -75,14 +76,25 @@ pub fn import(
             line.verify(now_secs)?;
             Ok(line)
         });
-        let signed = match checked {
-            Ok(line) => line.signed,
+        let (signed, grant) = match checked {
+            Ok(line) => (line.signed, line.grant),
             Err(refusal) => {
                 report.refuse(number, refusal);
                 continue;
             }
         };
         let (row, receipt) = (signed.to_row(), signed.receipt);
+        if let Some(grant) = grant
+            && (receipt.payee == account || receipt.payer == account)
+        {
+            let marks = ledger.grant_marks(grant.grant.payer, grant.grant.signer)?;
+            if let Some(serial) = marks.revoked.filter(|up_to| *up_to >= grant.grant.serial) {
+                let revoked = Refusal::Grant(GrantRefusal::Revoked(serial));
+                report.refuse(number, revoked.into());
+                continue;
+            }
+            ledger.store_grant(&grant.to_row())?;
+        }
         let stored = if receipt.payee == account {
             ledger.store_received(&row)?.into_inner()
         } else if receipt.payer == account {

@@ -1,6 +1,8 @@
 //! Signed usage receipts and the `sr_pay` exchange: `DESIGN.md` beside this
 //! file is the protocol.
 
+#[cfg(feature = "swarm")]
+mod autobid;
 mod body;
 #[cfg(feature = "swarm")]
 mod credit;
@@ -17,6 +19,8 @@ mod meter;
 #[cfg(feature = "swarm")]
 pub mod pay;
 
+#[cfg(feature = "swarm")]
+pub use autobid::{AutoBid, LOOK_EVERY};
 pub use body::{
     Accepted, Expected, Hello, MAX_CLOCK_SKEW_SECS, Quote, Receipt, ReceiptDomain, Refusal,
     SignedReceipt, TypedStruct,
@@ -26,9 +30,13 @@ pub use credit::{Credit, MAX_FOLLOWED_EPOCHS, PIPELINE_BYTES, Window};
 #[cfg(feature = "swarm")]
 pub use debt::{Budget, Debt, Draft, MIN_INTERVAL, SIGN_AFTER};
 #[cfg(feature = "swarm")]
-pub use exchange::{Ask, Exchange, Input, NEGOTIATION, Output, RAISE_INTERVAL, Setup};
+pub use exchange::{
+    Ask, Bid, Exchange, Held, Input, Known, NEGOTIATION, Output, RAISE_INTERVAL, Setup,
+};
 pub use file::{LineRefusal, MAX_LINE_BYTES, ReceiptLine, ReceiptLines};
-pub use grant::{GrantContext, GrantRefusal, Revoke, SignedGrant, SpendGrant};
+pub use grant::{
+    GrantContext, GrantRefusal, Identity, KnownGrants, Revoke, SignedGrant, SpendGrant,
+};
 pub use import::{ImportError, ImportReport, MAX_REFUSED_LISTED, import};
 #[cfg(feature = "swarm")]
 pub use message::{

@@ -12,32 +12,6 @@ const DAY_SECS: u64 = 86_400;
 /// How a torrent that is not known is stored.
 const UNKNOWN: InfoHash = InfoHash::from_bytes([0; InfoHash::LEN]);
 
-/// Shares `total` in proportion to the weights, to the unit: the sums run
-/// along, so nothing is lost to rounding. All of it to nobody known when there
-/// are no weights.
-fn split(total: u64, weights: &[(InfoHash, u64)]) -> Vec<(InfoHash, u64)> {
-    let sum: u128 = weights.iter().map(|(_, weight)| u128::from(*weight)).sum();
-    // So that no product below leaves 128 bits: `total` has 63.
-    let shift = u64::BITS.saturating_sub(sum.leading_zeros());
-    let weight = |weight: &u64| u128::from(*weight) >> shift;
-    let all: u128 = weights.iter().map(|(_, of)| weight(of)).sum();
-    if all == 0 {
-        let one = weights.first().map_or(UNKNOWN, |(torrent, _)| *torrent);
-        return vec![(one, total)];
-    }
-    let (mut run, mut given) = (0u128, 0u64);
-    weights
-        .iter()
-        .map(|(torrent, of)| {
-            run += weight(of);
-            let until = u64::try_from(u128::from(total) * run / all).unwrap_or(total);
-            let share = until.saturating_sub(given);
-            given = until;
-            (*torrent, share)
-        })
-        .collect()
-}
-
 /// Adds what a receipt raised to the day and the torrents it is for.
 pub(super) fn add(
     tx: &Transaction<'_>,
@@ -50,8 +24,8 @@ pub(super) fn add(
     let secs = origin.at.map_or(receipt.issued_at, |at| {
         u64::try_from(at.secs()).unwrap_or(receipt.issued_at)
     });
-    let amounts = split(raised.unsigned(), &origin.torrents);
-    let bytes = split(bytes, &origin.torrents);
+    let amounts = origin.share(raised.unsigned());
+    let bytes = origin.share(bytes);
     let mut statement = tx.prepare_cached(
         "INSERT INTO flow (kind, payer, payee, token, day, torrent, amount, bytes)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
@@ -68,7 +42,7 @@ pub(super) fn add(
             receipt.pair.payee.body(),
             receipt.pair.token.get(),
             int("day", secs / DAY_SECS)?,
-            torrent.as_bytes(),
+            torrent.unwrap_or(UNKNOWN).as_bytes(),
             int("amount", amount)?,
             int("bytes", bytes)?
         ])?;
@@ -105,23 +79,4 @@ pub(super) fn list(
         });
     }
     Ok(flows)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    proptest::proptest! {
-        #[test]
-        fn nothing_is_lost_in_a_split(total in 0..=i64::MAX, weights: Vec<u64>) {
-            let total = total.unsigned_abs();
-            let weights: Vec<_> = weights
-                .into_iter()
-                .map(|weight| (InfoHash::from_bytes([1; 20]), weight))
-                .collect();
-            let shares = split(total, &weights);
-            let sum: u128 = shares.iter().map(|(_, share)| u128::from(*share)).sum();
-            proptest::prop_assert_eq!(sum, u128::from(total));
-        }
-    }
 }

@@ -101,9 +101,23 @@ pub(super) fn list(tx: &Transaction<'_>, payer: Address) -> Result<Vec<GrantUse>
     Ok(uses)
 }
 
+/// Whether the grant of a receipt that is about to be signed away was revoked.
+pub(super) fn not_revoked(tx: &Transaction<'_>, receipt: &ReceiptRow) -> Result<(), LedgerError> {
+    let Some(grant) = find(tx, receipt.grant)? else {
+        return Ok(());
+    };
+    match marks(tx, grant.payer, grant.signer)?.revoked {
+        Some(serial) if serial >= grant.serial => Err(LedgerError::GrantRevoked {
+            hash: grant.hash,
+            serial,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Whether our own log stays within the grant of this receipt, which is in it.
 pub(super) fn within(tx: &Transaction<'_>, receipt: &ReceiptRow) -> Result<(), LedgerError> {
-    if receipt.grant == Salt::from_bytes([0; Salt::LEN]) {
+    if receipt.grant == Salt::ZERO {
         return Ok(());
     }
     let grant = find(tx, receipt.grant)?

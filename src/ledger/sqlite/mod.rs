@@ -30,7 +30,7 @@ use super::{
     PayoutId, PayoutRow, Position, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow, Recovery,
     Remainder, Stored, TransferRow, WitnessRow, store::Guard,
 };
-use crate::types::{Address, BlockId, RawAmount, Sun, Token, TokenId, TxId, UnixMs};
+use crate::types::{Address, BlockId, RawAmount, Salt, Sun, Token, TokenId, TxId, UnixMs};
 
 /// A ledger in a SQLite file: WAL, `synchronous=FULL`, one connection.
 ///
@@ -313,32 +313,43 @@ impl Ledger for SqliteLedger {
         self.genesis
     }
 
-    fn claim_epoch(&self, pair: &Pair, since_block: u64) -> Result<EpochLease, LedgerError> {
+    fn claim_epoch_under(
+        &self,
+        pair: &Pair,
+        since_block: u64,
+        grant: Salt,
+    ) -> Result<EpochLease, LedgerError> {
         self.announce()?;
         let lease = self.write(|tx| {
             if recovery::state(tx, pair.payer)? != Recovery::Current {
                 return Err(LedgerError::Restored(pair.payer));
             }
-            let open = receipts::open_epochs(tx, pair)?;
-            let mut free = None;
-            for own in &open {
-                if !self.is_held(own)? {
-                    free = Some(own);
-                    break;
+            let (mut free, mut open) = (None, 0);
+            for own in receipts::open_epochs(tx, pair)? {
+                if free.is_some() || self.is_held(&own)? {
+                    open += 1;
+                    continue;
+                }
+                let last = receipts::newest(tx, ReceiptKind::Issued, pair, own.epoch)?;
+                if last.is_some_and(|last| last.grant != grant) {
+                    receipts::close(tx, pair, own.epoch)?;
+                } else {
+                    open += 1;
+                    free = Some((own, last));
                 }
             }
-            let (epoch, since_block, remainder) = match free {
-                Some(own) => {
+            let (epoch, since_block, remainder, last) = match free {
+                Some((own, last)) => {
                     receipts::hold(tx, pair, own.epoch, &self.worker)?;
-                    (own.epoch, own.since_block, own.remainder)
+                    (own.epoch, own.since_block, own.remainder, last)
                 }
                 None => (
-                    receipts::open_epoch(tx, pair, since_block, &self.worker, open.len())?,
+                    receipts::open_epoch(tx, pair, since_block, &self.worker, open)?,
                     since_block,
                     Remainder::default(),
+                    None,
                 ),
             };
-            let last = receipts::newest(tx, ReceiptKind::Issued, pair, epoch)?;
             // Before the commit, so that no other thread of ours takes it.
             locked(&self.held).insert(epoch.get());
             let guard = HeldEpoch {

@@ -70,6 +70,21 @@ pub(super) fn hold(
     Ok(())
 }
 
+/// Nothing is issued in the epoch any more.
+pub(super) fn close(tx: &Transaction<'_>, pair: &Pair, epoch: EpochId) -> Result<(), LedgerError> {
+    tx.prepare_cached(
+        "UPDATE epoch SET closed = 1, holder = NULL
+         WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND epoch = ?4",
+    )?
+    .execute(params![
+        pair.payer.body(),
+        pair.payee.body(),
+        pair.token.get(),
+        epoch.get()
+    ])?;
+    Ok(())
+}
+
 /// Opens an epoch for `holder`.
 pub(super) fn open_epoch(
     tx: &Transaction<'_>,
@@ -343,6 +358,7 @@ pub(super) fn issue(
     put(tx, ReceiptKind::Issued, receipt)?;
     add_to_pair(tx, ReceiptKind::Issued, receipt, before.as_ref(), origin)?;
     grants::within(tx, receipt)?;
+    grants::not_revoked(tx, receipt)?;
     if let Some(ceiling) = ceiling {
         let reserved = reserved(tx, pair.payer, pair.token)?;
         if reserved > ceiling {
@@ -520,16 +536,7 @@ pub(super) fn adopt(
             adopted.added = sum("the sum adopted", adopted.added, added)?;
         }
         // Whoever else issues in this epoch may go on: we never do.
-        tx.prepare_cached(
-            "UPDATE epoch SET closed = 1, holder = NULL
-             WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND epoch = ?4",
-        )?
-        .execute(params![
-            pair.payer.body(),
-            pair.payee.body(),
-            pair.token.get(),
-            epoch.get()
-        ])?;
+        close(tx, pair, *epoch)?;
         tx.prepare_cached(
             "DELETE FROM receipt
              WHERE kind = 2 AND payer = ?1 AND payee = ?2 AND token = ?3 AND epoch = ?4",

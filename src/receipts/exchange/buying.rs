@@ -8,20 +8,40 @@ impl Exchange {
         let Some(bid) = self.setup.bid else {
             return Vec::new();
         };
-        if quote.valid_until < Self::secs(now) || quote.floor_price > bid || self.no_budget {
-            // Too dear: shared as with any other peer.
+        let free = quote.floor_price == 0;
+        let late = quote.valid_until < Self::secs(now);
+        if free || late || quote.floor_price > bid.most() || self.no_budget {
+            // Free for us, or too dear: shared as with any other peer.
             return vec![Output::Wake];
         }
-        self.our_bid = bid;
-        vec![Output::Send(Message::Bid(bid))]
+        let price = match bid {
+            Bid::Fixed(price) => price,
+            Bid::Auto(_) => {
+                let auto = AutoBid::new(quote.floor_price, now);
+                let price = auto.bid();
+                self.auto = Some(auto);
+                price
+            }
+        };
+        self.our_bid = price;
+        vec![Output::Send(Message::Bid(price))]
     }
 
-    pub(super) fn awarded(&mut self, price: u64, window: u64, debt: &mut Debt) -> Vec<Output> {
+    pub(super) fn awarded(
+        &mut self,
+        price: u64,
+        window: u64,
+        debt: &mut Debt,
+        credit: &mut Credit,
+        now: UnixMs,
+    ) -> Vec<Output> {
         if self.our_bid == 0 {
             // It crossed our withdrawal.
             return Vec::new();
         }
-        if price > self.our_bid {
+        // It may have crossed a lower bid of ours: then it counts until the next.
+        let most = self.lowered.map_or(0, |(bid, _)| bid).max(self.our_bid);
+        if price > most {
             return vec![violation(format!(
                 "sr_pay: awarded at {price}, above our bid of {}",
                 self.our_bid
@@ -32,7 +52,44 @@ impl Exchange {
         }
         debt.set_window(window);
         self.price = Some(price);
-        vec![Output::Wake]
+        if price <= self.our_bid {
+            self.lowered = None;
+        }
+        let mut outputs = vec![Output::Wake];
+        if let Some(sale) = self.sale {
+            // Who buys from whom it sells to asks as much as it pays.
+            outputs.extend(self.admitted(Some(sale.price), credit, now));
+        }
+        outputs
+    }
+
+    /// With `--bid auto`: bids more or less, once a minute at most.
+    pub(super) fn look_at_bid(&mut self, debt: &Debt, now: UnixMs) -> Vec<Output> {
+        if let Some((_, at)) = self.lowered
+            && now.since(at) >= NEGOTIATION
+        {
+            // A seller that does not answer a lower bid is not paid above it.
+            self.lowered = None;
+            self.price = self.price.map(|price| price.min(self.our_bid));
+        }
+        let (Some(auto), Some(bid)) = (&mut self.auto, self.setup.bid) else {
+            return Vec::new();
+        };
+        if self.our_bid == 0 {
+            return Vec::new();
+        }
+        let unmet = self.asked_bytes > 0 && debt.window() > 0;
+        let most = bid.most().min(self.affordable);
+        match auto.look(now, unmet, most) {
+            Some(price) => {
+                if price < self.our_bid {
+                    self.lowered = Some((self.our_bid, now));
+                }
+                self.our_bid = price;
+                vec![Output::Send(Message::Bid(price))]
+            }
+            None => Vec::new(),
+        }
     }
 
     pub(super) fn withdraw(&mut self, why: &'static str) -> Vec<Output> {
@@ -63,9 +120,18 @@ impl Exchange {
             self.no_budget = true;
             return None;
         }
+        if !debt.ask(bytes, price) {
+            budget.release(bytes, price);
+            self.no_budget = true;
+            return None;
+        }
         self.asked_bytes = self.asked_bytes.saturating_add(bytes);
-        debt.asked(bytes);
         Some(PriceTag(price))
+    }
+
+    /// A limit of the user's is reached: the bid is withdrawn at the next tick.
+    pub fn out_of_budget(&mut self) {
+        self.no_budget = true;
     }
 
     /// Whether the terms may still come, so that requests wait for them.
@@ -74,7 +140,7 @@ impl Exchange {
             return false;
         };
         let sells = self.peer.as_ref().is_none_or(|hello| hello.sells);
-        let affordable = self.floor.is_none_or(|floor| floor <= bid);
+        let affordable = self.floor.is_none_or(|floor| floor <= bid.most());
         let withdrawn = self.floor.is_some() && self.our_bid == 0;
         self.stage != Stage::Over
             && sells
@@ -98,7 +164,10 @@ impl Exchange {
             if tag.0 > 0 {
                 budget.spend(bytes, tag.0);
                 self.asked_bytes = self.asked_bytes.saturating_sub(bytes);
-                debt.returned(bytes);
+                debt.arrived(bytes);
+                if let Some(auto) = &mut self.auto {
+                    auto.received(bytes);
+                }
             }
             // Free chunks are told too while a price is in force: the seller
             // may have counted them.
@@ -106,6 +175,7 @@ impl Exchange {
                 due.push((tag.0, bytes));
             }
         }
+        debt.due_for(self.setup.torrent, &due);
         debt.verified(self.setup.conn, piece, &due, now);
         self.stalled_since = None;
         if self.asked_bytes == 0 {
@@ -127,7 +197,7 @@ impl Exchange {
         let bytes = u64::from(bytes);
         budget.release(bytes, tag.0);
         self.asked_bytes = self.asked_bytes.saturating_sub(bytes);
-        debt.returned(bytes);
+        debt.dropped(bytes, tag.0);
         if self.asked_bytes == 0 {
             debt.forget_pieces(self.setup.conn);
         }

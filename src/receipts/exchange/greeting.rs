@@ -43,47 +43,94 @@ impl Exchange {
         }
     }
 
-    pub(super) fn auth(
-        &mut self,
-        signature: &crate::tron::keys::Signature,
-        now: UnixMs,
-    ) -> Vec<Output> {
-        let Some(peer) = &self.peer else {
-            return Vec::new();
-        };
-        let theirs = self.hello_struct(peer, false);
-        if self.early_auth
-            || !self
-                .setup
-                .domain
-                .is_signed_by(&theirs, signature, peer.address)
-        {
-            return vec![violation(
-                "sr_pay: `auth` is not signed by the address of `hello`",
-            )];
+    pub(super) fn auth(&mut self, signature: Signature, now: UnixMs) -> Vec<Output> {
+        if self.auth.replace(signature).is_some() {
+            return vec![violation("sr_pay: a second `auth`")];
         }
-        self.early_auth = true;
         self.establish(now)
+    }
+
+    /// Whose key signs for the peer: its account's own, or one that it granted
+    /// this to, in time, by a grant that it neither replaced nor took back.
+    fn signer_of_peer(&self, peer: &HelloMessage, now: UnixMs) -> Result<Address, GrantRefusal> {
+        let Some(grant) = &peer.grant else {
+            return Ok(peer.address);
+        };
+        let signer = grant.grant.signer;
+        let context = self.grants.context(signer, RawAmount::ZERO);
+        grant.verify(
+            &self.setup.domain,
+            peer.address,
+            self.setup.token,
+            Self::secs(now),
+            &context,
+        )?;
+        Ok(signer)
     }
 
     /// Both hellos are proven and the ledger is read: sync, then terms.
     pub(super) fn establish(&mut self, now: UnixMs) -> Vec<Output> {
-        if !self.early_auth || self.stage != Stage::Authenticating {
-            return Vec::new();
-        }
-        let Some((issued, received, settled)) = self.loaded.take() else {
+        let (Some(auth), Stage::Authenticating, Some(peer)) =
+            (self.auth, self.stage, self.peer.clone())
+        else {
             return Vec::new();
         };
+        let Some(known) = self.loaded.take() else {
+            return Vec::new();
+        };
+        self.grants = known.grants;
+        self.own_grants = known.own_grants;
+        self.friend = known.friend;
+        let mut outputs = Vec::new();
+        if let Some((revoke, signature)) = peer.revoke {
+            if revoke.payer != peer.address
+                || !self
+                    .setup
+                    .domain
+                    .is_signed_by(&revoke, &signature, peer.address)
+            {
+                return vec![violation("sr_pay: `revoke` is not signed by its payer")];
+            }
+            self.grants.revoke(revoke.signer, revoke.serial);
+            outputs.push(Output::Revoked(revoke, signature));
+        }
+        let signer = match self.signer_of_peer(&peer, now) {
+            Ok(signer) => signer,
+            Err(refusal) => {
+                outputs.push(Output::Send(Message::Bye(format!("grant: {refusal}"))));
+                outputs.extend(self.over(now));
+                return outputs;
+            }
+        };
+        let theirs = self.hello_struct(&peer, false);
+        if !self.setup.domain.is_signed_by(&theirs, &auth, signer) {
+            return vec![violation(
+                "sr_pay: `auth` is not signed by the address of `hello`, nor by its grant's key",
+            )];
+        }
+        self.peer_signer = signer;
+        if let Some(grant) = peer.grant {
+            self.grants.add(grant);
+        }
         self.stage = Stage::Established;
-        let mut outputs = vec![Output::Send(Message::Sync { issued, received })];
+        outputs.push(Output::Send(Message::Sync {
+            issued: known.issued,
+            received: known.received,
+        }));
         if let Some(ask) = self.setup.ask {
             outputs.extend(self.quote(&ask, now));
         }
         outputs.extend(
-            settled
+            known
+                .settled
                 .into_iter()
                 .map(|txid| Output::Send(Message::Settled(txid))),
         );
+        if self.friend {
+            outputs.push(Output::Class(UploadClass::Paid {
+                weight: self.setup.ask.map_or(1, |ask| ask.floor_price.max(1)),
+            }));
+        }
         outputs
     }
 

@@ -10,20 +10,21 @@ mod greeting;
 mod selling;
 mod taking;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{
-    body::{Accepted, Expected, Hello, Quote, ReceiptDomain, SignedReceipt},
+    autobid::AutoBid,
+    body::{Accepted, Expected, Hello, Quote, ReceiptDomain, Refusal, SignedReceipt},
     credit::{Credit, PIPELINE_BYTES, Window},
     debt::{Budget, Debt, MIN_INTERVAL},
-    grant::{GrantContext, SignedGrant},
+    grant::{GrantRefusal, Identity, KnownGrants, Revoke, SignedGrant},
     message::{HelloMessage, Instance, Message, VERSION},
 };
 use crate::{
     ledger::{Pair, Stored},
     swarm::hooks::{ConnId, PriceTag, UploadClass, Violation},
-    tron::keys::Signer,
-    types::{Address, RawAmount, Salt, TokenId, TxId, UnixMs},
+    tron::keys::Signature,
+    types::{Address, InfoHash, RawAmount, Salt, TokenId, TxId, UnixMs},
 };
 
 /// How long requests wait for the terms to be agreed before they are made at
@@ -53,6 +54,51 @@ pub struct Ask {
     pub unproven_cap: RawAmount,
 }
 
+/// What we bid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bid {
+    /// This, in raw units per GiB.
+    Fixed(u64),
+    /// From the seller's floor on, as [`AutoBid`] finds, up to this, in raw
+    /// units per GiB.
+    Auto(u64),
+}
+
+impl Bid {
+    /// The most that is ever bid, in raw units per GiB.
+    pub const fn most(self) -> u64 {
+        match self {
+            Self::Fixed(price) | Self::Auto(price) => price,
+        }
+    }
+}
+
+/// Why a paying peer is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// It has not receipted what its window allows ahead.
+    Window,
+    /// It owes as much as it may before it settles.
+    Cap,
+}
+
+/// What the ledger knows of a peer.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The newest of each epoch that we issued to the peer.
+    pub issued: Vec<SignedReceipt>,
+    /// The newest of each epoch that the peer issued to us.
+    pub received: Vec<SignedReceipt>,
+    /// Transfers of ours to the peer, to be told.
+    pub settled: Vec<TxId>,
+    /// The peer's grants.
+    pub grants: KnownGrants,
+    /// Our own.
+    pub own_grants: KnownGrants,
+    /// It is shared with for free.
+    pub friend: bool,
+}
+
 /// What the machine is told once.
 #[derive(Clone)]
 pub struct Setup {
@@ -60,12 +106,16 @@ pub struct Setup {
     pub domain: ReceiptDomain,
     /// What is paid in.
     pub token: TokenId,
-    /// Signs for us.
-    pub signer: Arc<dyn Signer>,
+    /// Who we are, and what signs for us.
+    pub identity: Identity,
+    /// The newest grant that we took back, for the peer to know.
+    pub revoke: Option<(Revoke, Signature)>,
     /// Sells, at this.
     pub ask: Option<Ask>,
-    /// Buys, at this price at most (raw units per GiB).
-    pub bid: Option<u64>,
+    /// Buys, at this.
+    pub bid: Option<Bid>,
+    /// About which torrent the connection is.
+    pub torrent: InfoHash,
     /// Of this torrent, in bytes.
     pub piece_length: u32,
     /// The connection.
@@ -85,15 +135,9 @@ pub struct Setup {
 /// What comes in besides messages.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// The ledger's rows about the peer were read into [`Debt`] and [`Credit`].
-    Loaded {
-        /// The newest of each epoch that we issued to the peer.
-        issued: Vec<SignedReceipt>,
-        /// The newest of each epoch that the peer issued to us.
-        received: Vec<SignedReceipt>,
-        /// Transfers of ours to the peer, to be told.
-        settled: Vec<TxId>,
-    },
+    /// The ledger's rows about the peer were read, and into [`Debt`] and
+    /// [`Credit`].
+    Loaded(Box<Known>),
     /// The bidder may be served at this price (`None`: not now).
     Admitted(Option<u64>),
     /// A receipt of ours is on disk.
@@ -113,6 +157,9 @@ pub enum Input {
     Tick,
     /// Something is to be settled now: the peer choked us, or we are done.
     Settle,
+    /// The most that may be bid now, in raw units per GiB: what the budget left
+    /// allows for the bytes left.
+    Affordable(u64),
 }
 
 /// What goes out.
@@ -138,6 +185,8 @@ pub enum Output {
     Store(Box<SignedReceipt>),
     /// Store a receipt with our own signature that our log does not have.
     Evidence(Box<SignedReceipt>),
+    /// The peer took back a grant of its own, and proved it.
+    Revoked(Revoke, Signature),
     /// Look for this transfer to us on our own node.
     LookFor(TxId),
     /// How uploads are scheduled from now on.
@@ -177,9 +226,14 @@ pub struct Exchange {
     setup: Setup,
     stage: Stage,
     peer: Option<Box<HelloMessage>>,
-    /// The peer's signature, should it come before the ledger was read.
-    early_auth: bool,
-    loaded: Option<(Vec<SignedReceipt>, Vec<SignedReceipt>, Vec<TxId>)>,
+    /// The peer's signature; it may come before the ledger was read.
+    auth: Option<Signature>,
+    /// Whose key signs for the peer.
+    peer_signer: Address,
+    loaded: Option<Box<Known>>,
+    grants: KnownGrants,
+    own_grants: KnownGrants,
+    friend: bool,
     synced: bool,
     // Selling.
     sale: Option<Sale>,
@@ -194,6 +248,10 @@ pub struct Exchange {
     held_for: Duration,
     // Buying.
     our_bid: u64,
+    /// The bid before the last one, while that was not answered.
+    lowered: Option<(u64, UnixMs)>,
+    auto: Option<AutoBid>,
+    affordable: u64,
     floor: Option<u64>,
     price: Option<u64>,
     asked_bytes: u64,
@@ -213,21 +271,25 @@ impl Exchange {
             version: VERSION,
             chain: setup.domain.genesis(),
             token: setup.token,
-            address: setup.signer.address(),
+            address: setup.identity.account(),
             nonce: setup.nonce,
             since: setup.since,
             instance: setup.instance,
             sells: setup.ask.is_some(),
-            grant: None,
-            revoke: None,
+            grant: setup.identity.grant().copied(),
+            revoke: setup.revoke,
         }));
         let now = setup.now;
         let machine = Self {
             setup,
             stage: Stage::Greeting,
             peer: None,
-            early_auth: false,
+            auth: None,
+            peer_signer: Address::ZERO,
             loaded: None,
+            grants: KnownGrants::default(),
+            own_grants: KnownGrants::default(),
+            friend: false,
             synced: false,
             sale: None,
             bid_of_peer: None,
@@ -240,6 +302,9 @@ impl Exchange {
             held_since: None,
             held_for: Duration::ZERO,
             our_bid: 0,
+            lowered: None,
+            auto: None,
+            affordable: u64::MAX,
             floor: None,
             price: None,
             asked_bytes: 0,
@@ -293,7 +358,7 @@ impl Exchange {
     }
 
     fn own(&self) -> Address {
-        self.setup.signer.address()
+        self.setup.identity.account()
     }
 
     /// The peer's debts to us.
@@ -324,7 +389,7 @@ impl Exchange {
             (Stage::Greeting, _) => vec![violation("sr_pay: a message before `hello`")],
             (_, Message::Hello(_)) => vec![violation("sr_pay: a second `hello`")],
             (Stage::Loading | Stage::Authenticating, Message::Auth(signature)) => {
-                self.auth(&signature, now)
+                self.auth(signature, now)
             }
             (Stage::Loading | Stage::Authenticating, _) => {
                 vec![violation("sr_pay: a message before `auth`")]
@@ -369,13 +434,17 @@ impl Exchange {
                     cap,
                     valid_until,
                 };
-                if !self.setup.domain.is_signed_by(&quote, &signature, peer) {
+                if !self
+                    .setup
+                    .domain
+                    .is_signed_by(&quote, &signature, self.peer_signer)
+                {
                     return vec![violation("sr_pay: `quote` is not signed by its payee")];
                 }
                 self.quoted(&quote, now)
             }
             Message::Bid(price) => self.bid(price, now),
-            Message::Award { price, window } => self.awarded(price, window, debt),
+            Message::Award { price, window } => self.awarded(price, window, debt, credit, now),
             Message::Receipt(signed) => self.receipt(&signed, credit, now),
             Message::Ack {
                 epoch,
@@ -423,11 +492,9 @@ impl Exchange {
         now: UnixMs,
     ) -> Vec<Output> {
         match input {
-            Input::Loaded {
-                issued,
-                received,
-                settled,
-            } => self.loaded(issued, received, settled, now),
+            Input::Loaded(_) if credit.banned() => self.refuse("banned"),
+            Input::Loaded(_) if credit.contradicted() => self.refuse("equivocation"),
+            Input::Loaded(known) => self.loaded(known, now),
             Input::Admitted(price) => {
                 if self.established() {
                     self.admitted(price, credit, now)
@@ -447,27 +514,26 @@ impl Exchange {
                 self.no_budget = true;
                 self.withdraw("the balance is used up")
             }
+            Input::Affordable(price) => {
+                self.affordable = price;
+                Vec::new()
+            }
             Input::Tick => self.tick(debt, credit, now),
         }
     }
 
-    fn loaded(
-        &mut self,
-        issued: Vec<SignedReceipt>,
-        received: Vec<SignedReceipt>,
-        settled: Vec<TxId>,
-        now: UnixMs,
-    ) -> Vec<Output> {
+    fn loaded(&mut self, known: Box<Known>, now: UnixMs) -> Vec<Output> {
         let Some(peer) = self.peer.as_ref().filter(|_| self.stage == Stage::Loading) else {
             return Vec::new();
         };
         let ours = self.hello_struct(peer, true);
-        let signature = match self.setup.domain.sign(&ours, &*self.setup.signer) {
+        let signed = self.setup.domain.sign(&ours, self.setup.identity.signer());
+        let signature = match signed {
             Ok(signature) => signature,
             Err(error) => return vec![violation(format!("sr_pay: {error}"))],
         };
         self.stage = Stage::Authenticating;
-        self.loaded = Some((issued, received, settled));
+        self.loaded = Some(known);
         let mut outputs = vec![Output::Send(Message::Auth(signature))];
         outputs.extend(self.establish(now));
         outputs
@@ -486,6 +552,7 @@ impl Exchange {
         {
             outputs.extend(self.withdraw("held with nothing to pay"));
         }
+        outputs.extend(self.look_at_bid(debt, now));
         outputs.extend(self.hold(credit, now));
         if self.stage != Stage::Over && self.price.is_none() && self.setup.bid.is_some() {
             // The wait for terms may just have ended.

@@ -7,12 +7,13 @@ impl Exchange {
         let quote = Quote {
             payee: self.own(),
             token: self.setup.token,
-            floor_price: ask.floor_price,
+            // Nothing is asked of friends.
+            floor_price: if self.friend { 0 } else { ask.floor_price },
             window: Window::start_bytes(self.setup.piece_length),
             cap: ask.unproven_cap,
             valid_until: Self::secs(now.plus(QUOTE_VALID)),
         };
-        match self.setup.domain.sign(&quote, &*self.setup.signer) {
+        match self.setup.domain.sign(&quote, self.setup.identity.signer()) {
             Ok(signature) => vec![Output::Send(Message::Quote {
                 floor_price: quote.floor_price,
                 window: quote.window,
@@ -25,7 +26,7 @@ impl Exchange {
     }
 
     pub(super) fn bid(&mut self, price: u64, now: UnixMs) -> Vec<Output> {
-        let Some(ask) = self.setup.ask else {
+        let Some(ask) = self.setup.ask.filter(|_| !self.friend) else {
             return Vec::new();
         };
         if price == 0 {
@@ -63,9 +64,15 @@ impl Exchange {
         if credit.contradicted() {
             return self.refuse("equivocation");
         }
+        if credit.banned() {
+            return self.refuse("banned");
+        }
         let Some(price) = price else {
             return self.stop_selling(now);
         };
+        // Never cheaper than what is bought from the same peer: so that between
+        // two who trade, bytes offset bytes, and only the imbalance costs.
+        let price = price.max(self.price.unwrap_or(0));
         let price = price.clamp(ask.floor_price, bid.max(ask.floor_price));
         let changed = self
             .sale
@@ -127,10 +134,23 @@ impl Exchange {
         }
     }
 
+    /// Why the peer is held, if it is.
+    pub fn held_why(&self, credit: &Credit) -> Option<Held> {
+        let ahead = credit
+            .window()
+            .bytes()
+            .saturating_sub(credit.unpaid_bytes());
+        match (self.held, ahead < CHUNK_BYTES) {
+            (false, _) => None,
+            (true, true) => Some(Held::Window),
+            (true, false) => Some(Held::Cap),
+        }
+    }
+
     /// `bytes` were sent. True when the window is used up now, and the worker is
     /// to be told.
     pub fn served(&mut self, bytes: u32, credit: &mut Credit) -> bool {
-        let bytes = u64::from(bytes);
+        let (bytes, torrent) = (u64::from(bytes), self.setup.torrent);
         let Some(sale) = &mut self.sale else {
             self.served_free = self.served_free.saturating_add(bytes);
             return false;
@@ -139,10 +159,10 @@ impl Exchange {
         sale.grace -= early;
         let (price, before) = (sale.price, sale.before);
         if early > 0 {
-            credit.served(early, before);
+            credit.served_of(torrent, early, before);
         }
         if bytes > early {
-            credit.served(bytes - early, price);
+            credit.served_of(torrent, bytes - early, price);
         }
         !self.held && self.upload_allowance(credit) < CHUNK_BYTES
     }

@@ -16,22 +16,20 @@ impl Exchange {
     ) -> Vec<Output> {
         let mut outputs = Vec::new();
         for signed in issued {
-            outputs.extend(self.take_receipt(signed, credit, now));
+            // Only what holds counts; what does not (its grant has ended, say)
+            // is no reason not to talk.
+            let taken = self.take_receipt(signed, credit, now);
+            outputs.extend(taken.unwrap_or_default());
         }
         for signed in received {
-            let checked = signed.check(&Expected {
-                domain: &self.setup.domain,
-                payer: Some(self.own()),
-                payee: Some(peer),
-                token: Some(self.setup.token),
-                last: None,
-                grant: None,
-                grants: GrantContext::default(),
-                now_secs: Self::secs(now),
-            });
+            let receipt = &signed.receipt;
+            let ours = receipt.payer == self.own()
+                && receipt.payee == peer
+                && receipt.token == self.setup.token;
+            let grant = self.own_grants.get(receipt.grant);
             // Only what we really signed counts; anything else says nothing.
-            if checked.is_ok() {
-                debt.acknowledged(signed.receipt.epoch, signed.receipt.sequence);
+            if ours && signed.is_authentic(&self.setup.domain, grant) {
+                debt.acknowledged(receipt.epoch, receipt.sequence);
                 outputs.push(Output::Evidence(Box::new(*signed)));
             }
         }
@@ -69,55 +67,58 @@ impl Exchange {
                 Vec::new()
             };
         }
-        self.take_receipt(signed, credit, now)
+        match self.take_receipt(signed, credit, now) {
+            Ok(outputs) => outputs,
+            Err(refusal) => vec![
+                Output::Send(Message::Bye(refusal.code().to_owned())),
+                violation(format!("sr_pay: a receipt was refused: {refusal}")),
+            ],
+        }
     }
 
-    pub(super) fn take_receipt(
+    fn take_receipt(
         &mut self,
         signed: &SignedReceipt,
         credit: &mut Credit,
         now: UnixMs,
-    ) -> Vec<Output> {
+    ) -> Result<Vec<Output>, Refusal> {
         let Some(peer) = &self.peer else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         let pair = self.incoming(peer.address);
-        let grant: Option<&SignedGrant> = peer.grant.as_ref();
+        let receipt = &signed.receipt;
+        let elsewhere = credit.owed_under(receipt.grant, receipt.epoch);
         let checked = signed.check(&Expected {
             domain: &self.setup.domain,
             payer: Some(pair.payer),
             payee: Some(pair.payee),
             token: Some(pair.token),
             last: credit.last(signed.receipt.epoch),
-            grant,
-            grants: GrantContext::default(),
+            grant: self.grants.get(receipt.grant),
+            grants: self.grants.context(receipt.signer, elsewhere),
             now_secs: Self::secs(now),
-        });
-        match checked {
+        })?;
+        Ok(match checked {
             // Not yet on disk: the store that is under way will acknowledge it.
-            Ok(Accepted::Unchanged) if !credit.is_durable(signed.receipt.epoch) => Vec::new(),
-            Ok(Accepted::Unchanged) => vec![Output::Send(Message::Ack {
+            Accepted::Unchanged if !credit.is_durable(signed.receipt.epoch) => Vec::new(),
+            Accepted::Unchanged => vec![Output::Send(Message::Ack {
                 epoch: signed.receipt.epoch,
                 sequence: signed.receipt.sequence,
                 durable: true,
             })],
-            Ok(Accepted::Higher) => {
+            Accepted::Higher => {
                 if !credit.follow(signed) {
-                    return self.refuse("too many epochs");
+                    return Ok(self.refuse("too many epochs"));
                 }
                 vec![Output::Store(Box::new(*signed))]
             }
-            Ok(Accepted::Equivocation) => {
+            Accepted::Equivocation => {
                 credit.set_contradicted();
                 let mut outputs = vec![Output::Store(Box::new(*signed))];
                 outputs.extend(self.refuse("equivocation"));
                 outputs
             }
-            Err(refusal) => vec![
-                Output::Send(Message::Bye(refusal.code().to_owned())),
-                violation(format!("sr_pay: a receipt was refused: {refusal}")),
-            ],
-        }
+        })
     }
 
     pub(super) fn stored(
@@ -163,5 +164,10 @@ impl Exchange {
             outputs.extend(self.resume(credit, now));
         }
         outputs
+    }
+
+    /// The grant a receipt of the peer's is under, if any.
+    pub fn grant_of(&self, signed: &SignedReceipt) -> Option<SignedGrant> {
+        self.grants.get(signed.receipt.grant).copied()
     }
 }

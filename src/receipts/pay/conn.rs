@@ -11,7 +11,7 @@ use crate::{
     ledger::Pair,
     receipts::{
         credit::Credit,
-        debt::Debt,
+        debt::{Budget, Debt},
         exchange::{Exchange, Input, Output},
         message::Message,
     },
@@ -41,6 +41,8 @@ pub(super) struct Conn {
     pub(super) context: PeerContext,
     link: Arc<dyn PeerLink>,
     sides: Mutex<Sides>,
+    /// Of this torrent alone.
+    budget: Arc<Mutex<Budget>>,
     events: mpsc::Sender<Event>,
     waiting: AtomicUsize,
     rung: AtomicBool,
@@ -57,7 +59,7 @@ impl Conn {
         events: mpsc::Sender<Event>,
     ) -> Self {
         let nobody = Pair {
-            payer: shared.config.signer.address(),
+            payer: shared.config.identity.account(),
             payee: Address::ZERO,
             token: shared.config.token,
         };
@@ -66,7 +68,16 @@ impl Conn {
             debt: Arc::new(Mutex::new(Debt::new(nobody))),
             credit: Arc::new(Mutex::new(Credit::new(context.piece_length))),
         };
+        let budget = Arc::clone(
+            locked(&shared.budgets)
+                .entry(context.info_hash)
+                .or_insert_with(|| {
+                    let limit = shared.config.terms.max_per_torrent;
+                    Arc::new(Mutex::new(Budget::new(limit)))
+                }),
+        );
         Self {
+            budget,
             shared,
             context,
             link,
@@ -117,7 +128,7 @@ impl Conn {
     }
 
     /// Runs with the machine and both sides of the pair locked, in this order
-    /// everywhere: connection, debt, credit, budget.
+    /// everywhere: connection, debt, credit, budgets, tallies.
     pub(super) fn with<T>(
         &self,
         run: impl FnOnce(&mut Exchange, &mut Debt, &mut Credit) -> T,
@@ -194,12 +205,17 @@ impl Conn {
             info_hash: self.context.info_hash,
             sale_price: exchange.sale_price(),
             purchase_price: exchange.purchase_price(),
-            held: exchange.held(),
+            remote: self.context.remote,
+            held: exchange.held_why(credit),
             held_for: exchange.held_for(now),
             unpaid_bytes: credit.unpaid_bytes(),
             window_bytes: credit.window().bytes(),
             owed_raw: credit.owed(),
             due_bytes: debt.due_bytes(),
+            tally: exchange
+                .peer()
+                .and_then(|peer| locked(&self.shared.tallies).peers.get(&peer).copied())
+                .unwrap_or_default(),
         })
     }
 }
@@ -224,7 +240,17 @@ impl PeerExtension for Handle {
         let now = self.0.now();
         let (tag, look) = self.0.with(|exchange, debt, _| {
             let mut budget = locked(&self.0.shared.budget);
+            let mut of_torrent = locked(&self.0.budget);
+            let price = exchange.purchase_price().unwrap_or(0);
+            let bytes_wide = u64::from(bytes);
+            if !of_torrent.reserve(bytes_wide, price) {
+                exchange.out_of_budget();
+                return (None, exchange.wants_attention(debt, now));
+            }
             let tag = exchange.price_request(piece, bytes, debt, &mut budget, now);
+            if tag.is_none() {
+                of_torrent.release(bytes_wide, price);
+            }
             (tag, exchange.wants_attention(debt, now))
         });
         if look {
@@ -238,6 +264,10 @@ impl PeerExtension for Handle {
         let look = self.0.with(|exchange, debt, _| {
             let mut budget = locked(&self.0.shared.budget);
             exchange.piece_verified(piece, chunks, debt, &mut budget, now);
+            let mut of_torrent = locked(&self.0.budget);
+            for (tag, bytes) in chunks {
+                of_torrent.spend(u64::from(*bytes), tag.0);
+            }
             exchange.wants_attention(debt, now)
         });
         if look {
@@ -249,6 +279,7 @@ impl PeerExtension for Handle {
         self.0.with(|exchange, debt, _| {
             let mut budget = locked(&self.0.shared.budget);
             exchange.request_dropped(tag, bytes, debt, &mut budget);
+            locked(&self.0.budget).release(u64::from(bytes), tag.0);
         });
     }
 

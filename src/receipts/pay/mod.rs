@@ -9,7 +9,9 @@ mod conn;
 mod worker;
 
 use std::{
+    collections::{HashMap, HashSet},
     fmt,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -24,33 +26,49 @@ pub use chain::{Answer, ChainError, ChainView};
 use super::{
     body::ReceiptDomain,
     debt::Budget,
-    exchange::{Ask, Exchange, Setup},
+    exchange::{Ask, Bid, Exchange, Held, Setup},
+    grant::{GrantContext, GrantRefusal, Identity, Revoke, SignedGrant},
     message::Instance,
 };
 use crate::{
-    ledger::Ledger,
+    ledger::{Ledger, LedgerError},
     swarm::hooks::{Extension, PeerContext, PeerExtension, PeerLink},
-    tron::keys::Signer,
+    tron::keys::Signature,
     types::{Address, BlockId, Clock, InfoHash, RawAmount, Salt, TokenId, TxId},
 };
 use conn::{Conn, Handle};
 use worker::{Event, Worker};
 
+/// What a session sells and buys, and for how much.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// Sells at this; `None` charges nothing.
+    pub ask: Option<Ask>,
+    /// Sells these torrents at another price.
+    pub ask_for: HashMap<InfoHash, Ask>,
+    /// Addresses that are shared with for free.
+    pub friends: HashSet<Address>,
+    /// Buys at this; `None` pays nothing.
+    pub bid: Option<Bid>,
+    /// The most spent in this session, in raw units.
+    pub max_spend: Option<RawAmount>,
+    /// The most spent for one torrent in this session, in raw units.
+    pub max_per_torrent: Option<RawAmount>,
+    /// The most spent with one address in this session, in raw units.
+    pub max_per_peer: Option<RawAmount>,
+}
+
 /// How payments are set up.
 #[derive(Clone)]
 pub struct PayConfig {
-    /// Signs receipts and greetings: signer = payer.
-    pub signer: Arc<dyn Signer>,
+    /// Who we are, and what signs for us.
+    pub identity: Identity,
     /// The chain's genesis block; the ledger's too.
     pub genesis: BlockId,
     /// What is paid in.
     pub token: TokenId,
-    /// Sells at this; `None` charges nothing.
-    pub ask: Option<Ask>,
-    /// Buys at this at most, in raw units per GiB; `None` pays nothing.
-    pub bid: Option<u64>,
-    /// The most spent in this session, in raw units.
-    pub max_spend: Option<RawAmount>,
+    /// What is sold and bought.
+    pub terms: Terms,
     /// Takes part on private torrents too.
     pub on_private: bool,
     /// Where receipts are kept.
@@ -77,6 +95,12 @@ pub enum PayError {
     /// Free selling is done by not asking.
     #[error("an ask of 0 is no ask: leave it out to share for free")]
     FreeAsk,
+    /// The grant does not hold.
+    #[error("the session's spend grant is not good: {0}")]
+    Grant(#[from] GrantRefusal),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The node.
     #[error(transparent)]
     Chain(#[from] ChainError),
@@ -134,6 +158,13 @@ pub enum PayEvent {
         /// How much.
         amount: RawAmount,
     },
+    /// A peer did not pay what was due within a minute of coming back.
+    Defaulted {
+        /// Who.
+        peer: Address,
+        /// What was given up.
+        amount: RawAmount,
+    },
     /// A peer signed two statements under one sequence; it is not served again.
     Contradiction {
         /// Who.
@@ -152,6 +183,21 @@ pub enum PayEvent {
         /// Why, in words.
         reason: String,
     },
+}
+
+/// What one address or one torrent came to in this session, in raw units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Signed away.
+    pub spent_raw: u64,
+    /// Receipted to us.
+    pub earned_raw: u64,
+}
+
+#[derive(Debug, Default)]
+struct Tallies {
+    peers: HashMap<Address, Tally>,
+    torrents: HashMap<InfoHash, Tally>,
 }
 
 /// Sums of this session.
@@ -184,8 +230,10 @@ pub struct PeerView {
     pub sale_price: Option<u64>,
     /// What we pay it, in raw units per GiB.
     pub purchase_price: Option<u64>,
-    /// Its window is used up: it waits for its own receipt.
-    pub held: bool,
+    /// Where the peer is.
+    pub remote: SocketAddr,
+    /// Why it is held, if it is.
+    pub held: Option<Held>,
     /// How long it was, in all.
     pub held_for: Duration,
     /// Served to its address and not paid, in bytes.
@@ -196,6 +244,8 @@ pub struct PeerView {
     pub owed_raw: RawAmount,
     /// Owed by us for verified bytes in no receipt yet, in bytes.
     pub due_bytes: u64,
+    /// What its address and we came to in this session.
+    pub tally: Tally,
 }
 
 /// A poisoned lock means that a thread of ours panicked while it counted; the
@@ -222,10 +272,27 @@ struct Shared {
     domain: ReceiptDomain,
     instance: Instance,
     budget: Mutex<Budget>,
+    budgets: Mutex<HashMap<InfoHash, Arc<Mutex<Budget>>>>,
+    /// Bytes each torrent still wants, as its owner said.
+    left: Mutex<HashMap<InfoHash, u64>>,
+    tallies: Mutex<Tallies>,
+    revoke: Option<(Revoke, Signature)>,
     counters: Counters,
     /// The newest solid block's number.
     head: AtomicU64,
     conns: Mutex<Vec<Arc<Conn>>>,
+}
+
+impl Shared {
+    fn ask_of(&self, torrent: InfoHash) -> Option<Ask> {
+        let terms = &self.config.terms;
+        terms.ask_for.get(&torrent).copied().or(terms.ask)
+    }
+
+    fn sells(&self) -> bool {
+        let terms = &self.config.terms;
+        terms.ask.is_some() || !terms.ask_for.is_empty()
+    }
 }
 
 /// The `sr_pay` extension of a session. Dropping it stops the worker, which
@@ -239,7 +306,7 @@ pub struct PayExtension {
 impl fmt::Debug for PayExtension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PayExtension")
-            .field("address", &self.shared.config.signer.address())
+            .field("identity", &self.shared.config.identity)
             .finish_non_exhaustive()
     }
 }
@@ -260,15 +327,35 @@ impl PayExtension {
                 chain: config.genesis,
             });
         }
-        if config.ask.is_some_and(|ask| ask.floor_price == 0) {
+        let terms = &config.terms;
+        let mut asks = terms.ask.iter().chain(terms.ask_for.values());
+        if asks.any(|ask| ask.floor_price == 0) {
             return Err(PayError::FreeAsk);
         }
+        let own = config.identity.account();
+        let mut limit = terms.max_spend;
+        if let Some(grant) = config.identity.grant() {
+            let left = good_grant(&config, grant)?;
+            limit = Some(limit.map_or(left, |limit| limit.min(left)));
+        }
+        // The newest revocation: peers keep the others from before.
+        let revocations = config.ledger.revocations(own)?;
+        let revoke = revocations.iter().max_by_key(|row| row.serial);
+        let revoke = revoke
+            .map(|row| {
+                let body = Revoke {
+                    payer: row.payer,
+                    signer: row.signer,
+                    serial: row.serial,
+                };
+                Signature::from_slice(&row.signature)
+                    .map(|signature| (body, signature))
+                    .map_err(|error| LedgerError::Damaged(error.to_string()))
+            })
+            .transpose()?;
         let head = config.chain.solid_head().await?;
-        let balance = match config.bid {
-            Some(_) => {
-                let own = config.signer.address();
-                config.chain.token_balance(own, config.token).await?
-            }
+        let balance = match terms.bid {
+            Some(_) => config.chain.token_balance(own, config.token).await?,
             None => RawAmount::ZERO,
         };
         let mut instance = Instance::default();
@@ -276,7 +363,11 @@ impl PayExtension {
         let shared = Arc::new(Shared {
             domain: ReceiptDomain::new(config.genesis),
             instance,
-            budget: Mutex::new(Budget::new(config.max_spend)),
+            budget: Mutex::new(Budget::new(limit)),
+            budgets: Mutex::default(),
+            left: Mutex::default(),
+            tallies: Mutex::default(),
+            revoke,
             counters: Counters::default(),
             head: AtomicU64::new(head),
             conns: Mutex::new(Vec::new()),
@@ -331,6 +422,22 @@ impl PayExtension {
             .collect()
     }
 
+    /// What each torrent came to in this session, in no order.
+    pub fn torrents(&self) -> Vec<(InfoHash, Tally)> {
+        let tallies = locked(&self.shared.tallies);
+        tallies
+            .torrents
+            .iter()
+            .map(|(torrent, tally)| (*torrent, *tally))
+            .collect()
+    }
+
+    /// How many bytes a torrent still wants: with an automatic bid, what the
+    /// budget left allows for them is never passed.
+    pub fn wants(&self, torrent: InfoHash, bytes_left: u64) {
+        locked(&self.shared.left).insert(torrent, bytes_left);
+    }
+
     /// Stops the worker after what it has begun, and waits for it: the epochs
     /// are free afterwards. Blocks for a store or two.
     pub fn shutdown(&self) {
@@ -342,6 +449,32 @@ impl PayExtension {
             tracing::error!("the payment worker panicked");
         }
     }
+}
+
+/// What a grant of ours leaves, if it holds.
+fn good_grant(config: &PayConfig, grant: &SignedGrant) -> Result<RawAmount, PayError> {
+    let (payer, signer) = (grant.grant.payer, grant.grant.signer);
+    let marks = config.ledger.grant_marks(payer, signer)?;
+    let context = GrantContext {
+        highest_serial: marks.highest,
+        revoked_serial: marks.revoked,
+        owed_elsewhere: RawAmount::ZERO,
+    };
+    let now = u64::try_from(config.clock.now().secs()).unwrap_or(0);
+    let domain = ReceiptDomain::new(config.genesis);
+    grant.verify(&domain, payer, config.token, now, &context)?;
+    config.ledger.store_grant(&grant.to_row())?;
+    let used = config
+        .ledger
+        .grants(payer)?
+        .into_iter()
+        .find(|used| used.grant.hash == grant.hash())
+        .map_or(RawAmount::ZERO, |used| used.issued);
+    Ok(grant
+        .grant
+        .max_total
+        .checked_sub(used)
+        .unwrap_or(RawAmount::ZERO))
 }
 
 impl Drop for PayExtension {
@@ -366,9 +499,11 @@ impl Extension for PayExtension {
         let (exchange, outputs) = Exchange::new(Setup {
             domain: shared.domain,
             token: shared.config.token,
-            signer: Arc::clone(&shared.config.signer),
-            ask: shared.config.ask,
-            bid: shared.config.bid,
+            identity: shared.config.identity.clone(),
+            revoke: shared.revoke,
+            ask: shared.ask_of(peer.info_hash),
+            bid: shared.config.terms.bid,
+            torrent: peer.info_hash,
             piece_length: peer.piece_length,
             conn: peer.conn,
             peer_ids: (peer.own_id, peer.peer_id),

@@ -29,12 +29,12 @@ use crate::{
         AccountLease, BatchId, BatchRow, Durable, Ledger, LedgerError, Pair, PayoutId, PayoutKind,
         PayoutRow, PayoutState, ReceiptRow,
     },
-    receipts::{ReceiptDomain, SignedReceipt},
+    receipts::{ReceiptDomain, SignedGrant, SignedReceipt},
     tron::{
         keys::Signer,
         rpc::{Finality, NodeError},
     },
-    types::{Address, Clock, RawAmount, Token, TokenId},
+    types::{Address, Clock, RawAmount, Salt, Token, TokenId},
 };
 
 /// How long an attempt may live: its expiration after the head.
@@ -316,14 +316,19 @@ impl<C: Chain> Engine<'_, C> {
     }
 
     /// Checks again, before payment, that the receipts behind a debt carry the
-    /// signature of the one they name.
+    /// account's signature, or that of a key it granted this much to. What was
+    /// issued under a grant never passes its total: the ledger sees to it.
     fn verify_issued(&self, pair: &Pair) -> Result<Option<String>, SettleError> {
         let domain = ReceiptDomain::new(self.ledger.genesis());
         for row in self.ledger.issued(pair)? {
             let row: &ReceiptRow = row.get();
-            let good = SignedReceipt::from_row(row).is_ok_and(|signed| {
-                domain.is_signed_by(&signed.receipt, &signed.signature, row.signer)
-            });
+            let grant = match row.grant {
+                Salt::ZERO => None,
+                hash => self.ledger.grant(hash)?,
+            };
+            let grant = grant.and_then(|grant| SignedGrant::from_row(&grant).ok());
+            let good = SignedReceipt::from_row(row)
+                .is_ok_and(|signed| signed.is_authentic(&domain, grant.as_ref()));
             if !good {
                 let (epoch, sequence) = (row.epoch, row.sequence);
                 return Ok(Some(format!("epoch {epoch}, sequence {sequence}")));

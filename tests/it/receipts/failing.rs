@@ -68,8 +68,13 @@ impl Ledger for Failing {
         self.inner.genesis()
     }
 
-    fn claim_epoch(&self, pair: &Pair, since_block: u64) -> Result<EpochLease, LedgerError> {
-        self.step(|| self.inner.claim_epoch(pair, since_block))
+    fn claim_epoch_under(
+        &self,
+        pair: &Pair,
+        since_block: u64,
+        grant: Salt,
+    ) -> Result<EpochLease, LedgerError> {
+        self.step(|| self.inner.claim_epoch_under(pair, since_block, grant))
     }
 
     fn issue_for(

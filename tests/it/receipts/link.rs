@@ -14,8 +14,8 @@ use std::{
 use seedrail::{
     ledger::{Ledger, SqliteLedger, TransferRow},
     receipts::{
-        Ask,
-        pay::{Answer, ChainView, PayConfig, PayEvent, PayExtension},
+        Ask, Bid, Identity, SignedGrant,
+        pay::{Answer, ChainView, PayConfig, PayEvent, PayExtension, Terms},
     },
     swarm::hooks::{
         ConnId, Extension, PeerContext, PeerExtension, PeerLink, PriceTag, UploadClass,
@@ -120,6 +120,9 @@ pub(crate) struct Wants {
     pub(crate) bid: Option<u64>,
     pub(crate) max_spend: Option<i64>,
     pub(crate) unproven_cap: i64,
+    /// Of the account; then `n` is a session key's.
+    pub(crate) grant: Option<SignedGrant>,
+    pub(crate) friends: Vec<Address>,
 }
 
 pub(crate) fn seller() -> Wants {
@@ -128,6 +131,8 @@ pub(crate) fn seller() -> Wants {
         bid: None,
         max_spend: None,
         unproven_cap: 10_000_000,
+        grant: None,
+        friends: Vec::new(),
     }
 }
 
@@ -137,6 +142,8 @@ pub(crate) fn buyer(bid: u64) -> Wants {
         bid: Some(bid),
         max_spend: None,
         unproven_cap: 10_000_000,
+        grant: None,
+        friends: Vec::new(),
     }
 }
 
@@ -155,15 +162,22 @@ impl Party {
         let events = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&events);
         let pay = PayExtension::start(PayConfig {
-            signer: Arc::new(key(n)),
+            identity: match wants.grant {
+                Some(grant) => Identity::session(Arc::new(key(n)), grant).expect("its key"),
+                None => Identity::own(Arc::new(key(n))),
+            },
             genesis: genesis(),
             token: TokenId::BTT,
-            ask: wants.ask.map(|floor_price| Ask {
-                floor_price,
-                unproven_cap: raw(wants.unproven_cap),
-            }),
-            bid: wants.bid,
-            max_spend: wants.max_spend.map(raw),
+            terms: Terms {
+                ask: wants.ask.map(|floor_price| Ask {
+                    floor_price,
+                    unproven_cap: raw(wants.unproven_cap),
+                }),
+                bid: wants.bid.map(Bid::Fixed),
+                max_spend: wants.max_spend.map(raw),
+                friends: wants.friends.into_iter().collect(),
+                ..Terms::default()
+            },
             on_private: false,
             ledger: Arc::clone(&ledger),
             chain,

@@ -13,8 +13,8 @@ use std::{
 use seedrail::{
     ledger::{SqliteLedger, TransferRow},
     receipts::{
-        Ask,
-        pay::{Answer, ChainView, PayConfig, PayExtension},
+        Ask, Bid, Identity,
+        pay::{Answer, ChainView, PayConfig, PayExtension, Terms},
     },
     swarm::{
         AddOptions, Session, Source, TorrentHandle,
@@ -111,15 +111,17 @@ impl ChainView for RichChain {
 async fn pay(n: usize, ask: Option<u64>, bid: Option<u64>, folder: &Path) -> Arc<PayExtension> {
     let path = folder.join(format!("ledger-{n}"));
     PayExtension::start(PayConfig {
-        signer: Arc::new(key(n)),
+        identity: Identity::own(Arc::new(key(n))),
         genesis: genesis(),
         token: TokenId::BTT,
-        ask: ask.map(|floor_price| Ask {
-            floor_price,
-            unproven_cap: RawAmount::new(1_000_000_000).expect("not negative"),
-        }),
-        bid,
-        max_spend: None,
+        terms: Terms {
+            ask: ask.map(|floor_price| Ask {
+                floor_price,
+                unproven_cap: RawAmount::new(1_000_000_000).expect("not negative"),
+            }),
+            bid: bid.map(Bid::Fixed),
+            ..Terms::default()
+        },
         // Private, so that nobody is introduced to anybody.
         on_private: true,
         ledger: Arc::new(SqliteLedger::open(&path, genesis()).expect("a new ledger")),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use seedrail::{
     ledger::{Pair, ReceiptRow},
-    receipts::pay::PayEvent,
+    receipts::{Held, pay::PayEvent},
     swarm::hooks::{PriceTag, UploadClass},
     types::{TokenId, TxId, UnixMs},
 };
@@ -136,7 +136,9 @@ async fn a_vanishing_payer_takes_no_more_than_the_window() {
         assert!(taken <= window);
     }
     assert_eq!(taken, window);
-    wait_until("the seller says so", || payee.pay.peers()[0].held);
+    wait_until("the seller says so", || {
+        payee.pay.peers()[0].held == Some(Held::Window)
+    });
     assert_eq!(payee.pay.totals().holds, 1);
 }
 

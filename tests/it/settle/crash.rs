@@ -107,7 +107,7 @@ pass_on! {
         fn attempt(txid: TxId) -> Option<Durable<AttemptRow>>;
     }
     writes {
-        fn claim_epoch(pair: &Pair, since_block: u64) -> EpochLease;
+        fn claim_epoch_under(pair: &Pair, since_block: u64, grant: Salt) -> EpochLease;
         fn issue_for(lease: &EpochLease, receipt: &ReceiptRow, remainder: Remainder,
             ceiling: Option<RawAmount>, origin: &Origin) -> Durable<ReceiptRow>;
         fn store_received_for(receipt: &ReceiptRow, origin: &Origin) -> Durable<Stored>;

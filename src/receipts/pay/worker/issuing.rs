@@ -21,7 +21,8 @@ impl Worker {
             .collect();
         let head = self.shared.head.load(Ordering::Relaxed);
         loop {
-            let lease = ledger.claim_epoch(pair, head)?;
+            let lease =
+                ledger.claim_epoch_under(pair, head, self.shared.config.identity.grant_hash())?;
             if !foreign.contains(&lease.epoch) {
                 return Ok(lease);
             }
@@ -77,13 +78,22 @@ impl Worker {
             None => return Vec::new(),
         };
         let config = &self.shared.config;
-        let signed = SignedReceipt::sign(draft.receipt, &self.shared.domain, &*config.signer);
+        let origin = Origin {
+            at: Some(now),
+            torrents: locked(&debt).take_origin(),
+        };
+        let signer = config.identity.signer();
+        let signed = SignedReceipt::sign(draft.receipt, &self.shared.domain, signer);
         let issued = signed
             .map_err(|error| LedgerError::Store(error.to_string()))
             .and_then(|signed| {
-                config
-                    .ledger
-                    .issue(lease, &signed.to_row(), draft.remainder, Some(self.balance))
+                config.ledger.issue_for(
+                    lease,
+                    &signed.to_row(),
+                    draft.remainder,
+                    Some(self.balance),
+                    &origin,
+                )
             })
             .and_then(|durable| signed_of(durable.get()));
         match issued {
@@ -94,6 +104,8 @@ impl Worker {
                 counters
                     .spent
                     .fetch_add(draft.raised.unsigned(), Ordering::Relaxed);
+                locked(&conn.credit()).offset(draft.raised);
+                self.tally(peer, &origin, draft.raised, true);
                 self.tell(PayEvent::Issued {
                     peer,
                     amount: draft.receipt.amount,
@@ -108,7 +120,10 @@ impl Worker {
             }
             Err(error) => {
                 locked(&debt).not_issued(now);
-                if let LedgerError::OverCeiling { .. } = error {
+                if let LedgerError::OverCeiling { .. }
+                | LedgerError::GrantSpent { .. }
+                | LedgerError::GrantRevoked { .. } = error
+                {
                     self.stop(error.to_string());
                     return conn.input(Input::Broke);
                 }
@@ -144,6 +159,70 @@ impl Worker {
                 }
             }
             Err(error) => self.ledger_failed(conn, &error),
+        }
+    }
+
+    /// Adds what a receipt raised to the sums of this session. What was earned
+    /// back from those who were paid is free to be spent again.
+    pub(super) fn tally(&self, peer: Address, origin: &Origin, raised: RawAmount, spent: bool) {
+        let add = |tally: &mut Tally, raw: u64| {
+            let sum = if spent {
+                &mut tally.spent_raw
+            } else {
+                &mut tally.earned_raw
+            };
+            *sum = sum.saturating_add(raw);
+        };
+        let mut tallies = locked(&self.shared.tallies);
+        add(tallies.peers.entry(peer).or_default(), raised.unsigned());
+        for (torrent, share) in origin.share(raised.unsigned()) {
+            if let Some(torrent) = torrent {
+                add(tallies.torrents.entry(torrent).or_default(), share);
+            }
+        }
+        let both_ways = |tallies: &mut dyn Iterator<Item = &Tally>| {
+            tallies
+                .map(|tally| tally.spent_raw.min(tally.earned_raw))
+                .fold(0, u64::saturating_add)
+        };
+        let offset = both_ways(&mut tallies.peers.values());
+        drop(tallies);
+        locked(&self.shared.budget).set_offset(offset);
+    }
+
+    /// With an automatic bid: what the budget left allows for the bytes left.
+    pub(super) fn affordable(&self, conn: &Conn) -> Option<u64> {
+        let Some(Bid::Auto(_)) = self.shared.config.terms.bid else {
+            return None;
+        };
+        let torrent = conn.context.info_hash;
+        let bytes = locked(&self.shared.left).get(&torrent).copied()?.max(1);
+        let of_torrent = locked(&self.shared.budgets).get(&torrent).cloned()?;
+        let units = locked(&self.shared.budget)
+            .left()
+            .min(locked(&of_torrent).left());
+        let price = (u128::from(units) << GIB_BITS) / u128::from(bytes);
+        Some(u64::try_from(price).unwrap_or(u64::MAX))
+    }
+
+    /// Near the grant's end nothing more is bought, and at it nothing signed.
+    pub(super) fn look_at_grant(&mut self, now: UnixMs) {
+        let Some(grant) = self.shared.config.identity.grant() else {
+            return;
+        };
+        let end = grant.grant.not_after;
+        let now_secs = u64::try_from(now.secs()).unwrap_or(0);
+        if now_secs > end {
+            self.stop(format!(
+                "the session's spend grant ended at {end} (Unix seconds)"
+            ));
+        } else if now_secs.saturating_add(GRANT_MARGIN.as_secs()) > end && !self.ending {
+            self.ending = true;
+            for conn in self.conns() {
+                let mut outputs = conn.input(Input::Settle);
+                outputs.extend(conn.input(Input::Broke));
+                self.perform(&conn, outputs);
+            }
         }
     }
 }

@@ -15,18 +15,19 @@ impl Worker {
             token: self.shared.config.token,
         };
         self.instances.insert(conn.id(), instance);
-        let debt = Arc::clone(
-            self.debts
-                .entry((peer, instance))
-                .or_insert_with(|| Arc::new(Mutex::new(Debt::new(pair)))),
-        );
-        let known = match self.known(&pair) {
-            Ok(known) => known,
+        let read = match self.read(&pair) {
+            Ok(read) => read,
             Err(error) => {
                 self.ledger_failed(conn, &error);
                 return Vec::new();
             }
         };
+        let limit = self.limit_for(&read);
+        let identity = &self.shared.config.identity;
+        let debt = Arc::clone(self.debts.entry((peer, instance)).or_insert_with(|| {
+            let debt = Debt::new(pair).signed_by(identity, limit);
+            Arc::new(Mutex::new(debt))
+        }));
         let now = self.now();
         let piece_length = conn.context.piece_length;
         let account = self.accounts.entry(peer).or_insert_with(|| Account {
@@ -37,12 +38,13 @@ impl Worker {
         {
             let mut credit = locked(&credit);
             credit.load(
-                &known.received,
-                known.owed,
-                known.settled,
-                known.proven,
-                known.contradicted,
+                &read.known.received,
+                read.owed,
+                read.settled,
+                read.proven,
+                read.contradicted,
             );
+            credit.set_standing(read.defaults, read.contradicted, read.banned);
             credit.admit_piece(piece_length);
             let unpaid = credit.unpaid_bytes();
             let others = locked(&self.shared.conns)
@@ -57,14 +59,31 @@ impl Worker {
             }
         }
         conn.meet(debt, credit);
-        conn.input(Input::Loaded {
-            issued: known.issued,
-            received: known.received,
-            settled: known.told,
-        })
+        conn.input(Input::Loaded(Box::new(read.known)))
     }
 
-    fn known(&self, pair: &Pair) -> Result<Known, LedgerError> {
+    /// The most this payee may be promised from now on.
+    fn limit_for(&self, read: &Read) -> Option<RawAmount> {
+        let config = &self.shared.config;
+        let granted = config.identity.grant().map(|grant| {
+            let hash = grant.hash();
+            let used = read
+                .issued_under
+                .iter()
+                .filter(|(of, _)| *of == hash)
+                .fold(RawAmount::ZERO, |sum, (_, amount)| {
+                    sum.checked_add(*amount).unwrap_or(RawAmount::MAX)
+                });
+            let most = grant.grant.max_per_payee;
+            most.checked_sub(used).unwrap_or(RawAmount::ZERO)
+        });
+        match (granted, config.terms.max_per_peer) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    fn read(&self, pair: &Pair) -> Result<Read, LedgerError> {
         let ledger = &self.shared.config.ledger;
         let incoming = pair.reversed();
         let own = ledger.issued(pair)?;
@@ -76,15 +95,7 @@ impl Worker {
             |since| ledger.transferred_since(incoming.payer, incoming.payee, token, since);
         let settled = settled_since(self.now().minus(TRUSTED_FOR))?;
         let ever = settled_since(UnixMs(0))?;
-        let net = ledger.position(pair)?.net();
-        let owed = i64::try_from(-net)
-            .ok()
-            .and_then(|raw| RawAmount::new(raw).ok())
-            .unwrap_or(if net < 0 {
-                RawAmount::MAX
-            } else {
-                RawAmount::ZERO
-            });
+        let owed = -ledger.position(pair)?.net();
         let told = ledger
             .transfers(pair.payer, TRANSFERS_LOOKED_AT)?
             .into_iter()
@@ -92,27 +103,48 @@ impl Worker {
             .map(|row| row.txid)
             .take(MAX_TOLD)
             .collect();
-        Ok(Known {
-            issued,
-            received,
-            told,
+        let damaged = |error: SignatureError| LedgerError::Damaged(error.to_string());
+        let grants_of = |payer| {
+            let grants = ledger.grants(payer)?;
+            let rows = grants.iter().map(|used| &used.grant);
+            KnownGrants::from_rows(rows, &ledger.revocations(payer)?).map_err(damaged)
+        };
+        let (defaults, contradicted, banned) = self.standing(pair.payee)?;
+        let friends = &self.shared.config.terms.friends;
+        Ok(Read {
+            issued_under: own
+                .iter()
+                .map(|row| (row.get().grant, row.get().amount))
+                .collect(),
+            known: Known {
+                issued,
+                received,
+                settled: told,
+                grants: grants_of(pair.payee)?,
+                own_grants: grants_of(pair.payer)?,
+                friend: friends.contains(&pair.payee),
+            },
             owed,
             settled,
             proven: ever > RawAmount::ZERO,
-            contradicted: !ledger.equivocations(&incoming)?.is_empty(),
+            contradicted,
+            defaults,
+            banned,
         })
     }
 }
 
-/// What the ledger knows of a peer.
-struct Known {
-    issued: Vec<SignedReceipt>,
-    received: Vec<SignedReceipt>,
-    told: Vec<TxId>,
-    owed: RawAmount,
+/// What the ledger says of a peer.
+struct Read {
+    known: Known,
+    /// Our newest receipts to it: the grant, and how much.
+    issued_under: Vec<(Salt, RawAmount)>,
+    owed: i128,
     settled: RawAmount,
     proven: bool,
     contradicted: bool,
+    defaults: u32,
+    banned: bool,
 }
 
 pub(super) fn signed_of(row: &ReceiptRow) -> Result<SignedReceipt, LedgerError> {

@@ -15,22 +15,24 @@ use std::{
 
 use known::signed_of;
 
-use super::{ChainError, PayEvent, Shared, conn::Conn, locked};
+use super::{ChainError, PayEvent, Shared, Tally, conn::Conn, locked};
 use crate::{
     ledger::{
-        EpochId, EpochLease, LedgerError, Pair, ReceiptFilter, ReceiptKind, ReceiptRow, Stored,
-        TransferRow,
+        EpochId, EpochLease, LedgerError, Origin, Pair, ReceiptFilter, ReceiptKind, ReceiptRow,
+        RevocationRow, Stored, TransferRow,
     },
     receipts::{
         body::SignedReceipt,
         credit::Credit,
         debt::Debt,
-        exchange::{Input, Output},
+        exchange::{Bid, Input, Known, Output},
+        grant::{KnownGrants, Revoke},
         message::{Instance, MAX_SYNC_RECEIPTS, Message},
         meter::{GIB_BITS, cost},
     },
     swarm::hooks::{ConnId, UploadClass},
-    types::{Address, RawAmount, Token, TxId, UnixMs},
+    tron::keys::{Signature, SignatureError},
+    types::{Address, RawAmount, Salt, Token, TxId, UnixMs},
 };
 
 /// How often time is told to the machines.
@@ -43,6 +45,9 @@ const READMIT: Duration = Duration::from_secs(10);
 const REPRICE: Duration = Duration::from_secs(10);
 /// A debt from before a reconnect must be paid within this.
 const GRACE: Duration = Duration::from_secs(60);
+/// So long before a grant ends nothing more is bought under it: what is due must
+/// arrive in time.
+const GRANT_MARGIN: Duration = Duration::from_secs(60);
 /// What counts as trust: settled within these days.
 const TRUSTED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Unproven addresses together may owe this many times the cap of one,
@@ -114,6 +119,8 @@ pub(super) struct Worker {
     repriced: UnixMs,
     /// Why nothing is signed any more.
     stopped: Option<String>,
+    /// The grant is about to end: nothing more is bought.
+    ending: bool,
 }
 
 impl Worker {
@@ -139,6 +146,7 @@ impl Worker {
             contended: false,
             repriced: now,
             stopped: None,
+            ending: false,
         }
     }
 
@@ -147,7 +155,7 @@ impl Worker {
     }
 
     fn own(&self) -> Address {
-        self.shared.config.signer.address()
+        self.shared.config.identity.account()
     }
 
     fn tell(&self, event: PayEvent) {
@@ -219,8 +227,13 @@ impl Worker {
     }
 
     fn tick(&mut self, now: UnixMs) {
+        self.look_at_grant(now);
         for conn in self.conns() {
-            let outputs = conn.input(Input::Tick);
+            let mut outputs = Vec::new();
+            if let Some(price) = self.affordable(&conn) {
+                outputs.extend(conn.input(Input::Affordable(price)));
+            }
+            outputs.extend(conn.input(Input::Tick));
             self.perform(&conn, outputs);
             let due = self.readmit.get(&conn.id()).copied();
             if let Some((bid, at)) = due
@@ -234,6 +247,7 @@ impl Worker {
         self.reprice(now);
         if now.since(self.refreshed) >= REFRESH {
             self.refreshed = now;
+            self.look_at_standings();
             self.ask_node();
         }
     }
@@ -282,6 +296,10 @@ impl Worker {
                 Output::Store(signed) => self.store(conn, &signed),
                 Output::Evidence(signed) => {
                     self.evidence(conn, &signed);
+                    Vec::new()
+                }
+                Output::Revoked(revoke, signature) => {
+                    self.revoked(conn, &revoke, signature);
                     Vec::new()
                 }
                 Output::LookFor(txid) => {

@@ -69,7 +69,7 @@ impl Worker {
         bid: u64,
         balance: RawAmount,
     ) -> Option<String> {
-        let ask = self.shared.config.ask?;
+        let ask = self.shared.ask_of(conn.context.info_hash)?;
         let cap = u128::from(ask.unproven_cap.unsigned());
         let wanted = Self::exposure(&locked(&conn.credit()), bid);
         if u128::from(balance.unsigned()) < wanted {
@@ -106,7 +106,8 @@ impl Worker {
 
     /// Uncontended, everyone pays the floor; contended, each its own bid.
     pub(super) fn answer(&mut self, conn: &Arc<Conn>, bid: Option<u64>, reason: &str) {
-        let floor = self.shared.config.ask.map_or(0, |ask| ask.floor_price);
+        let ask = self.shared.ask_of(conn.context.info_hash);
+        let floor = ask.map_or(0, |ask| ask.floor_price);
         let price = bid.map(|bid| if self.contended { bid } else { floor });
         if let (None, Some(peer)) = (price, conn.peer()) {
             self.tell(PayEvent::NotSelling {
@@ -125,7 +126,7 @@ impl Worker {
     }
 
     pub(super) fn reprice(&mut self, now: UnixMs) {
-        if self.shared.config.ask.is_none() || now.since(self.repriced) < REPRICE {
+        if !self.shared.sells() || now.since(self.repriced) < REPRICE {
             return;
         }
         let conns = self.conns();
@@ -165,19 +166,77 @@ impl Worker {
             if left == 0 {
                 account.carried = None;
             } else if now >= carried.until {
-                credit.default_on(left);
+                let units = i64::try_from(credit.default_on(left)).unwrap_or(i64::MAX);
                 account.carried = None;
-                defaulted.push(*peer);
+                defaulted.push((*peer, RawAmount::new(units).unwrap_or(RawAmount::MAX)));
             }
+        }
+        for (peer, unpaid) in &defaulted {
+            let token = self.shared.config.token;
+            let noted = self
+                .shared
+                .config
+                .ledger
+                .note_default(*peer, token, *unpaid, now);
+            // It is remembered in this process in any case.
+            if let Err(error) = noted {
+                tracing::error!(%peer, %error, "an unpaid debt could not be recorded");
+                if matches!(error, LedgerError::CommitUnknown(_)) {
+                    self.stop(error.to_string());
+                }
+            }
+            self.tell(PayEvent::Defaulted {
+                peer: *peer,
+                amount: *unpaid,
+            });
         }
         for conn in self.conns() {
             let bid = conn.with(|exchange, _, _| exchange.sale_bid());
             if let (Some(bid), Some(peer)) = (bid, conn.peer())
-                && defaulted.contains(&peer)
+                && defaulted.iter().any(|(who, _)| *who == peer)
             {
                 self.admit(&conn, bid);
             }
         }
+    }
+
+    /// What the user decided meanwhile, maybe in another process.
+    pub(super) fn look_at_standings(&mut self) {
+        for conn in self.conns() {
+            let Some(peer) = conn.view().peer else {
+                continue;
+            };
+            match self.standing(peer) {
+                Ok((defaults, contradicted, banned)) => {
+                    locked(&conn.credit()).set_standing(defaults, contradicted, banned);
+                    if let (true, Some(bid)) =
+                        (banned, conn.with(|exchange, _, _| exchange.sale_bid()))
+                    {
+                        self.answer(&conn, Some(bid), "it is banned");
+                    }
+                }
+                Err(error) => tracing::warn!(%peer, %error, "its standing could not be read"),
+            }
+        }
+    }
+
+    /// Defaults, whether it contradicted itself unforgiven, and whether the user
+    /// banned it.
+    pub(super) fn standing(&self, peer: Address) -> Result<(u32, bool, bool), LedgerError> {
+        let config = &self.shared.config;
+        let standing = config.ledger.standing(peer, config.token)?;
+        let incoming = Pair {
+            payer: peer,
+            payee: self.own(),
+            token: config.token,
+        };
+        let kept = config.ledger.equivocations(&incoming)?.len();
+        let forgiven = usize::try_from(standing.forgiven).unwrap_or(usize::MAX);
+        Ok((
+            standing.defaults,
+            kept > forgiven,
+            standing.banned_at.is_some(),
+        ))
     }
 }
 

@@ -5,7 +5,17 @@ use super::*;
 impl Worker {
     pub(super) fn store(&mut self, conn: &Arc<Conn>, signed: &SignedReceipt) -> Vec<Output> {
         let row = signed.to_row();
-        let stored = match self.shared.config.ledger.store_received(&row) {
+        let origin = Origin {
+            at: Some(self.now()),
+            torrents: locked(&conn.credit()).take_origin(),
+        };
+        let ledger = &self.shared.config.ledger;
+        // The grant first: a receipt is worth nothing without it.
+        let granted = match conn.with(|exchange, _, _| exchange.grant_of(signed)) {
+            Some(grant) => ledger.store_grant(&grant.to_row()).map(drop),
+            None => Ok(()),
+        };
+        let stored = match granted.and_then(|()| ledger.store_received_for(&row, &origin)) {
             Ok(stored) => stored.into_inner(),
             Err(error) => {
                 locked(&conn.credit()).forget(row.epoch);
@@ -30,6 +40,7 @@ impl Worker {
             counters
                 .earned
                 .fetch_add(raised.unsigned(), Ordering::Relaxed);
+            self.tally(row.pair.payer, &origin, raised, false);
             self.tell(PayEvent::Received {
                 peer: row.pair.payer,
                 amount: row.amount,
@@ -48,6 +59,27 @@ impl Worker {
             }
         }
         outputs
+    }
+
+    /// A grant was taken back by its payer. It is kept if it can matter: a peer
+    /// must not fill the disk.
+    pub(super) fn revoked(&mut self, conn: &Arc<Conn>, revoke: &Revoke, signature: Signature) {
+        let ledger = &self.shared.config.ledger;
+        let kept = ledger.grants(revoke.payer).and_then(|grants| {
+            let known = grants.iter().any(|used| used.grant.signer == revoke.signer);
+            if known {
+                ledger.store_revocation(&RevocationRow {
+                    payer: revoke.payer,
+                    signer: revoke.signer,
+                    serial: revoke.serial,
+                    signature: signature.to_bytes(),
+                })?;
+            }
+            Ok(())
+        });
+        if let Err(error) = kept {
+            self.ledger_failed(conn, &error);
+        }
     }
 
     pub(super) fn look_for(&self, conn: &Arc<Conn>, txid: TxId) {

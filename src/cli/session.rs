@@ -1,0 +1,405 @@
+//! Session keys: what `seed` and `get` sign with, so that the process that talks
+//! to strangers never holds the wallet's key. The wallet signs a spend grant for
+//! one, once; its file is of mode 0600 and ends with the grant.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::{
+    Context, account,
+    failure::{Failure, Outcome},
+    settings::{Network, read_secret},
+    store,
+    units::{self, btt_text},
+};
+use crate::{
+    ledger::{GrantUse, Ledger, RevocationRow},
+    receipts::{Identity, ReceiptDomain, Revoke, SignedGrant, SpendGrant},
+    tron::{keys::SecretKey, keystore::create_private},
+    types::{Address, BlockId, Clock, RawAmount, SystemClock, TokenId},
+};
+
+/// A session key that ends sooner is not begun with.
+const LEAST_LEFT: u64 = 600;
+/// How long a grant is good when not said: one that spends, …
+const SPENDS_FOR: Duration = Duration::from_secs(24 * 3600);
+/// … and one that only says who is there.
+const SELLS_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Flags of a new session key.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Session key")]
+pub(crate) struct GrantFlags {
+    /// The most a new session key may ever sign away.
+    #[arg(long, value_name = "AMOUNT", value_parser = units::btt)]
+    grant: Option<RawAmount>,
+    /// The most of it for one peer; all of it if not said.
+    #[arg(long, value_name = "AMOUNT", value_parser = units::btt, requires = "grant")]
+    grant_per_peer: Option<RawAmount>,
+    /// How long it is good: 12h, 7d.
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    grant_for: Option<Duration>,
+}
+
+/// What is in a session key's file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SessionFile {
+    genesis: BlockId,
+    key: String,
+    grant: Value,
+}
+
+impl Drop for SessionFile {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.key);
+    }
+}
+
+fn now_secs() -> u64 {
+    u64::try_from(SystemClock.now().secs()).unwrap_or(0)
+}
+
+/// Who the swarm signs as: a session key of the account, an earlier one if it
+/// still serves; on a devnet, a raw key itself.
+pub(crate) fn identity(
+    context: &Context,
+    genesis: BlockId,
+    ledger: &dyn Ledger,
+    flags: &GrantFlags,
+    spends: Option<Option<RawAmount>>,
+) -> Outcome<Identity> {
+    if account::is_raw(&context.settings)? {
+        if context.settings.network != Network::Devnet {
+            return Err(Failure::failed(
+                "raw_key",
+                format!(
+                    "a raw private key is not used among strangers on {}",
+                    context.settings.network
+                ),
+            )
+            .hint("keep it in a wallet file: `seedrail wallet import`"));
+        }
+        let key = account::key(context)?;
+        if spends.is_some() {
+            context.out.note(format!(
+                "receipts are signed with the key of {} itself, as this is a devnet",
+                key.address()
+            ));
+        }
+        return Ok(Identity::own(Arc::new(key)));
+    }
+    let payer = account::address(context)?;
+    if let Some((key, grant)) = usable(context, genesis, ledger, payer, flags, spends.is_some())? {
+        context.out.note(format!("session key {}", told(&grant)));
+        return session(key, grant);
+    }
+    let (key, grant) = make(context, genesis, ledger, payer, flags, spends)?;
+    session(key, grant)
+}
+
+fn session(key: SecretKey, grant: SignedGrant) -> Outcome<Identity> {
+    Identity::session(Arc::new(key), grant).map_err(|error| Failure::failed("session_key", error))
+}
+
+fn told(signed: &SignedGrant) -> String {
+    let grant = &signed.grant;
+    let hours = grant.not_after.saturating_sub(now_secs()) / 3600;
+    format!(
+        "{} signs for {}: at most {} in all, {} for one peer, {hours} h more",
+        grant.signer,
+        grant.payer,
+        btt_text(grant.max_total.unsigned()),
+        btt_text(grant.max_per_payee.unsigned()),
+    )
+}
+
+fn folder(context: &Context) -> PathBuf {
+    context.settings.home.join("sessions")
+}
+
+/// The session files of an account on a chain.
+fn files(context: &Context, genesis: BlockId, payer: Address) -> Outcome<Vec<PathBuf>> {
+    let folder = folder(context);
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::file(&folder, error)),
+    };
+    let prefix = prefix(genesis, payer);
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| Failure::file(&folder, error))?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| name.starts_with(&prefix) && name.ends_with(".json")) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn prefix(genesis: BlockId, payer: Address) -> String {
+    let text = genesis.to_string();
+    format!("{}-{payer}-", text.get(48..).unwrap_or(&text))
+}
+
+fn remove(path: &Path) -> Outcome {
+    fs::remove_file(path).map_err(|error| Failure::file(path, error))
+}
+
+fn read(path: &Path) -> Outcome<(SecretKey, SignedGrant)> {
+    let bad = |what: &str| Failure::file(path, format!("not a session key: {what}"));
+    let text = read_secret(path)?;
+    let file: SessionFile =
+        serde_json::from_str(&text).map_err(|_| bad("it is not of its form"))?;
+    let key = SecretKey::from_hex(&file.key).map_err(|_| bad("its key is no key"))?;
+    let grant = SignedGrant::from_json(file.grant.clone()).map_err(|_| bad("its grant"))?;
+    if grant.grant.signer != key.address() {
+        return Err(bad("its grant is for another key"));
+    }
+    Ok((key, grant))
+}
+
+/// The session key of this account that is good for longest, if it will do.
+/// Those that have ended or were revoked are deleted.
+fn usable(
+    context: &Context,
+    genesis: BlockId,
+    ledger: &dyn Ledger,
+    payer: Address,
+    flags: &GrantFlags,
+    spends: bool,
+) -> Outcome<Option<(SecretKey, SignedGrant)>> {
+    let uses = ledger.grants(payer)?;
+    let mut best: Option<(SecretKey, SignedGrant)> = None;
+    for path in files(context, genesis, payer)? {
+        let (key, signed) = read(&path)?;
+        let grant = &signed.grant;
+        let marks = ledger.grant_marks(payer, grant.signer)?;
+        if grant.not_after <= now_secs() || marks.revoked.is_some_and(|up| up >= grant.serial) {
+            remove(&path)?;
+            continue;
+        }
+        let spent = uses
+            .iter()
+            .find(|used| used.grant.hash == signed.hash())
+            .map_or(RawAmount::ZERO, |used| used.issued);
+        let left =
+            grant.not_after > now_secs() + LEAST_LEFT && (!spends || spent < grant.max_total);
+        let as_asked = flags.grant.is_none_or(|total| total == grant.max_total);
+        let later = best
+            .as_ref()
+            .is_none_or(|(_, other)| other.grant.not_after < grant.not_after);
+        if left && as_asked && later {
+            best = Some((key, signed));
+        }
+    }
+    Ok(best)
+}
+
+/// Asks for the caps, once, and has the wallet sign the grant.
+fn make(
+    context: &Context,
+    genesis: BlockId,
+    ledger: &dyn Ledger,
+    payer: Address,
+    flags: &GrantFlags,
+    spends: Option<Option<RawAmount>>,
+) -> Outcome<(SecretKey, SignedGrant)> {
+    let max_total = match (flags.grant, spends) {
+        (Some(total), _) => total,
+        (None, None) => RawAmount::ZERO,
+        (None, Some(Some(budget))) => budget,
+        (None, Some(None)) => ask_total(context)?,
+    };
+    let max_per_payee = flags.grant_per_peer.unwrap_or(max_total).min(max_total);
+    let lasts = flags.grant_for.unwrap_or(if spends.is_some() {
+        SPENDS_FOR
+    } else {
+        SELLS_FOR
+    });
+    if lasts.as_secs() <= LEAST_LEFT {
+        return Err(Failure::usage(
+            "a session key is made for more than ten minutes",
+        ));
+    }
+    let key = SecretKey::generate().map_err(|error| Failure::failed("random", error))?;
+    let now = now_secs();
+    let grant = SpendGrant {
+        payer,
+        signer: key.address(),
+        token: TokenId::BTT,
+        max_per_payee,
+        max_total,
+        not_before: now.saturating_sub(60),
+        not_after: now.saturating_add(lasts.as_secs()),
+        serial: now,
+    };
+    let open = open_total(&ledger.grants(payer)?, ledger)?;
+    context.out.note(format!(
+        "a new session key {} may sign for {payer}: at most {} in all, {} for one peer, for {} h{}",
+        grant.signer,
+        btt_text(max_total.unsigned()),
+        btt_text(max_per_payee.unsigned()),
+        lasts.as_secs() / 3600,
+        match open {
+            0 => String::new(),
+            open => format!(" (others that are open may sign {} more)", btt_text(open)),
+        }
+    ));
+    if max_total > RawAmount::ZERO {
+        context.out.confirm("Grant it?", context.settings.yes)?;
+    }
+    let wallet = account::key(context)?;
+    let domain = ReceiptDomain::new(genesis);
+    let signed = SignedGrant::sign(grant, &domain, &wallet)
+        .map_err(|error| Failure::failed("sign", error))?;
+    drop(wallet);
+    let folder = folder(context);
+    fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, error))?;
+    let file = SessionFile {
+        genesis,
+        key: hex::encode(key.expose_bytes().as_slice()),
+        grant: signed.to_json(),
+    };
+    let text = serde_json::to_string(&file).map_err(|error| Failure::failed("json", error))?;
+    let text = Zeroizing::new(text);
+    let path = folder.join(format!("{}{}.json", prefix(genesis, payer), grant.signer));
+    create_private(&path, text.as_bytes()).map_err(|error| Failure::file(&path, error))?;
+    ledger.store_grant(&signed.to_row())?;
+    Ok((key, signed))
+}
+
+fn ask_total(context: &Context) -> Outcome<RawAmount> {
+    if context.settings.yes || !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+        return Err(Failure::usage("how much may the session key sign away?")
+            .hint("say it with --grant 50BTT or --max-spend 50BTT"));
+    }
+    let text = super::output::ask("How much may a session key sign away in all (50BTT)? ")?;
+    units::btt(&text).map_err(Failure::usage)
+}
+
+/// What grants that are good and not used up may still sign away, in raw units.
+fn open_total(uses: &[GrantUse], ledger: &dyn Ledger) -> Outcome<u64> {
+    let mut open = 0u64;
+    for used in uses {
+        if state(used, ledger)? == "open" {
+            let left = used.grant.max_total.checked_sub(used.issued);
+            open = open.saturating_add(left.unwrap_or_default().unsigned());
+        }
+    }
+    Ok(open)
+}
+
+fn state(used: &GrantUse, ledger: &dyn Ledger) -> Outcome<&'static str> {
+    let grant = &used.grant;
+    let marks = ledger.grant_marks(grant.payer, grant.signer)?;
+    Ok(
+        if marks.revoked.is_some_and(|serial| serial >= grant.serial) {
+            "revoked"
+        } else if grant.not_after < now_secs() {
+            "ended"
+        } else if marks.highest.is_some_and(|serial| serial > grant.serial) {
+            "replaced"
+        } else if grant.max_total == RawAmount::ZERO {
+            "identity"
+        } else if used.issued >= grant.max_total {
+            "used up"
+        } else {
+            "open"
+        },
+    )
+}
+
+/// `seedrail wallet grants`: what session keys may sign, and taking it back.
+pub(crate) async fn grants(context: &Context, revoke: Option<Address>) -> Outcome {
+    let payer = account::address(context)?;
+    let (_, ledger) = store::open_offline(context).await?;
+    if let Some(signer) = revoke {
+        return take_back(context, ledger.as_ref(), payer, signer);
+    }
+    let uses = ledger.grants(payer)?;
+    let mut rows = Vec::new();
+    let mut lines = Vec::new();
+    for used in &uses {
+        let grant = &used.grant;
+        let state = state(used, ledger.as_ref())?;
+        lines.push(format!(
+            "{}  {state:<9} signed {} of {} ({} for one peer), until {}",
+            grant.signer,
+            btt_text(used.issued.unsigned()),
+            btt_text(grant.max_total.unsigned()),
+            btt_text(grant.max_per_payee.unsigned()),
+            grant.not_after,
+        ));
+        rows.push(json!({
+            "signer": grant.signer,
+            "state": state,
+            "serial": grant.serial,
+            "max_total_raw": grant.max_total,
+            "max_per_payee_raw": grant.max_per_payee,
+            "issued_raw": used.issued,
+            "not_before": grant.not_before,
+            "not_after": grant.not_after,
+            "hash": grant.hash,
+        }));
+    }
+    let open = open_total(&uses, ledger.as_ref())?;
+    let document = json!({ "account": payer, "open_raw": open.to_string(), "grants": rows });
+    context.out.result(&document, || {
+        if lines.is_empty() {
+            return "no grants".to_owned();
+        }
+        lines.push(format!("open in all: {}", btt_text(open)));
+        lines.join("\n")
+    })
+}
+
+fn take_back(context: &Context, ledger: &dyn Ledger, payer: Address, signer: Address) -> Outcome {
+    let Some(serial) = ledger.grant_marks(payer, signer)?.highest else {
+        return Err(
+            Failure::failed("no_grant", format!("{payer} granted nothing to {signer}"))
+                .hint("`seedrail wallet grants` shows them"),
+        );
+    };
+    let wallet = account::key(context)?;
+    let body = Revoke {
+        payer,
+        signer,
+        serial,
+    };
+    let signature = ReceiptDomain::new(ledger.genesis())
+        .sign(&body, &wallet)
+        .map_err(|error| Failure::failed("sign", error))?;
+    ledger.store_revocation(&RevocationRow {
+        payer,
+        signer,
+        serial,
+        signature: signature.to_bytes(),
+    })?;
+    for path in files(context, ledger.genesis(), payer)? {
+        if path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .is_some_and(|stem| stem.ends_with(&signer.to_string()))
+        {
+            remove(&path)?;
+        }
+    }
+    let document = json!({ "revoked": signer, "serial": serial });
+    context.out.result(&document, || {
+        format!(
+            "revoked: nothing more is signed by {signer}; peers are told when `seed` or `get` meets them next"
+        )
+    })
+}
