@@ -2,6 +2,7 @@
 
 mod economy;
 mod failing;
+mod grants;
 mod kill;
 mod link;
 mod market;

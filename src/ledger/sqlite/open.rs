@@ -287,9 +287,8 @@ mod tests {
             drop(open(&path, genesis(1)).unwrap());
             std::fs::remove_file(&path).unwrap();
             let old = Connection::open(&path).unwrap();
-            for sql in MIGRATIONS.iter().take(version) {
-                old.execute_batch(sql).unwrap();
-            }
+            let mut before = MIGRATIONS.iter().take(version);
+            old.execute_batch(before.next().unwrap()).unwrap();
             old.execute_batch(&format!(
                 "INSERT INTO meta VALUES ('genesis', x'{}');
                  INSERT INTO receipt VALUES (1, x'01', x'02', 7, 3, x'01', 5, 1, 40, 400, 86401,
@@ -299,6 +298,9 @@ mod tests {
                 "00".repeat(32),
             ))
             .unwrap();
+            for sql in before {
+                old.execute_batch(sql).unwrap();
+            }
             old.pragma_update(None, "application_id", APPLICATION_ID)
                 .unwrap();
             old.pragma_update(None, "user_version", i64::try_from(version).unwrap())

@@ -1,0 +1,129 @@
+//! Session keys: what they may sign, and what a stolen one is worth.
+
+use seedrail::{
+    ledger::{Pair, RevocationRow},
+    receipts::{ReceiptDomain, SignedGrant, SpendGrant},
+    swarm::hooks::UploadClass,
+    types::{Clock, SystemClock, TokenId},
+};
+
+use super::link::*;
+
+/// The wallet's key, the session's, the seller's.
+const WALLET: u8 = 1;
+const SESSION: u8 = 7;
+const SELLER: u8 = 2;
+
+fn pair() -> Pair {
+    Pair {
+        payer: key(WALLET).address(),
+        payee: key(SELLER).address(),
+        token: TokenId::BTT,
+    }
+}
+
+fn grant(max_per_payee: i64) -> SignedGrant {
+    let now = u64::try_from(SystemClock.now().secs()).unwrap();
+    let body = SpendGrant {
+        payer: key(WALLET).address(),
+        signer: key(SESSION).address(),
+        token: TokenId::BTT,
+        max_per_payee: raw(max_per_payee),
+        max_total: raw(50_000),
+        not_before: now - 60,
+        not_after: now + 3600,
+        serial: 5,
+    };
+    SignedGrant::sign(body, &ReceiptDomain::new(genesis()), &key(WALLET)).unwrap()
+}
+
+fn session(grant: SignedGrant) -> Wants {
+    Wants {
+        grant: Some(grant),
+        ..buyer(PRICE)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_key_pays_within_its_grant_and_no_further() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = FakeChain::with(&[(key(WALLET).address(), 1_000_000_000)]);
+    let given = grant(10_000);
+    let ledger = sqlite(folder.path(), "a");
+    let payer = Party::start(SESSION, ledger, chain.clone(), session(given)).await;
+    let payee = Party::start(SELLER, sqlite(folder.path(), "b"), chain, seller()).await;
+    let line = Joined::new(&payer, &payee);
+    line.wait_for_award();
+    // About 2.1 MB at the price; the rest is shared for free.
+    let paid = line.download(40);
+    line.finish();
+    assert!(!line.broken());
+    let owed = (u128::from(paid) * u128::from(PRICE)) >> 30;
+    assert!((9_000..=10_000).contains(&owed), "{owed}");
+    let received = payee.ledger.received(&pair()).unwrap();
+    assert_eq!(received, payer.ledger.issued(&pair()).unwrap());
+    let row = received[0].get();
+    assert_eq!(u128::from(row.amount.unsigned()), owed);
+    assert_eq!(
+        (row.signer, row.grant),
+        (key(SESSION).address(), given.hash())
+    );
+    // Both sides keep the grant: the proof of the debt.
+    for ledger in [&payer.ledger, &payee.ledger] {
+        assert_eq!(ledger.grant(given.hash()).unwrap(), Some(given.to_row()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_key_that_was_taken_back_is_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = FakeChain::with(&[(key(WALLET).address(), 1_000_000_000)]);
+    let given = grant(10_000);
+    // The thief has the key and the grant, and a ledger of its own.
+    let ledger = sqlite(folder.path(), "thief");
+    let thief = Party::start(SESSION, ledger, chain.clone(), session(given)).await;
+    let payee = Party::start(SELLER, sqlite(folder.path(), "b"), chain, seller()).await;
+    payee.ledger.store_grant(&given.to_row()).unwrap();
+    payee
+        .ledger
+        .store_revocation(&RevocationRow {
+            payer: given.grant.payer,
+            signer: given.grant.signer,
+            serial: given.grant.serial,
+            signature: [1; 65],
+        })
+        .unwrap();
+    let line = Joined::new(&thief, &payee);
+    assert_eq!(line.download(4), 0, "it is shared with as with anybody");
+    assert_eq!(*line.seller_end.class.lock().unwrap(), UploadClass::Free);
+    assert!(payee.ledger.received(&pair()).unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn friends_pay_nothing_and_the_banned_get_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = FakeChain::with(&[(key(1).address(), 1_000_000_000)]);
+    let payer = Party::start(1, sqlite(folder.path(), "a"), chain.clone(), buyer(PRICE)).await;
+    let friendly = Wants {
+        friends: vec![key(1).address()],
+        ..seller()
+    };
+    let payee = Party::start(2, sqlite(folder.path(), "b"), chain.clone(), friendly).await;
+    let line = Joined::new(&payer, &payee);
+    assert_eq!(line.download(4), 0);
+    wait_until("it is served before others", || {
+        matches!(
+            *line.seller_end.class.lock().unwrap(),
+            UploadClass::Paid { .. }
+        )
+    });
+    let strict = Party::start(3, sqlite(folder.path(), "c"), chain, seller()).await;
+    strict
+        .ledger
+        .ban(key(1).address(), TokenId::BTT, "", SystemClock.now())
+        .unwrap();
+    let line = Joined::new(&payer, &strict);
+    wait_until("it is refused", || {
+        *line.seller_end.class.lock().unwrap() == UploadClass::Refused
+    });
+}
