@@ -34,7 +34,11 @@ impl Config {
                 origins.api_key,
             ),
             ("account", json!(settings.account), origins.account),
-            ("ledger", json!(settings.ledger), origins.ledger),
+            (
+                "ledger",
+                json!(settings.ledger.as_ref().map(ToString::to_string)),
+                origins.ledger,
+            ),
         ];
         let document: Map<String, Value> = rows
             .iter()

@@ -84,9 +84,17 @@ pub(crate) struct Global {
     /// A file with the node's API key.
     #[arg(long, global = true, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
-    /// The ledger's file.
-    #[arg(long, global = true, env = "SEEDRAIL_LEDGER", value_name = "FILE")]
-    ledger: Option<PathBuf>,
+    /// The ledger's file, or postgres://USER@HOST/DATABASE; a URL with a password only by
+    /// SEEDRAIL_LEDGER.
+    #[arg(
+        long,
+        global = true,
+        env = "SEEDRAIL_LEDGER",
+        hide_env_values = true,
+        value_name = "FILE|URL",
+        value_parser = settings::LedgerPlace::of
+    )]
+    ledger: Option<settings::LedgerPlace>,
     /// Where wallets, ledgers and settings are kept.
     #[arg(long, global = true, env = "SEEDRAIL_HOME", value_name = "DIR")]
     home: Option<PathBuf>,

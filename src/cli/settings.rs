@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     fmt, fs,
     path::{Path, PathBuf},
     str::FromStr,
@@ -15,7 +16,7 @@ use super::{
     Global,
     failure::{Failure, Outcome},
 };
-use crate::{tron::rpc::NodeConfig, types::BlockId};
+use crate::{ledger::PostgresUrl, tron::rpc::NodeConfig, types::BlockId};
 
 /// The largest settings or secret file read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -124,6 +125,53 @@ pub(crate) struct Origins {
     pub(crate) ledger: Origin,
 }
 
+/// Where the ledger is. Neither form shows a password.
+#[derive(Debug, Clone)]
+pub(crate) enum LedgerPlace {
+    File(PathBuf),
+    Server(Box<PostgresUrl>),
+    /// A URL that is none; why, without the URL.
+    Refused(String),
+}
+
+impl LedgerPlace {
+    /// Never fails, since the parser of arguments would repeat what it was
+    /// given; [`Settings::read`] refuses.
+    pub(crate) fn of(text: &str) -> Result<Self, Infallible> {
+        Ok(if !PostgresUrl::is_one(text) {
+            Self::File(PathBuf::from(text))
+        } else {
+            match PostgresUrl::parse(text) {
+                Ok(url) => Self::Server(Box::new(url)),
+                Err(error) => Self::Refused(error.to_string()),
+            }
+        })
+    }
+
+    fn check(&self, from: Origin) -> Outcome {
+        match self {
+            Self::Refused(why) => Err(Failure::usage(why)),
+            Self::Server(url) if url.has_password() && from == Origin::Flag => {
+                Err(Failure::usage(format!(
+                    "a password on the command line can be read by everybody on this machine: {url}"
+                ))
+                .hint("give the URL by SEEDRAIL_LEDGER, or the password by PGPASSFILE"))
+            }
+            Self::Server(_) | Self::File(_) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for LedgerPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Server(url) => url.fmt(f),
+            Self::Refused(why) => f.write_str(why),
+        }
+    }
+}
+
 /// Everything a command may need to know, with the precedence applied.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -134,7 +182,7 @@ pub(crate) struct Settings {
     pub(crate) account: Option<String>,
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) passphrase_file: Option<PathBuf>,
-    pub(crate) ledger: Option<PathBuf>,
+    pub(crate) ledger: Option<LedgerPlace>,
     pub(crate) yes: bool,
 }
 
@@ -185,6 +233,13 @@ impl Settings {
             (None, Some(account)) => (Some(account), Origin::Config),
             (None, None) => (None, Origin::Default),
         };
+        let ledger_from = global
+            .ledger
+            .as_ref()
+            .map_or(Origin::Default, |_| global.given("ledger"));
+        if let Some(place) = &global.ledger {
+            place.check(ledger_from)?;
+        }
         let mut node = NodeConfig::new("");
         node.urls = urls;
         node.solidity_urls = solidity_urls;
@@ -197,10 +252,7 @@ impl Settings {
                 solidity_node: solidity_node_from,
                 api_key: api_key_from,
                 account: account_from,
-                ledger: global
-                    .ledger
-                    .as_ref()
-                    .map_or(Origin::Default, |_| global.given("ledger")),
+                ledger: ledger_from,
             },
             home,
             network,

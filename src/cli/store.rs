@@ -1,4 +1,5 @@
-//! The ledger a command works on: one file per chain in the home folder.
+//! The ledger a command works on: one file per chain in the home folder, or
+//! where `--ledger` says.
 
 use std::{fs, path::PathBuf, sync::Arc};
 
@@ -6,15 +7,23 @@ use super::{
     Context,
     chain::{self, Chain},
     failure::{Exit, Failure, Outcome},
+    settings::LedgerPlace,
 };
 use crate::{
-    ledger::{Ledger, LedgerError, SqliteLedger},
+    ledger::{Ledger, LedgerError, PostgresLedger, SqliteLedger},
     types::BlockId,
 };
 
 /// Opens, and at first makes, the ledger of the chain.
 pub(crate) fn open(context: &Context, genesis: BlockId) -> Outcome<Arc<dyn Ledger>> {
-    let path = path(context, genesis);
+    let path = match &context.settings.ledger {
+        Some(LedgerPlace::Server(url)) => {
+            return Ok(Arc::new(PostgresLedger::open(url, genesis)?));
+        }
+        Some(LedgerPlace::File(path)) => path.clone(),
+        Some(LedgerPlace::Refused(why)) => return Err(Failure::usage(why)),
+        None => default_path(context, genesis),
+    };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(|error| Failure::file(folder, error))?;
     }
@@ -34,8 +43,13 @@ pub(crate) async fn open_offline(context: &Context) -> Outcome<(Option<Chain>, A
         Err(failure) => return Err(failure),
     };
     let path = match &context.settings.ledger {
-        Some(path) if path.exists() => path.clone(),
-        Some(_) => return Err(failure),
+        Some(LedgerPlace::Server(url)) => {
+            let ledger = PostgresLedger::open_existing(url)?;
+            context.out.note(format!("no node answers; reading {url}"));
+            return Ok((None, Arc::new(ledger)));
+        }
+        Some(LedgerPlace::File(path)) if path.exists() => path.clone(),
+        Some(LedgerPlace::File(_) | LedgerPlace::Refused(_)) => return Err(failure),
         None => {
             let mut ledgers = ledgers(context)?;
             match (ledgers.pop(), ledgers.len()) {
@@ -56,16 +70,11 @@ pub(crate) async fn open_offline(context: &Context) -> Outcome<(Option<Chain>, A
     Ok((None, Arc::new(ledger)))
 }
 
-/// Where the ledger of a chain is.
-fn path(context: &Context, genesis: BlockId) -> PathBuf {
-    match &context.settings.ledger {
-        Some(path) => path.clone(),
-        None => {
-            let text = genesis.to_string();
-            let tail = text.get(48..).unwrap_or(&text);
-            folder(context).join(format!("{}-{tail}.sqlite", context.settings.network))
-        }
-    }
+/// Where the ledger of a chain is unless another place is named.
+fn default_path(context: &Context, genesis: BlockId) -> PathBuf {
+    let text = genesis.to_string();
+    let tail = text.get(48..).unwrap_or(&text);
+    folder(context).join(format!("{}-{tail}.sqlite", context.settings.network))
 }
 
 fn folder(context: &Context) -> PathBuf {
@@ -97,6 +106,13 @@ fn ledgers(context: &Context) -> Outcome<Vec<PathBuf>> {
 
 impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Self {
-        Self::failed("ledger", error)
+        match error {
+            // What was written is read back by whoever comes next.
+            LedgerError::CommitUnknown(_) | LedgerError::LeaseLost(_) => {
+                Self::new(Exit::Partly, "ledger", error)
+                    .hint("run the command again: it goes on from what the ledger holds")
+            }
+            error => Self::failed("ledger", error),
+        }
     }
 }

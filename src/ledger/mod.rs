@@ -7,10 +7,16 @@ mod error;
 mod parties;
 mod party_store;
 mod payouts;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod records;
+mod sql;
 mod sqlite;
+mod statements;
 mod store;
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::{PostgresLedger, PostgresUrl};
 pub use error::LedgerError;
 pub use parties::{
     FlowKind, FlowRow, GrantMarks, GrantRow, GrantUse, Origin, RevocationRow, Standing, WatchRow,

@@ -7,10 +7,11 @@ pub(crate) mod conformance;
 mod parties;
 
 use seedrail::{
-    ledger::{Ledger, LedgerError, SqliteLedger},
+    ledger::{Ledger, LedgerError, PostgresLedger, PostgresUrl, SqliteLedger},
     types::BlockId,
 };
 
+use crate::postgres_server;
 use conformance::{Rows, Store};
 
 fn genesis() -> BlockId {
@@ -54,10 +55,35 @@ fn file() -> File {
     File { dir, first }
 }
 
+/// A database of the shared server.
+struct Postgres {
+    url: PostgresUrl,
+    text: String,
+    first: PostgresLedger,
+}
+
+impl Store for Postgres {
+    fn first(&self) -> &dyn Ledger {
+        &self.first
+    }
+
+    fn open_another(&self) -> Box<dyn Ledger> {
+        Box::new(PostgresLedger::open(&self.url, genesis()).unwrap())
+    }
+}
+
+fn postgres() -> Postgres {
+    let text = postgres_server::shared().database();
+    let url = PostgresUrl::parse(&text).unwrap();
+    let first = PostgresLedger::open(&url, genesis()).unwrap();
+    Postgres { url, text, first }
+}
+
 macro_rules! conforms {
     ($($suite:ident::$case:ident),* $(,)?) => {
         mod in_memory { $( #[test] fn $case() { super::$suite::$case(&super::memory()); } )* }
         mod in_a_file { $( #[test] fn $case() { super::$suite::$case(&super::file()); } )* }
+        mod in_postgres { $( #[test] fn $case() { super::$suite::$case(&super::postgres()); } )* }
     };
 }
 
@@ -172,4 +198,105 @@ fn rows_changed_behind_our_back_are_found() {
     let found = store.first.contradictions().unwrap();
     assert_eq!(found.len(), 1);
     assert!(found[0].contains("sum of the receipts issued"), "{found:?}");
+}
+
+#[test]
+fn what_postgres_confirms_survives_its_crash() {
+    let server = postgres_server::Server::start();
+    let url = PostgresUrl::parse(&server.database()).unwrap();
+    let ledger = PostgresLedger::open(&url, genesis()).unwrap();
+    let rows = Rows::new();
+    let lease = ledger.claim_epoch(&rows.pair, 5).unwrap();
+    let issue = |sequence| {
+        let receipt = rows.receipt(
+            lease.epoch,
+            5,
+            sequence,
+            100 * i64::try_from(sequence).unwrap(),
+        );
+        ledger.issue(&lease, &receipt, rows.remainder(1), None)
+    };
+    issue(1).unwrap();
+    server.order("crash");
+    assert!(ledger.position(&rows.pair).is_err(), "nobody answers");
+    server.order("start");
+    // The same handle goes on by a new connection.
+    issue(2).unwrap();
+    let issued = ledger.issued(&rows.pair).unwrap();
+    assert_eq!(issued[0].get().sequence, 2);
+    assert!(ledger.contradictions().unwrap().is_empty());
+}
+
+#[test]
+fn a_postgres_that_may_lose_rows_or_is_not_ours_is_refused() {
+    let server = postgres_server::shared();
+    let refusal = |url: &str| {
+        let url = PostgresUrl::parse(url).unwrap();
+        PostgresLedger::open(&url, genesis())
+            .unwrap_err()
+            .to_string()
+    };
+    let url = server.database();
+    for (setting, word) in [
+        ("synchronous_commit = off", "synchronous_commit = off"),
+        ("synchronous_commit = local", "synchronous_commit = local"),
+        ("default_transaction_read_only = on", "read_only = on"),
+    ] {
+        let name = server.sql("postgres", "SELECT 'x' || count(*) FROM pg_database");
+        server.sql("postgres", &format!("CREATE DATABASE {name}"));
+        server.sql("postgres", &format!("ALTER DATABASE {name} SET {setting}"));
+        let refused = refusal(&server.url(&name));
+        assert!(refused.contains(word), "{refused}");
+    }
+    postgres_server::psql(&url, "CREATE TABLE meta (a int)");
+    assert!(refusal(&url).contains("another program"));
+    let ours = postgres();
+    let other = PostgresLedger::open(&ours.url, BlockId::from_bytes([8; 32])).unwrap_err();
+    assert!(matches!(other, LedgerError::OtherChain { .. }), "{other}");
+    let newer = postgres();
+    postgres_server::psql(
+        &newer.text,
+        "UPDATE meta SET value = '\\x00000000000000ff' WHERE name = 'schema'",
+    );
+    let found = PostgresLedger::open(&newer.url, genesis()).unwrap_err();
+    assert!(matches!(found, LedgerError::NewerSchema { .. }), "{found}");
+}
+
+#[test]
+fn a_lease_by_the_clock_is_taken_over_when_its_holder_stands_still() {
+    let store = postgres();
+    let rows = Rows::new();
+    let lease = store.first.lease_account(rows.pair.payer, "first").unwrap();
+    let other = store.open_another();
+    let refused = other.lease_account(rows.pair.payer, "second").unwrap_err();
+    assert!(refused.to_string().contains("first"), "{refused}");
+    // As if ten seconds had passed without a beat.
+    postgres_server::psql(&store.text, "UPDATE account SET expires = 1");
+    let taken = other.lease_account(rows.pair.payer, "second").unwrap();
+    assert!(taken.fence > lease.fence);
+    let late = store
+        .first
+        .bind_account(&lease, conformance::block(10), seedrail::types::UnixMs(1))
+        .unwrap_err();
+    assert!(matches!(late, LedgerError::LeaseLost(_)), "{late}");
+    // The late one's farewell does not free what is another's.
+    drop(lease);
+    assert_eq!(
+        store
+            .first
+            .account_holder(rows.pair.payer)
+            .unwrap()
+            .as_deref(),
+        Some("second")
+    );
+    // Run out, it is lost to its holder even if nobody took it.
+    postgres_server::psql(&store.text, "UPDATE account SET expires = 1");
+    let lost = other
+        .bind_account(&taken, conformance::block(10), seedrail::types::UnixMs(1))
+        .unwrap_err();
+    assert!(matches!(lost, LedgerError::LeaseLost(_)), "{lost}");
+    // Given back, it is free at once.
+    drop(taken);
+    drop(store.first.lease_account(rows.pair.payer, "third").unwrap());
+    drop(other.lease_account(rows.pair.payer, "fourth").unwrap());
 }

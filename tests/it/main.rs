@@ -13,6 +13,7 @@ mod interrupt;
 mod kill;
 mod ledger;
 mod oracle;
+mod postgres_server;
 mod receipts;
 mod settle;
 mod swarm;

@@ -7,8 +7,13 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::schema::{APPLICATION_ID, MIGRATIONS};
-use crate::{ledger::LedgerError, types::BlockId};
+use crate::{
+    ledger::{
+        LedgerError,
+        statements::schema::{APPLICATION_ID, MIGRATIONS},
+    },
+    types::BlockId,
+};
 
 /// How long a write waits for another process's.
 const BUSY: Duration = Duration::from_secs(10);
@@ -257,7 +262,8 @@ fn check(conn: &Connection, path: &Path, genesis: BlockId) -> Result<(), LedgerE
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::backend::SqliteTransaction, *};
+    use crate::ledger::{sql::Transaction, statements::audit};
 
     fn genesis(byte: u8) -> BlockId {
         BlockId::from_bytes([byte; 32])
@@ -314,7 +320,7 @@ mod tests {
                 .unwrap();
             assert_eq!(flowed, (1, 40, 400));
             let tx = conn.transaction().unwrap();
-            let found = super::super::audit::contradictions(&tx).unwrap();
+            let found = audit::contradictions(&Transaction(&SqliteTransaction(&tx))).unwrap();
             assert!(found.is_empty(), "{found:?}");
         }
     }

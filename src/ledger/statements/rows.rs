@@ -1,34 +1,22 @@
-//! Between rows of SQLite and records: every value checked on both ways.
-
-use rusqlite::{Row, types::FromSql};
+//! Between rows of a database and records: every value checked on both ways.
 
 use crate::{
     ledger::{
         AttemptRow, AttemptState, BatchId, BatchRow, EpochId, LedgerError, Pair, PayoutId,
         PayoutKind, PayoutRow, PayoutState, ReceiptKind, ReceiptRow, TransferRow,
+        sql::{FromValue, Row},
     },
     types::{Address, BlockId, RawAmount, Salt, Sun, Token, TokenId, TxId, UnixMs},
 };
 
-impl From<rusqlite::Error> for LedgerError {
-    fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull};
-        match error.sqlite_error_code() {
-            Some(DatabaseBusy | DatabaseLocked) => Self::Busy,
-            Some(DiskFull) => Self::DiskFull,
-            _ => Self::Store(error.to_string()),
-        }
-    }
-}
-
-pub(super) fn int(what: &'static str, value: u64) -> Result<i64, LedgerError> {
+pub(in crate::ledger) fn int(what: &'static str, value: u64) -> Result<i64, LedgerError> {
     i64::try_from(value).map_err(|_| LedgerError::TooLarge {
         what,
         value: value.to_string(),
     })
 }
 
-pub(super) fn sum(
+pub(in crate::ledger) fn sum(
     what: &'static str,
     a: RawAmount,
     b: RawAmount,
@@ -44,35 +32,35 @@ fn damaged(column: &str, why: impl std::fmt::Display) -> LedgerError {
 }
 
 /// One column by name, as SQLite has it.
-pub(super) fn get<T: FromSql>(row: &Row<'_>, column: &str) -> Result<T, LedgerError> {
-    row.get(column).map_err(|error| damaged(column, error))
+pub(in crate::ledger) fn get<T: FromValue>(row: &Row, column: &str) -> Result<T, LedgerError> {
+    row.get(column)
 }
 
-pub(super) fn unsigned(row: &Row<'_>, column: &str) -> Result<u64, LedgerError> {
+pub(in crate::ledger) fn unsigned(row: &Row, column: &str) -> Result<u64, LedgerError> {
     u64::try_from(get::<i64>(row, column)?).map_err(|error| damaged(column, error))
 }
 
-pub(super) fn amount(row: &Row<'_>, column: &str) -> Result<RawAmount, LedgerError> {
+pub(in crate::ledger) fn amount(row: &Row, column: &str) -> Result<RawAmount, LedgerError> {
     RawAmount::new(get(row, column)?).map_err(|error| damaged(column, error))
 }
 
-pub(super) fn address(row: &Row<'_>, column: &str) -> Result<Address, LedgerError> {
+pub(in crate::ledger) fn address(row: &Row, column: &str) -> Result<Address, LedgerError> {
     get::<[u8; 20]>(row, column).map(Address::from_body)
 }
 
-pub(super) fn block_id(row: &Row<'_>, column: &str) -> Result<BlockId, LedgerError> {
+pub(in crate::ledger) fn block_id(row: &Row, column: &str) -> Result<BlockId, LedgerError> {
     get::<[u8; 32]>(row, column).map(BlockId::from_bytes)
 }
 
-pub(super) fn txid(row: &Row<'_>, column: &str) -> Result<TxId, LedgerError> {
+pub(in crate::ledger) fn txid(row: &Row, column: &str) -> Result<TxId, LedgerError> {
     get::<[u8; 32]>(row, column).map(TxId::from_bytes)
 }
 
-pub(super) fn token_id(row: &Row<'_>, column: &str) -> Result<TokenId, LedgerError> {
+pub(in crate::ledger) fn token_id(row: &Row, column: &str) -> Result<TokenId, LedgerError> {
     TokenId::new(get(row, column)?).map_err(|error| damaged(column, error))
 }
 
-pub(super) fn token(row: &Row<'_>, column: &str) -> Result<Token, LedgerError> {
+pub(in crate::ledger) fn token(row: &Row, column: &str) -> Result<Token, LedgerError> {
     match get::<i64>(row, column)? {
         0 => Ok(Token::Trx),
         _ => token_id(row, column).map(Token::Trc10),
@@ -80,14 +68,14 @@ pub(super) fn token(row: &Row<'_>, column: &str) -> Result<Token, LedgerError> {
 }
 
 /// A token as it is stored: its id, or 0 for TRX.
-pub(super) fn token_number(token: Token) -> i64 {
+pub(in crate::ledger) fn token_number(token: Token) -> i64 {
     match token {
         Token::Trx => 0,
         Token::Trc10(id) => id.get(),
     }
 }
 
-pub(super) fn pair(row: &Row<'_>) -> Result<Pair, LedgerError> {
+pub(in crate::ledger) fn pair(row: &Row) -> Result<Pair, LedgerError> {
     Ok(Pair {
         payer: address(row, "payer")?,
         payee: address(row, "payee")?,
@@ -95,7 +83,7 @@ pub(super) fn pair(row: &Row<'_>) -> Result<Pair, LedgerError> {
     })
 }
 
-pub(super) const fn kind_number(kind: ReceiptKind) -> i64 {
+pub(in crate::ledger) const fn kind_number(kind: ReceiptKind) -> i64 {
     match kind {
         ReceiptKind::Issued => 0,
         ReceiptKind::Received => 1,
@@ -103,7 +91,7 @@ pub(super) const fn kind_number(kind: ReceiptKind) -> i64 {
     }
 }
 
-pub(super) fn receipt_kind(row: &Row<'_>) -> Result<ReceiptKind, LedgerError> {
+pub(in crate::ledger) fn receipt_kind(row: &Row) -> Result<ReceiptKind, LedgerError> {
     match get::<i64>(row, "kind")? {
         0 => Ok(ReceiptKind::Issued),
         1 => Ok(ReceiptKind::Received),
@@ -112,12 +100,12 @@ pub(super) fn receipt_kind(row: &Row<'_>) -> Result<ReceiptKind, LedgerError> {
     }
 }
 
-pub(super) fn epoch_id(row: &Row<'_>) -> Result<EpochId, LedgerError> {
+pub(in crate::ledger) fn epoch_id(row: &Row) -> Result<EpochId, LedgerError> {
     let number = get(row, "epoch")?;
     EpochId::new(number).ok_or_else(|| damaged("epoch", number))
 }
 
-pub(super) fn receipt(row: &Row<'_>) -> Result<ReceiptRow, LedgerError> {
+pub(in crate::ledger) fn receipt(row: &Row) -> Result<ReceiptRow, LedgerError> {
     Ok(ReceiptRow {
         pair: pair(row)?,
         signer: address(row, "signer")?,
@@ -134,7 +122,7 @@ pub(super) fn receipt(row: &Row<'_>) -> Result<ReceiptRow, LedgerError> {
 
 /// A receipt in 213 bytes, for the table of contradictions: every field in
 /// order, integers big-endian.
-pub(super) fn pack(receipt: &ReceiptRow) -> Result<Vec<u8>, LedgerError> {
+pub(in crate::ledger) fn pack(receipt: &ReceiptRow) -> Result<Vec<u8>, LedgerError> {
     let mut bytes = Vec::with_capacity(213);
     bytes.extend_from_slice(receipt.pair.payer.body());
     bytes.extend_from_slice(receipt.pair.payee.body());
@@ -155,7 +143,7 @@ pub(super) fn pack(receipt: &ReceiptRow) -> Result<Vec<u8>, LedgerError> {
     Ok(bytes)
 }
 
-pub(super) fn unpack(bytes: &[u8]) -> Result<ReceiptRow, LedgerError> {
+pub(in crate::ledger) fn unpack(bytes: &[u8]) -> Result<ReceiptRow, LedgerError> {
     fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], LedgerError> {
         let (head, rest) = bytes
             .split_first_chunk::<N>()
@@ -194,7 +182,7 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<ReceiptRow, LedgerError> {
     })
 }
 
-pub(super) fn transfer(row: &Row<'_>) -> Result<TransferRow, LedgerError> {
+pub(in crate::ledger) fn transfer(row: &Row) -> Result<TransferRow, LedgerError> {
     Ok(TransferRow {
         txid: txid(row, "txid")?,
         block: unsigned(row, "block")?,
@@ -206,7 +194,7 @@ pub(super) fn transfer(row: &Row<'_>) -> Result<TransferRow, LedgerError> {
     })
 }
 
-pub(super) const fn payout_kind_number(kind: PayoutKind) -> i64 {
+pub(in crate::ledger) const fn payout_kind_number(kind: PayoutKind) -> i64 {
     match kind {
         PayoutKind::Settle => 0,
         PayoutKind::Send => 1,
@@ -214,9 +202,9 @@ pub(super) const fn payout_kind_number(kind: PayoutKind) -> i64 {
 }
 
 /// The number of a transfer that was seen and is no payout of ours.
-pub(super) const OBSERVED: i64 = 2;
+pub(in crate::ledger) const OBSERVED: i64 = 2;
 
-pub(super) fn payout_kind(row: &Row<'_>) -> Result<PayoutKind, LedgerError> {
+pub(in crate::ledger) fn payout_kind(row: &Row) -> Result<PayoutKind, LedgerError> {
     match get::<i64>(row, "kind")? {
         0 => Ok(PayoutKind::Settle),
         1 => Ok(PayoutKind::Send),
@@ -224,7 +212,7 @@ pub(super) fn payout_kind(row: &Row<'_>) -> Result<PayoutKind, LedgerError> {
     }
 }
 
-pub(super) const fn payout_state_number(state: PayoutState) -> i64 {
+pub(in crate::ledger) const fn payout_state_number(state: PayoutState) -> i64 {
     match state {
         PayoutState::Planned => 0,
         PayoutState::InFlight => 1,
@@ -233,7 +221,7 @@ pub(super) const fn payout_state_number(state: PayoutState) -> i64 {
     }
 }
 
-fn payout_state(row: &Row<'_>) -> Result<PayoutState, LedgerError> {
+fn payout_state(row: &Row) -> Result<PayoutState, LedgerError> {
     match get::<i64>(row, "state")? {
         0 => Ok(PayoutState::Planned),
         1 => Ok(PayoutState::InFlight),
@@ -243,7 +231,7 @@ fn payout_state(row: &Row<'_>) -> Result<PayoutState, LedgerError> {
     }
 }
 
-pub(super) const fn attempt_state_number(state: AttemptState) -> i64 {
+pub(in crate::ledger) const fn attempt_state_number(state: AttemptState) -> i64 {
     match state {
         AttemptState::Signed => 0,
         AttemptState::Sent => 1,
@@ -253,7 +241,7 @@ pub(super) const fn attempt_state_number(state: AttemptState) -> i64 {
     }
 }
 
-fn attempt_state(row: &Row<'_>) -> Result<AttemptState, LedgerError> {
+pub(in crate::ledger) fn attempt_state(row: &Row) -> Result<AttemptState, LedgerError> {
     match get::<i64>(row, "state")? {
         0 => Ok(AttemptState::Signed),
         1 => Ok(AttemptState::Sent),
@@ -264,7 +252,7 @@ fn attempt_state(row: &Row<'_>) -> Result<AttemptState, LedgerError> {
     }
 }
 
-pub(super) fn batch(row: &Row<'_>) -> Result<BatchRow, LedgerError> {
+pub(in crate::ledger) fn batch(row: &Row) -> Result<BatchRow, LedgerError> {
     Ok(BatchRow {
         id: BatchId(get(row, "id")?),
         payer: address(row, "payer")?,
@@ -273,7 +261,7 @@ pub(super) fn batch(row: &Row<'_>) -> Result<BatchRow, LedgerError> {
     })
 }
 
-pub(super) fn payout(row: &Row<'_>) -> Result<PayoutRow, LedgerError> {
+pub(in crate::ledger) fn payout(row: &Row) -> Result<PayoutRow, LedgerError> {
     let (from, to) = (amount(row, "range_from")?, amount(row, "range_to")?);
     Ok(PayoutRow {
         id: PayoutId(get(row, "id")?),
@@ -294,7 +282,7 @@ pub(super) fn payout(row: &Row<'_>) -> Result<PayoutRow, LedgerError> {
     })
 }
 
-pub(super) fn attempt(row: &Row<'_>) -> Result<AttemptRow, LedgerError> {
+pub(in crate::ledger) fn attempt(row: &Row) -> Result<AttemptRow, LedgerError> {
     let optional = |column: &str| -> Result<Option<u64>, LedgerError> {
         get::<Option<i64>>(row, column)?
             .map(|number| u64::try_from(number).map_err(|error| damaged(column, error)))

@@ -1,10 +1,11 @@
 //! For which torrent and on which day something is owed.
 
-use rusqlite::{Transaction, params};
-
 use super::rows::{self, amount, get, int, kind_number, unsigned};
 use crate::{
-    ledger::{FlowKind, FlowRow, LedgerError, Origin, ReceiptKind, ReceiptRow},
+    ledger::{
+        FlowKind, FlowRow, LedgerError, Origin, ReceiptKind, ReceiptRow,
+        sql::{Transaction, params},
+    },
     types::{Address, InfoHash, RawAmount, TokenId},
 };
 
@@ -13,7 +14,7 @@ const DAY_SECS: u64 = 86_400;
 const UNKNOWN: InfoHash = InfoHash::from_bytes([0; InfoHash::LEN]);
 
 /// Adds what a receipt raised to the day and the torrents it is for.
-pub(super) fn add(
+pub(in crate::ledger) fn add(
     tx: &Transaction<'_>,
     kind: ReceiptKind,
     receipt: &ReceiptRow,
@@ -26,31 +27,32 @@ pub(super) fn add(
     });
     let amounts = origin.share(raised.unsigned());
     let bytes = origin.share(bytes);
-    let mut statement = tx.prepare_cached(
-        "INSERT INTO flow (kind, payer, payee, token, day, torrent, amount, bytes)
+    let sql = "INSERT INTO flow (kind, payer, payee, token, day, torrent, amount, bytes)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (kind, payer, payee, token, day, torrent) DO UPDATE SET
-             amount = flow.amount + excluded.amount, bytes = flow.bytes + excluded.bytes",
-    )?;
+             amount = flow.amount + excluded.amount, bytes = flow.bytes + excluded.bytes";
     for ((torrent, amount), (_, bytes)) in amounts.into_iter().zip(bytes) {
         if amount == 0 && bytes == 0 {
             continue;
         }
-        statement.execute(params![
-            kind_number(kind),
-            receipt.pair.payer.body(),
-            receipt.pair.payee.body(),
-            receipt.pair.token.get(),
-            int("day", secs / DAY_SECS)?,
-            torrent.unwrap_or(UNKNOWN).as_bytes(),
-            int("amount", amount)?,
-            int("bytes", bytes)?
-        ])?;
+        tx.execute(
+            sql,
+            params![
+                kind_number(kind),
+                receipt.pair.payer.body(),
+                receipt.pair.payee.body(),
+                receipt.pair.token.get(),
+                int("day", secs / DAY_SECS)?,
+                torrent.unwrap_or(UNKNOWN).as_bytes(),
+                int("amount", amount)?,
+                int("bytes", bytes)?
+            ],
+        )?;
     }
     Ok(())
 }
 
-pub(super) fn list(
+pub(in crate::ledger) fn list(
     tx: &Transaction<'_>,
     account: Address,
     token: TokenId,
@@ -60,13 +62,15 @@ pub(super) fn list(
         FlowKind::Spent => (kind_number(ReceiptKind::Issued), "payer"),
         FlowKind::Earned => (kind_number(ReceiptKind::Received), "payee"),
     };
-    let mut statement = tx.prepare_cached(&format!(
-        "SELECT * FROM flow WHERE kind = ?1 AND {mine} = ?2 AND token = ?3
+    let found = tx.query(
+        &format!(
+            "SELECT * FROM flow WHERE kind = ?1 AND {mine} = ?2 AND token = ?3
          ORDER BY day, payer, payee, torrent"
-    ))?;
-    let mut found = statement.query(params![number, account.body(), token.get()])?;
+        ),
+        params![number, account.body(), token.get()],
+    )?;
     let mut flows = Vec::new();
-    while let Some(row) = found.next()? {
+    for row in &found {
         let torrent = InfoHash::from_bytes(get(row, "torrent")?);
         flows.push(FlowRow {
             kind,

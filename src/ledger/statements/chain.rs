@@ -1,11 +1,10 @@
 //! What was read of the solid chain, and what it ends.
 
-use rusqlite::{Transaction, params};
-
 use super::{
     payouts::{
         fenced, find_attempt, find_payout, live_attempts, set_attempt_state, set_payout_state,
     },
+    random_number,
     rows::{self, OBSERVED, get, int, sum, token_number},
     transfers,
 };
@@ -13,21 +12,22 @@ use crate::{
     ledger::{
         AccountLease, AttemptEnd, AttemptRow, AttemptState, BlockRow, CursorRow, LedgerError,
         PayoutState, TransferRow,
+        sql::{Transaction, params},
     },
     types::{Address, BlockId, TxId, UnixMs},
 };
 
-pub(super) fn cursor(
+pub(in crate::ledger) fn cursor(
     tx: &Transaction<'_>,
     account: Address,
 ) -> Result<Option<CursorRow>, LedgerError> {
-    let mut statement = tx.prepare_cached(
+    let found = tx.query(
         "SELECT bound, scanned_from, last, last_time FROM account
          WHERE account = ?1 AND bound IS NOT NULL",
+        params![account.body()],
     )?;
-    let mut found = statement.query([account.body()])?;
     found
-        .next()?
+        .first()
         .map(|row| {
             Ok(CursorRow {
                 account,
@@ -40,23 +40,23 @@ pub(super) fn cursor(
         .transpose()
 }
 
-pub(super) fn bind(
+pub(in crate::ledger) fn bind(
     tx: &Transaction<'_>,
     lease: &AccountLease,
     block: BlockId,
     time: UnixMs,
 ) -> Result<CursorRow, LedgerError> {
     fenced(tx, lease)?;
-    tx.prepare_cached(
+    tx.execute(
         "UPDATE account SET bound = ?2, scanned_from = ?3, last = ?2, last_time = ?4
          WHERE account = ?1 AND bound IS NULL",
-    )?
-    .execute(params![
-        lease.account.body(),
-        block.as_bytes(),
-        int("block", block.number())?,
-        time.0
-    ])?;
+        params![
+            lease.account.body(),
+            block.as_bytes(),
+            int("block", block.number())?,
+            time.0
+        ],
+    )?;
     bound_cursor(tx, lease.account)
 }
 
@@ -64,7 +64,7 @@ fn bound_cursor(tx: &Transaction<'_>, account: Address) -> Result<CursorRow, Led
     cursor(tx, account)?.ok_or(LedgerError::NotBound(account))
 }
 
-pub(super) fn skip_to(
+pub(in crate::ledger) fn skip_to(
     tx: &Transaction<'_>,
     lease: &AccountLease,
     block: BlockId,
@@ -84,19 +84,19 @@ pub(super) fn skip_to(
     if block == now.last {
         return Ok(now);
     }
-    tx.prepare_cached(
+    tx.execute(
         "UPDATE account SET scanned_from = ?2, last = ?3, last_time = ?4 WHERE account = ?1",
-    )?
-    .execute(params![
-        lease.account.body(),
-        int("block", block.number())?,
-        block.as_bytes(),
-        time.0
-    ])?;
+        params![
+            lease.account.body(),
+            int("block", block.number())?,
+            block.as_bytes(),
+            time.0
+        ],
+    )?;
     bound_cursor(tx, lease.account)
 }
 
-pub(super) fn apply(
+pub(in crate::ledger) fn apply(
     tx: &Transaction<'_>,
     lease: &AccountLease,
     blocks: &[BlockRow],
@@ -132,12 +132,10 @@ pub(super) fn apply(
         now.last = block.id;
         now.last_time = block.time;
     }
-    tx.prepare_cached("UPDATE account SET last = ?2, last_time = ?3 WHERE account = ?1")?
-        .execute(params![
-            lease.account.body(),
-            now.last.as_bytes(),
-            now.last_time.0
-        ])?;
+    tx.execute(
+        "UPDATE account SET last = ?2, last_time = ?3 WHERE account = ?1",
+        params![lease.account.body(), now.last.as_bytes(), now.last_time.0],
+    )?;
     Ok(now)
 }
 
@@ -149,20 +147,21 @@ fn take_range(tx: &Transaction<'_>, transfer: &TransferRow) -> Result<(), Ledger
     }
     let from = transfers::range_end(tx, transfer.payer, transfer.payee, transfer.token)?;
     let to = sum("the end of a paid range", from, transfer.amount)?;
-    tx.prepare_cached(
+    tx.execute(
         "INSERT INTO payout (id, batch, ordinal, kind, payer, payee, token, range_from, range_to,
                              memo, state, reason, owed, owed_to_us)
-         VALUES (?1, NULL, 0, ?2, ?3, ?4, ?5, ?6, ?7, x'', 2, '', 0, 0)",
-    )?
-    .execute(params![
-        super::random_number()?,
-        OBSERVED,
-        transfer.payer.body(),
-        transfer.payee.body(),
-        token_number(transfer.token),
-        from.get(),
-        to.get()
-    ])?;
+         VALUES (?1, NULL, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 2, '', 0, 0)",
+        params![
+            random_number()?,
+            OBSERVED,
+            transfer.payer.body(),
+            transfer.payee.body(),
+            token_number(transfer.token),
+            from.get(),
+            to.get(),
+            [0_u8; 0]
+        ],
+    )?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The schema, as numbered migrations: forward only, each in one transaction.
 
 /// `application_id` of every ledger file: "SRLG".
-pub(super) const APPLICATION_ID: i32 = 0x5352_4c47;
+pub(in crate::ledger) const APPLICATION_ID: i32 = 0x5352_4c47;
 
 /// Every migration in order; `user_version` says how many were applied.
 ///
@@ -9,7 +9,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5352_4c47;
 /// bytes, a token is its id (0 for TRX), times are milliseconds, everything
 /// else is an integer not above `i64::MAX`. States and kinds are the numbers
 /// in `rows.rs`.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3];
+pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 
 const V1: &str = "
 CREATE TABLE meta (
@@ -225,5 +225,17 @@ CREATE TABLE recovery (
 CREATE TABLE witness (
     address BLOB NOT NULL PRIMARY KEY,
     last_block INTEGER NOT NULL CHECK (last_block >= 0)
+);
+";
+
+/// What is exclusive by the database's clock, where processes share no
+/// operating system: when an account's lease ends, and until when a holder of
+/// epochs is taken to live (milliseconds since the Unix epoch).
+const V4: &str = "
+ALTER TABLE account ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE worker (
+    name TEXT NOT NULL PRIMARY KEY,
+    expires INTEGER NOT NULL
 );
 ";

@@ -1,7 +1,5 @@
 //! Receipts, epochs and what follows from them.
 
-use rusqlite::{OptionalExtension, Transaction, named_params, params};
-
 use super::{
     flows, grants,
     rows::{
@@ -12,31 +10,31 @@ use crate::{
     ledger::{
         Adopted, EpochId, Equivocation, LedgerError, MAX_EQUIVOCATIONS, MAX_OPEN_EPOCHS, Origin,
         Pair, Position, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow, Remainder, Stored,
+        sql::{Param, Row, ToParam, Transaction, params},
     },
     types::{Address, RawAmount, TokenId},
 };
 
 /// An epoch of our own log, as its row says.
-pub(super) struct OwnEpoch {
-    pub(super) epoch: EpochId,
-    pub(super) since_block: u64,
-    pub(super) remainder: Remainder,
-    pub(super) holder: Option<String>,
+pub(in crate::ledger) struct OwnEpoch {
+    pub(in crate::ledger) epoch: EpochId,
+    pub(in crate::ledger) since_block: u64,
+    pub(in crate::ledger) remainder: Remainder,
+    pub(in crate::ledger) holder: Option<String>,
 }
 
 /// The pair's open epochs, oldest number first.
-pub(super) fn open_epochs(tx: &Transaction<'_>, pair: &Pair) -> Result<Vec<OwnEpoch>, LedgerError> {
-    let mut statement = tx.prepare_cached(
+pub(in crate::ledger) fn open_epochs(
+    tx: &Transaction<'_>,
+    pair: &Pair,
+) -> Result<Vec<OwnEpoch>, LedgerError> {
+    let found = tx.query(
         "SELECT epoch, since_block, remainder, holder FROM epoch
          WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND closed = 0 ORDER BY epoch",
+        params![pair.payer.body(), pair.payee.body(), pair.token.get()],
     )?;
-    let mut found = statement.query(params![
-        pair.payer.body(),
-        pair.payee.body(),
-        pair.token.get()
-    ])?;
     let mut epochs = Vec::new();
-    while let Some(row) = found.next()? {
+    for row in &found {
         let remainder = get::<u32>(row, "remainder")?;
         epochs.push(OwnEpoch {
             epoch: epoch_id(row)?,
@@ -50,43 +48,47 @@ pub(super) fn open_epochs(tx: &Transaction<'_>, pair: &Pair) -> Result<Vec<OwnEp
 }
 
 /// Makes `holder` the one that issues in the epoch.
-pub(super) fn hold(
+pub(in crate::ledger) fn hold(
     tx: &Transaction<'_>,
     pair: &Pair,
     epoch: EpochId,
     holder: &str,
 ) -> Result<(), LedgerError> {
-    tx.prepare_cached(
+    tx.execute(
         "UPDATE epoch SET holder = ?5
          WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND epoch = ?4",
-    )?
-    .execute(params![
-        pair.payer.body(),
-        pair.payee.body(),
-        pair.token.get(),
-        epoch.get(),
-        holder
-    ])?;
+        params![
+            pair.payer.body(),
+            pair.payee.body(),
+            pair.token.get(),
+            epoch.get(),
+            holder
+        ],
+    )?;
     Ok(())
 }
 
 /// Nothing is issued in the epoch any more.
-pub(super) fn close(tx: &Transaction<'_>, pair: &Pair, epoch: EpochId) -> Result<(), LedgerError> {
-    tx.prepare_cached(
+pub(in crate::ledger) fn close(
+    tx: &Transaction<'_>,
+    pair: &Pair,
+    epoch: EpochId,
+) -> Result<(), LedgerError> {
+    tx.execute(
         "UPDATE epoch SET closed = 1, holder = NULL
          WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND epoch = ?4",
-    )?
-    .execute(params![
-        pair.payer.body(),
-        pair.payee.body(),
-        pair.token.get(),
-        epoch.get()
-    ])?;
+        params![
+            pair.payer.body(),
+            pair.payee.body(),
+            pair.token.get(),
+            epoch.get()
+        ],
+    )?;
     Ok(())
 }
 
 /// Opens an epoch for `holder`.
-pub(super) fn open_epoch(
+pub(in crate::ledger) fn open_epoch(
     tx: &Transaction<'_>,
     pair: &Pair,
     since_block: u64,
@@ -109,68 +111,68 @@ fn insert_epoch(
     holder: Option<&str>,
     closed: bool,
 ) -> Result<(), LedgerError> {
-    tx.prepare_cached(
+    tx.execute(
         "INSERT INTO epoch (payer, payee, token, epoch, since_block, remainder, holder, closed)
          VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7)",
-    )?
-    .execute(params![
-        pair.payer.body(),
-        pair.payee.body(),
-        pair.token.get(),
-        epoch.get(),
-        int("since_block", since_block)?,
-        holder,
-        closed
-    ])?;
+        params![
+            pair.payer.body(),
+            pair.payee.body(),
+            pair.token.get(),
+            epoch.get(),
+            int("since_block", since_block)?,
+            holder,
+            closed
+        ],
+    )?;
     Ok(())
 }
 
 /// The newest receipt of one epoch in one role.
-pub(super) fn newest(
+pub(in crate::ledger) fn newest(
     tx: &Transaction<'_>,
     kind: ReceiptKind,
     pair: &Pair,
     epoch: EpochId,
 ) -> Result<Option<ReceiptRow>, LedgerError> {
-    let mut statement = tx.prepare_cached(
+    let found = tx.query(
         "SELECT * FROM receipt
          WHERE kind = ?1 AND payer = ?2 AND payee = ?3 AND token = ?4 AND epoch = ?5",
+        params![
+            kind_number(kind),
+            pair.payer.body(),
+            pair.payee.body(),
+            pair.token.get(),
+            epoch.get()
+        ],
     )?;
-    let mut found = statement.query(params![
-        kind_number(kind),
-        pair.payer.body(),
-        pair.payee.body(),
-        pair.token.get(),
-        epoch.get()
-    ])?;
-    found.next()?.map(rows::receipt).transpose()
+    found.first().map(rows::receipt).transpose()
 }
 
 /// The newest receipt of every epoch in one role.
-pub(super) fn all_newest(
+pub(in crate::ledger) fn all_newest(
     tx: &Transaction<'_>,
     kind: ReceiptKind,
     pair: &Pair,
 ) -> Result<Vec<ReceiptRow>, LedgerError> {
-    let mut statement = tx.prepare_cached(
+    let found = tx.query(
         "SELECT * FROM receipt
          WHERE kind = ?1 AND payer = ?2 AND payee = ?3 AND token = ?4 ORDER BY epoch",
+        params![
+            kind_number(kind),
+            pair.payer.body(),
+            pair.payee.body(),
+            pair.token.get()
+        ],
     )?;
-    let mut found = statement.query(params![
-        kind_number(kind),
-        pair.payer.body(),
-        pair.payee.body(),
-        pair.token.get()
-    ])?;
     let mut receipts = Vec::new();
-    while let Some(row) = found.next()? {
+    for row in &found {
         receipts.push(rows::receipt(row)?);
     }
     Ok(receipts)
 }
 
 fn put(tx: &Transaction<'_>, kind: ReceiptKind, receipt: &ReceiptRow) -> Result<(), LedgerError> {
-    tx.prepare_cached(
+    tx.execute(
         "INSERT INTO receipt (kind, payer, payee, token, epoch, signer, since_block, sequence,
                               amount, delivered_bytes, issued_at, grant_hash, signature)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
@@ -179,22 +181,22 @@ fn put(tx: &Transaction<'_>, kind: ReceiptKind, receipt: &ReceiptRow) -> Result<
              sequence = excluded.sequence, amount = excluded.amount,
              delivered_bytes = excluded.delivered_bytes, issued_at = excluded.issued_at,
              grant_hash = excluded.grant_hash, signature = excluded.signature",
-    )?
-    .execute(params![
-        kind_number(kind),
-        receipt.pair.payer.body(),
-        receipt.pair.payee.body(),
-        receipt.pair.token.get(),
-        receipt.epoch.get(),
-        receipt.signer.body(),
-        int("since_block", receipt.since_block)?,
-        int("sequence", receipt.sequence)?,
-        receipt.amount.get(),
-        int("delivered_bytes", receipt.delivered_bytes)?,
-        int("issued_at", receipt.issued_at)?,
-        receipt.grant.as_bytes(),
-        receipt.signature
-    ])?;
+        params![
+            kind_number(kind),
+            receipt.pair.payer.body(),
+            receipt.pair.payee.body(),
+            receipt.pair.token.get(),
+            receipt.epoch.get(),
+            receipt.signer.body(),
+            int("since_block", receipt.since_block)?,
+            int("sequence", receipt.sequence)?,
+            receipt.amount.get(),
+            int("delivered_bytes", receipt.delivered_bytes)?,
+            int("issued_at", receipt.issued_at)?,
+            receipt.grant.as_bytes(),
+            receipt.signature
+        ],
+    )?;
     Ok(())
 }
 
@@ -208,17 +210,13 @@ struct Sums {
 }
 
 fn sums(tx: &Transaction<'_>, pair: &Pair) -> Result<Option<Sums>, LedgerError> {
-    let mut statement = tx.prepare_cached(
+    let found = tx.query(
         "SELECT issued, received, first_since, owed_since FROM pair
          WHERE payer = ?1 AND payee = ?2 AND token = ?3",
+        params![pair.payer.body(), pair.payee.body(), pair.token.get()],
     )?;
-    let mut found = statement.query(params![
-        pair.payer.body(),
-        pair.payee.body(),
-        pair.token.get()
-    ])?;
     found
-        .next()?
+        .first()
         .map(|row| {
             Ok(Sums {
                 issued: amount(row, "issued")?,
@@ -268,22 +266,22 @@ fn add_to_pair(
         }
         ReceiptKind::Evidence => return Ok(RawAmount::ZERO),
     }
-    tx.prepare_cached(
+    tx.execute(
         "INSERT INTO pair (payer, payee, token, issued, received, first_since, owed_since)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (payer, payee, token) DO UPDATE SET
              issued = excluded.issued, received = excluded.received,
              first_since = excluded.first_since, owed_since = excluded.owed_since",
-    )?
-    .execute(params![
-        pair.payer.body(),
-        pair.payee.body(),
-        pair.token.get(),
-        now.issued.get(),
-        now.received.get(),
-        int("since_block", now.first_since)?,
-        int("issued_at", now.owed_since)?
-    ])?;
+        params![
+            pair.payer.body(),
+            pair.payee.body(),
+            pair.token.get(),
+            now.issued.get(),
+            now.received.get(),
+            int("since_block", now.first_since)?,
+            int("issued_at", now.owed_since)?
+        ],
+    )?;
     let bytes = receipt
         .delivered_bytes
         .saturating_sub(before.map_or(0, |before| before.delivered_bytes));
@@ -316,7 +314,7 @@ fn compare(newest: Option<&ReceiptRow>, receipt: &ReceiptRow) -> Stored {
     }
 }
 
-pub(super) fn issue(
+pub(in crate::ledger) fn issue(
     tx: &Transaction<'_>,
     receipt: &ReceiptRow,
     holder: &str,
@@ -338,12 +336,10 @@ pub(super) fn issue(
         Stored::Equivocation => return Err(wrong("another one has this sequence")),
         Stored::Regress { .. } => return Err(wrong("amount or bytes would go back")),
     }
-    let kept = tx
-        .prepare_cached(
-            "UPDATE epoch SET remainder = ?6 WHERE payer = ?1 AND payee = ?2 AND token = ?3
+    let kept = tx.execute(
+        "UPDATE epoch SET remainder = ?6 WHERE payer = ?1 AND payee = ?2 AND token = ?3
              AND epoch = ?4 AND holder = ?5 AND closed = 0 AND since_block = ?7",
-        )?
-        .execute(params![
+        params![
             pair.payer.body(),
             pair.payee.body(),
             pair.token.get(),
@@ -351,7 +347,8 @@ pub(super) fn issue(
             holder,
             remainder.get(),
             int("since_block", receipt.since_block)?
-        ])?;
+        ],
+    )?;
     if kept != 1 {
         return Err(LedgerError::LeaseLost(pair.payer));
     }
@@ -372,7 +369,7 @@ pub(super) fn issue(
     Ok(())
 }
 
-pub(super) fn store_received(
+pub(in crate::ledger) fn store_received(
     tx: &Transaction<'_>,
     receipt: &ReceiptRow,
     origin: &Origin,
@@ -405,61 +402,59 @@ fn keep_both(
         return Ok(());
     }
     let pair = &first.pair;
-    tx.prepare_cached(
+    tx.execute(
         "INSERT INTO equivocation (payer, payee, token, ordinal, first, second)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?
-    .execute(params![
-        pair.payer.body(),
-        pair.payee.body(),
-        pair.token.get(),
-        i64::try_from(known.len()).expect("at most MAX_EQUIVOCATIONS"),
-        pack(first)?,
-        pack(second)?
-    ])?;
+        params![
+            pair.payer.body(),
+            pair.payee.body(),
+            pair.token.get(),
+            i64::try_from(known.len()).expect("at most MAX_EQUIVOCATIONS"),
+            pack(first)?,
+            pack(second)?
+        ],
+    )?;
     Ok(())
 }
 
-pub(super) fn equivocations(
+pub(in crate::ledger) fn equivocations(
     tx: &Transaction<'_>,
     pair: &Pair,
 ) -> Result<Vec<Equivocation>, LedgerError> {
-    let mut statement = tx.prepare_cached(
+    let found = tx.query(
         "SELECT first, second FROM equivocation
          WHERE payer = ?1 AND payee = ?2 AND token = ?3 ORDER BY ordinal",
+        params![pair.payer.body(), pair.payee.body(), pair.token.get()],
     )?;
-    let mut found = statement.query(params![
-        pair.payer.body(),
-        pair.payee.body(),
-        pair.token.get()
-    ])?;
     let mut kept = Vec::new();
-    while let Some(row) = found.next()? {
+    for row in &found {
         kept.push(equivocation(row)?);
     }
     Ok(kept)
 }
 
-pub(super) fn all_equivocations(tx: &Transaction<'_>) -> Result<Vec<Equivocation>, LedgerError> {
-    let mut statement = tx.prepare_cached(
+pub(in crate::ledger) fn all_equivocations(
+    tx: &Transaction<'_>,
+) -> Result<Vec<Equivocation>, LedgerError> {
+    let found = tx.query(
         "SELECT first, second FROM equivocation ORDER BY payer, payee, token, ordinal",
+        params![],
     )?;
-    let mut found = statement.query([])?;
     let mut kept = Vec::new();
-    while let Some(row) = found.next()? {
+    for row in &found {
         kept.push(equivocation(row)?);
     }
     Ok(kept)
 }
 
-fn equivocation(row: &rusqlite::Row<'_>) -> Result<Equivocation, LedgerError> {
+fn equivocation(row: &Row) -> Result<Equivocation, LedgerError> {
     Ok(Equivocation {
         first: unpack(&get::<Vec<u8>>(row, "first")?)?,
         second: unpack(&get::<Vec<u8>>(row, "second")?)?,
     })
 }
 
-pub(super) fn store_evidence(
+pub(in crate::ledger) fn store_evidence(
     tx: &Transaction<'_>,
     receipt: &ReceiptRow,
 ) -> Result<Stored, LedgerError> {
@@ -487,7 +482,7 @@ pub(super) fn store_evidence(
 }
 
 /// `is_held` says whether the holder of an epoch lives.
-pub(super) fn adopt(
+pub(in crate::ledger) fn adopt(
     tx: &Transaction<'_>,
     epochs: &[(Pair, EpochId)],
     is_held: impl Fn(&OwnEpoch) -> Result<bool, LedgerError>,
@@ -502,17 +497,16 @@ pub(super) fn adopt(
             Some(own) if is_held(own)? => return Err(LedgerError::EpochInUse(*epoch)),
             Some(_) => {}
             None => {
-                let known = tx
-                    .prepare_cached(
-                        "SELECT 1 FROM epoch WHERE payer = ?1 AND payee = ?2 AND token = ?3
+                let known = tx.exists(
+                    "SELECT 1 FROM epoch WHERE payer = ?1 AND payee = ?2 AND token = ?3
                          AND epoch = ?4",
-                    )?
-                    .exists(params![
+                    params![
                         pair.payer.body(),
                         pair.payee.body(),
                         pair.token.get(),
                         epoch.get()
-                    ])?;
+                    ],
+                )?;
                 if !known {
                     insert_epoch(tx, pair, *epoch, evidence.since_block, None, true)?;
                 }
@@ -537,52 +531,78 @@ pub(super) fn adopt(
         }
         // Whoever else issues in this epoch may go on: we never do.
         close(tx, pair, *epoch)?;
-        tx.prepare_cached(
+        tx.execute(
             "DELETE FROM receipt
              WHERE kind = 2 AND payer = ?1 AND payee = ?2 AND token = ?3 AND epoch = ?4",
-        )?
-        .execute(params![
-            pair.payer.body(),
-            pair.payee.body(),
-            pair.token.get(),
-            epoch.get()
-        ])?;
+            params![
+                pair.payer.body(),
+                pair.payee.body(),
+                pair.token.get(),
+                epoch.get()
+            ],
+        )?;
     }
     Ok(adopted)
 }
 
-pub(super) fn list(
+pub(in crate::ledger) fn list(
     tx: &Transaction<'_>,
     filter: &ReceiptFilter,
     after: Option<&ReceiptEntry>,
     limit: u32,
 ) -> Result<Vec<ReceiptEntry>, LedgerError> {
-    let mut statement = tx.prepare_cached(
-        "SELECT * FROM receipt
-         WHERE (:kind IS NULL OR kind = :kind)
-           AND (:payer IS NULL OR payer = :payer)
-           AND (:payee IS NULL OR payee = :payee)
-           AND (:token IS NULL OR token = :token)
-           AND (:epoch IS NULL OR epoch = :epoch)
-           AND (:after_kind IS NULL OR (kind, payer, payee, token, epoch)
-                > (:after_kind, :after_payer, :after_payee, :after_token, :after_epoch))
-         ORDER BY kind, payer, payee, token, epoch LIMIT :limit",
-    )?;
-    let mut found = statement.query(named_params! {
-        ":kind": filter.kind.map(kind_number),
-        ":payer": filter.payer.map(|address| *address.body()),
-        ":payee": filter.payee.map(|address| *address.body()),
-        ":token": filter.token.map(TokenId::get),
-        ":epoch": filter.epoch.map(EpochId::get),
-        ":after_kind": after.map(|entry| kind_number(entry.kind)),
-        ":after_payer": after.map(|entry| *entry.receipt.pair.payer.body()),
-        ":after_payee": after.map(|entry| *entry.receipt.pair.payee.body()),
-        ":after_token": after.map(|entry| entry.receipt.pair.token.get()),
-        ":after_epoch": after.map(|entry| entry.receipt.epoch.get()),
-        ":limit": limit,
-    })?;
+    // Only what is asked for is in the statement, so that an index serves it.
+    let mut sql = "SELECT * FROM receipt WHERE true".to_owned();
+    let kind = filter.kind.map(kind_number);
+    let token = filter.token.map(TokenId::get);
+    let epoch = filter.epoch.map(EpochId::get);
+    let mut values = Vec::new();
+    for (column, value) in [
+        ("kind", kind.as_ref().map(ToParam::to_param)),
+        (
+            "payer",
+            filter.payer.as_ref().map(|payer| payer.body().to_param()),
+        ),
+        (
+            "payee",
+            filter.payee.as_ref().map(|payee| payee.body().to_param()),
+        ),
+        ("token", token.as_ref().map(ToParam::to_param)),
+        ("epoch", epoch.as_ref().map(ToParam::to_param)),
+    ] {
+        if let Some(value) = value {
+            values.push(value);
+            sql += &format!(" AND {column} = ?{}", values.len());
+        }
+    }
+    let after = after.map(|entry| (kind_number(entry.kind), &entry.receipt));
+    if let Some((kind, receipt)) = &after {
+        let n = values.len();
+        sql += &format!(
+            " AND (kind, payer, payee, token, epoch) > (?{}, ?{}, ?{}, ?{}, ?{})",
+            n + 1,
+            n + 2,
+            n + 3,
+            n + 4,
+            n + 5
+        );
+        let pair = &receipt.pair;
+        values.extend([
+            Param::Int(Some(*kind)),
+            Param::Bytes(Some(pair.payer.body())),
+            Param::Bytes(Some(pair.payee.body())),
+            Param::Int(Some(pair.token.get())),
+            Param::Int(Some(receipt.epoch.get())),
+        ]);
+    }
+    values.push(Param::Int(Some(i64::from(limit))));
+    sql += &format!(
+        " ORDER BY kind, payer, payee, token, epoch LIMIT ?{}",
+        values.len()
+    );
+    let found = tx.query(&sql, &values)?;
     let mut entries = Vec::new();
-    while let Some(row) = found.next()? {
+    for row in &found {
         entries.push(ReceiptEntry {
             kind: receipt_kind(row)?,
             receipt: rows::receipt(row)?,
@@ -591,29 +611,30 @@ pub(super) fn list(
     Ok(entries)
 }
 
-pub(super) fn reserved(
+pub(in crate::ledger) fn reserved(
     tx: &Transaction<'_>,
     payer: Address,
     token: TokenId,
 ) -> Result<RawAmount, LedgerError> {
     // Per payee, what is settled beyond the debt is not credit elsewhere.
-    let total: Option<i64> = tx
-        .prepare_cached(
-            "SELECT sum(max(0, issued - (
-                 SELECT coalesce(sum(t.amount), 0) FROM transfer t
-                 WHERE t.payer = pair.payer AND t.payee = pair.payee
-                   AND t.token = pair.token AND t.block > pair.first_since)))
-             FROM pair WHERE payer = ?1 AND token = ?2",
-        )?
-        .query_row(params![payer.body(), token.get()], |row| row.get(0))
-        .optional()?
-        .flatten();
+    let total = tx.number(
+        "SELECT CAST(sum(CASE WHEN issued > settled THEN issued - settled ELSE 0 END) AS BIGINT)
+         FROM (SELECT issued, (
+                   SELECT coalesce(sum(t.amount), 0) FROM transfer t
+                   WHERE t.payer = pair.payer AND t.payee = pair.payee
+                     AND t.token = pair.token AND t.block > pair.first_since) AS settled
+               FROM pair WHERE payer = ?1 AND token = ?2) AS debt",
+        params![payer.body(), token.get()],
+    )?;
     RawAmount::new(total.unwrap_or(0))
         .map_err(|error| LedgerError::Damaged(format!("reserved: {error}")))
 }
 
 /// One position, also of a pair that nothing is known of.
-pub(super) fn position(tx: &Transaction<'_>, pair: &Pair) -> Result<Position, LedgerError> {
+pub(in crate::ledger) fn position(
+    tx: &Transaction<'_>,
+    pair: &Pair,
+) -> Result<Position, LedgerError> {
     let ours = sums(tx, pair)?;
     let theirs = sums(tx, &pair.reversed())?;
     let first_since = match (&ours, &theirs) {
@@ -640,20 +661,20 @@ pub(super) fn position(tx: &Transaction<'_>, pair: &Pair) -> Result<Position, Le
 }
 
 /// Who has receipts with `payer` in either direction, by address.
-pub(super) fn counterparties(
+pub(in crate::ledger) fn counterparties(
     tx: &Transaction<'_>,
     payer: Address,
     token: TokenId,
 ) -> Result<Vec<Address>, LedgerError> {
-    let mut statement = tx.prepare_cached(
+    let found = tx.query(
         "SELECT payee AS other FROM pair WHERE payer = ?1 AND token = ?2
          UNION
          SELECT payer AS other FROM pair WHERE payee = ?1 AND token = ?2
          ORDER BY other",
+        params![payer.body(), token.get()],
     )?;
-    let mut found = statement.query(params![payer.body(), token.get()])?;
     let mut others = Vec::new();
-    while let Some(row) = found.next()? {
+    for row in &found {
         others.push(rows::address(row, "other")?);
     }
     Ok(others)

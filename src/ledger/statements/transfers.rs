@@ -1,15 +1,19 @@
 //! Transfers seen on the solid chain, and what they make of a position.
 
-use rusqlite::{Transaction, params};
-
 use super::rows::{self, amount, int, token_number};
 use crate::{
-    ledger::{LedgerError, OutgoingRow, Pair, Position, TransferRow},
+    ledger::{
+        LedgerError, OutgoingRow, Pair, Position, TransferRow,
+        sql::{Param, Transaction, params},
+    },
     types::{Address, RawAmount, Token, UnixMs},
 };
 
 /// Records it once; `false` when it was there.
-pub(super) fn record(tx: &Transaction<'_>, transfer: &TransferRow) -> Result<bool, LedgerError> {
+pub(in crate::ledger) fn record(
+    tx: &Transaction<'_>,
+    transfer: &TransferRow,
+) -> Result<bool, LedgerError> {
     if let Some(known) = find(tx, transfer)? {
         return if known == *transfer {
             Ok(false)
@@ -20,39 +24,41 @@ pub(super) fn record(tx: &Transaction<'_>, transfer: &TransferRow) -> Result<boo
             )))
         };
     }
-    tx.prepare_cached(
+    tx.execute(
         "INSERT INTO transfer (txid, block, block_time, payer, payee, token, amount)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?
-    .execute(params![
-        transfer.txid.as_bytes(),
-        int("block", transfer.block)?,
-        transfer.block_time.0,
-        transfer.payer.body(),
-        transfer.payee.body(),
-        token_number(transfer.token),
-        transfer.amount.get()
-    ])?;
+        params![
+            transfer.txid.as_bytes(),
+            int("block", transfer.block)?,
+            transfer.block_time.0,
+            transfer.payer.body(),
+            transfer.payee.body(),
+            token_number(transfer.token),
+            transfer.amount.get()
+        ],
+    )?;
     Ok(true)
 }
 
 fn find(tx: &Transaction<'_>, transfer: &TransferRow) -> Result<Option<TransferRow>, LedgerError> {
-    let mut statement = tx.prepare_cached("SELECT * FROM transfer WHERE txid = ?1")?;
-    let mut found = statement.query([transfer.txid.as_bytes()])?;
-    found.next()?.map(rows::transfer).transpose()
+    let found = tx.query(
+        "SELECT * FROM transfer WHERE txid = ?1",
+        params![transfer.txid.as_bytes()],
+    )?;
+    found.first().map(rows::transfer).transpose()
 }
 
 /// Σ transfers of the pair in blocks after `first_since`, and those of our own
 /// settlement in any block: a since block that a lying node made us sign must
 /// never make us pay twice.
-pub(super) fn paid_after(
+pub(in crate::ledger) fn paid_after(
     tx: &Transaction<'_>,
     pair: &Pair,
     first_since: u64,
 ) -> Result<RawAmount, LedgerError> {
     one_amount(
         tx,
-        "SELECT coalesce(sum(amount), 0) AS raw FROM transfer
+        "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) AS raw FROM transfer
          WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND (block > ?4 OR EXISTS (
              SELECT 1 FROM attempt JOIN payout ON payout.id = attempt.payout
              WHERE attempt.txid = transfer.txid AND payout.kind = 0))",
@@ -65,7 +71,7 @@ pub(super) fn paid_after(
     )
 }
 
-pub(super) fn since(
+pub(in crate::ledger) fn since(
     tx: &Transaction<'_>,
     payer: Address,
     payee: Address,
@@ -74,7 +80,7 @@ pub(super) fn since(
 ) -> Result<RawAmount, LedgerError> {
     one_amount(
         tx,
-        "SELECT coalesce(sum(amount), 0) AS raw FROM transfer
+        "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) AS raw FROM transfer
          WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND block_time >= ?4",
         params![payer.body(), payee.body(), token_number(token), since.0],
     )
@@ -83,18 +89,17 @@ pub(super) fn since(
 fn one_amount(
     tx: &Transaction<'_>,
     sql: &str,
-    params: &[&dyn rusqlite::ToSql],
+    params: &[Param<'_>],
 ) -> Result<RawAmount, LedgerError> {
-    let mut statement = tx.prepare_cached(sql)?;
-    let mut found = statement.query(params)?;
-    match found.next()? {
+    let found = tx.query(sql, params)?;
+    match found.first() {
         Some(row) => amount(row, "raw"),
         None => Ok(RawAmount::ZERO),
     }
 }
 
 /// Where the pair's live and confirmed ranges end.
-pub(super) fn range_end(
+pub(in crate::ledger) fn range_end(
     tx: &Transaction<'_>,
     payer: Address,
     payee: Address,
@@ -109,7 +114,10 @@ pub(super) fn range_end(
 }
 
 /// Fills in what transfers and payouts make of a position.
-pub(super) fn complete(tx: &Transaction<'_>, position: Position) -> Result<Position, LedgerError> {
+pub(in crate::ledger) fn complete(
+    tx: &Transaction<'_>,
+    position: Position,
+) -> Result<Position, LedgerError> {
     let pair = &position.pair;
     let token = Token::Trc10(pair.token);
     Ok(Position {
@@ -117,7 +125,7 @@ pub(super) fn complete(tx: &Transaction<'_>, position: Position) -> Result<Posit
         paid_back: paid_after(tx, &pair.reversed(), position.first_since)?,
         live: one_amount(
             tx,
-            "SELECT coalesce(sum(range_to - range_from), 0) AS raw FROM payout
+            "SELECT CAST(coalesce(sum(range_to - range_from), 0) AS BIGINT) AS raw FROM payout
              WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND state IN (0, 1)",
             params![pair.payer.body(), pair.payee.body(), pair.token.get()],
         )?,
@@ -126,37 +134,37 @@ pub(super) fn complete(tx: &Transaction<'_>, position: Position) -> Result<Posit
     })
 }
 
-pub(super) fn newest(
+pub(in crate::ledger) fn newest(
     tx: &Transaction<'_>,
     account: Address,
     limit: u32,
 ) -> Result<Vec<TransferRow>, LedgerError> {
-    let mut statement = tx.prepare_cached(
+    let found = tx.query(
         "SELECT * FROM transfer WHERE payer = ?1 OR payee = ?1
          ORDER BY block DESC, txid LIMIT ?2",
+        params![account.body(), limit],
     )?;
-    let mut found = statement.query(params![account.body(), limit])?;
     let mut transfers = Vec::new();
-    while let Some(row) = found.next()? {
+    for row in &found {
         transfers.push(rows::transfer(row)?);
     }
     Ok(transfers)
 }
 
-pub(super) fn outgoing(
+pub(in crate::ledger) fn outgoing(
     tx: &Transaction<'_>,
     account: Address,
     after: u64,
     limit: u32,
 ) -> Result<Vec<OutgoingRow>, LedgerError> {
-    let mut statement = tx.prepare_cached(
+    let found = tx.query(
         "SELECT *, EXISTS (SELECT 1 FROM attempt WHERE attempt.txid = transfer.txid) AS ours,
                 EXISTS (SELECT 1 FROM adopted WHERE adopted.txid = transfer.txid) AS adopted
          FROM transfer WHERE payer = ?1 AND block > ?2 ORDER BY block DESC, txid LIMIT ?3",
+        params![account.body(), int("block", after)?, limit],
     )?;
-    let mut found = statement.query(params![account.body(), int("block", after)?, limit])?;
     let mut all = Vec::new();
-    while let Some(row) = found.next()? {
+    for row in &found {
         all.push(OutgoingRow {
             transfer: rows::transfer(row)?,
             ours: rows::get(row, "ours")?,

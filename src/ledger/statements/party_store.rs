@@ -1,9 +1,7 @@
 //! What is remembered of other parties, by the trait's names.
 
-use rusqlite::{Transaction, params};
-
 use super::{
-    SqliteLedger, flows, grants, receipts,
+    Transactions, flows, grants, receipts,
     rows::{self, int, unsigned},
     standing, transfers,
 };
@@ -11,11 +9,12 @@ use crate::{
     ledger::{
         Durable, Equivocation, FlowKind, FlowRow, GrantMarks, GrantRow, GrantUse, LedgerError,
         PartyStore, RevocationRow, Standing, TransferRow, WatchRow,
+        sql::{Transaction, params},
     },
     types::{Address, RawAmount, Salt, TokenId, UnixMs},
 };
 
-impl PartyStore for SqliteLedger {
+impl<S: Transactions> PartyStore for S {
     fn store_grant(&self, grant: &GrantRow) -> Result<Durable<()>, LedgerError> {
         self.write(|tx| grants::store(tx, grant))
     }
@@ -99,17 +98,17 @@ impl PartyStore for SqliteLedger {
             for transfer in found {
                 new += u64::from(transfers::record(tx, transfer)?);
             }
-            tx.prepare_cached(
+            tx.execute(
                 "INSERT INTO watch (account, token, scanned_from, last) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (account, token) DO UPDATE SET
                      scanned_from = excluded.scanned_from, last = excluded.last",
-            )?
-            .execute(params![
-                watch.account.body(),
-                watch.token.get(),
-                int("block", watch.from)?,
-                watch.last.as_bytes()
-            ])?;
+                params![
+                    watch.account.body(),
+                    watch.token.get(),
+                    int("block", watch.from)?,
+                    watch.last.as_bytes()
+                ],
+            )?;
             Ok(new)
         })
     }
@@ -120,11 +119,12 @@ fn watched(
     account: Address,
     token: TokenId,
 ) -> Result<Option<WatchRow>, LedgerError> {
-    let mut statement =
-        tx.prepare_cached("SELECT * FROM watch WHERE account = ?1 AND token = ?2")?;
-    let mut found = statement.query(params![account.body(), token.get()])?;
+    let found = tx.query(
+        "SELECT * FROM watch WHERE account = ?1 AND token = ?2",
+        params![account.body(), token.get()],
+    )?;
     found
-        .next()?
+        .first()
         .map(|row| {
             Ok(WatchRow {
                 account,

@@ -1,19 +1,20 @@
 //! How other addresses behaved towards us.
 
-use rusqlite::{Row, Transaction, params};
-
 use super::rows::{self, amount, get, unsigned};
 use crate::{
-    ledger::{LedgerError, Standing},
+    ledger::{
+        LedgerError, Standing,
+        sql::{Row, Transaction, params},
+    },
     types::{Address, RawAmount, TokenId, UnixMs},
 };
 
-fn number(row: &Row<'_>, column: &str) -> Result<u32, LedgerError> {
+fn number(row: &Row, column: &str) -> Result<u32, LedgerError> {
     u32::try_from(unsigned(row, column)?)
         .map_err(|error| LedgerError::Damaged(format!("{column}: {error}")))
 }
 
-fn standing(row: &Row<'_>) -> Result<Standing, LedgerError> {
+fn standing(row: &Row) -> Result<Standing, LedgerError> {
     Ok(Standing {
         address: rows::address(row, "address")?,
         token: rows::token_id(row, "token")?,
@@ -26,33 +27,38 @@ fn standing(row: &Row<'_>) -> Result<Standing, LedgerError> {
     })
 }
 
-pub(super) fn find(
+pub(in crate::ledger) fn find(
     tx: &Transaction<'_>,
     address: Address,
     token: TokenId,
 ) -> Result<Standing, LedgerError> {
-    let mut statement =
-        tx.prepare_cached("SELECT * FROM standing WHERE address = ?1 AND token = ?2")?;
-    let mut found = statement.query(params![address.body(), token.get()])?;
-    match found.next()? {
+    let found = tx.query(
+        "SELECT * FROM standing WHERE address = ?1 AND token = ?2",
+        params![address.body(), token.get()],
+    )?;
+    match found.first() {
         Some(row) => standing(row),
         None => Ok(Standing::unknown(address, token)),
     }
 }
 
-pub(super) fn list(tx: &Transaction<'_>, token: TokenId) -> Result<Vec<Standing>, LedgerError> {
-    let mut statement =
-        tx.prepare_cached("SELECT * FROM standing WHERE token = ?1 ORDER BY address")?;
-    let mut found = statement.query([token.get()])?;
+pub(in crate::ledger) fn list(
+    tx: &Transaction<'_>,
+    token: TokenId,
+) -> Result<Vec<Standing>, LedgerError> {
+    let found = tx.query(
+        "SELECT * FROM standing WHERE token = ?1 ORDER BY address",
+        params![token.get()],
+    )?;
     let mut all = Vec::new();
-    while let Some(row) = found.next()? {
+    for row in &found {
         all.push(standing(row)?);
     }
     Ok(all)
 }
 
 fn put(tx: &Transaction<'_>, now: &Standing) -> Result<(), LedgerError> {
-    tx.prepare_cached(
+    tx.execute(
         "INSERT INTO standing (address, token, defaults, defaulted, defaulted_at, forgiven,
                                banned_at, reason)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
@@ -60,21 +66,21 @@ fn put(tx: &Transaction<'_>, now: &Standing) -> Result<(), LedgerError> {
              defaults = excluded.defaults, defaulted = excluded.defaulted,
              defaulted_at = excluded.defaulted_at, forgiven = excluded.forgiven,
              banned_at = excluded.banned_at, reason = excluded.reason",
-    )?
-    .execute(params![
-        now.address.body(),
-        now.token.get(),
-        now.defaults,
-        now.defaulted.get(),
-        now.defaulted_at.0,
-        now.forgiven,
-        now.banned_at.map(|at| at.0),
-        now.reason
-    ])?;
+        params![
+            now.address.body(),
+            now.token.get(),
+            now.defaults,
+            now.defaulted.get(),
+            now.defaulted_at.0,
+            now.forgiven,
+            now.banned_at.map(|at| at.0),
+            now.reason
+        ],
+    )?;
     Ok(())
 }
 
-pub(super) fn note_default(
+pub(in crate::ledger) fn note_default(
     tx: &Transaction<'_>,
     address: Address,
     token: TokenId,
@@ -89,7 +95,7 @@ pub(super) fn note_default(
     Ok(now)
 }
 
-pub(super) fn ban(
+pub(in crate::ledger) fn ban(
     tx: &Transaction<'_>,
     address: Address,
     token: TokenId,
@@ -103,16 +109,17 @@ pub(super) fn ban(
     Ok(now)
 }
 
-pub(super) fn forgive(
+pub(in crate::ledger) fn forgive(
     tx: &Transaction<'_>,
     address: Address,
     token: TokenId,
 ) -> Result<Standing, LedgerError> {
-    let kept: u32 = tx
-        .prepare_cached("SELECT count(*) FROM equivocation WHERE payer = ?1 AND token = ?2")?
-        .query_row(params![address.body(), token.get()], |row| row.get(0))?;
+    let kept = tx.number(
+        "SELECT count(*) FROM equivocation WHERE payer = ?1 AND token = ?2",
+        params![address.body(), token.get()],
+    )?;
     let now = Standing {
-        forgiven: kept,
+        forgiven: u32::try_from(kept.unwrap_or(0)).unwrap_or(u32::MAX),
         ..Standing::unknown(address, token)
     };
     put(tx, &now)?;

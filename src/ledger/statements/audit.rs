@@ -1,27 +1,27 @@
-//! Whether the rows agree with each other: what SQLite cannot know.
+//! Whether the rows agree with each other: what no database can know.
 
-use rusqlite::Transaction;
-
-use super::rows::get;
-use crate::ledger::LedgerError;
+use crate::ledger::{
+    LedgerError,
+    sql::{Transaction, Value},
+};
 
 /// Each question finds rows that cannot be; `what` names one of them.
 const QUESTIONS: &[(&str, &str)] = &[
     (
         "the sum of the receipts issued to a pair is not what its row says",
-        "SELECT hex(pair.payee) AS what FROM pair WHERE issued <> (
+        "SELECT pair.payee AS what FROM pair WHERE issued <> (
              SELECT coalesce(sum(amount), 0) FROM receipt r WHERE r.kind = 0
              AND r.payer = pair.payer AND r.payee = pair.payee AND r.token = pair.token)",
     ),
     (
         "the sum of the receipts held of a pair is not what its row says",
-        "SELECT hex(pair.payer) AS what FROM pair WHERE received <> (
+        "SELECT pair.payer AS what FROM pair WHERE received <> (
              SELECT coalesce(sum(amount), 0) FROM receipt r WHERE r.kind = 1
              AND r.payer = pair.payer AND r.payee = pair.payee AND r.token = pair.token)",
     ),
     (
         "what flowed to a pair by day and torrent is not the sum of its receipts",
-        "SELECT hex(f.payee) AS what FROM (
+        "SELECT f.payee AS what FROM (
              SELECT kind, payer, payee, token, sum(amount) AS flowed FROM flow
              GROUP BY kind, payer, payee, token) f
          LEFT JOIN pair p ON p.payer = f.payer AND p.payee = f.payee AND p.token = f.token
@@ -68,18 +68,14 @@ const QUESTIONS: &[(&str, &str)] = &[
     ),
 ];
 
-pub(super) fn contradictions(tx: &Transaction<'_>) -> Result<Vec<String>, LedgerError> {
+pub(in crate::ledger) fn contradictions(tx: &Transaction<'_>) -> Result<Vec<String>, LedgerError> {
     let mut found = Vec::new();
-    let verdict: String = tx.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    if verdict != "ok" {
-        found.push(format!("the file is damaged: {verdict}"));
-    }
     for (sentence, question) in QUESTIONS {
-        let mut statement = tx.prepare(question)?;
-        let mut rows = statement.query([])?;
-        if let Some(row) = rows.next()? {
-            let what: rusqlite::types::Value = get(row, "what")?;
-            found.push(format!("{sentence} ({what:?})"));
+        if let Some(row) = tx.query(&format!("{question} LIMIT 1"), &[])?.first() {
+            found.push(format!(
+                "{sentence} ({})",
+                row.values.first().unwrap_or(&Value::Null)
+            ));
         }
     }
     Ok(found)

@@ -1,17 +1,16 @@
 //! Spend grants and revocations.
 
-use rusqlite::{OptionalExtension, Row, Transaction, params};
-
 use super::rows::{self, amount, get, int, kind_number, sum, unsigned};
 use crate::{
     ledger::{
         GrantMarks, GrantRow, GrantUse, LedgerError, MAX_GRANTS, MAX_REVOCATIONS, ReceiptKind,
         ReceiptRow, RevocationRow,
+        sql::{Row, Transaction, params},
     },
     types::{Address, RawAmount, Salt},
 };
 
-fn grant(row: &Row<'_>) -> Result<GrantRow, LedgerError> {
+fn grant(row: &Row) -> Result<GrantRow, LedgerError> {
     Ok(GrantRow {
         hash: Salt::from_bytes(get(row, "hash")?),
         payer: rows::address(row, "payer")?,
@@ -26,39 +25,45 @@ fn grant(row: &Row<'_>) -> Result<GrantRow, LedgerError> {
     })
 }
 
-pub(super) fn find(tx: &Transaction<'_>, hash: Salt) -> Result<Option<GrantRow>, LedgerError> {
-    let mut statement = tx.prepare_cached("SELECT * FROM spend_grant WHERE hash = ?1")?;
-    let mut found = statement.query([hash.as_bytes()])?;
-    found.next()?.map(grant).transpose()
+pub(in crate::ledger) fn find(
+    tx: &Transaction<'_>,
+    hash: Salt,
+) -> Result<Option<GrantRow>, LedgerError> {
+    let found = tx.query(
+        "SELECT * FROM spend_grant WHERE hash = ?1",
+        params![hash.as_bytes()],
+    )?;
+    found.first().map(grant).transpose()
 }
 
-pub(super) fn store(tx: &Transaction<'_>, row: &GrantRow) -> Result<(), LedgerError> {
+pub(in crate::ledger) fn store(tx: &Transaction<'_>, row: &GrantRow) -> Result<(), LedgerError> {
     if find(tx, row.hash)?.is_some() {
         return Ok(());
     }
-    let kept: u32 = tx
-        .prepare_cached("SELECT count(*) FROM spend_grant WHERE payer = ?1")?
-        .query_row([row.payer.body()], |found| found.get(0))?;
-    if kept >= MAX_GRANTS {
+    let kept = tx.number(
+        "SELECT count(*) FROM spend_grant WHERE payer = ?1",
+        params![row.payer.body()],
+    )?;
+    if kept.unwrap_or(0) >= i64::from(MAX_GRANTS) {
         return Err(LedgerError::TooManyGrants(row.payer));
     }
-    tx.prepare_cached(
+    tx.execute(
         "INSERT INTO spend_grant (hash, payer, signer, token, max_per_payee, max_total,
                                   not_before, not_after, serial, signature)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-    )?
-    .execute(params![
-        row.hash.as_bytes(),
-        row.payer.body(),
-        row.signer.body(),
-        row.token.get(),
-        row.max_per_payee.get(),
-        row.max_total.get(),
-        int("not_before", row.not_before)?,
-        int("not_after", row.not_after)?,
-        int("serial", row.serial)?,
-        row.signature
-    ])?;
+        params![
+            row.hash.as_bytes(),
+            row.payer.body(),
+            row.signer.body(),
+            row.token.get(),
+            row.max_per_payee.get(),
+            row.max_total.get(),
+            int("not_before", row.not_before)?,
+            int("not_after", row.not_after)?,
+            int("serial", row.serial)?,
+            row.signature
+        ],
+    )?;
     Ok(())
 }
 
@@ -69,28 +74,32 @@ fn under(
     kind: ReceiptKind,
     payee: Option<Address>,
 ) -> Result<RawAmount, LedgerError> {
-    let mut statement = tx.prepare_cached(
+    let found = tx.query(
         "SELECT amount FROM receipt WHERE grant_hash = ?1 AND kind = ?2
          AND (?3 IS NULL OR payee = ?3)",
+        params![
+            hash.as_bytes(),
+            kind_number(kind),
+            payee.map(|payee| *payee.body())
+        ],
     )?;
-    let mut found = statement.query(params![
-        hash.as_bytes(),
-        kind_number(kind),
-        payee.map(|payee| *payee.body())
-    ])?;
     let mut total = RawAmount::ZERO;
-    while let Some(row) = found.next()? {
+    for row in &found {
         total = sum("the sum under a grant", total, amount(row, "amount")?)?;
     }
     Ok(total)
 }
 
-pub(super) fn list(tx: &Transaction<'_>, payer: Address) -> Result<Vec<GrantUse>, LedgerError> {
-    let mut statement =
-        tx.prepare_cached("SELECT * FROM spend_grant WHERE payer = ?1 ORDER BY signer, serial")?;
-    let mut found = statement.query([payer.body()])?;
+pub(in crate::ledger) fn list(
+    tx: &Transaction<'_>,
+    payer: Address,
+) -> Result<Vec<GrantUse>, LedgerError> {
+    let found = tx.query(
+        "SELECT * FROM spend_grant WHERE payer = ?1 ORDER BY signer, serial",
+        params![payer.body()],
+    )?;
     let mut uses = Vec::new();
-    while let Some(row) = found.next()? {
+    for row in &found {
         let grant = grant(row)?;
         uses.push(GrantUse {
             grant,
@@ -102,7 +111,10 @@ pub(super) fn list(tx: &Transaction<'_>, payer: Address) -> Result<Vec<GrantUse>
 }
 
 /// Whether the grant of a receipt that is about to be signed away was revoked.
-pub(super) fn not_revoked(tx: &Transaction<'_>, receipt: &ReceiptRow) -> Result<(), LedgerError> {
+pub(in crate::ledger) fn not_revoked(
+    tx: &Transaction<'_>,
+    receipt: &ReceiptRow,
+) -> Result<(), LedgerError> {
     let Some(grant) = find(tx, receipt.grant)? else {
         return Ok(());
     };
@@ -116,7 +128,10 @@ pub(super) fn not_revoked(tx: &Transaction<'_>, receipt: &ReceiptRow) -> Result<
 }
 
 /// Whether our own log stays within the grant of this receipt, which is in it.
-pub(super) fn within(tx: &Transaction<'_>, receipt: &ReceiptRow) -> Result<(), LedgerError> {
+pub(in crate::ledger) fn within(
+    tx: &Transaction<'_>,
+    receipt: &ReceiptRow,
+) -> Result<(), LedgerError> {
     if receipt.grant == Salt::ZERO {
         return Ok(());
     }
@@ -136,18 +151,13 @@ pub(super) fn within(tx: &Transaction<'_>, receipt: &ReceiptRow) -> Result<(), L
     Ok(())
 }
 
-pub(super) fn marks(
+pub(in crate::ledger) fn marks(
     tx: &Transaction<'_>,
     payer: Address,
     signer: Address,
 ) -> Result<GrantMarks, LedgerError> {
     let one = |sql: &str| -> Result<Option<u64>, LedgerError> {
-        let found: Option<i64> = tx
-            .prepare_cached(sql)?
-            .query_row(params![payer.body(), signer.body()], |row| row.get(0))
-            .optional()?
-            .flatten();
-        found
+        tx.number(sql, params![payer.body(), signer.body()])?
             .map(|serial| {
                 u64::try_from(serial)
                     .map_err(|error| LedgerError::Damaged(format!("serial: {error}")))
@@ -160,7 +170,7 @@ pub(super) fn marks(
     })
 }
 
-pub(super) fn store_revocation(
+pub(in crate::ledger) fn store_revocation(
     tx: &Transaction<'_>,
     row: &RevocationRow,
 ) -> Result<(), LedgerError> {
@@ -168,35 +178,37 @@ pub(super) fn store_revocation(
     if known.is_some_and(|known| known >= row.serial) {
         return Ok(());
     }
-    let kept: u32 = tx
-        .prepare_cached("SELECT count(*) FROM revocation WHERE payer = ?1")?
-        .query_row([row.payer.body()], |found| found.get(0))?;
-    if known.is_none() && kept >= MAX_REVOCATIONS {
+    let kept = tx.number(
+        "SELECT count(*) FROM revocation WHERE payer = ?1",
+        params![row.payer.body()],
+    )?;
+    if known.is_none() && kept.unwrap_or(0) >= i64::from(MAX_REVOCATIONS) {
         return Err(LedgerError::TooManyGrants(row.payer));
     }
-    tx.prepare_cached(
+    tx.execute(
         "INSERT INTO revocation (payer, signer, serial, signature) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (payer, signer) DO UPDATE SET
              serial = excluded.serial, signature = excluded.signature",
-    )?
-    .execute(params![
-        row.payer.body(),
-        row.signer.body(),
-        int("serial", row.serial)?,
-        row.signature
-    ])?;
+        params![
+            row.payer.body(),
+            row.signer.body(),
+            int("serial", row.serial)?,
+            row.signature
+        ],
+    )?;
     Ok(())
 }
 
-pub(super) fn revocations(
+pub(in crate::ledger) fn revocations(
     tx: &Transaction<'_>,
     payer: Address,
 ) -> Result<Vec<RevocationRow>, LedgerError> {
-    let mut statement =
-        tx.prepare_cached("SELECT * FROM revocation WHERE payer = ?1 ORDER BY signer")?;
-    let mut found = statement.query([payer.body()])?;
+    let found = tx.query(
+        "SELECT * FROM revocation WHERE payer = ?1 ORDER BY signer",
+        params![payer.body()],
+    )?;
     let mut all = Vec::new();
-    while let Some(row) = found.next()? {
+    for row in &found {
         all.push(RevocationRow {
             payer: rows::address(row, "payer")?,
             signer: rows::address(row, "signer")?,

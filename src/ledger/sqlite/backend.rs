@@ -1,0 +1,140 @@
+//! The statements on an open transaction of SQLite.
+
+use std::sync::Arc;
+
+use rusqlite::{
+    CachedStatement, ErrorCode,
+    types::{ToSqlOutput, ValueRef},
+};
+
+use crate::ledger::{
+    LedgerError,
+    sql::{Backend, Exclusion, Kind, Param, Row, Value},
+};
+
+impl From<rusqlite::Error> for LedgerError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DiskFull) => Self::DiskFull,
+            _ => Self::Store(error.to_string()),
+        }
+    }
+}
+
+impl rusqlite::ToSql for Param<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let value = match self {
+            Self::Int(Some(number)) => ValueRef::Integer(*number),
+            Self::Bytes(Some(bytes)) => ValueRef::Blob(bytes),
+            Self::Text(Some(text)) => ValueRef::Text(text.as_bytes()),
+            Self::Int(None) | Self::Bytes(None) | Self::Text(None) => ValueRef::Null,
+        };
+        Ok(ToSqlOutput::Borrowed(value))
+    }
+}
+
+/// Borrowed from the store for one transaction.
+pub(super) struct SqliteTransaction<'a>(pub(super) &'a rusqlite::Transaction<'a>);
+
+impl SqliteTransaction<'_> {
+    fn run(&self, sql: &str, params: &[Param<'_>]) -> Result<u64, LedgerError> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        execute(&mut statement, params)
+    }
+}
+
+fn execute(statement: &mut CachedStatement<'_>, params: &[Param<'_>]) -> Result<u64, LedgerError> {
+    let changed = statement.execute(rusqlite::params_from_iter(params))?;
+    Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+}
+
+fn fetch(
+    statement: &mut CachedStatement<'_>,
+    params: &[Param<'_>],
+    into: &mut Vec<Row>,
+) -> Result<(), LedgerError> {
+    let columns = statement.column_count();
+    let mut names: Option<Arc<[String]>> = into.first().map(|row| Arc::clone(&row.names));
+    let mut found = statement.query(rusqlite::params_from_iter(params))?;
+    while let Some(row) = found.next()? {
+        let names =
+            names.get_or_insert_with(|| row.as_ref().column_names().map(str::to_owned).collect());
+        let mut values = Vec::with_capacity(columns);
+        for column in 0..columns {
+            values.push(match row.get_ref(column)? {
+                ValueRef::Null => Value::Null,
+                ValueRef::Integer(number) => Value::Int(number),
+                ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+                ValueRef::Text(text) => {
+                    Value::Text(String::from_utf8(text.to_vec()).map_err(|error| {
+                        LedgerError::Damaged(format!("column {column}: {error}"))
+                    })?)
+                }
+                ValueRef::Real(number) => {
+                    return Err(LedgerError::Damaged(format!(
+                        "column {column}: {number} is no integer"
+                    )));
+                }
+            });
+        }
+        into.push(Row {
+            names: Arc::clone(names),
+            values,
+        });
+    }
+    Ok(())
+}
+
+/// `{rows}` as one row of parameters: the statement runs once for each.
+fn one_by_one(sql: &str, columns: &[(&str, Kind)]) -> String {
+    let row: Vec<_> = (1..)
+        .zip(columns)
+        .map(|(n, (name, _))| format!("?{n} AS {name}"))
+        .collect();
+    sql.replace("{rows}", &format!("(SELECT {}) AS r", row.join(", ")))
+}
+
+impl Backend for SqliteTransaction<'_> {
+    fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, LedgerError> {
+        let mut rows = Vec::new();
+        fetch(&mut self.0.prepare_cached(sql)?, params, &mut rows)?;
+        Ok(rows)
+    }
+
+    fn execute(&self, sql: &str, params: &[Param<'_>]) -> Result<u64, LedgerError> {
+        self.run(sql, params)
+    }
+
+    fn query_each(
+        &self,
+        sql: &str,
+        columns: &[(&str, Kind)],
+        rows: &[Vec<Param<'_>>],
+    ) -> Result<Vec<Row>, LedgerError> {
+        let mut statement = self.0.prepare_cached(&one_by_one(sql, columns))?;
+        let mut found = Vec::new();
+        for row in rows {
+            fetch(&mut statement, row, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    fn execute_each(
+        &self,
+        sql: &str,
+        columns: &[(&str, Kind)],
+        rows: &[Vec<Param<'_>>],
+    ) -> Result<u64, LedgerError> {
+        let mut statement = self.0.prepare_cached(&one_by_one(sql, columns))?;
+        let mut changed = 0;
+        for row in rows {
+            changed += execute(&mut statement, row)?;
+        }
+        Ok(changed)
+    }
+
+    fn exclusion(&self) -> Exclusion {
+        Exclusion::Locks
+    }
+}

@@ -1,0 +1,28 @@
+//! The suite of statements: one for every store, in SQL that SQLite,
+//! PostgreSQL and databases that speak like it run alike.
+
+pub(super) mod audit;
+pub(super) mod chain;
+mod flows;
+mod grants;
+mod party_store;
+pub(super) mod payouts;
+pub(super) mod receipts;
+pub(super) mod recovery;
+mod rows;
+pub(super) mod schema;
+mod standing;
+mod store;
+mod transfers;
+
+pub(in crate::ledger) use store::{HeldEpochs, Transactions};
+
+use super::LedgerError;
+
+/// A random number of 63 bits.
+pub(in crate::ledger) fn random_number() -> Result<i64, LedgerError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| LedgerError::Store(format!("no random numbers: {error}")))?;
+    Ok(i64::from_be_bytes(bytes) & i64::MAX)
+}
