@@ -1,6 +1,10 @@
 //! `seedrail devnet`: the embedded TRON node.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    io::Read,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde_json::json;
@@ -12,7 +16,7 @@ use super::{
     units,
 };
 use crate::{
-    devnet::{Devnet as Running, Pace},
+    devnet::{Devnet as Running, Pace, Parameters, Preset},
     types::{Decimals, RawAmount, Sun, Token, TokenId, UnitAmount, UnixMs},
 };
 
@@ -45,6 +49,43 @@ pub(crate) struct Devnet {
     /// The genesis block's time, in ms since 1970: the same time gives the same chain.
     #[arg(long, value_name = "MS")]
     genesis_time: Option<i64>,
+    /// Fees and limits to begin with: as on mainnet, or as on a fresh java-tron chain.
+    #[arg(long, value_name = "PRESET", default_value = "mainnet-like", value_parser = preset)]
+    preset: Preset,
+    /// A chain parameter to begin with, such as getMemoFee=0; repeatable.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
+    parameter: Vec<(String, i64)>,
+    /// A JSON file with more accounts, parameters and the time of genesis.
+    #[arg(long, value_name = "FILE")]
+    genesis: Option<PathBuf>,
+    /// Keep the chain in this file and go on from it: each block is on disk before it is seen.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// How many blocks stay in memory; all of them if not given.
+    #[arg(long, value_name = "N")]
+    keep_blocks: Option<u64>,
+    /// Write what --json prints to this file as well, when the devnet answers.
+    #[arg(long, value_name = "FILE")]
+    config_out: Option<PathBuf>,
+}
+
+fn preset(text: &str) -> Result<Preset, String> {
+    match text {
+        "mainnet-like" => Ok(Preset::MainnetLike),
+        "genesis" => Ok(Preset::Genesis),
+        other => Err(format!("`{other}` is neither mainnet-like nor genesis")),
+    }
+}
+
+fn parameter(text: &str) -> Result<(String, i64), String> {
+    let wrong = || format!("`{text}` is no parameter: write it as getMemoFee=0");
+    let (name, value) = text.split_once('=').ok_or_else(wrong)?;
+    let value = value.trim().parse().map_err(|_| wrong())?;
+    // Of a name that does not exist, before anything is started.
+    Parameters::new(Preset::MainnetLike)
+        .set(name.trim(), value)
+        .map_err(|error| error.to_string())?;
+    Ok((name.trim().to_owned(), value))
 }
 
 fn pace(text: &str) -> Result<Pace, String> {
@@ -71,6 +112,23 @@ impl Devnet {
             .accounts(self.accounts)
             .balance(self.balance)
             .btt(self.btt);
+        let failed = |error| Failure::failed("devnet", error);
+        builder = builder.preset(self.preset);
+        for (name, value) in &self.parameter {
+            builder = builder
+                .parameter(name, *value)
+                .map_err(|error| failed(error.into()))?;
+        }
+        if let Some(path) = &self.genesis {
+            let text = read_genesis(path)?;
+            builder = builder.genesis_json(&text).map_err(failed)?;
+        }
+        if let Some(path) = &self.state {
+            builder = builder.state(path);
+        }
+        if let Some(blocks) = self.keep_blocks {
+            builder = builder.keep_blocks(blocks);
+        }
         if let Some(lag) = self.solid_lag {
             builder = builder.solid_lag(lag);
         }
@@ -80,30 +138,50 @@ impl Devnet {
         if let Some(path) = &self.mnemonic_file {
             builder = builder.mnemonic(read_secret(path)?.trim());
         }
-        let mut devnet = builder
-            .start()
-            .await
-            .map_err(|error| Failure::failed("devnet", error))?;
+        let mut devnet = builder.start().await.map_err(failed)?;
         if !self.listen.is_loopback() {
             context.out.warn(format!(
                 "the devnet listens on {}: everybody who reaches it may do anything",
                 self.listen
             ));
         }
-        announce(
-            context,
-            &devnet,
-            self.mnemonic_file.is_some(),
-            self.block_time,
-        )?;
+        announce(context, &devnet, &self)?;
         tokio::select! {
-            () = devnet.wait() => Err(Failure::failed("devnet", "the devnet stopped listening")),
+            error = devnet.wait() => Err(failed(error)),
             () = context.interrupt.wait() => Err(Failure::interrupted()),
         }
     }
 }
 
-fn announce(context: &Context, devnet: &Running, own_phrase: bool, pace: Pace) -> Outcome {
+/// The largest genesis file read, bytes: far more than 1,000 accounts need.
+const MAX_GENESIS: u64 = 1 << 20;
+
+fn read_genesis(path: &Path) -> Outcome<String> {
+    let wrong = |error: std::io::Error| {
+        Failure::failed(
+            "file",
+            format!("the genesis file {}: {error}", path.display()),
+        )
+    };
+    let mut text = String::new();
+    let mut file = std::fs::File::open(path)
+        .map_err(wrong)?
+        .take(MAX_GENESIS + 1);
+    file.read_to_string(&mut text).map_err(wrong)?;
+    if file.limit() == 0 {
+        return Err(Failure::failed(
+            "file",
+            format!(
+                "the genesis file {} is longer than {MAX_GENESIS} bytes",
+                path.display()
+            ),
+        ));
+    }
+    Ok(text)
+}
+
+fn announce(context: &Context, devnet: &Running, options: &Devnet) -> Outcome {
+    let (own_phrase, pace) = (options.mnemonic_file.is_some(), options.block_time);
     // The keys of a phrase of the user's own are the user's own.
     let accounts: Vec<_> = devnet
         .accounts()
@@ -122,6 +200,11 @@ fn announce(context: &Context, devnet: &Running, own_phrase: bool, pace: Pace) -
         "accounts": accounts.iter().map(|(address, key)| json!({ "address": address, "private_key": key })).collect::<Vec<_>>(),
         "btt": { "id": TokenId::BTT, "decimals": Decimals::BTT.get() },
     });
+    if let Some(path) = &options.config_out {
+        std::fs::write(path, format!("{document}\n")).map_err(|error| {
+            Failure::failed("file", format!("cannot write {}: {error}", path.display()))
+        })?;
+    }
     context.out.result(&document, || {
         let mut text = format!("Seedrail devnet at {url}\n\nAccounts\n");
         for (index, (address, key)) in accounts.iter().enumerate() {
@@ -152,6 +235,12 @@ fn announce(context: &Context, devnet: &Running, own_phrase: bool, pace: Pace) -
             TokenId::BTT,
             Decimals::BTT.get()
         ));
+        text.push_str(&format!(
+            "Endpoints  {url}/wallet, {url}/walletsolidity, {url}/jsonrpc, {url}/devnet\n"
+        ));
+        if let Some(path) = &options.state {
+            text.push_str(&format!("State      {}\n", path.display()));
+        }
         text.push_str("\nCtrl-C ends it.");
         text
     })

@@ -3,20 +3,23 @@
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
     devnet::{
         api,
         chain::{Chain, ChainRules},
-        control::{self, CheatError},
+        cheat::{AccountFields, Cheat, CheatError},
+        control,
         faults::{Fault, FaultError},
-        genesis::{BTT_SUPPLY, Genesis, GenesisAccount, well_known_key},
+        genesis::{BTT_SUPPLY, Genesis, GenesisAccount, GenesisOptions, well_known_key},
         incoming::Incoming,
+        journal::{Document, Journal, JournalError},
         node::{Node, Pace, SLOT},
         params::{ParameterError, Parameters, Preset},
         reject::Reject,
@@ -79,6 +82,21 @@ pub enum DevnetError {
     /// A parameter that does not exist.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
+    /// A genesis document that is none.
+    #[error("this is no genesis of a devnet: {0}")]
+    Genesis(String),
+    /// A state file that cannot be used.
+    #[error(transparent)]
+    State(#[from] Arc<JournalError>),
+    /// The server ended, which it does not by itself.
+    #[error("the devnet stopped listening")]
+    Ended,
+}
+
+impl From<JournalError> for DevnetError {
+    fn from(error: JournalError) -> Self {
+        Self::State(Arc::new(error))
+    }
 }
 
 /// An account of a fresh devnet, with its key.
@@ -114,6 +132,8 @@ pub struct Builder {
     others: Vec<GenesisAccount>,
     witness: SecretKey,
     with_btt: bool,
+    state: Option<PathBuf>,
+    keep_blocks: Option<u64>,
 }
 
 impl Builder {
@@ -232,12 +252,51 @@ impl Builder {
         self
     }
 
+    /// Keeps the chain in a file: each block and cheat is on disk before it can
+    /// be seen, and a devnet started on the file again goes on from there. What
+    /// was pending, snapshots and faults are not kept. Without
+    /// [`genesis_time`](Self::genesis_time) the file's own is taken; everything
+    /// else the chain begins with must be as it was.
+    pub fn state(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state = Some(path.into());
+        self
+    }
+
+    /// How many blocks stay in memory; all by default. Older ones are unknown to
+    /// the API, and their transactions forgotten once they have expired. At
+    /// least the solid lag and 128 are kept.
+    pub fn keep_blocks(mut self, blocks: u64) -> Self {
+        self.keep_blocks = Some(blocks);
+        self
+    }
+
+    /// Takes more accounts, parameters and the time of genesis from a JSON
+    /// document: `{"time_ms"?, "parameters"?: {name: value},
+    /// "accounts"?: [{"address", "name"?, "balance_sun"?, "btt_raw"?}]}`.
+    ///
+    /// # Errors
+    /// No such document: a sentence names what is wrong.
+    pub fn genesis_json(mut self, text: &str) -> Result<Self, DevnetError> {
+        let options = GenesisOptions::parse(text).map_err(DevnetError::Genesis)?;
+        if let Some(time) = options.time {
+            self.genesis_time = Some(time);
+        }
+        for (name, value) in &options.parameters {
+            self.parameters.set(name, *value)?;
+        }
+        self.others.extend(options.accounts);
+        Ok(self)
+    }
+
     fn check(&self) -> Result<(), DevnetError> {
         if self.accounts > MAX_ACCOUNTS {
             return Err(DevnetError::Accounts(self.accounts));
         }
         let count = i64::from(self.accounts);
-        let btt = self.btt.get().checked_mul(count);
+        let others = self.others.iter().map(|account| account.btt);
+        let btt = others.fold(self.btt.get().checked_mul(count), |sum, btt| {
+            sum?.checked_add(btt)
+        });
         if btt.is_none_or(|all| all > BTT_SUPPLY) {
             return Err(DevnetError::Supply {
                 accounts: self.accounts,
@@ -299,8 +358,47 @@ impl Builder {
             witness,
             interval_ms: self.pace.interval_ms(),
             solid_lag: self.solid_lag.unwrap_or(default_lag),
+            keep_blocks: self.keep_blocks,
         };
-        Ok((Chain::new(rules, &genesis), accounts))
+        let chain = match &self.state {
+            None => Chain::new(rules, &genesis),
+            Some(path) => self.kept(path, rules, genesis)?,
+        };
+        Ok((chain, accounts))
+    }
+
+    /// The chain of the state file, or a fresh one with a fresh file.
+    fn kept(
+        &self,
+        path: &Path,
+        rules: ChainRules,
+        mut genesis: Genesis,
+    ) -> Result<Chain, DevnetError> {
+        let (mut journal, document) = Journal::open(path)?;
+        let mut chain = match document {
+            None => {
+                journal.replace(&Document {
+                    genesis: genesis.clone(),
+                    records: Vec::new(),
+                    not_before: UnixMs(0),
+                })?;
+                Chain::new(rules, &genesis)
+            }
+            Some(document) => {
+                if self.genesis_time.is_none() {
+                    genesis.time = document.genesis.time;
+                }
+                if document.genesis != genesis {
+                    return Err(JournalError::Genesis(path.to_owned()).into());
+                }
+                Chain::restore(rules, &document).map_err(|reason| JournalError::Damaged {
+                    path: path.to_owned(),
+                    reason,
+                })?
+            }
+        };
+        chain.keep_journal(journal);
+        Ok(chain)
     }
 
     /// Starts it. When this returns, it answers.
@@ -308,7 +406,21 @@ impl Builder {
     /// # Errors
     /// A phrase that is none, amounts beyond the supply, a port that is taken.
     pub async fn start(self) -> Result<Devnet, DevnetError> {
-        let (chain, accounts) = self.chain()?;
+        // A long chain is made again block by block.
+        let (this, chain) = tokio::task::spawn_blocking(move || {
+            let chain = self.chain();
+            (self, chain)
+        })
+        .await
+        .map_err(|_| DevnetError::Ended)?;
+        this.listen_with(chain?).await
+    }
+
+    async fn listen_with(
+        self,
+        (chain, accounts): (Chain, Vec<DevnetAccount>),
+    ) -> Result<Devnet, DevnetError> {
+        let failure = chain.failure();
         let listener = TcpListener::bind(self.listen)
             .await
             .and_then(|listener| Ok((listener.local_addr()?, listener)))
@@ -333,6 +445,7 @@ impl Builder {
             mnemonic: self.mnemonic,
             address,
             tasks,
+            failure,
         })
     }
 }
@@ -344,6 +457,7 @@ pub struct Devnet {
     mnemonic: String,
     address: SocketAddr,
     tasks: Vec<JoinHandle<()>>,
+    failure: watch::Receiver<Option<Arc<JournalError>>>,
 }
 
 impl fmt::Debug for Devnet {
@@ -380,6 +494,8 @@ impl Devnet {
             others: Vec::new(),
             witness: well_known_key("witness"),
             with_btt: true,
+            state: None,
+            keep_blocks: None,
         }
     }
 
@@ -522,17 +638,60 @@ impl Devnet {
 
     /// Accepts transactions that refer to this block, as if it were one of this
     /// chain's recent ones: for replaying what was signed for another chain.
-    pub fn accept_reference(&self, reference: RefBlock) {
-        self.node
-            .chain()
-            .change(|state| state.put_reference(reference.bytes, reference.hash));
+    ///
+    /// # Errors
+    /// The state file cannot be written.
+    pub fn accept_reference(&self, reference: RefBlock) -> Result<(), CheatError> {
+        self.node.chain().cheat(Cheat::Reference {
+            bytes: reference.bytes,
+            hash: reference.hash,
+        })
+    }
+
+    /// Sets fields of an account, creating it if need be.
+    ///
+    /// # Errors
+    /// A negative value, or a token that does not exist.
+    pub fn set_account(&self, address: Address, fields: AccountFields) -> Result<(), CheatError> {
+        control::set_account(&self.node, address, fields)
+    }
+
+    /// Takes transactions of these accounts whatever is in place of their
+    /// signatures.
+    ///
+    /// # Errors
+    /// The state file cannot be written.
+    pub fn unlock(&self, addresses: &[Address]) -> Result<(), CheatError> {
+        control::unlock(&self.node, addresses.to_vec())
+    }
+
+    /// When blocks are made from now on.
+    pub fn set_pace(&self, pace: Pace) {
+        self.node.set_pace(pace);
+    }
+
+    /// The chain as the text of a state file.
+    ///
+    /// # Errors
+    /// Its oldest blocks are no longer kept.
+    pub fn dump(&self) -> Result<String, CheatError> {
+        control::dump(&self.node)
+    }
+
+    /// Puts a dumped chain in place of this one: snapshots and what is pending
+    /// are gone.
+    ///
+    /// # Errors
+    /// The text is no state, or its blocks do not come out as they were.
+    pub fn load(&self, text: &str) -> Result<(), CheatError> {
+        control::load(&self.node, text)
     }
 
     /// Changes a chain parameter from now on.
     ///
     /// # Errors
     /// No such parameter, or a negative value.
-    pub fn set_parameter(&self, name: &str, value: i64) -> Result<(), ParameterError> {
+    pub fn set_parameter(&self, name: &str, value: i64) -> Result<(), CheatError> {
         control::set_parameter(&self.node, name, value)
     }
 
@@ -572,12 +731,21 @@ impl Devnet {
         self.node.faults.hold_solid(solid);
     }
 
-    /// Waits until it ends: never, unless listening fails.
-    pub async fn wait(&mut self) {
-        if let Some(serving) = self.tasks.last_mut() {
-            // An aborted or panicked server has ended as well.
-            let _ended = serving.await;
-        }
+    /// Waits until it ends, which it does not by itself; why it did.
+    ///
+    /// A state file that cannot be written any more ends it: no block is made
+    /// and nothing is accepted from then on.
+    pub async fn wait(&mut self) -> DevnetError {
+        let broken = self.failure.wait_for(Option::is_some);
+        let error = match self.tasks.last_mut() {
+            Some(serving) => tokio::select! {
+                // An aborted or panicked server has ended as well.
+                _ended = serving => None,
+                error = broken => error.ok().and_then(|error| error.clone()),
+            },
+            None => None,
+        };
+        error.map_or(DevnetError::Ended, DevnetError::State)
     }
 }
 

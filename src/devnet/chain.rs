@@ -7,18 +7,22 @@ use std::{
     sync::Arc,
 };
 
+use tokio::sync::watch;
+
 use crate::{
     devnet::{
+        cheat::{Cheat, CheatError},
         execute::{self, Receipt},
         genesis::Genesis,
         incoming::Incoming,
+        journal::{Document, Journal, JournalError, Record},
         reject::Reject,
         state::{Place, State, reference_of},
     },
     tron::{
         block::{Block, BlockHeader, merkle_root},
         keys::SecretKey,
-        transaction::TransactionResult,
+        transaction::{MAX_EXPIRATION_AHEAD, Transaction, TransactionResult},
     },
     types::{BlockId, TxId, UnixMs},
 };
@@ -43,6 +47,8 @@ pub(crate) struct Sealed {
     pub(crate) id: BlockId,
     pub(crate) block: Block,
     pub(crate) receipts: Vec<Receipt>,
+    /// The slot that the transactions' expirations had to reach.
+    pub(crate) next_slot: UnixMs,
 }
 
 impl Sealed {
@@ -56,21 +62,52 @@ impl Sealed {
 }
 
 /// What a chain is made with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ChainRules {
     pub(crate) witness: SecretKey,
     /// The time between two blocks, ms: the next slot is this far off.
     pub(crate) interval_ms: i64,
     /// Blocks that make the one below them solid.
     pub(crate) solid_lag: u64,
+    /// Blocks kept in memory beside genesis; none for all of them. At least
+    /// those whose states are kept.
+    pub(crate) keep_blocks: Option<u64>,
+}
+
+impl ChainRules {
+    /// States kept: those of the blocks that are not solid, and some below.
+    fn kept_states(&self) -> usize {
+        usize::try_from(self.solid_lag.saturating_add(KEPT_STATES)).unwrap_or(usize::MAX)
+    }
+
+    fn kept_blocks(&self) -> usize {
+        let keep = self.keep_blocks.unwrap_or(u64::MAX);
+        usize::try_from(keep)
+            .unwrap_or(usize::MAX)
+            .max(self.kept_states())
+    }
+}
+
+/// A transaction cannot come again once a chain this far ahead has expired it.
+#[derive(Debug, Clone)]
+struct Aging {
+    until: UnixMs,
+    block: Arc<[TxId]>,
 }
 
 #[derive(Debug, Clone)]
 struct Position {
-    /// By number, from genesis.
-    blocks: Vec<Arc<Sealed>>,
+    /// By number, the newest; genesis is kept apart.
+    blocks: VecDeque<Arc<Sealed>>,
+    /// The number of the first of `blocks`.
+    first: u64,
+    /// Ids of blocks that are no longer kept.
+    aging: VecDeque<Aging>,
+    /// Changes by hand, each after the block it was made on.
+    cheats: Vec<(u64, Cheat)>,
     /// States after the latest blocks, the head's last.
     states: VecDeque<State>,
+    /// States after the latest blocks, the head's last.
     pending: Vec<Incoming>,
     pending_state: State,
     solid: u64,
@@ -78,14 +115,33 @@ struct Position {
     not_before: UnixMs,
 }
 
+/// A block that was made but is not on the chain yet.
+struct Made {
+    sealed: Arc<Sealed>,
+    state: State,
+    /// What the block had no room for.
+    left: Vec<Incoming>,
+    /// Why the others are not in it.
+    dropped: Vec<(TxId, Reject)>,
+}
+
 /// The chain. See the module's words.
 #[derive(Debug)]
 pub(crate) struct Chain {
     rules: ChainRules,
+    start: Genesis,
+    genesis: Arc<Sealed>,
+    journal: Option<Journal>,
+    /// Why the journal cannot be written; nothing changes any more then.
+    failure: watch::Sender<Option<Arc<JournalError>>>,
     at: Position,
-    snapshots: BTreeMap<u64, Position>,
+    /// With how many lines the state file had.
+    snapshots: BTreeMap<u64, (Position, usize)>,
     next_snapshot: u64,
 }
+
+/// A sentence that a state file's blocks do not give the chain they say.
+type Mismatch = String;
 
 impl Chain {
     pub(crate) fn new(rules: ChainRules, genesis: &Genesis) -> Self {
@@ -93,12 +149,20 @@ impl Chain {
         let sealed = Sealed {
             id: block.id(),
             receipts: vec![Receipt::default(); block.transactions.len()],
+            next_slot: genesis.time,
             block,
         };
         Self {
             rules,
+            start: genesis.clone(),
+            genesis: Arc::new(sealed),
+            journal: None,
+            failure: watch::Sender::new(None),
             at: Position {
-                blocks: vec![Arc::new(sealed)],
+                blocks: VecDeque::new(),
+                first: 1,
+                aging: VecDeque::new(),
+                cheats: Vec::new(),
                 states: VecDeque::from([state.clone()]),
                 pending: Vec::new(),
                 pending_state: state,
@@ -110,16 +174,160 @@ impl Chain {
         }
     }
 
+    /// Makes the chain that a document tells of, block by block; each must come
+    /// out with the id it had.
+    pub(crate) fn restore(rules: ChainRules, document: &Document) -> Result<Self, Mismatch> {
+        let mut chain = Self::new(rules, &document.genesis);
+        if chain.rules.witness.address() != document.genesis.witness {
+            return Err(format!(
+                "its blocks are signed by another witness, {}",
+                document.genesis.witness
+            ));
+        }
+        for record in &document.records {
+            match record {
+                Record::Block {
+                    id,
+                    time_ms,
+                    next_slot_ms,
+                    transactions,
+                } => chain.restore_block(*id, *time_ms, *next_slot_ms, transactions)?,
+                Record::Cheat(cheat) => chain
+                    .cheat(cheat.clone())
+                    .map_err(|error| error.to_string())?,
+                // A document has its forks and reverts carried out.
+                Record::Fork { .. } | Record::Revert { .. } => {}
+            }
+        }
+        chain.at.not_before = document.not_before;
+        Ok(chain)
+    }
+
+    fn restore_block(
+        &mut self,
+        id: BlockId,
+        time: UnixMs,
+        next_slot: UnixMs,
+        transactions: &[String],
+    ) -> Result<(), Mismatch> {
+        let number = self.head().number() + 1;
+        let incoming = transactions
+            .iter()
+            .map(|text| {
+                let bytes =
+                    hex::decode(text).map_err(|error| format!("block {number}: {error}"))?;
+                Transaction::decode(&bytes)
+                    .and_then(Incoming::new)
+                    .map_err(|error| format!("block {number}: {error}"))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let made = self.make(incoming, time, next_slot);
+        if let Some((txid, reject)) = made.dropped.first() {
+            return Err(format!("block {number}: transaction {txid}: {reject}"));
+        }
+        if made.sealed.id != id || !made.left.is_empty() {
+            return Err(format!(
+                "block {number} comes out as {}, not as {id}",
+                made.sealed.id
+            ));
+        }
+        self.push(made.sealed, made.state);
+        self.repool(Vec::new());
+        Ok(())
+    }
+
+    /// The chain from genesis, while all its blocks are kept.
+    pub(crate) fn document(&self) -> Result<Document, CheatError> {
+        if self.at.first > 1 {
+            return Err(CheatError::State(format!(
+                "the blocks before {} are no longer kept, so the chain cannot be dumped",
+                self.at.first
+            )));
+        }
+        let mut records = Vec::new();
+        let mut cheats = self.at.cheats.iter().peekable();
+        for number in 0..=self.head().number() {
+            if number > 0 {
+                records.extend(self.block(number).map(|sealed| record_of(sealed)));
+            }
+            while let Some((_, cheat)) = cheats.next_if(|(after, _)| *after == number) {
+                records.push(Record::Cheat(cheat.clone()));
+            }
+        }
+        Ok(Document {
+            genesis: self.start.clone(),
+            records,
+            not_before: self.at.not_before,
+        })
+    }
+
+    /// Writes every change to `journal` from now on, which already holds this
+    /// chain.
+    pub(crate) fn keep_journal(&mut self, journal: Journal) {
+        self.journal = Some(journal);
+    }
+
+    /// Takes the place of `self`: its rules, its journal, its listeners.
+    pub(crate) fn load(&mut self, document: &Document) -> Result<(), CheatError> {
+        let mut other = Self::restore(self.rules.clone(), document).map_err(CheatError::State)?;
+        if let Some(journal) = &mut self.journal
+            && let Err(error) = journal.replace(document)
+        {
+            self.fail(error);
+            return Err(CheatError::Stopped);
+        }
+        other.journal = self.journal.take();
+        other.failure = self.failure.clone();
+        *self = other;
+        Ok(())
+    }
+
+    /// Tells when the journal cannot be written any more.
+    pub(crate) fn failure(&self) -> watch::Receiver<Option<Arc<JournalError>>> {
+        self.failure.subscribe()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failure.borrow().is_some()
+    }
+
+    fn fail(&self, error: JournalError) {
+        tracing::error!(%error, "the devnet stops");
+        self.failure.send_replace(Some(Arc::new(error)));
+    }
+
+    /// Whether a record is on disk, or need not be.
+    fn record(&mut self, record: impl FnOnce() -> Record) -> bool {
+        if self.has_failed() {
+            return false;
+        }
+        let Some(journal) = &mut self.journal else {
+            return true;
+        };
+        match journal.append(&record()) {
+            Ok(()) => true,
+            Err(error) => {
+                self.fail(error);
+                false
+            }
+        }
+    }
+
     pub(crate) fn interval_ms(&self) -> i64 {
         self.rules.interval_ms
     }
 
+    /// Changes the time between blocks, ms.
+    pub(crate) fn set_interval_ms(&mut self, interval_ms: i64) {
+        self.rules.interval_ms = interval_ms;
+    }
+
     pub(crate) fn head(&self) -> &Arc<Sealed> {
-        self.at.blocks.last().expect("a chain begins with genesis")
+        self.at.blocks.back().unwrap_or(&self.genesis)
     }
 
     pub(crate) fn genesis(&self) -> &Arc<Sealed> {
-        self.at.blocks.first().expect("a chain begins with genesis")
+        &self.genesis
     }
 
     pub(crate) fn head_state(&self) -> &State {
@@ -135,8 +343,13 @@ impl Chain {
         &self.at.pending
     }
 
+    /// A block, while it is kept.
     pub(crate) fn block(&self, number: u64) -> Option<&Arc<Sealed>> {
-        self.at.blocks.get(usize::try_from(number).ok()?)
+        if number == 0 {
+            return Some(&self.genesis);
+        }
+        let at = number.checked_sub(self.at.first)?;
+        self.at.blocks.get(usize::try_from(at).ok()?)
     }
 
     pub(crate) fn block_by_id(&self, id: &BlockId) -> Option<&Arc<Sealed>> {
@@ -172,7 +385,7 @@ impl Chain {
 
     /// Takes a transaction into the pool, if it is sound on top of it.
     pub(crate) fn accept(&mut self, incoming: Incoming) -> Result<(), Reject> {
-        if self.at.pending.len() >= MAX_PENDING {
+        if self.at.pending.len() >= MAX_PENDING || self.has_failed() {
             return Err(Reject::Busy);
         }
         let next_slot = self.next_slot();
@@ -192,20 +405,37 @@ impl Chain {
     }
 
     /// Seals the next block at `time`, or just after its parent if that is
-    /// later: the pending transactions that still hold, in order.
+    /// later: the pending transactions that still hold, in order. The head stays
+    /// as it is when the state file cannot be written.
     pub(crate) fn seal(&mut self, time: UnixMs) -> Arc<Sealed> {
-        let parent = Arc::clone(self.head());
         let time = time
-            .max(UnixMs(parent.time().0 + 1))
+            .max(UnixMs(self.head().time().0 + 1))
             .max(self.at.not_before);
+        let pending = std::mem::take(&mut self.at.pending);
+        let made = self.make(pending.clone(), time, self.next_slot());
+        if !self.record(|| record_of(&made.sealed)) {
+            self.at.pending = pending;
+            return Arc::clone(self.head());
+        }
+        for (txid, reject) in &made.dropped {
+            tracing::debug!(%txid, %reject, "dropped from the pool");
+        }
+        self.push(Arc::clone(&made.sealed), made.state);
+        self.repool(made.left);
+        made.sealed
+    }
+
+    /// Makes the block that these transactions give on top of the head.
+    fn make(&self, incoming: Vec<Incoming>, time: UnixMs, next_slot: UnixMs) -> Made {
+        let parent = self.head();
         let number = parent.number() + 1;
-        let next_slot = self.next_slot();
         let mut state = self.head_state().clone();
         let mut transactions = Vec::new();
         let mut receipts = Vec::new();
         let mut left = Vec::new();
+        let mut dropped = Vec::new();
         let mut bytes = 0usize;
-        for incoming in std::mem::take(&mut self.at.pending) {
+        for incoming in incoming {
             let size = incoming.transaction().size_without_results();
             if bytes + size > MAX_BLOCK_BYTES {
                 left.push(incoming);
@@ -227,9 +457,7 @@ impl Chain {
                     transactions.push(transaction);
                     receipts.push(receipt);
                 }
-                Err(reject) => {
-                    tracing::debug!(txid = %incoming.txid(), %reject, "dropped from the pool");
-                }
+                Err(reject) => dropped.push((incoming.txid(), reject)),
             }
         }
         let header = BlockHeader {
@@ -252,25 +480,61 @@ impl Chain {
         state.put_reference(reference, hash);
         state.properties.head = id;
         state.properties.head_time = time;
-        let sealed = Arc::new(Sealed {
-            id,
-            block,
-            receipts,
-        });
-        self.push(Arc::clone(&sealed), state);
-        self.repool(left);
-        sealed
+        Made {
+            sealed: Arc::new(Sealed {
+                id,
+                block,
+                receipts,
+                next_slot,
+            }),
+            state,
+            left,
+            dropped,
+        }
     }
 
     fn push(&mut self, sealed: Arc<Sealed>, state: State) {
-        self.at.blocks.push(sealed);
+        self.at.blocks.push_back(sealed);
         self.at.states.push_back(state);
-        let keep = usize::try_from(self.rules.solid_lag + KEPT_STATES).unwrap_or(usize::MAX);
-        while self.at.states.len() > keep {
+        while self.at.states.len() > self.rules.kept_states() {
             self.at.states.pop_front();
         }
         let solid = self.head().number().saturating_sub(self.rules.solid_lag);
         self.at.solid = self.at.solid.max(solid);
+        self.forget();
+    }
+
+    /// Lets go of blocks that are too old to be kept, and of the ids of their
+    /// transactions once those have expired.
+    fn forget(&mut self) {
+        while self.at.blocks.len() > self.rules.kept_blocks() {
+            let Some(gone) = self.at.blocks.pop_front() else {
+                break;
+            };
+            self.at.first += 1;
+            if !gone.block.transactions.is_empty() {
+                self.at.aging.push_back(Aging {
+                    until: gone.time().plus(MAX_EXPIRATION_AHEAD),
+                    block: gone
+                        .block
+                        .transactions
+                        .iter()
+                        .map(Transaction::txid)
+                        .collect(),
+                });
+            }
+        }
+        let now = self.head().time();
+        while self.at.aging.front().is_some_and(|aging| aging.until < now) {
+            let Some(aging) = self.at.aging.pop_front() else {
+                break;
+            };
+            if let Some(state) = self.at.states.back_mut() {
+                for txid in aging.block.iter() {
+                    state.remove_place(txid);
+                }
+            }
+        }
     }
 
     /// Puts transactions on top of a new head; those that no longer hold are
@@ -300,15 +564,25 @@ impl Chain {
     pub(crate) fn fork_out(&mut self, count: u64, keep: bool) -> u64 {
         let head = self.head().number();
         let count = count.min(head - self.at.solid);
-        let left = usize::try_from(head - count + 1).unwrap_or(usize::MAX);
-        self.at.not_before = UnixMs(self.head().time().0 + 1);
-        let gone = self.at.blocks.split_off(left.min(self.at.blocks.len()));
-        for _ in &gone {
+        let not_before = UnixMs(self.head().time().0 + 1);
+        let is_recorded = self.record(|| Record::Fork {
+            blocks: count,
+            not_before_ms: not_before,
+        });
+        if !is_recorded {
+            return 0;
+        }
+        self.at.not_before = not_before;
+        let mut gone = Vec::new();
+        for _ in 0..count {
+            gone.extend(self.at.blocks.pop_back());
             self.at.states.pop_back();
         }
+        let left = self.head().number();
+        self.at.cheats.retain(|(after, _)| *after <= left);
         let mut transactions = Vec::new();
         if keep {
-            for sealed in &gone {
+            for sealed in gone.iter().rev() {
                 for transaction in &sealed.block.transactions {
                     if let Ok(incoming) = Incoming::new(transaction.clone()) {
                         transactions.push(incoming);
@@ -322,19 +596,27 @@ impl Chain {
     }
 
     /// Changes the state by hand, at the head and under the pool.
-    pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut State) -> T) -> T {
-        let state = self.at.states.back_mut().expect("the head has a state");
-        let result = change(state);
+    pub(crate) fn cheat(&mut self, cheat: Cheat) -> Result<(), CheatError> {
+        let mut state = self.head_state().clone();
+        cheat.apply(&mut state)?;
+        if !self.record(|| Record::Cheat(cheat.clone())) {
+            return Err(CheatError::Stopped);
+        }
+        self.at.cheats.push((self.head().number(), cheat));
+        if let Some(head) = self.at.states.back_mut() {
+            *head = state;
+        }
         let pending = std::mem::take(&mut self.at.pending);
         self.repool(pending);
-        result
+        Ok(())
     }
 
     /// Remembers this very position.
     pub(crate) fn snapshot(&mut self) -> u64 {
         let id = self.next_snapshot;
         self.next_snapshot += 1;
-        self.snapshots.insert(id, self.at.clone());
+        let lines = self.journal.as_ref().map_or(0, Journal::lines);
+        self.snapshots.insert(id, (self.at.clone(), lines));
         if self.snapshots.len() > MAX_SNAPSHOTS {
             self.snapshots.pop_first();
         }
@@ -344,11 +626,32 @@ impl Chain {
     /// Returns to a remembered position, which stays remembered; later ones are
     /// forgotten. False if there is none.
     pub(crate) fn revert(&mut self, id: u64) -> bool {
-        let Some(position) = self.snapshots.get(&id) else {
+        let Some((position, lines)) = self.snapshots.get(&id).cloned() else {
             return false;
         };
-        self.at = position.clone();
+        let not_before_ms = position.not_before;
+        if !self.record(|| Record::Revert {
+            lines,
+            not_before_ms,
+        }) {
+            return false;
+        }
+        self.at = position;
         self.snapshots.split_off(&(id + 1));
         true
+    }
+}
+
+fn record_of(sealed: &Sealed) -> Record {
+    Record::Block {
+        id: sealed.id,
+        time_ms: sealed.time(),
+        next_slot_ms: sealed.next_slot,
+        transactions: sealed
+            .block
+            .transactions
+            .iter()
+            .map(|transaction| hex::encode(transaction.encode()))
+            .collect(),
     }
 }

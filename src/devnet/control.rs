@@ -1,35 +1,14 @@
-//! Cheats: changes of the chain that no transaction makes, for the library and
-//! for `/devnet/*` alike.
+//! What a user does to a running node by hand, for the library, `/devnet/*` and
+//! `/jsonrpc` alike.
 
 use crate::{
     devnet::{
+        cheat::{AccountFields, Cheat, CheatError},
+        journal::Document,
         node::Node,
-        params::ParameterError,
-        state::{Account, State},
     },
     types::Address,
 };
-
-/// A cheat that cannot be done.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CheatError {
-    /// Negative, or more than an account can hold.
-    #[error(
-        "{amount} cannot be given to {address}: it holds {held}, and the most is {}",
-        i64::MAX
-    )]
-    Amount {
-        /// To whom.
-        address: Address,
-        /// What was to be given, in the smallest unit.
-        amount: i64,
-        /// What is there.
-        held: i64,
-    },
-    /// No such token on this chain.
-    #[error("there is no token {0} on this chain")]
-    Token(i64),
-}
 
 pub(crate) fn snapshot(node: &Node) -> u64 {
     node.chain().snapshot()
@@ -47,65 +26,61 @@ pub(crate) fn fund(
     token: Option<i64>,
     amount: i64,
 ) -> Result<(), CheatError> {
-    node.chain()
-        .change(|state| give(state, address, token, amount))
+    node.chain().cheat(Cheat::Fund {
+        address,
+        token,
+        amount,
+    })
 }
 
-fn give(
-    state: &mut State,
+/// Sets an account's fields, creating it if need be.
+pub(crate) fn set_account(
+    node: &Node,
     address: Address,
-    token: Option<i64>,
-    amount: i64,
+    fields: AccountFields,
 ) -> Result<(), CheatError> {
-    if let Some(id) = token
-        && state.asset(id).is_none()
-    {
-        return Err(CheatError::Token(id));
-    }
-    let mut account = match state.account(&address) {
-        Some(account) => account.as_ref().clone(),
-        None => Account::created(address, state.properties.head_time),
-    };
-    let held = token.map_or(account.balance, |id| account.asset(id));
-    let sum = held.checked_add(amount).filter(|_| amount >= 0);
-    let Some(sum) = sum else {
-        return Err(CheatError::Amount {
-            address,
-            amount,
-            held,
-        });
-    };
-    match token {
-        Some(id) => account.set_asset(id, sum),
-        None => {
-            account.balance = sum;
-            state.properties.minted = state.properties.minted.saturating_add(amount);
-        }
-    }
-    state.put_account(account);
-    Ok(())
+    node.chain().cheat(Cheat::SetAccount { address, fields })
 }
 
-/// Sets an account's TRX, creating it if need be. `sun` is not negative.
-pub(crate) fn set_balance(node: &Node, address: Address, sun: i64) {
-    node.chain().change(|state| {
-        let mut account = match state.account(&address) {
-            Some(account) => account.as_ref().clone(),
-            None => Account::created(address, state.properties.head_time),
-        };
-        let more = sun.saturating_sub(account.balance);
-        state.properties.minted = state.properties.minted.saturating_add(more);
-        account.balance = sun;
-        state.put_account(account);
-    });
+/// Sets an account's TRX, creating it if need be.
+pub(crate) fn set_balance(node: &Node, address: Address, sun: i64) -> Result<(), CheatError> {
+    let fields = AccountFields {
+        balance_sun: Some(sun),
+        ..AccountFields::default()
+    };
+    set_account(node, address, fields)
 }
 
 /// Changes a chain parameter at once.
-pub(crate) fn set_parameter(node: &Node, name: &str, value: i64) -> Result<(), ParameterError> {
-    node.chain().change(|state| {
-        let mut parameters = state.parameters.as_ref().clone();
-        parameters.set(name, value)?;
-        state.parameters = std::sync::Arc::new(parameters);
-        Ok(())
+pub(crate) fn set_parameter(node: &Node, name: &str, value: i64) -> Result<(), CheatError> {
+    node.chain().cheat(Cheat::SetParameter {
+        name: name.to_owned(),
+        value,
     })
+}
+
+/// Transactions of these accounts need no signature of their own any more.
+pub(crate) fn unlock(node: &Node, addresses: Vec<Address>) -> Result<(), CheatError> {
+    node.chain().cheat(Cheat::Unlock { addresses })
+}
+
+/// The chain as the text of a state file.
+pub(crate) fn dump(node: &Node) -> Result<String, CheatError> {
+    Ok(node.chain().document()?.to_text())
+}
+
+/// Puts a dumped chain in place of this one; snapshots and the pool are gone.
+pub(crate) fn load(node: &Node, text: &str) -> Result<(), CheatError> {
+    let read = Document::parse(text).map_err(|flaw| CheatError::State(flaw.sentence()))?;
+    if read.whole < text.len() {
+        let reason = "this state has an unfinished last line";
+        return Err(CheatError::State(reason.to_owned()));
+    }
+    let head = {
+        let mut chain = node.chain();
+        chain.load(&read.document)?;
+        chain.head().time()
+    };
+    node.not_before(head);
+    Ok(())
 }

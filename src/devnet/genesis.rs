@@ -1,5 +1,8 @@
 //! The first block and the state it leaves: who has what, from nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -28,19 +31,25 @@ const NOBODY: &[u8] = b"0x000000000000000000000";
 pub(crate) const BTT_SUPPLY: i64 = 990_000_000_000_000_000;
 
 /// An account of the genesis block.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct GenesisAccount {
     pub(crate) address: Address,
+    #[serde(default)]
     pub(crate) name: String,
     /// Sun.
+    #[serde(rename = "balance_sun", default)]
     pub(crate) balance: i64,
     /// Raw units of BTT.
+    #[serde(rename = "btt_raw", default)]
     pub(crate) btt: i64,
 }
 
 /// What a chain starts from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Genesis {
+    #[serde(rename = "time_ms")]
     pub(crate) time: UnixMs,
     pub(crate) parameters: Parameters,
     pub(crate) accounts: Vec<GenesisAccount>,
@@ -48,6 +57,34 @@ pub(crate) struct Genesis {
     /// without BTT, as java-tron makes it.
     pub(crate) issuer: Option<Address>,
     pub(crate) witness: Address,
+}
+
+/// What a user may say of genesis beside the accounts of the phrase.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct GenesisOptions {
+    #[serde(rename = "time_ms")]
+    pub(crate) time: Option<UnixMs>,
+    pub(crate) parameters: BTreeMap<String, i64>,
+    pub(crate) accounts: Vec<GenesisAccount>,
+}
+
+impl GenesisOptions {
+    /// Reads a JSON document; what is wrong with it, in words.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let options: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let mut seen = BTreeSet::new();
+        for account in &options.accounts {
+            let address = account.address;
+            if !seen.insert(address) {
+                return Err(format!("{address} is there twice"));
+            }
+            if account.balance < 0 || account.btt < 0 {
+                return Err(format!("{address} would have less than nothing"));
+            }
+        }
+        Ok(options)
+    }
 }
 
 /// A key everybody knows, from a name: the witness's and the issuer's.

@@ -1,15 +1,17 @@
 //! What must hold whatever is sent: random transactions, valid and not, with
 //! blocks, days, forks and reverts between them.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use proptest::prelude::*;
 
 use crate::{
     devnet::{
         chain::{Chain, ChainRules},
+        cheat::Cheat,
         genesis::{Genesis, GenesisAccount, well_known_key},
         incoming::Incoming,
+        journal::{Journal, Record},
         params::{Parameters, Preset},
         resource::TRX,
         state::{Account, Resource, State},
@@ -23,7 +25,7 @@ use crate::{
             UpdateAssetContract, WithdrawExpireUnfreezeContract,
         },
         keys::SecretKey,
-        transaction::{Draft, RefBlock},
+        transaction::{Draft, RefBlock, Transaction},
     },
     types::{Address, UnixMs},
 };
@@ -57,13 +59,27 @@ fn genesis() -> Genesis {
     }
 }
 
-fn chain() -> Chain {
-    let rules = ChainRules {
+fn rules() -> ChainRules {
+    ChainRules {
         witness: well_known_key("witness"),
         interval_ms: 3_000,
+        keep_blocks: None,
         solid_lag: 4,
-    };
-    Chain::new(rules, &genesis())
+    }
+}
+
+fn chain() -> Chain {
+    Chain::new(rules(), &genesis())
+}
+
+/// A chain that writes a state file.
+fn kept(path: &Path) -> Chain {
+    let (mut journal, document) = Journal::open(path).unwrap();
+    assert!(document.is_none());
+    let mut chain = chain();
+    journal.replace(&chain.document().unwrap()).unwrap();
+    chain.keep_journal(journal);
+    chain
 }
 
 #[derive(Debug, Clone)]
@@ -78,6 +94,10 @@ enum Step {
     Seal,
     Wait {
         hours: u64,
+    },
+    Fund {
+        to: u8,
+        amount: i64,
     },
     Fork {
         blocks: u64,
@@ -103,6 +123,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Seal),
         1 => (1..400u64).prop_map(|hours| Step::Wait { hours }),
         1 => (1..4u64, any::<bool>()).prop_map(|(blocks, keep)| Step::Fork { blocks, keep }),
+        1 => (0..ACTORS, 0..1_000i64).prop_map(|(to, amount)| Step::Fund { to, amount }),
     ]
 }
 
@@ -239,6 +260,13 @@ fn run(chain: &mut Chain, step: &Step, salt: i64) {
             drop(chain.seal(later));
         }
         Step::Fork { blocks, keep } => drop(chain.fork_out(*blocks, *keep)),
+        Step::Fund { to, amount } => chain
+            .cheat(Cheat::Fund {
+                address: key(*to).address(),
+                token: None,
+                amount: *amount,
+            })
+            .unwrap(),
     }
 }
 
@@ -307,18 +335,28 @@ fn check(state: &State) {
     }
 }
 
-/// The same blocks on a fresh chain: the same ids, so the same transactions and
+/// The same blocks and cheats on a fresh chain: the same ids, so the same transactions and
 /// results, and the same state.
 fn replayed(chain: &Chain) -> Chain {
     let mut other = self::chain();
-    for number in 1..=chain.head().number() {
-        let sealed = chain.block(number).unwrap();
-        for transaction in &sealed.block.transactions {
-            other
-                .accept(Incoming::new(transaction.clone()).unwrap())
-                .unwrap();
+    for record in chain.document().unwrap().records {
+        match record {
+            Record::Block {
+                id,
+                time_ms,
+                transactions,
+                ..
+            } => {
+                for text in transactions {
+                    let bytes = hex::decode(text).unwrap();
+                    let transaction = Transaction::decode(&bytes).unwrap();
+                    other.accept(Incoming::new(transaction).unwrap()).unwrap();
+                }
+                assert_eq!(other.seal(time_ms).id, id);
+            }
+            Record::Cheat(cheat) => other.cheat(cheat).unwrap(),
+            other => panic!("{other:?} in a document"),
         }
-        assert_eq!(other.seal(sealed.time()).id, sealed.id);
     }
     other
 }
@@ -335,7 +373,9 @@ proptest! {
 
     #[test]
     fn nothing_is_made_or_lost(steps in proptest::collection::vec(step(), 1..60)) {
-        let mut chain = chain();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let mut chain = kept(&path);
         chain.seal(chain.next_slot());
         let middle = steps.len() / 2;
         let mut snapshot = None;
@@ -355,6 +395,13 @@ proptest! {
             prop_assert_eq!(chain.head().id, head);
             same(chain.pending_state(), &pending);
         }
+        // What the file tells, forks and the revert carried out.
+        let (head, state) = (chain.head().id, chain.head_state().clone());
+        drop(chain);
+        let (_, document) = Journal::open(&path).unwrap();
+        let again = Chain::restore(rules(), &document.unwrap()).unwrap();
+        prop_assert_eq!(again.head().id, head);
+        same(again.head_state(), &state);
     }
 }
 

@@ -19,6 +19,7 @@ mod api;
 mod bandwidth;
 mod builder;
 mod chain;
+mod cheat;
 mod control;
 mod execute;
 mod faults;
@@ -26,6 +27,7 @@ mod genesis;
 mod incoming;
 #[cfg(test)]
 mod invariants;
+mod journal;
 mod node;
 mod params;
 mod permission;
@@ -34,8 +36,9 @@ mod resource;
 mod state;
 
 pub use builder::{Builder, DEFAULT_MNEMONIC, Devnet, DevnetAccount, DevnetError, SubmitError};
-pub use control::CheatError;
+pub use cheat::{AccountFields, CheatError};
 pub use faults::{Fault, FaultError, FaultKind};
+pub use journal::JournalError;
 pub use node::Pace;
 pub use params::{Parameter, ParameterError, Parameters, Preset};
 pub use reject::Reject;

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
@@ -49,7 +49,7 @@ impl Pace {
 
 pub(crate) struct Node {
     chain: Mutex<Chain>,
-    pub(crate) pace: Pace,
+    pace: Mutex<Pace>,
     clock: Arc<dyn Clock>,
     /// How far this node's time is ahead of its clock, ms.
     offset_ms: AtomicI64,
@@ -61,23 +61,46 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(chain: Chain, pace: Pace, clock: Arc<dyn Clock>) -> Self {
-        Self {
+        let head = chain.head().time();
+        let node = Self {
             chain: Mutex::new(chain),
-            pace,
+            pace: Mutex::new(pace),
             clock,
             offset_ms: AtomicI64::new(0),
             paused: AtomicBool::new(false),
             changed: Notify::new(),
             faults: Faults::default(),
+        };
+        node.not_before(head);
+        node
+    }
+
+    /// When blocks are made.
+    pub(crate) fn pace(&self) -> Pace {
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes blocks otherwise from now on.
+    pub(crate) fn set_pace(&self, pace: Pace) {
+        let mut chain = self.chain();
+        chain.set_interval_ms(pace.interval_ms());
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = pace;
+        drop(chain);
+        self.changed.notify_one();
+    }
+
+    /// Moves the time along if it is before `time`: a chain that was kept may
+    /// have come further than the clock.
+    pub(crate) fn not_before(&self, time: UnixMs) {
+        if time > self.now() {
+            self.set_now(time);
         }
     }
 
     /// The chain, locked. A panic of another holder left it whole: every change
     /// of it ends with plain assignments.
     pub(crate) fn chain(&self) -> MutexGuard<'_, Chain> {
-        self.chain
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.chain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn now(&self) -> UnixMs {
@@ -107,7 +130,7 @@ impl Node {
         let now = self.now();
         let mut chain = self.chain();
         chain.accept(incoming)?;
-        if self.pace == Pace::Instant && !self.is_paused() {
+        if self.pace() == Pace::Instant && !self.is_paused() {
             chain.seal(now);
         }
         Ok(())
@@ -118,7 +141,7 @@ impl Node {
     pub(crate) fn mine(&self, count: u64) -> Arc<Sealed> {
         let now = self.now();
         let mut chain = self.chain();
-        let step = match self.pace {
+        let step = match self.pace() {
             Pace::Instant => 1_000,
             _ => chain.interval_ms(),
         };
@@ -129,15 +152,13 @@ impl Node {
         }
         let head = Arc::clone(chain.head());
         drop(chain);
-        if head.time() > self.now() {
-            self.set_now(head.time());
-        }
+        self.not_before(head.time());
         head
     }
 
     /// The slot that `now` falls in: a multiple of the pace since genesis.
     fn on_grid(&self, chain: &Chain, now: UnixMs) -> UnixMs {
-        match self.pace {
+        match self.pace() {
             Pace::Instant => now,
             _ => {
                 let genesis = chain.genesis().time().0;
@@ -149,16 +170,16 @@ impl Node {
 
     /// Makes the block that is due, if one is; the time until the next.
     fn tick(&self) -> Duration {
-        let every = match self.pace {
+        let every = match self.pace() {
             Pace::Every(every) => every,
             Pace::Instant | Pace::Manual => SLOT,
         };
-        if self.is_paused() || self.pace == Pace::Manual {
+        if self.is_paused() || self.pace() == Pace::Manual {
             return every;
         }
         let now = self.now();
         let mut chain = self.chain();
-        let due = match self.pace {
+        let due = match self.pace() {
             Pace::Instant => chain.head().time().plus(SLOT),
             _ => {
                 let slot = self.on_grid(&chain, now);
@@ -168,7 +189,7 @@ impl Node {
                 UnixMs(slot.0.saturating_add(chain.interval_ms()))
             }
         };
-        if self.pace == Pace::Instant && due <= now {
+        if self.pace() == Pace::Instant && due <= now {
             chain.seal(now);
             return SLOT;
         }

@@ -140,6 +140,28 @@ pub enum ParameterError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameters(Vec<i64>);
 
+/// By name, as a node lists them.
+impl serde::Serialize for Parameters {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names = Parameter::ALL.iter().map(|parameter| parameter.name());
+        serializer.collect_map(names.zip(&self.0))
+    }
+}
+
+/// Those that are not named are [`Preset::MainnetLike`]'s.
+impl<'de> serde::Deserialize<'de> for Parameters {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let values = std::collections::BTreeMap::<String, i64>::deserialize(deserializer)?;
+        let mut parameters = Self::new(Preset::MainnetLike);
+        for (name, value) in values {
+            parameters
+                .set(&name, value)
+                .map_err(serde::de::Error::custom)?;
+        }
+        Ok(parameters)
+    }
+}
+
 impl Parameters {
     /// The values of a preset.
     pub fn new(preset: Preset) -> Self {

@@ -323,6 +323,7 @@ pub(crate) struct State {
     delegations: RedBlackTreeMapSync<DelegationKey, Delegation>,
     transactions: HashTrieMapSync<TxId, Place>,
     recent: HashTrieMapSync<[u8; 2], [u8; 8]>,
+    unlocked: HashTrieSetSync<Address>,
 }
 
 impl State {
@@ -338,6 +339,7 @@ impl State {
             delegations: RedBlackTreeMapSync::new_sync(),
             transactions: HashTrieMapSync::new_sync(),
             recent: HashTrieMapSync::new_sync(),
+            unlocked: HashTrieSetSync::new_sync(),
         }
     }
 
@@ -434,6 +436,19 @@ impl State {
 
     pub(crate) fn put_place(&mut self, txid: TxId, place: Place) {
         self.transactions.insert_mut(txid, place);
+    }
+
+    pub(crate) fn remove_place(&mut self, txid: &TxId) {
+        self.transactions.remove_mut(txid);
+    }
+
+    /// Whether an account's transactions need no signature of its own.
+    pub(crate) fn is_unlocked(&self, address: &[u8]) -> bool {
+        Address::from_bytes(address).is_ok_and(|address| self.unlocked.contains(&address))
+    }
+
+    pub(crate) fn unlock(&mut self, address: Address) {
+        self.unlocked.insert_mut(address);
     }
 
     /// The reference a transaction must carry for these low two bytes of a

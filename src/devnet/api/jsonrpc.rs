@@ -5,16 +5,20 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::request::Call;
+use super::{
+    control::{MAX_MINED, MAX_UNLOCKED, pace},
+    request::Call,
+};
 use crate::{
-    devnet::{control, node::Node},
-    types::Address,
+    devnet::{
+        control,
+        node::{Node, Pace},
+    },
+    types::{Address, UnixMs},
 };
 
 /// Requests in one batch.
 const MAX_BATCH: usize = 100;
-/// Blocks that one call may make.
-const MAX_MINED: u64 = 100_000;
 
 /// A refusal: JSON-RPC's code, and a sentence.
 struct Refusal(i64, String);
@@ -125,11 +129,53 @@ fn run(node: &Arc<Node>, method: &str, list: &[Value]) -> Result<Value, Refusal>
             node.set_now(node.now().plus(Duration::from_secs(seconds)));
             hex_number(seconds)
         }
-        "tre_setAccountBalance" => {
+        "evm_setNextBlockTimestamp" => {
+            let seconds = quantity(first, "timestamp", None)?;
+            let ms = i64::try_from(seconds.saturating_mul(1_000))
+                .map_err(|_| params("timestamp is too far"))?;
+            if ms <= node.chain().head().time().0 {
+                return Err(params("timestamp is not after the newest block"));
+            }
+            node.set_now(UnixMs(ms));
+            hex_number(seconds)
+        }
+        "tre_blockTime" | "evm_setIntervalMining" => {
+            let seconds = quantity(first, "seconds", None)?;
+            node.set_pace(pace(Duration::from_secs(seconds)));
+            Value::Bool(true)
+        }
+        "evm_setAutomine" => {
+            let instant = first
+                .and_then(Value::as_bool)
+                .ok_or_else(|| params("whether to mine is missing"))?;
+            node.set_pace(if instant { Pace::Instant } else { Pace::Manual });
+            Value::Bool(true)
+        }
+        "tre_setAccountBalance" | "anvil_setBalance" => {
             let sun = quantity(list.get(1), "balance", None)?;
             let sun = i64::try_from(sun).map_err(|_| params("balance is over 2^63 sun"))?;
-            control::set_balance(node, address(first)?, sun);
+            control::set_balance(node, address(first)?, sun)
+                .map_err(|error| params(error.to_string()))?;
             Value::Bool(true)
+        }
+        "tre_unlockedAccounts" => {
+            let accounts = match first {
+                Some(Value::Array(accounts)) => accounts.as_slice(),
+                _ => list,
+            };
+            if accounts.len() > MAX_UNLOCKED {
+                return Err(params(format!("at most {MAX_UNLOCKED} accounts at once")));
+            }
+            let accounts = accounts
+                .iter()
+                .map(|account| address(Some(account)))
+                .collect::<Result<Vec<_>, _>>()?;
+            control::unlock(node, accounts).map_err(|error| params(error.to_string()))?;
+            Value::Bool(true)
+        }
+        "anvil_dropAllTransactions" => {
+            node.chain().drop_pending();
+            Value::Null
         }
         _ => return Err(Refusal(-32601, "method not found".to_owned())),
     })

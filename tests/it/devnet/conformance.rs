@@ -366,7 +366,9 @@ impl Session {
             let bytes = raw.ref_block_bytes.try_into();
             let hash = raw.ref_block_hash.try_into();
             if let (Ok(bytes), Ok(hash)) = (bytes, hash) {
-                self.devnet.accept_reference(RefBlock { bytes, hash });
+                self.devnet
+                    .accept_reference(RefBlock { bytes, hash })
+                    .unwrap();
             }
         }
         let (status, body) = self.ask(&case).await;
@@ -406,7 +408,7 @@ impl Session {
         );
         let paid = draft.build().sign(&from).unwrap();
         // A recorded block of this number may have taken its place.
-        self.devnet.accept_reference(draft.ref_block);
+        self.devnet.accept_reference(draft.ref_block).unwrap();
         self.devnet.submit(paid).unwrap();
     }
 
@@ -419,10 +421,12 @@ impl Session {
         let raw = hex::decode(case.response["raw_data_hex"].as_str().unwrap()).unwrap();
         let mut transaction = Transaction::from_parts(raw, Vec::new(), Vec::new());
         let data = transaction.raw_data().unwrap();
-        self.devnet.accept_reference(RefBlock {
-            bytes: data.ref_block_bytes.try_into().unwrap(),
-            hash: data.ref_block_hash.try_into().unwrap(),
-        });
+        self.devnet
+            .accept_reference(RefBlock {
+                bytes: data.ref_block_bytes.try_into().unwrap(),
+                hash: data.ref_block_hash.try_into().unwrap(),
+            })
+            .unwrap();
         for number in keys {
             transaction.sign(&key(number.parse().unwrap())).unwrap();
         }
