@@ -1,8 +1,11 @@
 //! `seedrail settle`: from receipts to coins.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use clap::{Args, Subcommand};
@@ -90,6 +93,19 @@ pub(crate) struct Desk {
     progress: Progress,
 }
 
+/// How often it is asked whether an account is free.
+const TURN: Duration = Duration::from_millis(250);
+
+/// This process, as others are told of it.
+fn holder() -> String {
+    let process = format!("process {}", std::process::id());
+    match std::fs::read_to_string("/proc/sys/kernel/hostname") {
+        Ok(host) => format!("{process} on {}", host.trim()),
+        // Elsewhere the number has to do.
+        Err(_) => process,
+    }
+}
+
 /// Counts what an engine reports, and shows it.
 struct Progress {
     bar: indicatif::ProgressBar,
@@ -138,9 +154,26 @@ impl Desk {
             chain: NodeChain(chain.node),
             ledger,
             account,
-            holder: format!("process {}", std::process::id()),
+            holder: holder(),
             progress: Progress::new(context),
         }
+    }
+
+    /// Waits while another process signs for the account, and says which. One
+    /// that was killed is gone at once, or on a server in ten seconds.
+    pub(crate) async fn turn(&self, context: &Context) -> Outcome {
+        let mut told = None;
+        while let Some(other) = self.ledger.account_holder(self.account)? {
+            if told.as_ref() != Some(&other) {
+                context.out.note(format!(
+                    "{other} signs for {}: waiting for it to end",
+                    self.account
+                ));
+                told = Some(other);
+            }
+            tokio::time::sleep(TURN).await;
+        }
+        Ok(())
     }
 
     /// Runs `work` with an engine.
@@ -177,6 +210,7 @@ impl Settle {
                 let chain = chain::connect(context).await?;
                 chain::guard_mainnet(context)?;
                 let desk = Desk::new(context, chain, key.address())?;
+                desk.turn(context).await?;
                 let report = desk.with(async |engine| engine.resume(&key).await).await?;
                 print_batches(context, &report.batches)
             }
@@ -282,6 +316,7 @@ async fn run(context: &Context, policy: &Policy) -> Outcome {
     chain::guard_mainnet(context)?;
     chain.token(context, Token::Trc10(TOKEN)).await?;
     let desk = Desk::new(context, chain, key.address())?;
+    desk.turn(context).await?;
     let mut answer = Ok(());
     // The plan that is shown is the plan that is paid.
     let confirm = |plan: &Plan| {

@@ -1,40 +1,173 @@
-//! The settlement's process, killed again and again: everybody is paid exactly
-//! what the receipts say.
+//! The settlement's process, killed again and again while the node fails in
+//! every way: everybody is paid exactly what the receipts say.
+//!
+//! `SEEDRAIL_KILLS` and `SEEDRAIL_PAYEES` make it as long as one likes:
+//! `scripts/soak kills` does.
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::mpsc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use seedrail::{
-    devnet::{Devnet, DevnetAccount},
-    ledger::EpochId,
+    devnet::{Devnet, DevnetAccount, Fault, FaultKind},
+    ledger::{EpochId, Ledger, PostgresLedger, PostgresUrl},
     receipts::{Receipt, ReceiptDomain, ReceiptLine, SignedReceipt},
     types::{Address, Clock, RawAmount, Salt, SystemClock, Token, TokenId},
 };
 use tempfile::TempDir;
 
-const PAYEES: u8 = 25;
+use crate::postgres_server;
 
-fn seedrail(home: &Path, devnet: &Devnet, payer: &DevnetAccount) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seedrail"));
-    command
-        .env("SEEDRAIL_HOME", home)
-        .env("SEEDRAIL_NODE", format!("http://{}", devnet.address()))
-        .env("SEEDRAIL_NETWORK", "devnet")
-        .env(
-            "SEEDRAIL_PRIVATE_KEY",
-            hex::encode(payer.key.expose_bytes().as_slice()),
-        )
-        .env_remove("SEEDRAIL_LEDGER")
-        .stdin(Stdio::null());
-    command
+/// One payer, his ledger, and his node.
+pub(crate) struct Site {
+    pub(crate) devnet: Devnet,
+    pub(crate) payer: DevnetAccount,
+    home: TempDir,
+    /// A URL; otherwise a file in the home folder.
+    ledger: Option<String>,
+    payees: u32,
 }
 
-fn succeeds(output: Output) -> String {
+fn number(variable: &str, otherwise: u32) -> u32 {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
+}
+
+impl Site {
+    pub(crate) async fn new(ledger: Option<String>, payees: u32) -> Self {
+        let devnet = Devnet::builder()
+            .block_time(Duration::from_millis(300))
+            .start()
+            .await
+            .unwrap();
+        Self {
+            payer: devnet.accounts()[1].clone(),
+            devnet,
+            home: TempDir::new().unwrap(),
+            ledger,
+            payees,
+        }
+    }
+
+    /// Answers that are cut off, lost, doubled, late, refused or nonsense.
+    fn fail_often(&self) {
+        let broadcast = "/wallet/broadcast*";
+        for (endpoint, per_million, kind) in [
+            (broadcast, 40_000, FaultKind::DropBefore),
+            (broadcast, 40_000, FaultKind::DropAfter),
+            (broadcast, 20_000, FaultKind::LostBroadcast),
+            (broadcast, 40_000, FaultKind::DoubleBroadcast),
+            (broadcast, 20_000, FaultKind::Status { code: 503 }),
+            ("*", 5_000, FaultKind::Status { code: 500 }),
+            ("*", 5_000, FaultKind::Garbage),
+            ("*", 20_000, FaultKind::Delay { ms: 50 }),
+            (
+                "/wallet/gettransactioninfobyid",
+                50_000,
+                FaultKind::NotFound,
+            ),
+        ] {
+            let endpoint = endpoint.to_owned();
+            self.devnet
+                .add_fault(Fault {
+                    endpoint,
+                    per_million,
+                    kind,
+                    times: None,
+                })
+                .unwrap();
+        }
+    }
+
+    pub(crate) fn seedrail(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_seedrail"));
+        command
+            .args(arguments)
+            .env("SEEDRAIL_HOME", self.home.path())
+            .env("SEEDRAIL_NODE", format!("http://{}", self.devnet.address()))
+            .env("SEEDRAIL_NETWORK", "devnet")
+            .env(
+                "SEEDRAIL_PRIVATE_KEY",
+                hex::encode(self.payer.key.expose_bytes().as_slice()),
+            )
+            .env_remove("SEEDRAIL_LEDGER")
+            .stdin(Stdio::null());
+        if let Some(url) = &self.ledger {
+            command.env("SEEDRAIL_LEDGER", url);
+        }
+        command
+    }
+
+    pub(crate) fn succeeds(&self, arguments: &[&str]) -> String {
+        succeeds(self.seedrail(arguments).output().unwrap())
+    }
+
+    fn payee(n: u32) -> Address {
+        let mut body = [7; 20];
+        body[16..].copy_from_slice(&n.to_be_bytes());
+        Address::from_body(body)
+    }
+
+    /// What payee `n` is owed in all by the receipts of `round`.
+    fn amount(n: u32, round: u32) -> RawAmount {
+        RawAmount::new((1_000 + i64::from(n)) * i64::from(round)).unwrap()
+    }
+
+    /// Makes this round's receipts debts of the payer's.
+    pub(crate) fn owe(&self, round: u32) {
+        let domain = ReceiptDomain::new(self.devnet.genesis_id());
+        let lines: String = (0..self.payees)
+            .map(|n| {
+                let receipt = Receipt {
+                    payer: self.payer.address,
+                    payee: Self::payee(n),
+                    signer: self.payer.address,
+                    vault: Address::ZERO,
+                    token: TokenId::BTT,
+                    epoch: EpochId::new(i64::from(n)).unwrap(),
+                    since_block: 0,
+                    sequence: u64::from(round),
+                    amount: Self::amount(n, round),
+                    delivered_bytes: u64::from(round),
+                    issued_at: u64::try_from(SystemClock.now().secs()).unwrap(),
+                    grant: Salt::ZERO,
+                };
+                let signed = SignedReceipt::sign(receipt, &domain, &self.payer.key).unwrap();
+                ReceiptLine::new(&domain, signed, None).to_json() + "\n"
+            })
+            .collect();
+        let file: PathBuf = self.home.path().join("receipts.jsonl");
+        fs::write(&file, lines).unwrap();
+        self.succeeds(&["receipts", "import", path(&file), "--adopt", "--yes"]);
+    }
+
+    /// Nothing is left to do, the chain and the ledger agree, and every payee
+    /// has what the receipts say.
+    pub(crate) fn is_settled(&self, round: u32) {
+        self.succeeds(&["settle", "resume", "--json"]);
+        let audit = self.succeeds(&["settle", "audit", "--json"]);
+        assert_eq!(audit, "{\"differences\":[],\"ok\":true}\n");
+        let again = self.succeeds(&["settle", "run", "--yes", "--json"]);
+        assert!(again.contains("\"batch\":null"), "{again}");
+        for n in 0..self.payees {
+            assert_eq!(
+                self.devnet
+                    .balance(Self::payee(n), Token::Trc10(TokenId::BTT)),
+                Self::amount(n, round),
+                "payee {n}"
+            );
+        }
+    }
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+pub(crate) fn succeeds(output: Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(
         output.status.success(),
@@ -45,108 +178,131 @@ fn succeeds(output: Output) -> String {
     text(&output.stdout)
 }
 
-fn payee(n: u8) -> Address {
-    Address::from_body([n + 1; 20])
+/// A process of which the end is told.
+struct Child {
+    id: String,
+    ended: mpsc::Receiver<()>,
+    waiter: std::thread::JoinHandle<std::io::Result<std::process::ExitStatus>>,
 }
 
-fn amount(n: u8) -> RawAmount {
-    RawAmount::new(1_000 + i64::from(n)).unwrap()
+impl Child {
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let id = child.id().to_string();
+        let (end, ended) = mpsc::channel();
+        let waiter = std::thread::spawn(move || {
+            let status = child.wait();
+            // Nobody listens any more once the process was killed.
+            let _ = end.send(());
+            status
+        });
+        Self { id, ended, waiter }
+    }
+
+    /// Whether it ended by itself within `limit`.
+    fn ends_within(&self, limit: Duration) -> bool {
+        self.ended.recv_timeout(limit).is_ok()
+    }
+
+    /// Whether it had to be killed; otherwise, whether it succeeded.
+    fn kill(self) -> Result<(), bool> {
+        // It may end by itself at this very moment.
+        let _ = Command::new("kill")
+            .args(["-9", &self.id])
+            .stderr(Stdio::null())
+            .status();
+        let status = self.waiter.join().unwrap().unwrap();
+        match status.code() {
+            None => Ok(()),
+            Some(code) => Err(code == 0),
+        }
+    }
 }
 
-/// Receipts of the payer's over each payee's amount.
-fn receipts(devnet: &Devnet, payer: &DevnetAccount) -> String {
-    let domain = ReceiptDomain::new(devnet.genesis_id());
-    (0..PAYEES)
-        .map(|n| {
-            let receipt = Receipt {
-                payer: payer.address,
-                payee: payee(n),
-                signer: payer.address,
-                vault: Address::ZERO,
-                token: TokenId::BTT,
-                epoch: EpochId::new(i64::from(n)).unwrap(),
-                since_block: 0,
-                sequence: 1,
-                amount: amount(n),
-                delivered_bytes: 1,
-                issued_at: u64::try_from(SystemClock.now().secs()).unwrap(),
-                grant: Salt::ZERO,
+/// Pays rounds of debts by processes that are killed, each life a little
+/// longer than the one before, until enough of them were.
+fn kill_until(site: &Site, kills: u32) -> u32 {
+    let watcher = site.ledger.as_ref().map(|url| {
+        let url = PostgresUrl::parse(url).unwrap();
+        PostgresLedger::open(&url, site.devnet.genesis_id()).unwrap()
+    });
+    // The start of a program counts on a file only.
+    let step = Duration::from_millis(if watcher.is_some() { 40 } else { 15 });
+    let began = Instant::now();
+    let (mut killed, mut failed, mut round) = (0u32, 0u32, 0u32);
+    while killed < kills {
+        round += 1;
+        site.owe(round);
+        let mut lives = 0u32;
+        loop {
+            let child = Child::start(site.seedrail(&["settle", "run", "--yes", "--json"]));
+            lives += 1;
+            let mut ended = false;
+            if let Some(watcher) = &watcher {
+                // Its life begins when the dead one's lease has run out.
+                let holder = format!("process {} ", child.id);
+                let has_it = || {
+                    let found = watcher.account_holder(site.payer.address).unwrap();
+                    found.is_some_and(|found| found.starts_with(&holder))
+                };
+                while !ended && !has_it() {
+                    ended = child.ends_within(Duration::from_millis(20));
+                }
+            }
+            let life = step * lives;
+            let enough = killed >= kills;
+            let outcome = if ended || enough || child.ends_within(life) {
+                Err(child.waiter.join().unwrap().unwrap().success())
+            } else {
+                child.kill()
             };
-            let signed = SignedReceipt::sign(receipt, &domain, &payer.key).unwrap();
-            ReceiptLine::new(&domain, signed, None).to_json() + "\n"
-        })
-        .collect()
+            match outcome {
+                Ok(()) => killed += 1,
+                Err(true) => break,
+                // The node failed once too often; that is no end either.
+                Err(false) => failed += 1,
+            }
+            assert!(lives < 2_000, "it never ended");
+        }
+    }
+    site.devnet.clear_faults();
+    site.is_settled(round);
+    // What `scripts/soak` keeps.
+    if let Ok(file) = std::env::var("SEEDRAIL_SOAK_REPORT") {
+        let store = site.ledger.as_ref().map_or("SQLite", |_| "PostgreSQL 15");
+        let row = format!(
+            "| {store} | {killed} | {failed} | {round} | {} | {} |\n",
+            round * site.payees,
+            began.elapsed().as_secs()
+        );
+        let mut report = fs::OpenOptions::new().append(true).open(file).unwrap();
+        std::io::Write::write_all(&mut report, row.as_bytes()).unwrap();
+    }
+    killed
+}
+
+async fn killed_at_any_moment(ledger: Option<String>, kills: u32) {
+    let site = Site::new(ledger, number("SEEDRAIL_PAYEES", 25)).await;
+    site.fail_often();
+    let kills = number("SEEDRAIL_KILLS", kills);
+    let killed = tokio::task::spawn_blocking(move || kill_until(&site, kills))
+        .await
+        .unwrap();
+    assert!(killed >= kills, "it was killed {killed} times only");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_killed_at_any_moment_pays_everybody_once() {
-    let devnet = Devnet::builder()
-        .block_time(Duration::from_millis(300))
-        .start()
-        .await
-        .unwrap();
-    let payer = devnet.accounts()[1].clone();
-    let home = TempDir::new().unwrap();
-    let file = home.path().join("receipts.jsonl");
-    fs::write(&file, receipts(&devnet, &payer)).unwrap();
+async fn a_batch_killed_at_any_moment_pays_everybody_once_on_sqlite() {
+    killed_at_any_moment(None, 8).await;
+}
 
-    let (devnet, kills) = tokio::task::spawn_blocking(move || {
-        let run = |arguments: &[&str]| {
-            seedrail(home.path(), &devnet, &payer)
-                .args(arguments)
-                .output()
-                .unwrap()
-        };
-        let file = file.to_str().unwrap();
-        succeeds(run(&["receipts", "import", file, "--adopt", "--yes"]));
-
-        let mut kills = 0u32;
-        loop {
-            let mut child = seedrail(home.path(), &devnet, &payer)
-                .args(["settle", "run", "--yes", "--json"])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            let pid = child.id().to_string();
-            // Each life is a little longer than the one before.
-            let (ended, end) = mpsc::channel();
-            let waiter = std::thread::spawn(move || {
-                let status = child.wait();
-                // Nobody listens any more once the process was killed.
-                let _ = ended.send(());
-                status
-            });
-            let life = Duration::from_millis(15 * u64::from(kills + 1));
-            if end.recv_timeout(life).is_err() {
-                // It may end by itself at this very moment.
-                let _ = Command::new("kill")
-                    .args(["-9", &pid])
-                    .stderr(Stdio::null())
-                    .status();
-            }
-            if waiter.join().unwrap().unwrap().success() {
-                break;
-            }
-            kills += 1;
-            assert!(kills < 400, "it never ended");
-        }
-        succeeds(run(&["settle", "resume", "--json"]));
-        let audit = succeeds(run(&["settle", "audit", "--json"]));
-        assert_eq!(audit, "{\"differences\":[],\"ok\":true}\n");
-        let again = succeeds(run(&["settle", "run", "--yes", "--json"]));
-        assert!(again.contains("\"batch\":null"), "{again}");
-        (devnet, kills)
-    })
-    .await
-    .unwrap();
-
-    assert!(kills > 3, "it was killed {kills} times only");
-    for n in 0..PAYEES {
-        assert_eq!(
-            devnet.balance(payee(n), Token::Trc10(TokenId::BTT)),
-            amount(n),
-            "payee {n}"
-        );
-    }
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_killed_at_any_moment_pays_everybody_once_on_postgres() {
+    // A dead worker's lease lasts ten seconds, so there are few in every run.
+    let url = postgres_server::shared().database();
+    killed_at_any_moment(Some(url), 3).await;
 }
