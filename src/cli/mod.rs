@@ -12,6 +12,7 @@ mod failure;
 mod files;
 mod get;
 mod init;
+mod ledger;
 mod live;
 mod output;
 mod pay;
@@ -171,6 +172,9 @@ enum Command {
     /// Settle receipts on chain, in batches, exactly once.
     #[command(subcommand)]
     Settle(settle::Settle),
+    /// Check the ledger, copy it, write it out.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// How others have paid, and whom we serve.
     Peers(peers::Peers),
     /// What was earned, and what of it is on the chain.
@@ -277,6 +281,7 @@ async fn run(command: Command, context: Context) -> Outcome {
             Command::Torrent(command) => command.run(context).await,
             Command::Tracker(command) => command.run(context).await,
             Command::Settle(command) => command.run(context).await,
+            Command::Ledger(command) => command.run(context).await,
             Command::Peers(command) => command.run(context).await,
             Command::Earnings(command) => command.run(context).await,
             Command::Send(command) => command.run(context).await,

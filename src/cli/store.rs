@@ -10,12 +10,16 @@ use super::{
     settings::LedgerPlace,
 };
 use crate::{
-    ledger::{Ledger, LedgerError, PostgresLedger, SqliteLedger},
+    ledger::{Ledger, LedgerError, PostgresLedger, SqliteLedger, Upkeep},
     types::BlockId,
 };
 
 /// Opens, and at first makes, the ledger of the chain.
 pub(crate) fn open(context: &Context, genesis: BlockId) -> Outcome<Arc<dyn Ledger>> {
+    Ok(open_whole(context, genesis)?)
+}
+
+fn open_whole(context: &Context, genesis: BlockId) -> Outcome<Arc<dyn Upkeep>> {
     let path = match &context.settings.ledger {
         Some(LedgerPlace::Server(url)) => {
             return Ok(Arc::new(PostgresLedger::open(url, genesis)?));
@@ -34,9 +38,15 @@ pub(crate) fn open(context: &Context, genesis: BlockId) -> Outcome<Arc<dyn Ledge
 /// The chain and its ledger. When no node answers, the only ledger of the
 /// network, or the one that was named, still opens: reading it needs no node.
 pub(crate) async fn open_offline(context: &Context) -> Outcome<(Option<Chain>, Arc<dyn Ledger>)> {
+    let (chain, ledger) = open_upkeep(context).await?;
+    Ok((chain, ledger))
+}
+
+/// The same, for work on the ledger as a whole.
+pub(crate) async fn open_upkeep(context: &Context) -> Outcome<(Option<Chain>, Arc<dyn Upkeep>)> {
     let failure = match chain::connect(context).await {
         Ok(chain) => {
-            let ledger = open(context, chain.genesis)?;
+            let ledger = open_whole(context, chain.genesis)?;
             return Ok((Some(chain), ledger));
         }
         Err(failure) if failure.exit == Exit::Node => failure,

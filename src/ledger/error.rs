@@ -181,6 +181,9 @@ pub enum LedgerError {
          look again"
     )]
     CommitUnknown(String),
+    /// What was read could not be written out.
+    #[error("the ledger's rows could not be written: {0}")]
+    Output(#[from] std::io::Error),
     /// Anything else that the store says.
     #[error("the ledger failed: {0}")]
     Store(String),

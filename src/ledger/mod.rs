@@ -14,6 +14,7 @@ mod sql;
 mod sqlite;
 mod statements;
 mod store;
+mod upkeep;
 
 #[cfg(feature = "postgres")]
 pub use self::postgres::{PostgresLedger, PostgresUrl};
@@ -32,3 +33,4 @@ pub use records::{
 };
 pub use sqlite::SqliteLedger;
 pub use store::{AccountLease, Durable, EpochLease, Ledger, MAX_EQUIVOCATIONS, MAX_OPEN_EPOCHS};
+pub use upkeep::{Cell, EachRow, Upkeep};

@@ -100,6 +100,12 @@ fn not_a(kind: &str, value: &Value) -> String {
     format!("{value} is not {kind}")
 }
 
+impl FromValue for Value {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        Ok(value.clone())
+    }
+}
+
 impl FromValue for i64 {
     fn from_value(value: &Value) -> Result<Self, String> {
         match value {

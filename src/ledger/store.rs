@@ -207,6 +207,16 @@ pub trait Ledger: PartyStore + Send + Sync {
         self.store_received_for(receipt, &Origin::default())
     }
 
+    /// Stores verified receipts of payers, in one transaction: as
+    /// [`store_received`](Self::store_received) of each, one after the other.
+    ///
+    /// # Errors
+    /// The same; then none was stored.
+    fn store_received_all(
+        &self,
+        receipts: &[ReceiptRow],
+    ) -> Result<Durable<Vec<Stored>>, LedgerError>;
+
     /// The newest received receipt of each epoch.
     ///
     /// # Errors

@@ -5,9 +5,10 @@
 
 pub(crate) mod conformance;
 mod parties;
+mod upkeep;
 
 use seedrail::{
-    ledger::{Ledger, LedgerError, PostgresLedger, PostgresUrl, SqliteLedger},
+    ledger::{Ledger, LedgerError, PostgresLedger, PostgresUrl, SqliteLedger, Upkeep},
     types::BlockId,
 };
 
@@ -109,6 +110,8 @@ conforms!(
     parties::what_others_did_is_remembered_until_forgiven,
     parties::flows_sum_to_the_receipts,
     parties::income_and_its_cursor_are_kept_together,
+    upkeep::many_are_stored_as_one_by_one,
+    upkeep::positions_are_those_of_each_pair,
 );
 
 #[test]
@@ -157,27 +160,6 @@ fn a_second_process_is_told_who_signs() {
     let refused = other.lease_account(rows.pair.payer, "me").unwrap_err();
     assert!(matches!(refused, LedgerError::AccountHeld { .. }));
     assert!(refused.to_string().contains("settle run, process 12"));
-}
-
-#[test]
-fn a_backup_is_the_same_ledger_and_says_that_it_is_a_copy() {
-    let store = file();
-    let rows = Rows::new();
-    let lease = store.first.claim_epoch(&rows.pair, 5).unwrap();
-    let receipt = rows.receipt(lease.epoch, 5, 1, 100);
-    store
-        .first
-        .issue(&lease, &receipt, rows.remainder(77), None)
-        .unwrap();
-    let to = store.dir.path().join("copy");
-    store.first.backup(&to).unwrap();
-    assert!(!store.first.is_restored().unwrap());
-    let copy = SqliteLedger::open(&to, genesis()).unwrap();
-    assert!(copy.is_restored().unwrap());
-    assert_eq!(copy.issued(&rows.pair).unwrap()[0].get(), &receipt);
-    assert!(copy.contradictions().unwrap().is_empty());
-    let again = store.first.backup(&to).unwrap_err();
-    assert!(again.to_string().contains("exists"), "{again}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use std::{
 };
 
 use seedrail::{
-    ledger::{Ledger, Pair, PayoutState, Remainder, SqliteLedger, TransferRow},
+    ledger::{Ledger, Pair, PayoutState, Remainder, SqliteLedger, TransferRow, Upkeep},
     receipts::{Receipt, ReceiptDomain, SignedReceipt},
     settle::{Engine, Event, Policy, SendOrder, SettleError, Until},
     tron::{

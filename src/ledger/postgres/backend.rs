@@ -48,6 +48,20 @@ pub(super) fn is_twin(error: &postgres::Error) -> bool {
     error.code() == Some(&SqlState::UNIQUE_VIOLATION)
 }
 
+/// Whether the connection ended, or the server ended it: what was not
+/// committed did not happen.
+pub(super) fn is_lost(error: &postgres::Error) -> bool {
+    match error.code() {
+        None => true,
+        Some(code) => [
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CRASH_SHUTDOWN,
+            SqlState::CANNOT_CONNECT_NOW,
+        ]
+        .contains(code),
+    }
+}
+
 /// Whether the transaction met another and is to be run once more.
 pub(super) fn is_conflict(error: &postgres::Error) -> bool {
     error.code().is_some_and(|code| {
@@ -170,7 +184,7 @@ fn arrays<'a>(
 
 impl PostgresTransaction<'_> {
     fn note(&self, error: &postgres::Error) -> LedgerError {
-        if is_conflict(error) {
+        if is_conflict(error) || is_lost(error) {
             self.again.set(true);
         }
         if is_twin(error) {

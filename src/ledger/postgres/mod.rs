@@ -13,6 +13,7 @@ mod pulse;
 
 use std::{
     cell::{Cell, RefCell},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -21,17 +22,17 @@ use postgres::IsolationLevel;
 
 pub use self::address::PostgresUrl;
 use self::{
-    backend::{NOW, PostgresTransaction, failed, in_words, is_conflict},
+    backend::{NOW, PostgresTransaction, failed, in_words, is_conflict, is_lost},
     open::{BUSY, Connection},
     pulse::{Alive, Pulse},
 };
 use super::{
-    AccountLease, Durable, LedgerError,
+    AccountLease, Durable, EachRow, LedgerError, SqliteLedger, Upkeep,
     sql::{Transaction, params},
     statements::{
         HeldEpochs, Transactions, audit,
         payouts::{self, LEASE_MS},
-        random_number, recovery,
+        random_number, recovery, tables, write_out,
     },
 };
 use crate::types::{Address, BlockId};
@@ -187,7 +188,6 @@ fn attempt<T>(
     } else {
         (IsolationLevel::Serializable, false)
     };
-    let lost = |error: &postgres::Error| error.is_closed() || error.as_db_error().is_none();
     let started = connection
         .client
         .build_transaction()
@@ -196,7 +196,9 @@ fn attempt<T>(
         .start();
     let tx = match started {
         Ok(tx) => tx,
-        Err(error) if lost(&error) || is_conflict(&error) => return Attempt::Again(failed(&error)),
+        Err(error) if is_lost(&error) || is_conflict(&error) => {
+            return Attempt::Again(failed(&error));
+        }
         Err(error) => return Attempt::Failed(failed(&error)),
     };
     let tx = PostgresTransaction {
@@ -291,23 +293,35 @@ impl PostgresLedger {
             held: HeldEpochs::default(),
         })
     }
+}
 
-    /// Asks every row whether it agrees with the others. Empty: all is sound.
-    /// Each kind of contradiction is told once.
-    ///
-    /// # Errors
-    /// Only if the database cannot be read at all.
-    pub fn contradictions(&self) -> Result<Vec<String>, LedgerError> {
+impl Upkeep for PostgresLedger {
+    fn contradictions(&self) -> Result<Vec<String>, LedgerError> {
         self.read(audit::contradictions)
     }
 
-    /// Whether this ledger was restored from a copy that nobody has recovered
-    /// yet.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn is_restored(&self) -> Result<bool, LedgerError> {
+    fn is_restored(&self) -> Result<bool, LedgerError> {
         self.read(recovery::is_marked)
+    }
+
+    fn backup(&self, to: &Path) -> Result<(), LedgerError> {
+        self.read(|tx| {
+            SqliteLedger::copy_into(to, self.genesis, |copy| {
+                tables::walk(tx, |table, rows| {
+                    let mut kept = Vec::with_capacity(rows.len());
+                    for row in rows {
+                        if !tables::is_own(table, row)? {
+                            kept.push(row.clone());
+                        }
+                    }
+                    tables::put(copy, table, &kept)
+                })
+            })
+        })
+    }
+
+    fn rows(&self, each: &mut EachRow<'_>) -> Result<u64, LedgerError> {
+        write_out(self, each)
     }
 }
 

@@ -13,9 +13,9 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use self::{backend::SqliteTransaction, locks::LockSpace};
 use super::{
-    AccountLease, Durable, LedgerError,
+    AccountLease, Durable, EachRow, LedgerError, Upkeep,
     sql::Transaction,
-    statements::{HeldEpochs, Transactions, audit, payouts, random_number, recovery},
+    statements::{HeldEpochs, Transactions, audit, payouts, random_number, recovery, write_out},
     store::Guard,
 };
 use crate::types::{Address, BlockId};
@@ -108,61 +108,6 @@ impl SqliteLedger {
         }
     }
 
-    /// Asks every row whether it agrees with the others, and SQLite for its
-    /// full integrity check. Empty: all is sound. Each kind of contradiction is
-    /// told once.
-    ///
-    /// # Errors
-    /// Only if the file cannot be read at all.
-    pub fn contradictions(&self) -> Result<Vec<String>, LedgerError> {
-        let mut found = self.read(audit::contradictions)?;
-        let verdict: String =
-            locked(&self.conn).query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-        if verdict != "ok" {
-            found.insert(0, format!("the file is damaged: {verdict}"));
-        }
-        Ok(found)
-    }
-
-    /// Copies the ledger, as of one moment and while others work on it, to a
-    /// new file, and marks the copy: whoever opens it can tell that it may be
-    /// behind the chain and behind what its peers hold.
-    ///
-    /// # Errors
-    /// The file exists already, or cannot be written.
-    pub fn backup(&self, to: &Path) -> Result<(), LedgerError> {
-        self.certain()?;
-        let failed = |reason: String| LedgerError::Open {
-            path: to.to_owned(),
-            reason,
-        };
-        open::create_private(to, open::Existing::Refuse)?;
-        let mut copy = Connection::open(to).map_err(|error| failed(error.to_string()))?;
-        {
-            let conn = locked(&self.conn);
-            let backup = rusqlite::backup::Backup::new(&conn, &mut copy)?;
-            // All pages in one step: one moment of the ledger.
-            match backup.step(-1)? {
-                rusqlite::backup::StepResult::Done => {}
-                other => return Err(failed(format!("the copy stopped: {other:?}"))),
-            }
-        }
-        copy.pragma_update(None, "synchronous", 2)?;
-        let tx = copy.transaction()?;
-        recovery::mark(&Transaction(&SqliteTransaction(&tx)))?;
-        tx.commit()?;
-        copy.close().map_err(|(_, error)| failed(error.to_string()))
-    }
-
-    /// Whether this file is a copy made by [`backup`](Self::backup) that nobody
-    /// has recovered yet.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn is_restored(&self) -> Result<bool, LedgerError> {
-        self.read(recovery::is_marked)
-    }
-
     /// Copies a ledger in memory, as it is now, into another one that shares
     /// nothing with it: what a backup or a copied home would hold, unmarked.
     ///
@@ -211,6 +156,95 @@ impl SqliteLedger {
             Some(reason) => Err(LedgerError::CommitUnknown(reason.clone())),
             None => Ok(()),
         }
+    }
+}
+
+impl Upkeep for SqliteLedger {
+    fn contradictions(&self) -> Result<Vec<String>, LedgerError> {
+        let mut found = self.read(audit::contradictions)?;
+        let verdict: String =
+            locked(&self.conn).query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        if verdict != "ok" {
+            found.insert(0, format!("the file is damaged: {verdict}"));
+        }
+        Ok(found)
+    }
+
+    fn backup(&self, to: &Path) -> Result<(), LedgerError> {
+        self.certain()?;
+        let failed = |reason: String| LedgerError::Open {
+            path: to.to_owned(),
+            reason,
+        };
+        open::create_private(to, open::Existing::Refuse)?;
+        let mut copy = Connection::open(to).map_err(|error| failed(error.to_string()))?;
+        {
+            let conn = locked(&self.conn);
+            let backup = rusqlite::backup::Backup::new(&conn, &mut copy)?;
+            // All pages in one step: one moment of the ledger.
+            match backup.step(-1)? {
+                rusqlite::backup::StepResult::Done => {}
+                other => return Err(failed(format!("the copy stopped: {other:?}"))),
+            }
+        }
+        copy.pragma_update(None, "synchronous", 2)?;
+        let tx = copy.transaction()?;
+        recovery::mark(&Transaction(&SqliteTransaction(&tx)))?;
+        tx.commit()?;
+        copy.close().map_err(|(_, error)| failed(error.to_string()))
+    }
+
+    fn is_restored(&self) -> Result<bool, LedgerError> {
+        self.read(recovery::is_marked)
+    }
+
+    fn rows(&self, each: &mut EachRow<'_>) -> Result<u64, LedgerError> {
+        write_out(self, each)
+    }
+}
+
+impl SqliteLedger {
+    /// A new file, marked as a copy, to be filled with the rows of another
+    /// store by `fill`, all or nothing.
+    #[cfg(feature = "postgres")]
+    pub(in crate::ledger) fn copy_into<T>(
+        to: &Path,
+        genesis: BlockId,
+        fill: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        open::create_private(to, open::Existing::Refuse)?;
+        let copied = Self::fill_copy(to, genesis, fill);
+        if copied.is_err() {
+            // Ours, and nobody's ledger.
+            for end in ["", "-wal", "-shm"] {
+                let mut file = to.as_os_str().to_owned();
+                file.push(end);
+                // The error that is returned says why; this one adds nothing.
+                let _ = std::fs::remove_file(file);
+            }
+        }
+        copied
+    }
+
+    #[cfg(feature = "postgres")]
+    fn fill_copy<T>(
+        to: &Path,
+        genesis: BlockId,
+        fill: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let (mut conn, _) = open::open(to, genesis)?;
+        let tx = conn.transaction()?;
+        let filled = {
+            let backend = SqliteTransaction(&tx);
+            let tx = Transaction(&backend);
+            let filled = fill(&tx)?;
+            recovery::mark(&tx)?;
+            filled
+        };
+        tx.commit()?;
+        conn.close()
+            .map_err(|(_, error)| LedgerError::from(error))?;
+        Ok(filled)
     }
 }
 

@@ -13,9 +13,10 @@ mod rows;
 pub(super) mod schema;
 mod standing;
 mod store;
+pub(super) mod tables;
 mod transfers;
 
-pub(in crate::ledger) use store::{HeldEpochs, Transactions};
+pub(in crate::ledger) use store::{HeldEpochs, Transactions, write_out};
 
 use super::LedgerError;
 

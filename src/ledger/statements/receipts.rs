@@ -1,5 +1,7 @@
 //! Receipts, epochs and what follows from them.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
 use super::{
     flows, grants,
     rows::{
@@ -10,7 +12,7 @@ use crate::{
     ledger::{
         Adopted, EpochId, Equivocation, LedgerError, MAX_EQUIVOCATIONS, MAX_OPEN_EPOCHS, Origin,
         Pair, Position, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow, Remainder, Stored,
-        sql::{Param, Row, ToParam, Transaction, params},
+        sql::{Kind, Param, Row, ToParam, Transaction, params},
     },
     types::{Address, RawAmount, TokenId},
 };
@@ -171,31 +173,63 @@ pub(in crate::ledger) fn all_newest(
     Ok(receipts)
 }
 
+/// The columns of a receipt, as many are stored at once.
+const RECEIPT: &[(&str, Kind)] = &[
+    ("kind", Kind::Int),
+    ("payer", Kind::Bytes),
+    ("payee", Kind::Bytes),
+    ("token", Kind::Int),
+    ("epoch", Kind::Int),
+    ("signer", Kind::Bytes),
+    ("since_block", Kind::Int),
+    ("sequence", Kind::Int),
+    ("amount", Kind::Int),
+    ("delivered_bytes", Kind::Int),
+    ("issued_at", Kind::Int),
+    ("grant_hash", Kind::Bytes),
+    ("signature", Kind::Bytes),
+];
+
 fn put(tx: &Transaction<'_>, kind: ReceiptKind, receipt: &ReceiptRow) -> Result<(), LedgerError> {
-    tx.execute(
+    put_all(tx, kind, [receipt])
+}
+
+fn put_all<'a>(
+    tx: &Transaction<'_>,
+    kind: ReceiptKind,
+    receipts: impl IntoIterator<Item = &'a ReceiptRow>,
+) -> Result<(), LedgerError> {
+    let mut rows = Vec::new();
+    for receipt in receipts {
+        rows.push(vec![
+            Param::Int(Some(kind_number(kind))),
+            Param::Bytes(Some(receipt.pair.payer.body())),
+            Param::Bytes(Some(receipt.pair.payee.body())),
+            Param::Int(Some(receipt.pair.token.get())),
+            Param::Int(Some(receipt.epoch.get())),
+            Param::Bytes(Some(receipt.signer.body())),
+            Param::Int(Some(int("since_block", receipt.since_block)?)),
+            Param::Int(Some(int("sequence", receipt.sequence)?)),
+            Param::Int(Some(receipt.amount.get())),
+            Param::Int(Some(int("delivered_bytes", receipt.delivered_bytes)?)),
+            Param::Int(Some(int("issued_at", receipt.issued_at)?)),
+            Param::Bytes(Some(receipt.grant.as_bytes())),
+            Param::Bytes(Some(&receipt.signature)),
+        ]);
+    }
+    tx.execute_each(
         "INSERT INTO receipt (kind, payer, payee, token, epoch, signer, since_block, sequence,
                               amount, delivered_bytes, issued_at, grant_hash, signature)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+         SELECT r.kind, r.payer, r.payee, r.token, r.epoch, r.signer, r.since_block, r.sequence,
+                r.amount, r.delivered_bytes, r.issued_at, r.grant_hash, r.signature
+         FROM {rows} WHERE true
          ON CONFLICT (kind, payer, payee, token, epoch) DO UPDATE SET
              signer = excluded.signer, since_block = excluded.since_block,
              sequence = excluded.sequence, amount = excluded.amount,
              delivered_bytes = excluded.delivered_bytes, issued_at = excluded.issued_at,
              grant_hash = excluded.grant_hash, signature = excluded.signature",
-        params![
-            kind_number(kind),
-            receipt.pair.payer.body(),
-            receipt.pair.payee.body(),
-            receipt.pair.token.get(),
-            receipt.epoch.get(),
-            receipt.signer.body(),
-            int("since_block", receipt.since_block)?,
-            int("sequence", receipt.sequence)?,
-            receipt.amount.get(),
-            int("delivered_bytes", receipt.delivered_bytes)?,
-            int("issued_at", receipt.issued_at)?,
-            receipt.grant.as_bytes(),
-            receipt.signature
-        ],
+        RECEIPT,
+        &rows,
     )?;
     Ok(())
 }
@@ -228,6 +262,25 @@ fn sums(tx: &Transaction<'_>, pair: &Pair) -> Result<Option<Sums>, LedgerError> 
         .transpose()
 }
 
+/// What `receipt` says beyond `before`: raw units and bytes.
+fn beyond(
+    receipt: &ReceiptRow,
+    before: Option<&ReceiptRow>,
+) -> Result<(RawAmount, u64), LedgerError> {
+    let added = receipt
+        .amount
+        .checked_sub(before.map_or(RawAmount::ZERO, |before| before.amount))
+        .ok_or(LedgerError::Sequence {
+            epoch: receipt.epoch,
+            sequence: receipt.sequence,
+            reason: "its amount is lower",
+        })?;
+    let bytes = receipt
+        .delivered_bytes
+        .saturating_sub(before.map_or(0, |before| before.delivered_bytes));
+    Ok((added, bytes))
+}
+
 /// Adds what `receipt` says beyond `before` to the pair's sum in its role, and
 /// to what flowed.
 fn add_to_pair(
@@ -237,14 +290,7 @@ fn add_to_pair(
     before: Option<&ReceiptRow>,
     origin: &Origin,
 ) -> Result<RawAmount, LedgerError> {
-    let added = receipt
-        .amount
-        .checked_sub(before.map_or(RawAmount::ZERO, |before| before.amount))
-        .ok_or(LedgerError::Sequence {
-            epoch: receipt.epoch,
-            sequence: receipt.sequence,
-            reason: "its amount is lower",
-        })?;
+    let (added, bytes) = beyond(receipt, before)?;
     let pair = &receipt.pair;
     let mut now = sums(tx, pair)?.unwrap_or(Sums {
         issued: RawAmount::ZERO,
@@ -282,9 +328,6 @@ fn add_to_pair(
             int("issued_at", now.owed_since)?
         ],
     )?;
-    let bytes = receipt
-        .delivered_bytes
-        .saturating_sub(before.map_or(0, |before| before.delivered_bytes));
     flows::add(tx, kind, receipt, origin, added, bytes)?;
     Ok(added)
 }
@@ -385,6 +428,146 @@ pub(in crate::ledger) fn store_received(
         _ => {}
     }
     Ok(stored)
+}
+
+/// The same as [`store_received`] of each, one after the other, by a handful
+/// of statements for all.
+pub(in crate::ledger) fn store_received_all(
+    tx: &Transaction<'_>,
+    receipts: &[ReceiptRow],
+) -> Result<Vec<Stored>, LedgerError> {
+    let mut newest = newest_of(tx, receipts)?;
+    let mut sums = received_of(tx, receipts)?;
+    let mut raised = flows::Raised::default();
+    let mut changed = BTreeSet::new();
+    let mut all = Vec::with_capacity(receipts.len());
+    for receipt in receipts {
+        let key = (receipt.pair, receipt.epoch);
+        let before = newest.get(&key).copied();
+        let stored = compare(before.as_ref(), receipt);
+        match (stored, &before) {
+            (Stored::New | Stored::Superseded { .. }, _) => {
+                let (added, bytes) = beyond(receipt, before.as_ref())?;
+                let (received, first_since) = sums
+                    .entry(receipt.pair)
+                    .or_insert((RawAmount::ZERO, receipt.since_block));
+                *received = sum("the sum of the receipts held", *received, added)?;
+                *first_since = (*first_since).min(receipt.since_block);
+                raised.add(receipt, added, bytes)?;
+                newest.insert(key, *receipt);
+                changed.insert(key);
+            }
+            (Stored::Equivocation, Some(before)) => keep_both(tx, before, receipt)?,
+            _ => {}
+        }
+        all.push(stored);
+    }
+    put_all(
+        tx,
+        ReceiptKind::Received,
+        changed.iter().filter_map(|key| newest.get(key)),
+    )?;
+    let pairs: BTreeSet<_> = changed.iter().map(|(pair, _)| *pair).collect();
+    let mut rows = Vec::with_capacity(pairs.len());
+    for pair in &pairs {
+        let Some((received, first_since)) = sums.get(pair) else {
+            continue;
+        };
+        let mut row = pair_params(pair);
+        row.push(Param::Int(Some(received.get())));
+        row.push(Param::Int(Some(int("since_block", *first_since)?)));
+        rows.push(row);
+    }
+    tx.execute_each(
+        "INSERT INTO pair (payer, payee, token, issued, received, first_since, owed_since)
+         SELECT r.payer, r.payee, r.token, 0, r.received, r.first_since, 0
+         FROM {rows} WHERE true
+         ON CONFLICT (payer, payee, token) DO UPDATE SET
+             received = excluded.received, first_since = excluded.first_since",
+        &[
+            ("payer", Kind::Bytes),
+            ("payee", Kind::Bytes),
+            ("token", Kind::Int),
+            ("received", Kind::Int),
+            ("first_since", Kind::Int),
+        ],
+        &rows,
+    )?;
+    raised.store(tx, ReceiptKind::Received)?;
+    Ok(all)
+}
+
+fn pair_params(pair: &Pair) -> Vec<Param<'_>> {
+    vec![
+        Param::Bytes(Some(pair.payer.body())),
+        Param::Bytes(Some(pair.payee.body())),
+        Param::Int(Some(pair.token.get())),
+    ]
+}
+
+/// The newest received receipts of the epochs of these.
+fn newest_of(
+    tx: &Transaction<'_>,
+    receipts: &[ReceiptRow],
+) -> Result<HashMap<(Pair, EpochId), ReceiptRow>, LedgerError> {
+    let keys: BTreeSet<_> = receipts
+        .iter()
+        .map(|receipt| (receipt.pair, receipt.epoch))
+        .collect();
+    let rows: Vec<_> = keys
+        .iter()
+        .map(|(pair, epoch)| {
+            let mut row = pair_params(pair);
+            row.push(Param::Int(Some(epoch.get())));
+            row
+        })
+        .collect();
+    let found = tx.query_each(
+        "SELECT receipt.* FROM {rows} JOIN receipt ON receipt.kind = 1
+             AND receipt.payer = r.payer AND receipt.payee = r.payee
+             AND receipt.token = r.token AND receipt.epoch = r.epoch",
+        &[
+            ("payer", Kind::Bytes),
+            ("payee", Kind::Bytes),
+            ("token", Kind::Int),
+            ("epoch", Kind::Int),
+        ],
+        &rows,
+    )?;
+    let mut newest = HashMap::with_capacity(receipts.len());
+    for row in &found {
+        let receipt = rows::receipt(row)?;
+        newest.insert((receipt.pair, receipt.epoch), receipt);
+    }
+    Ok(newest)
+}
+
+/// What the pairs of these hold already, and their first since blocks.
+fn received_of(
+    tx: &Transaction<'_>,
+    receipts: &[ReceiptRow],
+) -> Result<HashMap<Pair, (RawAmount, u64)>, LedgerError> {
+    let pairs: BTreeSet<_> = receipts.iter().map(|receipt| receipt.pair).collect();
+    let rows: Vec<_> = pairs.iter().map(pair_params).collect();
+    let found = tx.query_each(
+        "SELECT pair.payer, pair.payee, pair.token, pair.received, pair.first_since
+         FROM {rows} JOIN pair ON pair.payer = r.payer AND pair.payee = r.payee
+             AND pair.token = r.token",
+        &[
+            ("payer", Kind::Bytes),
+            ("payee", Kind::Bytes),
+            ("token", Kind::Int),
+        ],
+        &rows,
+    )?;
+    let mut sums = HashMap::with_capacity(pairs.len());
+    for row in &found {
+        sums.insert(
+            rows::pair(row)?,
+            (amount(row, "received")?, unsigned(row, "first_since")?),
+        );
+    }
+    Ok(sums)
 }
 
 fn keep_both(
@@ -647,35 +830,66 @@ pub(in crate::ledger) fn position(
     super::transfers::complete(
         tx,
         Position {
-            pair: *pair,
             issued,
             received,
-            paid: RawAmount::ZERO,
-            paid_back: RawAmount::ZERO,
-            live: RawAmount::ZERO,
-            range_end: RawAmount::ZERO,
-            first_since,
             owed_since: ours.map_or(0, |sums| sums.owed_since),
+            ..empty(*pair, first_since)
         },
     )
 }
 
-/// Who has receipts with `payer` in either direction, by address.
-pub(in crate::ledger) fn counterparties(
+/// The positions of `payer` with everybody who has receipts with it in either
+/// direction, ordered by payee: a handful of statements, however many they are.
+pub(in crate::ledger) fn positions(
     tx: &Transaction<'_>,
     payer: Address,
     token: TokenId,
-) -> Result<Vec<Address>, LedgerError> {
-    let found = tx.query(
-        "SELECT payee AS other FROM pair WHERE payer = ?1 AND token = ?2
-         UNION
-         SELECT payer AS other FROM pair WHERE payee = ?1 AND token = ?2
-         ORDER BY other",
-        params![payer.body(), token.get()],
-    )?;
-    let mut others = Vec::new();
-    for row in &found {
-        others.push(rows::address(row, "other")?);
+) -> Result<Vec<Position>, LedgerError> {
+    let mut all = BTreeMap::new();
+    for (sql, other) in [
+        (
+            "SELECT * FROM pair WHERE payer = ?1 AND token = ?2",
+            "payee",
+        ),
+        (
+            "SELECT * FROM pair WHERE payee = ?1 AND token = ?2",
+            "payer",
+        ),
+    ] {
+        for row in &tx.query(sql, params![payer.body(), token.get()])? {
+            let payee = rows::address(row, other)?;
+            let since = unsigned(row, "first_since")?;
+            let position = all.entry(payee).or_insert_with(|| {
+                let pair = Pair {
+                    payer,
+                    payee,
+                    token,
+                };
+                empty(pair, since)
+            });
+            position.first_since = position.first_since.min(since);
+            if other == "payee" {
+                position.issued = amount(row, "issued")?;
+                position.owed_since = unsigned(row, "owed_since")?;
+            } else {
+                position.received = amount(row, "received")?;
+            }
+        }
     }
-    Ok(others)
+    super::transfers::complete_all(tx, payer, token, &mut all)?;
+    Ok(all.into_values().collect())
+}
+
+fn empty(pair: Pair, first_since: u64) -> Position {
+    Position {
+        pair,
+        issued: RawAmount::ZERO,
+        received: RawAmount::ZERO,
+        paid: RawAmount::ZERO,
+        paid_back: RawAmount::ZERO,
+        live: RawAmount::ZERO,
+        range_end: RawAmount::ZERO,
+        first_since,
+        owed_since: 0,
+    }
 }

@@ -11,6 +11,32 @@ pub(in crate::ledger) const APPLICATION_ID: i32 = 0x5352_4c47;
 /// in `rows.rs`.
 pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 
+/// Every table with its key; one that others refer to comes before them.
+pub(in crate::ledger) const TABLES: &[(&str, &[&str])] = &[
+    ("meta", &["name"]),
+    ("epoch", &["payer", "payee", "token", "epoch"]),
+    ("receipt", &["kind", "payer", "payee", "token", "epoch"]),
+    ("equivocation", &["payer", "payee", "token", "ordinal"]),
+    ("pair", &["payer", "payee", "token"]),
+    ("transfer", &["txid"]),
+    ("account", &["account"]),
+    ("batch", &["id"]),
+    ("payout", &["id"]),
+    ("attempt", &["txid"]),
+    ("spend_grant", &["hash"]),
+    ("revocation", &["payer", "signer"]),
+    ("standing", &["address", "token"]),
+    (
+        "flow",
+        &["kind", "payer", "payee", "token", "day", "torrent"],
+    ),
+    ("watch", &["account", "token"]),
+    ("adopted", &["txid"]),
+    ("recovery", &["account"]),
+    ("witness", &["address"]),
+    ("worker", &["name"]),
+];
+
 const V1: &str = "
 CREATE TABLE meta (
     name TEXT NOT NULL PRIMARY KEY,

@@ -9,14 +9,15 @@ use std::{
 use super::{
     chain, payouts,
     receipts::{self, OwnEpoch},
-    recovery, transfers,
+    recovery, tables, transfers,
 };
 use crate::{
     ledger::{
-        AccountLease, Adopted, AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
-        Durable, EpochId, EpochLease, Equivocation, Ledger, LedgerError, Origin, OutgoingRow, Pair,
-        PayoutId, PayoutRow, Position, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow,
-        Recovery, Remainder, Stored, TransferRow, WitnessRow, sql::Transaction, store::Guard,
+        AccountLease, Adopted, AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, Cell,
+        CursorRow, Durable, EachRow, EpochId, EpochLease, Equivocation, Ledger, LedgerError,
+        Origin, OutgoingRow, Pair, PayoutId, PayoutRow, Position, ReceiptEntry, ReceiptFilter,
+        ReceiptKind, ReceiptRow, Recovery, Remainder, Stored, TransferRow, WitnessRow,
+        sql::Transaction, store::Guard,
     },
     types::{Address, BlockId, RawAmount, Salt, Sun, Token, TokenId, TxId, UnixMs},
 };
@@ -91,6 +92,38 @@ pub(in crate::ledger) trait Transactions: Send + Sync {
 
     /// See [`Ledger::account_holder`].
     fn who_has(&self, account: Address) -> Result<Option<String>, LedgerError>;
+}
+
+/// See [`Upkeep::rows`](crate::ledger::Upkeep::rows).
+pub(in crate::ledger) fn write_out<S: Transactions>(
+    store: &S,
+    each: &mut EachRow<'_>,
+) -> Result<u64, LedgerError> {
+    // What was written out cannot be taken back and begun anew.
+    let once = Mutex::new(Some(each));
+    store.read(|tx| {
+        let taken = once.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(each) = taken else {
+            return Err(LedgerError::Store(
+                "the connection was lost in the middle: begin again".to_owned(),
+            ));
+        };
+        let mut count = 0;
+        tables::walk(tx, |table, rows| {
+            for row in rows {
+                let columns: Vec<_> = row
+                    .names
+                    .iter()
+                    .map(String::as_str)
+                    .zip(row.values.iter().map(Cell::from))
+                    .collect();
+                each(table, &columns)?;
+                count += 1;
+            }
+            Ok(())
+        })?;
+        Ok(count)
+    })
 }
 
 /// Whether the epoch is held by this handle or by another living one.
@@ -200,6 +233,10 @@ impl<S: Transactions> Ledger for S {
         self.write(|tx| receipts::store_received(tx, receipt, origin))
     }
 
+    fn store_received_all(&self, all: &[ReceiptRow]) -> Result<Durable<Vec<Stored>>, LedgerError> {
+        self.write(|tx| receipts::store_received_all(tx, all))
+    }
+
     fn received(&self, pair: &Pair) -> Result<Vec<Durable<ReceiptRow>>, LedgerError> {
         self.read(|tx| receipts::all_newest(tx, ReceiptKind::Received, pair))
             .map(durable)
@@ -258,21 +295,7 @@ impl<S: Transactions> Ledger for S {
     }
 
     fn positions(&self, payer: Address, token: TokenId) -> Result<Vec<Position>, LedgerError> {
-        self.read(|tx| {
-            receipts::counterparties(tx, payer, token)?
-                .into_iter()
-                .map(|payee| {
-                    receipts::position(
-                        tx,
-                        &Pair {
-                            payer,
-                            payee,
-                            token,
-                        },
-                    )
-                })
-                .collect()
-        })
+        self.read(|tx| receipts::positions(tx, payer, token))
     }
 
     fn lease_account(&self, account: Address, holder: &str) -> Result<AccountLease, LedgerError> {

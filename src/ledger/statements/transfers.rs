@@ -1,12 +1,14 @@
 //! Transfers seen on the solid chain, and what they make of a position.
 
+use std::collections::BTreeMap;
+
 use super::rows::{self, amount, int, token_number};
 use crate::{
     ledger::{
         LedgerError, OutgoingRow, Pair, Position, TransferRow,
         sql::{Param, Transaction, params},
     },
-    types::{Address, RawAmount, Token, UnixMs},
+    types::{Address, RawAmount, Token, TokenId, UnixMs},
 };
 
 /// Records it once; `false` when it was there.
@@ -132,6 +134,55 @@ pub(in crate::ledger) fn complete(
         range_end: range_end(tx, pair.payer, pair.payee, token)?,
         ..position
     })
+}
+
+/// [`complete`] for all positions of `payer`, by the other's address.
+pub(in crate::ledger) fn complete_all(
+    tx: &Transaction<'_>,
+    payer: Address,
+    token: TokenId,
+    all: &mut BTreeMap<Address, Position>,
+) -> Result<(), LedgerError> {
+    for (mine, other) in [("payer", "payee"), ("payee", "payer")] {
+        // Not summed here: from which block on they count is each pair's own.
+        let found = tx.query(
+            &format!(
+                "SELECT {other} AS other, block, amount, EXISTS (
+                     SELECT 1 FROM attempt JOIN payout ON payout.id = attempt.payout
+                     WHERE attempt.txid = transfer.txid AND payout.kind = 0) AS ours
+                 FROM transfer WHERE {mine} = ?1 AND token = ?2"
+            ),
+            params![payer.body(), token.get()],
+        )?;
+        for row in &found {
+            let Some(position) = all.get_mut(&rows::address(row, "other")?) else {
+                continue;
+            };
+            let counts = rows::unsigned(row, "block")? > position.first_since
+                || rows::get::<bool>(row, "ours")?;
+            if counts {
+                let paid = if mine == "payer" {
+                    &mut position.paid
+                } else {
+                    &mut position.paid_back
+                };
+                *paid = rows::sum("the sum paid", *paid, amount(row, "amount")?)?;
+            }
+        }
+    }
+    let found = tx.query(
+        "SELECT payee, CAST(sum(CASE WHEN state IN (0, 1) THEN range_to - range_from ELSE 0 END)
+                            AS BIGINT) AS live, max(range_to) AS range_end
+         FROM payout WHERE payer = ?1 AND token = ?2 AND state <> 3 GROUP BY payee",
+        params![payer.body(), token.get()],
+    )?;
+    for row in &found {
+        if let Some(position) = all.get_mut(&rows::address(row, "payee")?) {
+            position.live = amount(row, "live")?;
+            position.range_end = amount(row, "range_end")?;
+        }
+    }
+    Ok(())
 }
 
 pub(in crate::ledger) fn newest(

@@ -107,6 +107,13 @@ impl Ledger for Failing {
         self.step(|| self.inner.store_received_for(receipt, origin))
     }
 
+    fn store_received_all(
+        &self,
+        receipts: &[ReceiptRow],
+    ) -> Result<Durable<Vec<Stored>>, LedgerError> {
+        self.step(|| self.inner.store_received_all(receipts))
+    }
+
     fn received(&self, pair: &Pair) -> Result<Vec<Durable<ReceiptRow>>, LedgerError> {
         self.inner.received(pair)
     }

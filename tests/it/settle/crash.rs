@@ -111,6 +111,7 @@ pass_on! {
         fn issue_for(lease: &EpochLease, receipt: &ReceiptRow, remainder: Remainder,
             ceiling: Option<RawAmount>, origin: &Origin) -> Durable<ReceiptRow>;
         fn store_received_for(receipt: &ReceiptRow, origin: &Origin) -> Durable<Stored>;
+        fn store_received_all(receipts: &[ReceiptRow]) -> Durable<Vec<Stored>>;
         fn store_evidence(receipt: &ReceiptRow) -> Durable<Stored>;
         fn adopt(epochs: &[(Pair, EpochId)]) -> Durable<Adopted>;
         fn record_transfer(transfer: &TransferRow) -> Durable<bool>;

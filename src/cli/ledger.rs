@@ -1,0 +1,132 @@
+//! `seedrail ledger`: the ledger as a whole.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Context,
+    failure::{Failure, Outcome},
+    store,
+};
+use crate::{
+    ledger::{Cell, Upkeep},
+    types::Address,
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Ask every row whether it agrees with the others.
+    Check,
+    /// Copy the ledger to a new file, while others work on it. The copy signs
+    /// nothing before `settle recover`.
+    Backup {
+        /// The copy; from PostgreSQL too, it is a file that --ledger takes.
+        #[arg(value_name = "FILE")]
+        to: PathBuf,
+    },
+    /// Write out every row, as JSON Lines.
+    Export {
+        /// Where to; without it, to stdout.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+impl LedgerCommand {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let (_, ledger) = store::open_upkeep(context).await?;
+        match self {
+            Self::Check => check(context, ledger.as_ref()),
+            Self::Backup { to } => {
+                ledger.backup(&to)?;
+                let document = json!({ "file": to, "genesis": ledger.genesis() });
+                context.out.result(&document, || {
+                    format!(
+                        "copied to {}; whoever uses it runs `seedrail settle recover` first, since it \
+                         does not know what is signed from now on",
+                        to.display()
+                    )
+                })
+            }
+            Self::Export { output } => export(context, ledger.as_ref(), output.as_deref()),
+        }
+    }
+}
+
+fn check(context: &Context, ledger: &dyn Upkeep) -> Outcome {
+    let found = ledger.contradictions()?;
+    let restored = ledger.is_restored()?;
+    let document = json!({ "ok": found.is_empty(), "contradictions": found, "restored": restored });
+    context.out.result(&document, || {
+        let mut lines = found.clone();
+        if found.is_empty() {
+            lines.push("every row agrees with the others".to_owned());
+        }
+        if restored {
+            lines.push(
+                "this ledger is a copy, or was once: see `seedrail settle recover`".to_owned(),
+            );
+        }
+        lines.join("\n")
+    })?;
+    match found.len() {
+        0 => Ok(()),
+        1 => Err(contradicted("the ledger contradicts itself")),
+        more => Err(contradicted(&format!(
+            "the ledger contradicts itself in {more} ways"
+        ))),
+    }
+}
+
+fn contradicted(message: &str) -> Failure {
+    Failure::failed("ledger", message)
+        .hint("stop everything that uses it, keep the file, and go back to a copy")
+}
+
+fn export(context: &Context, ledger: &dyn Upkeep, output: Option<&Path>) -> Outcome {
+    let shown = output.unwrap_or(Path::new("stdout"));
+    let failed = |error: io::Error| Failure::file(shown, error);
+    let mut writer: Box<dyn Write + Send> = match output {
+        Some(path) => Box::new(BufWriter::new(File::create_new(path).map_err(failed)?)),
+        None => Box::new(BufWriter::new(io::stdout())),
+    };
+    let count = ledger.rows(&mut |table, columns| {
+        let mut line = Map::new();
+        line.insert("table".to_owned(), table.into());
+        for (name, cell) in columns {
+            line.insert((*name).to_owned(), value(name, *cell));
+        }
+        writeln!(writer, "{}", Value::Object(line))
+    })?;
+    writer.flush().map_err(failed)?;
+    drop(writer);
+    match output {
+        None => Ok(()),
+        Some(path) => {
+            let document = json!({ "exported": count, "file": path });
+            context.out.result(&document, || {
+                format!("{count} rows written to {}", path.display())
+            })
+        }
+    }
+}
+
+/// Addresses are base58check, other bytes hex; numbers are decimal strings,
+/// since many readers of JSON lose digits.
+fn value(column: &str, cell: Cell<'_>) -> Value {
+    match cell {
+        Cell::Null => Value::Null,
+        Cell::Int(number) => number.to_string().into(),
+        Cell::Text(text) => text.into(),
+        Cell::Bytes(bytes) => match <[u8; 20]>::try_from(bytes) {
+            Ok(body) if column != "torrent" => Address::from_body(body).to_string().into(),
+            _ => hex::encode(bytes).into(),
+        },
+    }
+}

@@ -1,0 +1,160 @@
+//! The ledger as a whole: checked, copied, written out, on every store.
+
+use std::path::Path;
+
+use seedrail::{
+    ledger::{Cell, EpochId, Ledger, LedgerError, ReceiptRow, SqliteLedger, Stored, Upkeep},
+    types::UnixMs,
+};
+
+use super::{
+    conformance::{Rows, Store, raw},
+    file, genesis, memory, postgres,
+};
+
+/// Something in many tables.
+fn fill(ledger: &dyn Ledger) {
+    let rows = Rows::new();
+    let lease = ledger.claim_epoch(&rows.pair, 5).unwrap();
+    let receipt = rows.receipt(lease.epoch, 5, 1, 100);
+    ledger
+        .issue(&lease, &receipt, rows.remainder(77), None)
+        .unwrap();
+    let theirs = ReceiptRow {
+        pair: rows.pair.reversed(),
+        signer: rows.pair.payee,
+        ..rows.receipt(EpochId::new(9).unwrap(), 6, 1, 30)
+    };
+    ledger.store_received(&theirs).unwrap();
+    let account = ledger.lease_account(rows.pair.payer, "test").unwrap();
+    ledger
+        .bind_account(&account, super::conformance::block(10), UnixMs(30_000))
+        .unwrap();
+    ledger.record_transfer(&rows.transfer(1, 8, 40)).unwrap();
+}
+
+fn dump(ledger: &dyn Upkeep) -> Vec<String> {
+    let mut lines = Vec::new();
+    let count = ledger
+        .rows(&mut |table, columns| {
+            lines.push(format!("{table} {columns:?}"));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(count, lines.len() as u64);
+    lines
+}
+
+/// Without what says in which database it is, who works on it, and whether it
+/// is a copy.
+fn content(ledger: &dyn Upkeep) -> Vec<String> {
+    dump(ledger)
+        .into_iter()
+        .filter(|line| !line.starts_with("meta ") && !line.starts_with("worker "))
+        .collect()
+}
+
+fn copies(ledger: &dyn Upkeep) {
+    fill(ledger);
+    assert_eq!(ledger.contradictions().unwrap(), Vec::<String>::new());
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("copy");
+    ledger.backup(&to).unwrap();
+    assert!(!ledger.is_restored().unwrap());
+    let copy = SqliteLedger::open(&to, genesis()).unwrap();
+    assert!(copy.is_restored().unwrap());
+    assert!(copy.contradictions().unwrap().is_empty());
+    assert_eq!(content(&copy), content(ledger));
+    assert!(content(ledger).len() >= 7, "{:?}", content(ledger));
+    // A copy does not issue.
+    let refused = copy.claim_epoch(&Rows::new().pair, 7).unwrap_err();
+    assert!(matches!(refused, LedgerError::Restored(_)), "{refused}");
+    let again = ledger.backup(&to).unwrap_err();
+    assert!(again.to_string().contains("exists"), "{again}");
+    assert!(to.exists(), "what was there is not touched");
+    assert!(ledger.backup(Path::new("/no/where")).is_err());
+}
+
+#[test]
+fn a_file_is_copied_whole() {
+    copies(&file().first);
+}
+
+#[test]
+fn a_database_is_copied_into_a_file() {
+    copies(&postgres().first);
+}
+
+#[test]
+fn a_reader_that_fails_stops_the_writing_out() {
+    let ledger = postgres().first;
+    fill(&ledger);
+    let refused = ledger
+        .rows(&mut |_, columns: &[(&str, Cell<'_>)]| {
+            assert!(!columns.is_empty());
+            Err(std::io::Error::other("the disk is full"))
+        })
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("the disk is full"),
+        "{refused}"
+    );
+}
+
+/// Many at once are as one after the other.
+pub(crate) fn many_are_stored_as_one_by_one(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let alone = memory();
+    let epoch = |n| EpochId::new(n).unwrap();
+    let batches = [
+        vec![
+            rows.receipt(epoch(1), 5, 1, 100),
+            rows.receipt(epoch(1), 5, 3, 300),
+            rows.receipt(epoch(2), 4, 1, 7),
+            rows.receipt(epoch(1), 5, 2, 200),
+            rows.receipt(epoch(1), 5, 4, 299),
+            rows.receipt(epoch(1), 5, 3, 299),
+        ],
+        vec![
+            rows.receipt(epoch(1), 5, 3, 300),
+            rows.receipt(epoch(1), 5, 5, 500),
+            rows.receipt(epoch(3), 3, 1, 11),
+            rows.receipt(epoch(3), 3, 1, 12),
+        ],
+        Vec::new(),
+    ];
+    for batch in &batches {
+        let one_by_one: Vec<Stored> = batch
+            .iter()
+            .map(|receipt| alone.first().store_received(receipt).unwrap().into_inner())
+            .collect();
+        let at_once = ledger.store_received_all(batch).unwrap().into_inner();
+        assert_eq!(at_once, one_by_one);
+    }
+    let mirrored = rows.pair.reversed();
+    let position = ledger.position(&mirrored).unwrap();
+    assert_eq!(position, alone.first().position(&mirrored).unwrap());
+    assert_eq!(position.received, raw(518));
+    let all = ledger.positions(mirrored.payer, mirrored.token).unwrap();
+    assert_eq!(all, [position]);
+    let kept = |ledger: &dyn Ledger| ledger.equivocations(&rows.pair).unwrap();
+    assert_eq!(kept(ledger), kept(alone.first()));
+    assert_eq!(kept(ledger).len(), 2);
+}
+
+/// Each position of a list is what is told of it alone.
+pub(crate) fn positions_are_those_of_each_pair(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    fill(ledger);
+    ledger.record_transfer(&rows.transfer(2, 3, 5)).unwrap();
+    let back = seedrail::ledger::TransferRow {
+        payer: rows.pair.payee,
+        payee: rows.pair.payer,
+        ..rows.transfer(3, 9, 4)
+    };
+    ledger.record_transfer(&back).unwrap();
+    for pair in [rows.pair, rows.pair.reversed()] {
+        let alone = ledger.position(&pair).unwrap();
+        assert_eq!(ledger.positions(pair.payer, pair.token).unwrap(), [alone]);
+    }
+}
