@@ -15,6 +15,11 @@
 //! # }).unwrap();
 //! ```
 
+/// The page for users: its Rust is run with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/devnet.md")]
+struct Page;
+
 mod api;
 mod bandwidth;
 mod builder;

@@ -6,5 +6,7 @@
 )]
 
 mod conformance;
+mod guide;
+mod limits;
 mod node;
 mod state;

@@ -107,7 +107,9 @@ pub(super) fn get_node_info(ctx: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
     let solid = ctx.solid_block();
     Ok(json!({
         "activeConnectCount": 0,
-        "beginSyncNum": solid.number(),
+        // The head less the blocks a node could still take back: two more than
+        // are not solid, as recorded (`Manager.getSyncBeginNumber`).
+        "beginSyncNum": solid.number().saturating_sub(2),
         "block": block_text(head.number(), &head.id),
         "cheatWitnessInfoMap": {},
         "configNodeInfo": {

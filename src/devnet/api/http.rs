@@ -240,6 +240,8 @@ async fn respond(node: &Arc<Node>, path: &str, request: Request, deliveries: u32
         body
     };
     let call = Call { verb, query, body };
+    #[cfg(test)]
+    assert_ne!(path, tests::PANICS, "as a defect would");
     let name = path.rsplit('/').next().unwrap_or_default();
     let side = match path.strip_suffix(name) {
         Some("/wallet/") => Side::Wallet,
@@ -351,4 +353,33 @@ fn with_type(status: StatusCode, kind: &'static str, text: String) -> Response {
         HeaderValue::from_static("*"),
     );
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use crate::devnet::Devnet;
+
+    /// A request that panics, in tests alone.
+    pub(super) const PANICS: &str = "/devnet/panic";
+
+    #[tokio::test]
+    async fn a_panic_in_one_request_does_not_stop_the_node() {
+        let devnet = Devnet::builder().start().await.unwrap();
+        let get = async |path: &str| {
+            let mut stream = TcpStream::connect(devnet.address()).await.unwrap();
+            let request =
+                format!("GET {path} HTTP/1.1\r\nHost: devnet\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        assert_eq!(get(PANICS).await, "");
+        assert!(get("/wallet/getnowblock").await.contains("blockID"));
+    }
 }

@@ -1,0 +1,125 @@
+//! What a devnet does with too much: it refuses, and goes on.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use seedrail::devnet::Devnet;
+
+/// Connections at once, as the design page says.
+const CONNECTIONS: usize = 512;
+
+fn open(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    stream
+}
+
+fn ask(stream: &mut TcpStream, path: &str, body: &[u8]) {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: devnet\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    // It may answer, and close, before it has read everything.
+    match stream.write_all(body) {
+        Ok(()) => {}
+        Err(error) => assert!(
+            matches!(
+                error.kind(),
+                ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+            ),
+            "{error}"
+        ),
+    }
+}
+
+fn answer(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        Ok(_) => {}
+        // The rest of a body it did not want was still on its way.
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+fn post(devnet: &Devnet, path: &str, body: &[u8]) -> String {
+    let mut stream = open(devnet.address());
+    ask(&mut stream, path, body);
+    answer(&mut stream)
+}
+
+fn is_alive(devnet: &Devnet) -> bool {
+    post(devnet, "/wallet/getnowblock", b"").contains("blockID")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_long_and_too_deep_bodies_are_refused() {
+    let devnet = Devnet::builder().start().await.unwrap();
+    tokio::task::block_in_place(|| {
+        let long = vec![b' '; 4 * 1024 * 1024 + 1];
+        let said = post(&devnet, "/wallet/getaccount", &long);
+        assert!(
+            said.is_empty() || said.contains("body size is too big"),
+            "{said}"
+        );
+        assert!(is_alive(&devnet));
+        for open in ["[", "{\"a\":"] {
+            let deep = open.repeat(200_000);
+            for path in [
+                "/wallet/getaccount",
+                "/wallet/broadcasttransaction",
+                "/wallet/createtransaction",
+                "/devnet/mine",
+                "/jsonrpc",
+            ] {
+                let said = post(&devnet, path, deep.as_bytes());
+                assert!(said.contains("rror"), "{path}: {said}");
+                assert!(is_alive(&devnet), "{path}");
+            }
+        }
+        let said = post(
+            &devnet,
+            "/wallet/broadcasthex",
+            b"{\"transaction\": \"0a\"}",
+        );
+        assert!(said.contains("rror"), "{said}");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_beyond_the_limit_wait_for_room() {
+    let devnet = Devnet::builder().start().await.unwrap();
+    tokio::task::block_in_place(|| {
+        let mut held: Vec<_> = (0..CONNECTIONS).map(|_| open(devnet.address())).collect();
+        // All of them are let in and served.
+        for stream in &mut held {
+            let ask =
+                "POST /wallet/getnowblock HTTP/1.1\r\nHost: devnet\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(ask.as_bytes()).unwrap();
+        }
+        for stream in &mut held {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            assert_eq!(byte, *b"H");
+        }
+        let mut late = open(devnet.address());
+        ask(&mut late, "/wallet/getnowblock", b"");
+        late.set_read_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
+        let error = late.read(&mut [0]).unwrap_err();
+        assert!(matches!(
+            error.kind(),
+            ErrorKind::WouldBlock | ErrorKind::TimedOut
+        ));
+        drop(held);
+        late.set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        assert!(answer(&mut late).contains("blockID"));
+    });
+}
