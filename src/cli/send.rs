@@ -60,7 +60,6 @@ impl Send {
             again: self.new,
         };
         let desk = Desk::new(context, chain, from)?;
-        desk.turn(context).await?;
         let quote = desk.with(async |engine| engine.quote(&order).await).await?;
         let amount = order.amount.to_decimal(token.decimals);
         let network = context.settings.network;

@@ -15,6 +15,7 @@ use super::{
     Context, account,
     chain::{self, Chain},
     failure::{Exit, Failure, Outcome},
+    output::Output,
     receipts::amount_text,
     store, units,
 };
@@ -90,6 +91,7 @@ pub(crate) struct Desk {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) account: Address,
     holder: String,
+    out: Output,
     progress: Progress,
 }
 
@@ -155,17 +157,18 @@ impl Desk {
             ledger,
             account,
             holder: holder(),
+            out: context.out,
             progress: Progress::new(context),
         }
     }
 
     /// Waits while another process signs for the account, and says which. One
     /// that was killed is gone at once, or on a server in ten seconds.
-    pub(crate) async fn turn(&self, context: &Context) -> Outcome {
+    async fn turn(&self) -> Outcome {
         let mut told = None;
         while let Some(other) = self.ledger.account_holder(self.account)? {
             if told.as_ref() != Some(&other) {
-                context.out.note(format!(
+                self.out.note(format!(
                     "{other} signs for {}: waiting for it to end",
                     self.account
                 ));
@@ -176,10 +179,11 @@ impl Desk {
         Ok(())
     }
 
-    /// Runs `work` with an engine.
+    /// Runs `work` with an engine; again from its start when it found that
+    /// another process signs for the account, and that one has ended.
     pub(crate) async fn with<T>(
         &self,
-        work: impl AsyncFnOnce(&Engine<'_, NodeChain>) -> Result<T, SettleError>,
+        mut work: impl AsyncFnMut(&Engine<'_, NodeChain>) -> Result<T, SettleError>,
     ) -> Outcome<T> {
         let report = |event: &Event| self.progress.see(event);
         let engine = Engine {
@@ -191,7 +195,12 @@ impl Desk {
             report: &report,
             random: &random_number,
         };
-        let outcome = work(&engine).await;
+        let outcome = loop {
+            match work(&engine).await {
+                Err(SettleError::Ledger(LedgerError::AccountHeld { .. })) => self.turn().await?,
+                outcome => break outcome,
+            }
+        };
         self.progress.bar.finish_and_clear();
         Ok(outcome?)
     }
@@ -210,7 +219,6 @@ impl Settle {
                 let chain = chain::connect(context).await?;
                 chain::guard_mainnet(context)?;
                 let desk = Desk::new(context, chain, key.address())?;
-                desk.turn(context).await?;
                 let report = desk.with(async |engine| engine.resume(&key).await).await?;
                 print_batches(context, &report.batches)
             }
@@ -316,10 +324,9 @@ async fn run(context: &Context, policy: &Policy) -> Outcome {
     chain::guard_mainnet(context)?;
     chain.token(context, Token::Trc10(TOKEN)).await?;
     let desk = Desk::new(context, chain, key.address())?;
-    desk.turn(context).await?;
     let mut answer = Ok(());
     // The plan that is shown is the plan that is paid.
-    let confirm = |plan: &Plan| {
+    let mut confirm = |plan: &Plan| {
         let network = context.settings.network;
         context.out.note(format!(
             "from {} on {network}\n{}",
@@ -330,7 +337,7 @@ async fn run(context: &Context, policy: &Policy) -> Outcome {
         answer.is_ok()
     };
     let report = desk
-        .with(async |engine| engine.run(&key, TOKEN, policy, confirm).await)
+        .with(async |engine| engine.run(&key, TOKEN, policy, &mut confirm).await)
         .await?;
     answer?;
     if !report.batches.is_empty() {

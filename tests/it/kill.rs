@@ -14,7 +14,7 @@ use std::{
 
 use seedrail::{
     devnet::{Devnet, DevnetAccount, Fault, FaultKind},
-    ledger::{EpochId, Ledger, PostgresLedger, PostgresUrl},
+    ledger::{EpochId, Ledger, PostgresLedger, PostgresUrl, SqliteLedger},
     receipts::{Receipt, ReceiptDomain, ReceiptLine, SignedReceipt},
     types::{Address, Clock, RawAmount, Salt, SystemClock, Token, TokenId},
 };
@@ -61,9 +61,10 @@ impl Site {
             (broadcast, 20_000, FaultKind::LostBroadcast),
             (broadcast, 40_000, FaultKind::DoubleBroadcast),
             (broadcast, 20_000, FaultKind::Status { code: 503 }),
-            ("*", 5_000, FaultKind::Status { code: 500 }),
-            ("*", 5_000, FaultKind::Garbage),
-            ("*", 20_000, FaultKind::Delay { ms: 50 }),
+            (broadcast, 20_000, FaultKind::Garbage),
+            ("/wallet/getblock*", 5_000, FaultKind::Status { code: 500 }),
+            ("/walletsolidity/getblock*", 5_000, FaultKind::DropBefore),
+            ("*", 10_000, FaultKind::Delay { ms: 50 }),
             (
                 "/wallet/gettransactioninfobyid",
                 50_000,
@@ -142,6 +143,26 @@ impl Site {
         let file: PathBuf = self.home.path().join("receipts.jsonl");
         fs::write(&file, lines).unwrap();
         self.succeeds(&["receipts", "import", path(&file), "--adopt", "--yes"]);
+    }
+
+    /// Another handle on the ledger.
+    pub(crate) fn watcher(&self) -> Box<dyn Ledger> {
+        let genesis = self.devnet.genesis_id();
+        match &self.ledger {
+            Some(url) => {
+                let url = PostgresUrl::parse(url).unwrap();
+                Box::new(PostgresLedger::open(&url, genesis).unwrap())
+            }
+            None => {
+                let folder = self.home.path().join("ledgers");
+                let file = fs::read_dir(folder)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path())
+                    .find(|path| path.extension().is_some_and(|end| end == "sqlite"))
+                    .unwrap();
+                Box::new(SqliteLedger::open(&file, genesis).unwrap())
+            }
+        }
     }
 
     /// Nothing is left to do, the chain and the ledger agree, and every payee
@@ -226,34 +247,33 @@ impl Child {
 /// Pays rounds of debts by processes that are killed, each life a little
 /// longer than the one before, until enough of them were.
 fn kill_until(site: &Site, kills: u32) -> u32 {
-    let watcher = site.ledger.as_ref().map(|url| {
-        let url = PostgresUrl::parse(url).unwrap();
-        PostgresLedger::open(&url, site.devnet.genesis_id()).unwrap()
-    });
-    // The start of a program counts on a file only.
-    let step = Duration::from_millis(if watcher.is_some() { 40 } else { 15 });
+    let payer = site.payer.address;
     let began = Instant::now();
     let (mut killed, mut failed, mut round) = (0u32, 0u32, 0u32);
     while killed < kills {
         round += 1;
         site.owe(round);
+        let watcher = site.watcher();
         let mut lives = 0u32;
         loop {
             let child = Child::start(site.seedrail(&["settle", "run", "--yes", "--json"]));
             lives += 1;
+            let holder = format!("process {} ", child.id);
+            // It is killed in the middle of a batch, and on a server when the
+            // lease of the dead one has run out.
+            let is_at_it = || {
+                !watcher.unfinished(payer).unwrap().is_empty()
+                    && (site.ledger.is_none()
+                        || watcher
+                            .account_holder(payer)
+                            .unwrap()
+                            .is_some_and(|found| found.starts_with(&holder)))
+            };
             let mut ended = false;
-            if let Some(watcher) = &watcher {
-                // Its life begins when the dead one's lease has run out.
-                let holder = format!("process {} ", child.id);
-                let has_it = || {
-                    let found = watcher.account_holder(site.payer.address).unwrap();
-                    found.is_some_and(|found| found.starts_with(&holder))
-                };
-                while !ended && !has_it() {
-                    ended = child.ends_within(Duration::from_millis(20));
-                }
+            while !ended && !is_at_it() {
+                ended = child.ends_within(Duration::from_millis(20));
             }
-            let life = step * lives;
+            let life = Duration::from_millis(u64::from(15 * (1 + lives % 40) + 2 * lives));
             let enough = killed >= kills;
             let outcome = if ended || enough || child.ends_within(life) {
                 Err(child.waiter.join().unwrap().unwrap().success())

@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 pub(crate) mod conformance;
+mod disk;
 mod parties;
+mod stalls;
 mod upkeep;
 
 use seedrail::{

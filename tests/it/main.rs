@@ -18,3 +18,4 @@ mod receipts;
 mod settle;
 mod swarm;
 mod tron;
+mod workers;

@@ -18,7 +18,12 @@ set -eu
 bin=/usr/lib/postgresql/15/bin
 dir=$1
 [ -n "$dir" ] || dir=$(mktemp -d "${TMPDIR:-/tmp}/seedrail-postgres.XXXXXX")
-trap 'rm -rf "$dir"' EXIT
+end() {
+    "$bin/pg_ctl" -D "$dir/data" -w -t 60 -m immediate stop >/dev/null 2>&1 || true
+    rm -rf "$dir" 2>/dev/null || true
+}
+trap end EXIT
+trap 'exit 1' HUP INT TERM
 cd "$dir"
 "$bin/initdb" -D "$dir/data" -U seedrail -A trust --no-sync --no-locale -E UTF8 >"$dir/log" 2>&1 || {
     cat "$dir/log" >&2
@@ -40,7 +45,6 @@ while read -r order; do
     esac
     printf '%s\n' "$order"
 done
-stop immediate
 "#;
 
 /// A running server; it ends when this is dropped.
