@@ -170,12 +170,12 @@ impl Client {
             }
             body.extend_from_slice(&part);
         }
-        read_reply(&body).map_err(|fault| match fault {
-            Fault::Nonsense(source) => TrackerError::Nonsense {
+        Reply::decode(&body).map_err(|fault| match fault {
+            ReplyError::Nonsense(source) => TrackerError::Nonsense {
                 url: url.to_owned(),
                 source,
             },
-            Fault::Refused(reason) => TrackerError::Refused {
+            ReplyError::Refused(reason) => TrackerError::Refused {
                 url: url.to_owned(),
                 reason,
             },
@@ -224,37 +224,49 @@ fn escape(bytes: &[u8]) -> String {
     out
 }
 
-enum Fault {
-    Nonsense(BencodeError),
+/// Why a tracker's answer is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReplyError {
+    /// Not bencoded within the bounds of a tracker's reply.
+    #[error(transparent)]
+    Nonsense(#[from] BencodeError),
+    /// Its refusal, made printable.
+    #[error("{0}")]
     Refused(String),
 }
 
-fn read_reply(body: &[u8]) -> Result<Reply, Fault> {
-    let value = bencode::decode(body, Limits::TRACKER).map_err(Fault::Nonsense)?;
-    let words = |key: &str| {
-        let text = value.get(key).and_then(Value::as_bytes)?;
-        let text = String::from_utf8_lossy(text);
-        Some(text.chars().filter(|c| !c.is_control()).take(200).collect())
-    };
-    if let Some(reason) = words("failure reason") {
-        return Err(Fault::Refused(reason));
+impl Reply {
+    /// Reads the body of an answer to an announce (BEP 3, 7, 23).
+    ///
+    /// # Errors
+    /// See [`ReplyError`].
+    pub fn decode(body: &[u8]) -> Result<Self, ReplyError> {
+        let value = bencode::decode(body, Limits::TRACKER)?;
+        let words = |key: &str| {
+            let text = value.get(key).and_then(Value::as_bytes)?;
+            let text = String::from_utf8_lossy(text);
+            Some(text.chars().filter(|c| !c.is_control()).take(200).collect())
+        };
+        if let Some(reason) = words("failure reason") {
+            return Err(ReplyError::Refused(reason));
+        }
+        let mut peers = match value.get("peers") {
+            Some(Value::Bytes(bytes)) => compact_v4(bytes),
+            Some(Value::List(list)) => list.iter().filter_map(dict_peer).collect(),
+            _ => Vec::new(),
+        };
+        if let Some(bytes) = value.get("peers6").and_then(Value::as_bytes) {
+            peers.extend(compact_v6(bytes));
+        }
+        peers.truncate(MAX_PEERS);
+        let interval = value.get("interval").and_then(Value::as_u64);
+        let interval = Duration::from_secs(interval.unwrap_or(1800));
+        Ok(Reply {
+            interval: interval.clamp(MIN_INTERVAL, MAX_INTERVAL),
+            peers,
+            warning: words("warning message"),
+        })
     }
-    let mut peers = match value.get("peers") {
-        Some(Value::Bytes(bytes)) => compact_v4(bytes),
-        Some(Value::List(list)) => list.iter().filter_map(dict_peer).collect(),
-        _ => Vec::new(),
-    };
-    if let Some(bytes) = value.get("peers6").and_then(Value::as_bytes) {
-        peers.extend(compact_v6(bytes));
-    }
-    peers.truncate(MAX_PEERS);
-    let interval = value.get("interval").and_then(Value::as_u64);
-    let interval = Duration::from_secs(interval.unwrap_or(1800));
-    Ok(Reply {
-        interval: interval.clamp(MIN_INTERVAL, MAX_INTERVAL),
-        peers,
-        warning: words("warning message"),
-    })
 }
 
 fn dict_peer(value: &Value) -> Option<SocketAddr> {
@@ -297,11 +309,11 @@ mod tests {
     #[test]
     fn both_forms_of_peers_are_read() {
         let compact = b"d8:intervali60e5:peers12:\x7f\0\0\x01\x1a\xe1\x01\x02\x03\x04\0\0e";
-        let reply = read_reply(compact).ok().unwrap();
+        let reply = Reply::decode(compact).ok().unwrap();
         assert_eq!(reply.interval, Duration::from_secs(60));
         assert_eq!(reply.peers, ["127.0.0.1:6881".parse().unwrap()]);
         let dict = b"d8:intervali0e5:peersld2:ip3:::14:porti80eed2:ip1:x4:porti80eeee";
-        let reply = read_reply(dict).ok().unwrap();
+        let reply = Reply::decode(dict).ok().unwrap();
         assert_eq!(reply.interval, MIN_INTERVAL);
         assert_eq!(reply.peers, ["[::1]:80".parse().unwrap()]);
     }
@@ -309,13 +321,13 @@ mod tests {
     #[test]
     fn a_refusal_is_told_in_the_trackers_words() {
         let body = b"d14:failure reason9:not here\ne";
-        assert!(matches!(read_reply(body), Err(Fault::Refused(why)) if why == "not here"));
+        assert!(matches!(Reply::decode(body), Err(ReplyError::Refused(why)) if why == "not here"));
     }
 
     proptest! {
         #[test]
         fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read_reply(&bytes);
+            let _ = Reply::decode(&bytes);
         }
     }
 }

@@ -1,0 +1,161 @@
+"""Writes what a fuzz target begins with: seeds.py TARGET FOLDER."""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+FIXTURES = Path(__file__).resolve().parent.parent.parent / "fixtures"
+
+
+def recordings():
+    for path in sorted((FIXTURES / "tron").glob("*.json")):
+        document = json.loads(path.read_text())
+        yield document if isinstance(document, dict) else {}
+
+
+def objects(value):
+    """Every JSON object within a value."""
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from objects(inner)
+
+
+def node_json():
+    for document in recordings():
+        for value in objects(document.get("response")):
+            if "raw_data" in value or "block_header" in value:
+                yield json.dumps(value).encode()
+
+
+def transaction():
+    for document in recordings():
+        for value in objects(document):
+            raw, signatures = value.get("raw_data_hex"), value.get("signature") or []
+            whole = value.get("transaction")
+            try:
+                if isinstance(raw, str) and isinstance(signatures, list):
+                    raw = bytes.fromhex(raw)
+                    yield field(1, raw) + b"".join(field(2, bytes.fromhex(one)) for one in signatures)
+                if isinstance(whole, str):
+                    yield bytes.fromhex(whole.removeprefix("0x"))
+            except ValueError:  # a recording of what is no hex
+                continue
+
+
+def field(number, data):
+    length = len(data)
+    varint = b""
+    while length > 127:
+        varint += bytes([length & 127 | 128])
+        length >>= 7
+    return bytes([number << 3 | 2]) + varint + bytes([length]) + data
+
+
+def words():
+    yield from (b"TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC", b"417e5f4552091a69125d5dfcb7b8c2659029395bdf", b"12.5BTT", b"1500000sun",
+                b"7raw:1000001", b"3 TRX", b"1002000", b"ab" * 32)
+
+
+def keystore():
+    yield json.dumps({
+        "version": 3, "id": "3198bc9c-6672-5ab3-d995-4942343ae5b6", "address": "7e5f4552091a69125d5dfcb7b8c2659029395bdf",
+        "crypto": {"cipher": "aes-128-ctr", "ciphertext": "ab" * 32, "cipherparams": {"iv": "cd" * 16}, "kdf": "scrypt",
+                   "kdfparams": {"dklen": 32, "n": 262144, "p": 1, "r": 8, "salt": "ef" * 32}, "mac": "01" * 32},
+    }).encode()
+    yield json.dumps({
+        "version": 3, "id": "3198bc9c-6672-5ab3-d995-4942343ae5b6",
+        "crypto": {"cipher": "aes-128-ctr", "ciphertext": "ab" * 32, "cipherparams": {"iv": "cd" * 16}, "kdf": "pbkdf2",
+                   "kdfparams": {"dklen": 32, "c": 262144, "prf": "hmac-sha256", "salt": "ef" * 32}, "mac": "01" * 32},
+    }).encode()
+
+
+def receipt_file():
+    for name in ("good.jsonl", "bad.jsonl"):
+        text = (FIXTURES / "receipts" / name).read_bytes()
+        yield text
+        yield from text.splitlines()
+
+
+def bencoded(value):
+    if isinstance(value, int):
+        return b"i%de" % value
+    if isinstance(value, bytes):
+        return b"%d:%s" % (len(value), value)
+    if isinstance(value, list):
+        return b"l" + b"".join(map(bencoded, value)) + b"e"
+    return b"d" + b"".join(bencoded(key) + bencoded(value[key]) for key in sorted(value)) + b"e"
+
+
+INFO = {b"name": b"film.bin", b"piece length": 16384, b"pieces": b"\1" * 40, b"length": 20000}
+FOLDER = {b"name": b"film", b"piece length": 16384, b"pieces": b"\1" * 40, b"private": 1,
+          b"files": [{b"length": 16384, b"path": [b"a", b"b.bin"]}, {b"length": 9, b"path": [b".pad", b"9"], b"attr": b"p"}]}
+
+
+def metainfo():
+    for info in (INFO, FOLDER):
+        yield bencoded({b"info": info, b"announce": b"http://127.0.0.1:6969/announce", b"announce-list": [[b"udp://127.0.0.1:1"]],
+                        b"creation date": 1790000000, b"comment": b"a film"})
+
+
+def magnet():
+    yield b"magnet:?xt=urn:btih:" + b"0a" * 20 + b"&dn=film.bin&tr=http%3A%2F%2F127.0.0.1%3A6969&x.pe=127.0.0.1:6881&so=0,2-4"
+    yield b"magnet:?xt=urn:btih:" + b"A2" * 16
+
+
+def tracker_reply():
+    yield bencoded({b"interval": 1800, b"peers": b"\x7f\0\0\1\x1a\xe1", b"peers6": b"\0" * 15 + b"\1\x1a\xe1"})
+    yield bencoded({b"interval": 1800, b"peers": [{b"ip": b"127.0.0.1", b"port": 6881}], b"warning message": b"soon full"})
+    yield bencoded({b"failure reason": b"not here"})
+
+
+def wire():
+    yield b"\x13BitTorrent protocol" + b"\0" * 5 + b"\x10\0\x05" + b"\1" * 40
+    messages = [b"", b"\0", b"\1", b"\2", b"\3", b"\4\0\0\0\7", b"\5\xff\x80", b"\6" + b"\0" * 8 + b"\0\0\x40\0",
+                b"\7" + b"\0" * 8 + b"chunk", b"\x08" + b"\0" * 8 + b"\0\0\x40\0", b"\x09\x1a\xe1", b"\x0d\0\0\0\1", b"\x0e",
+                b"\x0f", b"\x10" + b"\0" * 8 + b"\0\0\x40\0", b"\x11\0\0\0\1", b"\x14\0de"]
+    yield b"".join(len(message).to_bytes(4, "big") + message for message in messages)
+
+
+def extended():
+    yield bencoded({b"m": {b"ut_metadata": 1, b"ut_pex": 2, b"sr_pay": 3}, b"v": b"Seedrail 0.1", b"p": 6881, b"reqq": 512,
+                    b"metadata_size": 31235, b"upload_only": 1})
+    yield bencoded({b"msg_type": 1, b"piece": 0, b"total_size": 5}) + b"12345"
+    yield bencoded({b"msg_type": 0, b"piece": 7})
+    yield bencoded({b"added": b"\x7f\0\0\1\x1a\xe1", b"added.f": b"\0", b"added6": b"", b"dropped": b""})
+
+
+def sr_pay():
+    address, sig = b"A" + b"\1" * 20, b"\1" * 64 + b"\x1b"
+    receipt = {b"payer": address, b"payee": address, b"signer": address, b"vault": b"A" + b"\0" * 20, b"token": 1002000, b"epoch": 1,
+               b"sinceBlock": 7, b"sequence": 17, b"amount": 123456, b"deliveredBytes": 1048576, b"issuedAt": 1790000000,
+               b"grant": b"\0" * 32, b"sig": sig}
+    yield bencoded({b"t": b"hello", b"v": 1, b"chain": b"\0" * 32, b"token": 1002000, b"addr": address, b"nonce": b"\2" * 32,
+                    b"since": 9, b"inst": b"\3" * 8, b"sells": 1})
+    yield bencoded({b"t": b"auth", b"sig": sig})
+    yield bencoded({b"t": b"quote", b"floor": 5000000, b"window": 1 << 20, b"cap": 10000000, b"until": 1790000000, b"sig": sig})
+    yield bencoded({b"t": b"bid", b"price": 5000000})
+    yield bencoded({b"t": b"award", b"price": 5000000, b"window": 1 << 20})
+    yield bencoded({b"t": b"receipt", **receipt})
+    yield bencoded({b"t": b"ack", b"epoch": 1, b"seq": 17, b"durable": 1})
+    yield bencoded({b"t": b"hold", b"unpaid": 1, b"window": 2})
+    yield bencoded({b"t": b"sync", b"issued": [receipt], b"received": [receipt]})
+    yield bencoded({b"t": b"settled", b"txid": b"\1" * 32})
+    yield bencoded({b"t": b"bye", b"reason": b"done"})
+
+
+def bencode():
+    for source in (metainfo, tracker_reply, extended, sr_pay):
+        yield from source()
+
+
+def main():
+    target, folder = sys.argv[1], Path(sys.argv[2])
+    for data in globals()[target]():
+        (folder / hashlib.sha1(data).hexdigest()).write_bytes(data)
+
+
+main()
