@@ -1,15 +1,24 @@
 //! Taking receipts in from elsewhere: everything is verified, the newest of
 //! each epoch is kept, and doing it twice changes nothing.
 
-use std::io::{self, BufRead};
+use std::{
+    collections::VecDeque,
+    io::{self, BufRead},
+    num::NonZero,
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{self, Receiver, SyncSender},
+    },
+    thread,
+};
 
 use super::{
     body::{ReceiptDomain, Refusal},
-    file::{LineRefusal, ReceiptLines},
-    grant::GrantRefusal,
+    file::{LineRefusal, ReceiptLine, ReceiptLines},
+    grant::{GrantRefusal, SignedGrant},
 };
 use crate::{
-    ledger::{EpochId, Ledger, LedgerError, Pair, Stored},
+    ledger::{EpochId, Ledger, LedgerError, Pair, ReceiptRow, Stored},
     types::{Address, RawAmount},
 };
 
@@ -54,8 +63,22 @@ impl ImportReport {
     }
 }
 
+/// Lines that are verified and stored together: a commit for each group costs
+/// little beside them.
+const GROUP: usize = 1_000;
+
+/// A line with its number.
+type Line = (u64, Result<ReceiptLine, LineRefusal>);
+
+/// Lines on their way through a verifying thread.
+struct Job {
+    lines: Vec<Line>,
+    done: SyncSender<Vec<Line>>,
+}
+
 /// Reads receipts in which `account` is payee (stored as claims) or payer
-/// (stored as evidence, to be adopted by the user).
+/// (stored as evidence, to be adopted by the user). They are verified on all
+/// processors while those before them are stored.
 ///
 /// # Errors
 /// The file cannot be read, or the ledger refuses. A bad line is no error.
@@ -65,62 +88,156 @@ pub fn import(
     ledger: &dyn Ledger,
     now_secs: u64,
 ) -> Result<ImportReport, ImportError> {
-    let domain = ReceiptDomain::new(ledger.genesis());
-    let mut report = ImportReport::default();
-    for line in ReceiptLines::new(reader) {
-        let (number, read) = line?;
-        let checked = read.and_then(|line| {
-            if line.genesis != domain.genesis() {
-                return Err(Refusal::Domain.into());
-            }
-            line.verify(now_secs)?;
-            Ok(line)
-        });
-        let (signed, grant) = match checked {
-            Ok(line) => (line.signed, line.grant),
-            Err(refusal) => {
-                report.refuse(number, refusal);
-                continue;
-            }
-        };
-        let (row, receipt) = (signed.to_row(), signed.receipt);
-        if let Some(grant) = grant
-            && (receipt.payee == account || receipt.payer == account)
-        {
-            let marks = ledger.grant_marks(grant.grant.payer, grant.grant.signer)?;
-            if let Some(serial) = marks.revoked.filter(|up_to| *up_to >= grant.grant.serial) {
-                let revoked = Refusal::Grant(GrantRefusal::Revoked(serial));
-                report.refuse(number, revoked.into());
-                continue;
-            }
-            ledger.store_grant(&grant.to_row())?;
+    let mut intake = Intake {
+        domain: ReceiptDomain::new(ledger.genesis()),
+        account,
+        ledger,
+        report: ImportReport::default(),
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let (jobs, queue) = mpsc::channel::<Job>();
+    let queue = Mutex::new(queue);
+    let domain = intake.domain;
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| verify_jobs(&queue, &domain, now_secs));
         }
-        let stored = if receipt.payee == account {
-            ledger.store_received(&row)?.into_inner()
-        } else if receipt.payer == account {
-            let stored = ledger.store_evidence(&row)?.into_inner();
-            if matches!(stored, Stored::New | Stored::Superseded { .. }) {
-                report
-                    .to_adopt
-                    .retain(|(pair, epoch, _)| (*pair, *epoch) != (row.pair, row.epoch));
-                report.to_adopt.push((row.pair, row.epoch, row.amount));
+        // In the order of the file; twice as many as threads are under way.
+        let mut under_way = VecDeque::new();
+        let mut lines = ReceiptLines::new(reader);
+        // Dropped at the end, and with it the threads' work.
+        let jobs = jobs;
+        loop {
+            let group: Vec<_> = lines.by_ref().take(GROUP).collect::<io::Result<_>>()?;
+            let at_end = group.is_empty();
+            if !at_end {
+                let (done, verified) = mpsc::sync_channel(1);
+                let job = Job { lines: group, done };
+                if jobs.send(job).is_err() {
+                    break;
+                }
+                under_way.push_back(verified);
             }
-            stored
-        } else {
-            report.refuse(number, Refusal::Parties.into());
-            continue;
-        };
+            while under_way.len() > if at_end { 0 } else { 2 * threads } {
+                let next = under_way.pop_front().and_then(|next| next.recv().ok());
+                intake.store(next.expect("the threads live as long as this scope"))?;
+            }
+            if at_end {
+                break;
+            }
+        }
+        Ok::<_, ImportError>(())
+    })?;
+    intake.report.refused.sort_by_key(|(line, _)| *line);
+    Ok(intake.report)
+}
+
+/// Verifies jobs until there are no more.
+fn verify_jobs(queue: &Mutex<Receiver<Job>>, domain: &ReceiptDomain, now_secs: u64) {
+    loop {
+        // Held only while one waits for the next job.
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        let verified = job
+            .lines
+            .into_iter()
+            .map(|(number, read)| (number, read.and_then(|line| check(line, domain, now_secs))))
+            .collect();
+        // Nobody waits for it when the import has failed.
+        let _ = job.done.send(verified);
+    }
+}
+
+fn check(
+    line: ReceiptLine,
+    domain: &ReceiptDomain,
+    now_secs: u64,
+) -> Result<ReceiptLine, LineRefusal> {
+    if line.genesis != domain.genesis() {
+        return Err(Refusal::Domain.into());
+    }
+    line.verify(now_secs)?;
+    Ok(line)
+}
+
+/// What is done with verified lines.
+struct Intake<'a> {
+    domain: ReceiptDomain,
+    account: Address,
+    ledger: &'a dyn Ledger,
+    report: ImportReport,
+}
+
+impl Intake<'_> {
+    fn store(&mut self, lines: Vec<Line>) -> Result<(), LedgerError> {
+        let mut received = Vec::with_capacity(lines.len());
+        for (number, verified) in lines {
+            let line = match verified {
+                Ok(line) => line,
+                Err(refusal) => {
+                    self.report.refuse(number, refusal);
+                    continue;
+                }
+            };
+            let receipt = line.signed.receipt;
+            if receipt.payee != self.account && receipt.payer != self.account {
+                self.report.refuse(number, Refusal::Parties.into());
+                continue;
+            }
+            if let Some(grant) = &line.grant
+                && !self.keep_grant(number, grant)?
+            {
+                continue;
+            }
+            let row = line.signed.to_row();
+            if receipt.payee == self.account {
+                received.push((number, row));
+            } else {
+                let stored = self.ledger.store_evidence(&row)?.into_inner();
+                if matches!(stored, Stored::New | Stored::Superseded { .. }) {
+                    self.report
+                        .to_adopt
+                        .retain(|(pair, epoch, _)| (*pair, *epoch) != (row.pair, row.epoch));
+                    self.report.to_adopt.push((row.pair, row.epoch, row.amount));
+                }
+                self.count(number, &row, stored);
+            }
+        }
+        let rows: Vec<_> = received.iter().map(|(_, row)| *row).collect();
+        let stored = self.ledger.store_received_all(&rows)?.into_inner();
+        for ((number, row), stored) in received.iter().zip(stored) {
+            self.count(*number, row, stored);
+        }
+        Ok(())
+    }
+
+    /// Stores a receipt's grant; `false` when it was taken back.
+    fn keep_grant(&mut self, number: u64, grant: &SignedGrant) -> Result<bool, LedgerError> {
+        let marks = self
+            .ledger
+            .grant_marks(grant.grant.payer, grant.grant.signer)?;
+        if let Some(serial) = marks.revoked.filter(|up_to| *up_to >= grant.grant.serial) {
+            let revoked = Refusal::Grant(GrantRefusal::Revoked(serial));
+            self.report.refuse(number, revoked.into());
+            return Ok(false);
+        }
+        self.ledger.store_grant(&grant.to_row())?;
+        Ok(true)
+    }
+
+    fn count(&mut self, number: u64, row: &ReceiptRow, stored: Stored) {
         match stored {
-            Stored::New => report.new += 1,
-            Stored::Superseded { .. } => report.superseded += 1,
-            Stored::Unchanged => report.unchanged += 1,
+            Stored::New => self.report.new += 1,
+            Stored::Superseded { .. } => self.report.superseded += 1,
+            Stored::Unchanged => self.report.unchanged += 1,
             Stored::Equivocation => {
-                report.refuse(number, LineRefusal::Equivocation(receipt.sequence));
+                self.report
+                    .refuse(number, LineRefusal::Equivocation(row.sequence));
             }
             Stored::Regress { sequence, amount } => {
-                report.refuse(number, Refusal::Regress { sequence, amount }.into());
+                self.report
+                    .refuse(number, Refusal::Regress { sequence, amount }.into());
             }
         }
     }
-    Ok(report)
 }

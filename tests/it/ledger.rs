@@ -5,6 +5,7 @@
 
 pub(crate) mod conformance;
 mod disk;
+mod migrations;
 mod parties;
 mod stalls;
 mod upkeep;

@@ -191,6 +191,8 @@ fn prepare(conn: &mut Connection, path: &Path) -> Result<(), LedgerError> {
         ("synchronous", 2),
         ("foreign_keys", 1),
         ("trusted_schema", 0),
+        // At most 64 MiB of pages in memory.
+        ("cache_size", -65_536),
     ] {
         conn.pragma_update(None, name, value).map_err(failed)?;
         let found: i64 = conn

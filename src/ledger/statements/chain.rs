@@ -1,8 +1,10 @@
 //! What was read of the solid chain, and what it ends.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
 use super::{
     payouts::{
-        fenced, find_attempt, find_payout, live_attempts, set_attempt_state, set_payout_state,
+        fenced, find_attempts, find_payouts, live_attempts, set_attempt_states, set_confirmed,
     },
     random_number,
     rows::{self, OBSERVED, get, int, sum, token_number},
@@ -11,7 +13,7 @@ use super::{
 use crate::{
     ledger::{
         AccountLease, AttemptEnd, AttemptRow, AttemptState, BlockRow, CursorRow, LedgerError,
-        PayoutState, TransferRow,
+        PayoutRow, TransferRow,
         sql::{Transaction, params},
     },
     types::{Address, BlockId, TxId, UnixMs},
@@ -121,14 +123,16 @@ pub(in crate::ledger) fn apply(
                     transfer.txid
                 )));
             }
-            let fresh = transfers::record(tx, transfer)?;
-            if fresh && transfer.payer == lease.account {
+        }
+        let fresh = transfers::record_all(tx, &block.transfers)?;
+        let ours = attempts_in(tx, block)?;
+        for transfer in &fresh {
+            // One that is no attempt of ours was made by hand.
+            if transfer.payer == lease.account && !ours.contains_key(&transfer.txid) {
                 take_range(tx, transfer)?;
             }
         }
-        for end in &block.ends {
-            apply_end(tx, &now, block, end)?;
-        }
+        apply_ends(tx, &now, block, &ours)?;
         now.last = block.id;
         now.last_time = block.time;
     }
@@ -139,12 +143,19 @@ pub(in crate::ledger) fn apply(
     Ok(now)
 }
 
-/// A transfer of the account that is no attempt of ours was made by hand: it
-/// takes a range, so that nothing else claims it.
+/// The attempts among the block's transfers and ends.
+fn attempts_in(
+    tx: &Transaction<'_>,
+    block: &BlockRow,
+) -> Result<HashMap<TxId, AttemptRow>, LedgerError> {
+    let transfers = block.transfers.iter().map(|transfer| transfer.txid);
+    let txids: BTreeSet<_> = transfers.chain(block.ends.iter().map(txid_of)).collect();
+    find_attempts(tx, &txids)
+}
+
+/// A transfer of the account that is no attempt of ours takes a range, so that
+/// nothing else claims it.
 fn take_range(tx: &Transaction<'_>, transfer: &TransferRow) -> Result<(), LedgerError> {
-    if find_attempt(tx, transfer.txid)?.is_some() {
-        return Ok(());
-    }
     let from = transfers::range_end(tx, transfer.payer, transfer.payee, transfer.token)?;
     let to = sum("the end of a paid range", from, transfer.amount)?;
     tx.execute(
@@ -165,64 +176,84 @@ fn take_range(tx: &Transaction<'_>, transfer: &TransferRow) -> Result<(), Ledger
     Ok(())
 }
 
-fn apply_end(
+fn txid_of(end: &AttemptEnd) -> TxId {
+    let (AttemptEnd::Solid(txid) | AttemptEnd::IncludedFailed(txid) | AttemptEnd::Expired(txid)) =
+        *end;
+    txid
+}
+
+fn apply_ends(
     tx: &Transaction<'_>,
     before: &CursorRow,
     block: &BlockRow,
-    end: &AttemptEnd,
+    attempts: &HashMap<TxId, AttemptRow>,
 ) -> Result<(), LedgerError> {
-    let (AttemptEnd::Solid(txid) | AttemptEnd::IncludedFailed(txid) | AttemptEnd::Expired(txid)) =
-        *end;
-    let attempt = find_attempt(tx, txid)?
-        .ok_or_else(|| LedgerError::Missing(format!("transaction {txid}")))?;
-    let unproven = |reason| LedgerError::NotProven { txid, reason };
-    if !attempt.state.is_live() {
-        return Err(unproven("it has ended before"));
+    let seen: HashMap<_, _> = block
+        .transfers
+        .iter()
+        .map(|transfer| (transfer.txid, transfer))
+        .collect();
+    let ended: BTreeSet<_> = block
+        .ends
+        .iter()
+        .filter_map(|end| attempts.get(&txid_of(end)))
+        .map(|attempt| attempt.payout)
+        .collect();
+    let payouts = find_payouts(tx, &ended)?;
+    let (mut states, mut confirmed) = (BTreeMap::new(), BTreeSet::new());
+    for end in &block.ends {
+        let txid = txid_of(end);
+        let attempt = attempts
+            .get(&txid)
+            .ok_or_else(|| LedgerError::Missing(format!("transaction {txid}")))?;
+        let unproven = |reason| LedgerError::NotProven { txid, reason };
+        if !attempt.state.is_live() || states.contains_key(&txid) {
+            return Err(unproven("it has ended before"));
+        }
+        let state = match end {
+            AttemptEnd::Solid(_) => {
+                let payout = payouts
+                    .get(&attempt.payout)
+                    .ok_or_else(|| LedgerError::Missing(format!("payout {}", attempt.payout)))?;
+                check_paid(payout, seen.get(&txid).copied(), txid)?;
+                confirmed.insert(payout.id);
+                (AttemptState::Solid, Some(block.id.number()))
+            }
+            AttemptEnd::IncludedFailed(_) => {
+                if seen.contains_key(&txid) {
+                    return Err(unproven("the block says that it paid"));
+                }
+                (AttemptState::Dead, Some(block.id.number()))
+            }
+            AttemptEnd::Expired(_) => {
+                if block.time < attempt.expiration {
+                    return Err(unproven("the block is from before its expiration"));
+                }
+                if before.from > attempt.reference.number() {
+                    return Err(unproven("not every block since its reference was read"));
+                }
+                if before.last.number() < attempt.reference.number() {
+                    return Err(unproven("its reference block was not reached"));
+                }
+                if seen.contains_key(&txid) {
+                    return Err(unproven("the block holds it"));
+                }
+                (AttemptState::Dead, None)
+            }
+        };
+        states.insert(txid, state);
     }
-    match end {
-        AttemptEnd::Solid(_) => {
-            check_paid(tx, block, &attempt, txid)?;
-            set_attempt_state(tx, txid, AttemptState::Solid, Some(block.id.number()))?;
-            set_payout_state(tx, attempt.payout, PayoutState::Confirmed)
-        }
-        AttemptEnd::IncludedFailed(_) => {
-            if block.transfers.iter().any(|seen| seen.txid == txid) {
-                return Err(unproven("the block says that it paid"));
-            }
-            set_attempt_state(tx, txid, AttemptState::Dead, Some(block.id.number()))
-        }
-        AttemptEnd::Expired(_) => {
-            if block.time < attempt.expiration {
-                return Err(unproven("the block is from before its expiration"));
-            }
-            if before.from > attempt.reference.number() {
-                return Err(unproven("not every block since its reference was read"));
-            }
-            if before.last.number() < attempt.reference.number() {
-                return Err(unproven("its reference block was not reached"));
-            }
-            if block.transfers.iter().any(|seen| seen.txid == txid) {
-                return Err(unproven("the block holds it"));
-            }
-            set_attempt_state(tx, txid, AttemptState::Dead, None)
-        }
-    }
+    set_attempt_states(tx, &states)?;
+    set_confirmed(tx, &confirmed)
 }
 
 fn check_paid(
-    tx: &Transaction<'_>,
-    block: &BlockRow,
-    attempt: &AttemptRow,
+    payout: &PayoutRow,
+    seen: Option<&TransferRow>,
     txid: TxId,
 ) -> Result<(), LedgerError> {
     let unproven = |reason| LedgerError::NotProven { txid, reason };
-    let payout = find_payout(tx, attempt.payout)?
-        .ok_or_else(|| LedgerError::Missing(format!("payout {}", attempt.payout)))?;
-    let seen = block
-        .transfers
-        .iter()
-        .find(|seen| seen.txid == txid)
-        .ok_or_else(|| unproven("the block does not hold its transfer"))?;
+    let seen = seen.ok_or_else(|| unproven("the block does not hold its transfer"))?;
     let same = seen.payer == payout.payer
         && seen.payee == payout.payee
         && seen.token == payout.token

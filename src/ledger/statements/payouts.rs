@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::rows::{
-    self, attempt_state_number, get, payout_kind_number, payout_state_number, token_number,
-};
+use super::rows::{self, attempt_state_number, get, payout_kind_number, token_number};
 use crate::{
     ledger::{
         AccountLease, AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, LedgerError,
@@ -299,6 +297,48 @@ fn collect<T>(
     found.iter().map(read).collect()
 }
 
+/// The attempts with these ids.
+pub(in crate::ledger) fn find_attempts(
+    tx: &Transaction<'_>,
+    txids: &BTreeSet<TxId>,
+) -> Result<HashMap<TxId, AttemptRow>, LedgerError> {
+    let rows: Vec<_> = txids
+        .iter()
+        .map(|txid| vec![Param::Bytes(Some(txid.as_bytes()))])
+        .collect();
+    let mut found = HashMap::new();
+    for row in &tx.query_each(
+        "SELECT attempt.* FROM {rows} JOIN attempt ON attempt.txid = r.txid",
+        &[("txid", Kind::Bytes)],
+        &rows,
+    )? {
+        let attempt = rows::attempt(row)?;
+        found.insert(attempt.txid, attempt);
+    }
+    Ok(found)
+}
+
+/// The payouts of ours with these numbers.
+pub(in crate::ledger) fn find_payouts(
+    tx: &Transaction<'_>,
+    ids: &BTreeSet<PayoutId>,
+) -> Result<HashMap<PayoutId, PayoutRow>, LedgerError> {
+    let rows: Vec<_> = ids
+        .iter()
+        .map(|id| vec![Param::Int(Some(id.get()))])
+        .collect();
+    let mut found = HashMap::with_capacity(ids.len());
+    for row in &tx.query_each(
+        "SELECT payout.* FROM {rows} JOIN payout ON payout.id = r.id WHERE payout.kind <> 2",
+        &[("id", Kind::Int)],
+        &rows,
+    )? {
+        let payout = rows::payout(row)?;
+        found.insert(payout.id, payout);
+    }
+    Ok(found)
+}
+
 /// What the ledger has of attempts that are to be inserted.
 struct Known {
     same: HashMap<TxId, AttemptRow>,
@@ -308,35 +348,17 @@ struct Known {
 }
 
 fn known(tx: &Transaction<'_>, attempts: &[AttemptRow]) -> Result<Known, LedgerError> {
-    let txids: Vec<_> = attempts
-        .iter()
-        .map(|attempt| vec![Param::Bytes(Some(attempt.txid.as_bytes()))])
-        .collect();
-    let ids: Vec<_> = attempts
-        .iter()
-        .map(|attempt| vec![Param::Int(Some(attempt.payout.get()))])
-        .collect();
+    let txids = attempts.iter().map(|attempt| attempt.txid).collect();
+    let payouts: BTreeSet<_> = attempts.iter().map(|attempt| attempt.payout).collect();
     let mut known = Known {
-        same: HashMap::new(),
-        payouts: HashMap::with_capacity(attempts.len()),
+        same: find_attempts(tx, &txids)?,
+        payouts: find_payouts(tx, &payouts)?,
         earlier: HashMap::new(),
     };
-    for row in &tx.query_each(
-        "SELECT attempt.* FROM {rows} JOIN attempt ON attempt.txid = r.txid",
-        &[("txid", Kind::Bytes)],
-        &txids,
-    )? {
-        let attempt = rows::attempt(row)?;
-        known.same.insert(attempt.txid, attempt);
-    }
-    for row in &tx.query_each(
-        "SELECT payout.* FROM {rows} JOIN payout ON payout.id = r.id WHERE payout.kind <> 2",
-        &[("id", Kind::Int)],
-        &ids,
-    )? {
-        let payout = rows::payout(row)?;
-        known.payouts.insert(payout.id, payout);
-    }
+    let ids: Vec<_> = payouts
+        .iter()
+        .map(|id| vec![Param::Int(Some(id.get()))])
+        .collect();
     let mut earlier = BTreeSet::new();
     for row in &tx.query_each(
         "SELECT attempt.payout, attempt.ordinal, attempt.state, attempt.txid
@@ -438,31 +460,43 @@ pub(in crate::ledger) fn insert_attempts(
     Ok(())
 }
 
-pub(in crate::ledger) fn set_payout_state(
+pub(in crate::ledger) fn set_attempt_states(
     tx: &Transaction<'_>,
-    payout: PayoutId,
-    state: PayoutState,
+    states: &BTreeMap<TxId, (AttemptState, Option<u64>)>,
 ) -> Result<(), LedgerError> {
-    tx.execute(
-        "UPDATE payout SET state = ?2 WHERE id = ?1",
-        params![payout.get(), payout_state_number(state)],
+    let mut rows = Vec::with_capacity(states.len());
+    for (txid, (state, block)) in states {
+        rows.push(vec![
+            Param::Bytes(Some(txid.as_bytes())),
+            Param::Int(Some(attempt_state_number(*state))),
+            Param::Int(block.map(|number| rows::int("block", number)).transpose()?),
+        ]);
+    }
+    tx.execute_each(
+        "UPDATE attempt SET state = r.state, block = r.block
+         FROM {rows} WHERE attempt.txid = r.txid",
+        &[
+            ("txid", Kind::Bytes),
+            ("state", Kind::Int),
+            ("block", Kind::Int),
+        ],
+        &rows,
     )?;
     Ok(())
 }
 
-pub(in crate::ledger) fn set_attempt_state(
+pub(in crate::ledger) fn set_confirmed(
     tx: &Transaction<'_>,
-    txid: TxId,
-    state: AttemptState,
-    block: Option<u64>,
+    payouts: &BTreeSet<PayoutId>,
 ) -> Result<(), LedgerError> {
-    tx.execute(
-        "UPDATE attempt SET state = ?2, block = ?3 WHERE txid = ?1",
-        params![
-            txid.as_bytes(),
-            attempt_state_number(state),
-            block.map(|number| rows::int("block", number)).transpose()?
-        ],
+    let rows: Vec<_> = payouts
+        .iter()
+        .map(|id| vec![Param::Int(Some(id.get()))])
+        .collect();
+    tx.execute_each(
+        "UPDATE payout SET state = 2 FROM {rows} WHERE payout.id = r.id",
+        &[("id", Kind::Int)],
+        &rows,
     )?;
     Ok(())
 }

@@ -212,15 +212,6 @@ pub(in crate::ledger) fn payout_kind(row: &Row) -> Result<PayoutKind, LedgerErro
     }
 }
 
-pub(in crate::ledger) const fn payout_state_number(state: PayoutState) -> i64 {
-    match state {
-        PayoutState::Planned => 0,
-        PayoutState::InFlight => 1,
-        PayoutState::Confirmed => 2,
-        PayoutState::Failed => 3,
-    }
-}
-
 fn payout_state(row: &Row) -> Result<PayoutState, LedgerError> {
     match get::<i64>(row, "state")? {
         0 => Ok(PayoutState::Planned),

@@ -1,12 +1,12 @@
 //! Transfers seen on the solid chain, and what they make of a position.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::rows::{self, amount, int, token_number};
 use crate::{
     ledger::{
         LedgerError, OutgoingRow, Pair, Position, TransferRow,
-        sql::{Param, Transaction, params},
+        sql::{Kind, Param, Transaction, params},
     },
     types::{Address, RawAmount, Token, TokenId, UnixMs},
 };
@@ -16,38 +16,64 @@ pub(in crate::ledger) fn record(
     tx: &Transaction<'_>,
     transfer: &TransferRow,
 ) -> Result<bool, LedgerError> {
-    if let Some(known) = find(tx, transfer)? {
-        return if known == *transfer {
-            Ok(false)
-        } else {
-            Err(LedgerError::Contradiction(format!(
-                "transaction {}",
-                transfer.txid
-            )))
-        };
-    }
-    tx.execute(
-        "INSERT INTO transfer (txid, block, block_time, payer, payee, token, amount)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        params![
-            transfer.txid.as_bytes(),
-            int("block", transfer.block)?,
-            transfer.block_time.0,
-            transfer.payer.body(),
-            transfer.payee.body(),
-            token_number(transfer.token),
-            transfer.amount.get()
-        ],
-    )?;
-    Ok(true)
+    Ok(!record_all(tx, std::slice::from_ref(transfer))?.is_empty())
 }
 
-fn find(tx: &Transaction<'_>, transfer: &TransferRow) -> Result<Option<TransferRow>, LedgerError> {
-    let found = tx.query(
-        "SELECT * FROM transfer WHERE txid = ?1",
-        params![transfer.txid.as_bytes()],
+/// Records each once; those that were not there.
+pub(in crate::ledger) fn record_all<'a>(
+    tx: &Transaction<'_>,
+    transfers: &'a [TransferRow],
+) -> Result<Vec<&'a TransferRow>, LedgerError> {
+    let txids: Vec<_> = transfers
+        .iter()
+        .map(|transfer| vec![Param::Bytes(Some(transfer.txid.as_bytes()))])
+        .collect();
+    let mut known = HashMap::new();
+    for row in &tx.query_each(
+        "SELECT transfer.* FROM {rows} JOIN transfer ON transfer.txid = r.txid",
+        &[("txid", Kind::Bytes)],
+        &txids,
+    )? {
+        let transfer = rows::transfer(row)?;
+        known.insert(transfer.txid, transfer);
+    }
+    let (mut fresh, mut rows) = (Vec::new(), Vec::new());
+    for transfer in transfers {
+        match known.insert(transfer.txid, *transfer) {
+            Some(known) if known == *transfer => continue,
+            Some(_) => {
+                return Err(LedgerError::Contradiction(format!(
+                    "transaction {}",
+                    transfer.txid
+                )));
+            }
+            None => fresh.push(transfer),
+        }
+        rows.push(vec![
+            Param::Bytes(Some(transfer.txid.as_bytes())),
+            Param::Int(Some(int("block", transfer.block)?)),
+            Param::Int(Some(transfer.block_time.0)),
+            Param::Bytes(Some(transfer.payer.body())),
+            Param::Bytes(Some(transfer.payee.body())),
+            Param::Int(Some(token_number(transfer.token))),
+            Param::Int(Some(transfer.amount.get())),
+        ]);
+    }
+    tx.execute_each(
+        "INSERT INTO transfer (txid, block, block_time, payer, payee, token, amount)
+         SELECT r.txid, r.block, r.block_time, r.payer, r.payee, r.token, r.amount FROM {rows}",
+        &[
+            ("txid", Kind::Bytes),
+            ("block", Kind::Int),
+            ("block_time", Kind::Int),
+            ("payer", Kind::Bytes),
+            ("payee", Kind::Bytes),
+            ("token", Kind::Int),
+            ("amount", Kind::Int),
+        ],
+        &rows,
     )?;
-    found.first().map(rows::transfer).transpose()
+    Ok(fresh)
 }
 
 /// Σ transfers of the pair in blocks after `first_since`, and those of our own
