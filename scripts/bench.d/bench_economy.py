@@ -57,10 +57,14 @@ def rate(leecher, start=2.0, end=7.5):
     samples = leecher["samples"]
 
     def at(time):
-        return next((pair for pair in samples if pair[0] >= time), samples[-1])
+        """Bytes at a time, on the line between the samples around it."""
+        for (t0, b0), (t1, b1) in zip(samples, samples[1:]):
+            if t0 <= time < t1:
+                return b0 + (b1 - b0) * (time - t0) / (t1 - t0)
+        return samples[-1][1]
 
-    (t0, b0), (t1, b1) = at(start), at(end)
-    return (b1 - b0) / (t1 - t0) / MIB
+    end = min(end, samples[-1][0])
+    return (at(end) - at(start)) / (end - start) / MIB
 
 
 class Table:

@@ -9,6 +9,11 @@
 //! than a chunk, whatever the ratio of the weights; a deficit round of weights
 //! 1 : 1000 would serve a thousand chunks in a row.
 //!
+//! What the free class may get is bounded once more: no free connection gets
+//! more beside payers than the lowest of them, divided by the ratio of the
+//! classes (4 at 80 %). Otherwise a single free rider among many payers would
+//! have the whole free share, and be faster than any of them.
+//!
 //! It is work-conserving: a class or a connection that wants nothing is passed
 //! over, and what it leaves is shared by the others. One that comes back may
 //! catch up `CATCH_UP` bytes, so that a pause of one round trip costs it
@@ -62,6 +67,15 @@ pub struct Scheduler {
     vtime: u128,
     class_of: HashMap<ConnId, bool>,
 }
+
+/// A fraction of a class's share, above zero and at most one.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    num: u128,
+    den: u128,
+}
+
+const WHOLE: Part = Part { num: 1, den: 1 };
 
 #[derive(Debug)]
 struct Class {
@@ -170,15 +184,35 @@ impl Scheduler {
             let wait = missing.div_ceil(u128::from(rate));
             return Decision::Wait(u64::try_from(wait).unwrap_or(u64::MAX));
         }
+        let part = if paid { WHOLE } else { self.part_of_free() };
         let class = if paid { &mut self.paid } else { &mut self.free };
         self.vtime = self.vtime.max(class.pass);
-        let Some((conn, bytes)) = class.serve() else {
+        let Some((conn, bytes)) = class.serve(part) else {
             return Decision::Idle;
         };
         if self.rate.is_some() {
             self.tokens -= i128::from(bytes) * NANOS.cast_signed();
         }
         Decision::Grant(conn, bytes)
+    }
+
+    /// The part of the free share that the free connections may have: as many
+    /// of them as there are payers of the lowest weight have all of it.
+    fn part_of_free(&self) -> Part {
+        let (mut all, mut lowest) = (0u128, None);
+        for flow in self.paid.active() {
+            all = all.saturating_add(flow.weight);
+            lowest = Some(lowest.map_or(flow.weight, |low: u128| low.min(flow.weight)));
+        }
+        let Some(lowest) = lowest else {
+            return WHOLE;
+        };
+        let free = u128::try_from(self.free.active().count()).unwrap_or(u128::MAX);
+        let of_free = lowest.saturating_mul(free.max(1));
+        Part {
+            num: of_free.min(all),
+            den: all,
+        }
     }
 
     fn fill(&mut self, now: u64) {
@@ -237,7 +271,17 @@ impl Class {
         }
     }
 
-    fn serve(&mut self) -> Option<(ConnId, u64)> {
+    /// Those that want something, or did within what may be caught up.
+    fn active(&self) -> impl Iterator<Item = &Flow> {
+        self.flows.values().filter(|flow| {
+            let pause = u128::from(CATCH_UP) * SCALE / flow.weight;
+            flow.wanted > 0 || flow.pass.saturating_add(pause) > self.vtime
+        })
+    }
+
+    /// Serves a chunk to the one whose turn it is; `part` of the class's share
+    /// is what the class may have now.
+    fn serve(&mut self, part: Part) -> Option<(ConnId, u64)> {
         let (pass, conn) = self.waiting.pop_first()?;
         self.vtime = self.vtime.max(pass);
         let flow = self.flows.get_mut(&conn)?;
@@ -247,7 +291,8 @@ impl Class {
         if flow.wanted > 0 {
             self.waiting.insert((flow.pass, conn));
         }
-        self.pass += u128::from(bytes) * SCALE / self.share;
+        // At most 2¹⁴ × 2³⁰ × 2⁷³: a grant, the scale, all weights.
+        self.pass += u128::from(bytes) * SCALE * part.den / (self.share * part.num);
         Some((conn, bytes))
     }
 }
@@ -293,14 +338,29 @@ mod tests {
             (2, PAID(1)),
             (3, UploadClass::Free),
             (4, UploadClass::Free),
+            (5, UploadClass::Free),
         ];
         let got = run(&mut scheduler, &hungry, 10);
         let all = 40u64 << 20;
         assert!(close(got.iter().sum(), all), "{got:?}");
         assert!(close(got[0], all * 8 / 10 * 2 / 3), "{got:?}");
         assert!(close(got[1], all * 8 / 10 / 3), "{got:?}");
-        assert!(close(got[2], all / 10), "{got:?}");
-        assert!(close(got[3], all / 10), "{got:?}");
+        for free in &got[2..] {
+            assert!(close(*free, all / 15), "{got:?}");
+        }
+    }
+
+    #[test]
+    fn a_free_rider_among_payers_gets_a_quarter_of_the_lowest() {
+        for payers in [1, 2, 7, 20] {
+            let mut scheduler = Scheduler::new(Some(4 << 20), 80);
+            let mut hungry: Vec<_> = (0..payers).map(|n| (n, PAID(5 + n % 2))).collect();
+            hungry.push((99, UploadClass::Free));
+            let got = run(&mut scheduler, &hungry, 8);
+            let (free, paid) = got.split_last().unwrap();
+            assert!(close(got.iter().sum(), 32 << 20), "{got:?}");
+            assert!(close(4 * free, paid[0]), "{payers}: {got:?}");
+        }
     }
 
     #[test]
