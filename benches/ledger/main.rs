@@ -196,13 +196,14 @@ impl Desk {
             created_at: UnixMs(1_790_000_000_000),
         };
         let payouts: Vec<_> = (0..count)
-            .map(|n| {
+            .zip(id(0)..)
+            .map(|(n, id)| {
                 let (body, _) = digest(n)
                     .split_last_chunk::<20>()
                     .map(|(a, b)| (*b, a.len()))
                     .unwrap();
                 PayoutRow {
-                    id: PayoutId::new(id(n)).unwrap(),
+                    id: PayoutId::new(id & i64::MAX).unwrap(),
                     batch: batch.id,
                     kind: PayoutKind::Settle,
                     payer: batch.payer,

@@ -1,6 +1,7 @@
 //! The command line, by the real binary and an empty home.
 
 mod habits;
+mod ledger;
 mod multisig;
 mod run;
 mod shell;

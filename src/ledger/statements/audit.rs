@@ -35,10 +35,15 @@ const QUESTIONS: &[(&str, &str)] = &[
     ),
     (
         "a paid range does not begin where the one before it ends",
-        "SELECT p.id AS what FROM payout p WHERE p.state <> 3 AND p.range_from <> (
-             SELECT coalesce(max(q.range_to), 0) FROM payout q WHERE q.state <> 3
+        "SELECT p.id AS what FROM payout p WHERE p.ended <> 2 AND p.range_from <> (
+             SELECT coalesce(max(q.range_to), 0) FROM payout q WHERE q.ended <> 2
              AND q.payer = p.payer AND q.payee = p.payee AND q.token = p.token
              AND q.range_to <= p.range_from)",
+    ),
+    (
+        "a payout's end is not what its state says",
+        "SELECT p.id AS what FROM payout p
+         WHERE p.ended <> CASE p.state WHEN 2 THEN 1 WHEN 3 THEN 2 ELSE 0 END",
     ),
     (
         "a payout is confirmed without a solid attempt",

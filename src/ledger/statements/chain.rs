@@ -160,8 +160,8 @@ fn take_range(tx: &Transaction<'_>, transfer: &TransferRow) -> Result<(), Ledger
     let to = sum("the end of a paid range", from, transfer.amount)?;
     tx.execute(
         "INSERT INTO payout (id, batch, ordinal, kind, payer, payee, token, range_from, range_to,
-                             memo, state, reason, owed, owed_to_us)
-         VALUES (?1, NULL, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 2, '', 0, 0)",
+                             memo, state, ended, reason, owed, owed_to_us)
+         VALUES (?1, NULL, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 2, 1, '', 0, 0)",
         params![
             random_number()?,
             OBSERVED,

@@ -216,7 +216,7 @@ fn check_ranges(tx: &Transaction<'_>, payouts: &[PayoutRow]) -> Result<(), Ledge
         "SELECT r.payee AS payee, r.token AS token, (
              SELECT coalesce(max(p.range_to), 0) FROM payout p
              WHERE p.payer = r.payer AND p.payee = r.payee AND p.token = r.token
-               AND p.state <> 3) AS raw
+               AND p.ended <> 2) AS raw
          FROM {rows}",
         &[
             ("payer", Kind::Bytes),
@@ -494,7 +494,7 @@ pub(in crate::ledger) fn set_confirmed(
         .map(|id| vec![Param::Int(Some(id.get()))])
         .collect();
     tx.execute_each(
-        "UPDATE payout SET state = 2 FROM {rows} WHERE payout.id = r.id",
+        "UPDATE payout SET state = 2, ended = 1 FROM {rows} WHERE payout.id = r.id",
         &[("id", Kind::Int)],
         &rows,
     )?;
@@ -603,13 +603,13 @@ pub(in crate::ledger) fn fail(
         return Err(LedgerError::AttemptLive(paying.txid));
     }
     tx.execute(
-        "UPDATE payout SET state = 3, reason = ?2 WHERE id = ?1",
+        "UPDATE payout SET state = 3, ended = 2, reason = ?2 WHERE id = ?1",
         params![id.get(), reason],
     )?;
     // One by one and from below, so that the unique indexes hold at each step.
     let above = collect(
         &tx.query(
-            "SELECT id FROM payout WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND state <> 3
+            "SELECT id FROM payout WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND ended <> 2
          AND range_from >= ?4 ORDER BY range_from",
             params![
                 payout.payer.body(),
@@ -637,7 +637,7 @@ pub(in crate::ledger) fn unfinished(
     collect(
         &tx.query(
             "SELECT * FROM batch WHERE id IN (
-             SELECT batch FROM payout WHERE payer = ?1 AND state IN (0, 1))
+             SELECT batch FROM payout WHERE payer = ?1 AND ended = 0)
          ORDER BY created_at, id",
             params![payer.body()],
         )?,
@@ -715,7 +715,7 @@ pub(in crate::ledger) fn live_attempts(
     collect(
         &tx.query(
             "SELECT attempt.* FROM payout JOIN attempt ON attempt.payout = payout.id
-         WHERE payout.payer = ?1 AND payout.state = 1 AND attempt.state IN (0, 1, 2)
+         WHERE payout.payer = ?1 AND payout.ended = 0 AND payout.state = 1 AND attempt.state IN (0, 1, 2)
          ORDER BY attempt.expiration, attempt.txid",
             params![account.body()],
         )?,

@@ -9,7 +9,7 @@ pub(in crate::ledger) const APPLICATION_ID: i32 = 0x5352_4c47;
 /// bytes, a token is its id (0 for TRX), times are milliseconds, everything
 /// else is an integer not above `i64::MAX`. States and kinds are the numbers
 /// in `rows.rs`.
-pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
+pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
 
 /// Every table with its key; one that others refer to comes before them.
 pub(in crate::ledger) const TABLES: &[(&str, &[&str])] = &[
@@ -264,4 +264,18 @@ CREATE TABLE worker (
     name TEXT NOT NULL PRIMARY KEY,
     expires INTEGER NOT NULL
 );
+";
+
+/// Whether a payout has ended (0 it has not, 1 confirmed, 2 failed), apart from
+/// its state, for the indexes: they are then left alone while it is signed and
+/// sent, which was most of the work of a batch.
+const V5: &str = "
+ALTER TABLE payout ADD COLUMN ended INTEGER NOT NULL DEFAULT 0 CHECK (ended IN (0, 1, 2));
+UPDATE payout SET ended = CASE state WHEN 2 THEN 1 WHEN 3 THEN 2 ELSE 0 END;
+DROP INDEX payout_from;
+DROP INDEX payout_to;
+DROP INDEX payout_live;
+CREATE UNIQUE INDEX payout_from ON payout (payer, payee, token, range_from) WHERE ended <> 2;
+CREATE UNIQUE INDEX payout_to ON payout (payer, payee, token, range_to) WHERE ended <> 2;
+CREATE INDEX payout_live ON payout (payer, token, payee) WHERE ended = 0;
 ";

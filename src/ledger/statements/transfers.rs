@@ -136,7 +136,7 @@ pub(in crate::ledger) fn range_end(
     one_amount(
         tx,
         "SELECT coalesce(max(range_to), 0) AS raw FROM payout
-         WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND state <> 3",
+         WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND ended <> 2",
         params![payer.body(), payee.body(), token_number(token)],
     )
 }
@@ -154,7 +154,7 @@ pub(in crate::ledger) fn complete(
         live: one_amount(
             tx,
             "SELECT CAST(coalesce(sum(range_to - range_from), 0) AS BIGINT) AS raw FROM payout
-             WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND state IN (0, 1)",
+             WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND ended = 0",
             params![pair.payer.body(), pair.payee.body(), pair.token.get()],
         )?,
         range_end: range_end(tx, pair.payer, pair.payee, token)?,
@@ -197,9 +197,9 @@ pub(in crate::ledger) fn complete_all(
         }
     }
     let found = tx.query(
-        "SELECT payee, CAST(sum(CASE WHEN state IN (0, 1) THEN range_to - range_from ELSE 0 END)
+        "SELECT payee, CAST(sum(CASE WHEN ended = 0 THEN range_to - range_from ELSE 0 END)
                             AS BIGINT) AS live, max(range_to) AS range_end
-         FROM payout WHERE payer = ?1 AND token = ?2 AND state <> 3 GROUP BY payee",
+         FROM payout WHERE payer = ?1 AND token = ?2 AND ended <> 2 GROUP BY payee",
         params![payer.body(), token.get()],
     )?;
     for row in &found {

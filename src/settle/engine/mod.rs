@@ -380,9 +380,13 @@ impl<C: Chain> Engine<'_, C> {
     fn insert_plan(&self, lease: &AccountLease, plan: &Plan) -> Result<BatchId, SettleError> {
         let batch = self.new_batch(PayoutKind::Settle)?;
         let mut payouts = Vec::with_capacity(plan.payouts.len());
-        for planned in &plan.payouts {
+        // Neighbours in the batch are neighbours in the ledger, where they are
+        // written together.
+        let first = self.new_payout_id()?.get();
+        for (n, planned) in (0..).zip(&plan.payouts) {
+            let id = first.wrapping_add(n) & i64::MAX;
             payouts.push(PayoutRow {
-                id: self.new_payout_id()?,
+                id: PayoutId::new(id).ok_or_else(not_63_bits)?,
                 batch: batch.id,
                 kind: PayoutKind::Settle,
                 payer: self.account,

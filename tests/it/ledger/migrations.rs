@@ -17,7 +17,7 @@ use super::{
 };
 use crate::postgres_server::{psql, shared};
 
-const EARLIER: [u32; 3] = [1, 2, 3];
+const EARLIER: [u32; 4] = [1, 2, 3, 4];
 
 fn dump(schema: u32) -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/ledger");
