@@ -24,7 +24,7 @@ pub(crate) enum LedgerCommand {
     /// Ask every row whether it agrees with the others.
     Check,
     /// Copy the ledger to a new file, while others work on it. The copy signs
-    /// nothing before `settle recover`.
+    /// nothing from then on.
     Backup {
         /// The copy; from PostgreSQL too, it is a file that --ledger takes.
         #[arg(value_name = "FILE")]
@@ -48,8 +48,8 @@ impl LedgerCommand {
                 let document = json!({ "file": to, "genesis": ledger.genesis() });
                 context.out.result(&document, || {
                     format!(
-                        "copied to {}; whoever uses it runs `seedrail settle recover` first, since it \
-                         does not know what is signed from now on",
+                        "copied to {}; nothing is signed from the copy, since it does not know what \
+                         is signed from now on",
                         to.display()
                     )
                 })
@@ -69,9 +69,7 @@ fn check(context: &Context, ledger: &dyn Upkeep) -> Outcome {
             lines.push("every row agrees with the others".to_owned());
         }
         if restored {
-            lines.push(
-                "this ledger is a copy, or was once: see `seedrail settle recover`".to_owned(),
-            );
+            lines.push("this ledger is a copy, or was once: nothing is signed from it".to_owned());
         }
         lines.join("\n")
     })?;

@@ -122,7 +122,7 @@ pub enum LedgerError {
     /// A copy that nobody has recovered.
     #[error(
         "this ledger was restored from a copy and may be behind what {0} has signed since: \
-         nothing is signed before `seedrail settle recover`"
+         nothing is signed from it; use the original"
     )]
     Restored(Address),
     /// The account was never bound.

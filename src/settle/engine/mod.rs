@@ -27,7 +27,7 @@ use super::{
 use crate::{
     ledger::{
         AccountLease, BatchId, BatchRow, Durable, Ledger, LedgerError, Pair, PayoutId, PayoutKind,
-        PayoutRow, PayoutState, ReceiptRow,
+        PayoutRow, PayoutState, ReceiptRow, Recovery,
     },
     receipts::{ReceiptDomain, SignedGrant, SignedReceipt},
     tron::{
@@ -212,7 +212,12 @@ impl<C: Chain> Engine<'_, C> {
             });
         }
         self.same_chain().await?;
-        Ok(self.ledger.lease_account(self.account, self.holder)?)
+        let lease = self.ledger.lease_account(self.account, self.holder)?;
+        // A copy does not know what the original has signed since.
+        if self.ledger.recovery(self.account)? != Recovery::Current {
+            return Err(LedgerError::Restored(self.account).into());
+        }
+        Ok(lease)
     }
 
     async fn same_chain(&self) -> Result<(), SettleError> {

@@ -75,7 +75,7 @@ fn a_password_file_opens_the_ledger() {
     server.sql(
         "postgres",
         "COPY (SELECT 1) TO PROGRAM
-             'sed -i \"1i local all locked scram-sha-256\" pg_hba.conf'",
+             'cat > /dev/null; sed -i \"1i local all locked scram-sha-256\" pg_hba.conf'",
     );
     server.sql("postgres", "SELECT pg_reload_conf()");
     let url = server.url("locked").replace("seedrail@", "locked@");
