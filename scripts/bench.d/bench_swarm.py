@@ -134,7 +134,9 @@ class Bench:
             leech = subprocess.Popen(self.leecher(leecher, torrent, port, out), stdout=subprocess.PIPE, text=True, **quiet)
             timer = threading.Timer(DEADLINE, leech.kill)
             timer.start()
+            peak = Peak(leech.pid)
             output = leech.stdout.read()
+            peak.ended.set()
             _, status, usage = os.wait4(leech.pid, 0)
             leech.returncode = os.waitstatus_to_exitcode(status)
             timer.cancel()
@@ -154,7 +156,25 @@ class Bench:
         }.get(leecher, lambda: float(output))()
         gib = self.size / (1 << 30)
         return {"rate": self.size / 1e6 / seconds, "down_cpu": (usage.ru_utime + usage.ru_stime) / gib,
-                "seed_cpu": seed_cpu / gib, "down_peak": usage.ru_maxrss / 1024, "seed_peak": seed_peak / 1024}
+                "seed_cpu": seed_cpu / gib, "down_peak": peak.kib / 1024, "seed_peak": seed_peak / 1024}
+
+
+class Peak:
+    """The peak memory of a process that will be gone when it is asked for: looked at until its output ends. What the
+    system tells of an ended process includes the memory of the one that started it."""
+
+    def __init__(self, pid):
+        self.kib, self.ended = 0, threading.Event()
+        threading.Thread(target=self.watch, args=(pid,), daemon=True).start()
+
+    def watch(self, pid):
+        while True:
+            try:
+                self.kib = max(self.kib, peak_of(pid))
+            except OSError:  # it has ended
+                return
+            if self.ended.wait(0.02):
+                return
 
 
 def wait_for(condition, what):
