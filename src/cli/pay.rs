@@ -14,7 +14,7 @@ use super::{
 use crate::{
     ledger::TransferRow,
     receipts::{
-        Ask, Window,
+        Ask, Exposure,
         pay::{Answer, ChainError, ChainView, PayConfig, PayEvent, PayExtension, Terms},
     },
     tron::rpc::{Finality, Node},
@@ -24,9 +24,6 @@ use crate::{
 /// What an address that never settled may owe a seller unless said otherwise:
 /// 10 BTT.
 const UNPROVEN_CAP_RAW: i64 = 10_000_000;
-
-/// What addresses that never settled may owe together, in caps of one.
-const UNPROVEN_TOTAL: u64 = 10;
 
 /// What a price of the command line asks.
 pub(crate) fn ask(price: Price, unproven_cap: Option<RawAmount>) -> Ask {
@@ -97,13 +94,15 @@ fn exposure(context: &Context, ask: &Ask) {
             .out
             .note("a receipt is an unsecured promise: it is worth what its signer pays");
     }
-    let cap = ask.unproven_cap.unsigned();
+    let bounds = Exposure::of(ask, 0);
+    let btt = |raw: u128| btt_text(u64::try_from(raw).unwrap_or(u64::MAX));
     context.out.note(format!(
-        "at risk: a window of {} to {} is sent to a payer ahead of receipts; one that never settled may owe {}, all such together {}",
-        Size(Window::start_bytes(0)),
-        Size(Window::LARGEST_BYTES),
-        btt_text(cap),
-        btt_text(cap.saturating_mul(UNPROVEN_TOTAL)),
+        "at risk: a window of {} to {} is sent to a payer ahead of receipts; one that never settled may owe {}, those of one /24 {}, all such together {}",
+        Size(bounds.first_window),
+        Size(bounds.largest_window),
+        btt(bounds.per_address),
+        btt(bounds.per_network),
+        btt(bounds.total),
     ));
 }
 

@@ -114,6 +114,8 @@ pub struct Credit {
     /// Bytes ever paid for, in this process.
     credited: u64,
     epochs: HashMap<EpochId, Followed>,
+    /// Bytes ever written off, in this process.
+    written_off: u64,
     /// The position: owed by receipts and not settled on the solid chain, less
     /// what we owe in turn. In raw units.
     owed: i128,
@@ -129,6 +131,9 @@ pub struct Credit {
     defaults: u32,
     /// By the user's word.
     banned: bool,
+    /// What it may owe, besides its cap, in raw units: its part of what strangers
+    /// may together.
+    ceiling: Option<u128>,
 }
 
 impl Credit {
@@ -140,6 +145,7 @@ impl Credit {
             origin: BTreeMap::new(),
             paid_ahead: 0,
             credited: 0,
+            written_off: 0,
             epochs: HashMap::new(),
             owed: 0,
             trusted: RawAmount::ZERO,
@@ -148,6 +154,7 @@ impl Credit {
             contradicted: false,
             defaults: 0,
             banned: false,
+            ceiling: None,
         }
     }
 
@@ -350,7 +357,11 @@ impl Credit {
             return 0;
         }
         let by_window = self.window.bytes.saturating_sub(self.unpaid_bytes());
-        let room = u128::from(cap.unsigned())
+        let cap = u128::from(cap.unsigned());
+        let room = self
+            .ceiling
+            .filter(|_| !self.proven)
+            .map_or(cap, |ceiling| ceiling.min(cap))
             .saturating_sub(u128::from(self.owed().unsigned()))
             .saturating_sub(self.unpaid_units());
         let by_cap = (room << GIB_BITS)
@@ -363,6 +374,21 @@ impl Credit {
     /// what this one settled in 30 days, if more.
     pub fn cap(&self, unproven_cap: RawAmount) -> RawAmount {
         self.trusted.max(unproven_cap)
+    }
+
+    /// What an address that never settled may owe, besides its cap, in raw units.
+    pub fn set_ceiling(&mut self, ceiling: Option<u128>) {
+        self.ceiling = ceiling;
+    }
+
+    /// Whether nothing would be lost by forgetting it: what the ledger holds
+    /// comes back with it.
+    pub fn is_blank(&self) -> bool {
+        self.unpaid.is_empty()
+            && self.paid_ahead == 0
+            && self.owed == 0
+            && self.written_off == 0
+            && self.window.bytes == self.window.start
     }
 
     /// The window.
@@ -403,10 +429,18 @@ impl Credit {
         self.proven = true;
     }
 
-    /// A connection is gone: up to a piece is written off, from the dearest
-    /// down, since a piece that was not finished could not be paid.
-    pub fn write_off(&mut self, piece_length: u32) {
-        let mut left = u64::from(piece_length);
+    /// A connection is gone on which `served` bytes were sent at a price: up to a
+    /// piece of them is written off, from the dearest down, since a piece that
+    /// was not finished could not be paid. In all no more than two pieces and a
+    /// quarter of what was paid: who only ever comes and goes gets nothing by it.
+    pub fn write_off(&mut self, served: u64, piece_length: u32) {
+        let piece = u64::from(piece_length);
+        let most = (2 * piece).saturating_add(self.credited / 4);
+        let mut left = served
+            .min(piece)
+            .min(most.saturating_sub(self.written_off))
+            .min(self.unpaid_bytes());
+        self.written_off = self.written_off.saturating_add(left);
         while let Some(mut entry) = self.unpaid.last_entry() {
             let bytes = left.min(*entry.get());
             left -= bytes;

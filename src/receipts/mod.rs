@@ -10,6 +10,8 @@ mod credit;
 mod debt;
 #[cfg(feature = "swarm")]
 mod exchange;
+#[cfg(feature = "swarm")]
+mod exposure;
 mod file;
 mod grant;
 mod import;
@@ -33,6 +35,8 @@ pub use debt::{Budget, Debt, Draft, MIN_INTERVAL, SIGN_AFTER};
 pub use exchange::{
     Ask, Bid, Exchange, Held, Input, Known, NEGOTIATION, Output, RAISE_INTERVAL, Setup,
 };
+#[cfg(feature = "swarm")]
+pub use exposure::{Exposed, Exposure, Network, Stranger};
 pub use file::{LineRefusal, MAX_LINE_BYTES, ReceiptLine, ReceiptLines};
 pub use grant::{
     GrantContext, GrantRefusal, Identity, KnownGrants, Revoke, SignedGrant, SpendGrant,
@@ -47,5 +51,8 @@ pub use meter::{GIB_BITS, Meter, MeterError, cost};
 #[cfg(feature = "swarm")]
 #[cfg(test)]
 mod attacks;
+#[cfg(feature = "swarm")]
+#[cfg(test)]
+mod duo;
 #[cfg(test)]
 mod tests;

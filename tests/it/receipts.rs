@@ -1,5 +1,6 @@
 //! Tests of `receipts` from outside.
 
+mod attacks;
 mod economy;
 mod failing;
 mod grants;
@@ -7,4 +8,6 @@ mod kill;
 mod link;
 mod market;
 mod pair;
+mod restored;
+mod strangers;
 mod swarm;

@@ -40,6 +40,13 @@ const STALLED: Duration = Duration::from_secs(15);
 const RECEIPT_BURST: u32 = 8;
 /// Receipts passed over unread before the connection is closed.
 const MAX_IGNORED_RECEIPTS: u32 = 64;
+/// Quotes and bids that may come at once, and one more each second: each costs a
+/// signature or a question to the node.
+const TERMS_BURST: u32 = 8;
+/// How long until another of them may come.
+const TERMS_INTERVAL: Duration = Duration::from_secs(1);
+/// Quotes and bids passed over before the connection is closed.
+const MAX_IGNORED_TERMS: u32 = 64;
 /// What is sent at once; less credit than this is none.
 const CHUNK_BYTES: u64 = 16 << 10;
 /// The most `settled` messages looked at on a connection.
@@ -239,10 +246,14 @@ pub struct Exchange {
     sale: Option<Sale>,
     bid_of_peer: Option<(u64, UnixMs)>,
     served_free: u64,
+    served_paid: u64,
     held: bool,
     tokens: u32,
     refilled: UnixMs,
     ignored: u32,
+    terms: u32,
+    terms_refilled: UnixMs,
+    terms_ignored: u32,
     settled_seen: u32,
     held_since: Option<UnixMs>,
     held_for: Duration,
@@ -294,10 +305,14 @@ impl Exchange {
             sale: None,
             bid_of_peer: None,
             served_free: 0,
+            served_paid: 0,
             held: false,
             tokens: RECEIPT_BURST,
             refilled: now,
             ignored: 0,
+            terms: TERMS_BURST,
+            terms_refilled: now,
+            terms_ignored: 0,
             settled_seen: 0,
             held_since: None,
             held_for: Duration::ZERO,
@@ -411,6 +426,15 @@ impl Exchange {
         let Some(peer) = self.peer.as_ref().map(|hello| hello.address) else {
             return Vec::new();
         };
+        if matches!(message, Message::Quote { .. } | Message::Bid(1..)) && !self.may_set_terms(now)
+        {
+            self.terms_ignored += 1;
+            return if self.terms_ignored > MAX_IGNORED_TERMS {
+                vec![violation("sr_pay: a flood of quotes or bids")]
+            } else {
+                Vec::new()
+            };
+        }
         match message {
             Message::Sync { issued, received } => {
                 if self.synced {
@@ -481,6 +505,19 @@ impl Exchange {
             }
             Message::Hello(_) | Message::Auth(_) | Message::Bye(_) | Message::Unknown => Vec::new(),
         }
+    }
+
+    /// Whether another quote or bid may come now.
+    fn may_set_terms(&mut self, now: UnixMs) -> bool {
+        let passed = now.since(self.terms_refilled).as_secs() / TERMS_INTERVAL.as_secs();
+        if passed > 0 {
+            let more = u32::try_from(passed).unwrap_or(u32::MAX);
+            self.terms = self.terms.saturating_add(more).min(TERMS_BURST);
+            self.terms_refilled = now;
+        }
+        let may = self.terms > 0;
+        self.terms = self.terms.saturating_sub(1);
+        may
     }
 
     /// Anything else that happens.
@@ -566,8 +603,8 @@ impl Exchange {
     pub fn closed(&mut self, debt: &mut Debt, credit: &mut Credit, now: UnixMs) {
         self.set_held(false, now);
         debt.forget_pieces(self.setup.conn);
-        if self.sale.is_some() {
-            credit.write_off(self.setup.piece_length);
+        if self.served_paid > 0 {
+            credit.write_off(self.served_paid, self.setup.piece_length);
         }
         self.stage = Stage::Over;
         self.sale = None;

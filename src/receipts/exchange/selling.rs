@@ -155,6 +155,7 @@ impl Exchange {
             self.served_free = self.served_free.saturating_add(bytes);
             return false;
         };
+        self.served_paid = self.served_paid.saturating_add(bytes);
         let early = bytes.min(sale.grace);
         sale.grace -= early;
         let (price, before) = (sale.price, sale.before);

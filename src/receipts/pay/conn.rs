@@ -323,6 +323,6 @@ impl PeerExtension for Handle {
             let counters = &self.0.shared.counters;
             counters.held_ms.fetch_add(held, Ordering::Relaxed);
         });
-        self.0.tell(Event::Closed(self.0.id()));
+        self.0.tell(Event::Closed(Arc::clone(&self.0)));
     }
 }

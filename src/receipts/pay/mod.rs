@@ -289,6 +289,13 @@ impl Shared {
         terms.ask_for.get(&torrent).copied().or(terms.ask)
     }
 
+    /// The ask that lets strangers owe the most.
+    fn most_exposed(&self) -> Option<Ask> {
+        let terms = &self.config.terms;
+        let asks = terms.ask.iter().chain(terms.ask_for.values());
+        asks.max_by_key(|ask| ask.unproven_cap).copied()
+    }
+
     fn sells(&self) -> bool {
         let terms = &self.config.terms;
         terms.ask.is_some() || !terms.ask_for.is_empty()

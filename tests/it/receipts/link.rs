@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     path::Path,
     sync::{
         Arc, Condvar, Mutex, Weak,
@@ -21,7 +22,7 @@ use seedrail::{
         ConnId, Extension, PeerContext, PeerExtension, PeerLink, PriceTag, UploadClass,
     },
     tron::keys::SecretKey,
-    types::{Address, BlockId, InfoHash, RawAmount, SystemClock, TokenId, TxId},
+    types::{Address, BlockId, Clock, InfoHash, RawAmount, SystemClock, TokenId, TxId},
 };
 
 /// A GiB costs this many raw units.
@@ -123,6 +124,7 @@ pub(crate) struct Wants {
     /// Of the account; then `n` is a session key's.
     pub(crate) grant: Option<SignedGrant>,
     pub(crate) friends: Vec<Address>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 pub(crate) fn seller() -> Wants {
@@ -133,6 +135,7 @@ pub(crate) fn seller() -> Wants {
         unproven_cap: 10_000_000,
         grant: None,
         friends: Vec::new(),
+        clock: Arc::new(SystemClock),
     }
 }
 
@@ -144,6 +147,7 @@ pub(crate) fn buyer(bid: u64) -> Wants {
         unproven_cap: 10_000_000,
         grant: None,
         friends: Vec::new(),
+        clock: Arc::new(SystemClock),
     }
 }
 
@@ -181,7 +185,7 @@ impl Party {
             on_private: false,
             ledger: Arc::clone(&ledger),
             chain,
-            clock: Arc::new(SystemClock),
+            clock: wants.clock,
             on_event: Arc::new(move |event| log.lock().expect("not poisoned").push(event)),
         })
         .await
@@ -311,16 +315,31 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
 impl Joined {
     pub(crate) fn new(buyer: &Party, seller: &Party) -> Arc<Self> {
+        Self::join(buyer, seller, ([127, 0, 0, 1], 6881).into(), u64::MAX)
+    }
+
+    /// The buyer is at this address.
+    pub(crate) fn from(buyer: &Party, remote: SocketAddr, seller: &Party) -> Arc<Self> {
+        Self::join(buyer, seller, remote, u64::MAX)
+    }
+
+    /// Somebody says the buyer's hello and cannot prove it.
+    pub(crate) fn pretending(buyer: &Party, seller: &Party) -> Arc<Self> {
+        Self::join(buyer, seller, ([127, 0, 0, 1], 6881).into(), 1)
+    }
+
+    fn join(buyer: &Party, seller: &Party, remote: SocketAddr, passes: u64) -> Arc<Self> {
         let context = |own: u8, peer: u8| PeerContext {
             conn: ConnId(CONNECTIONS.fetch_add(1, Ordering::Relaxed)),
             info_hash: InfoHash::from_bytes([3; 20]),
             private: false,
-            remote: ([127, 0, 0, 1], 6881).into(),
+            remote,
             own_id: [own; 20],
             peer_id: [peer; 20],
             piece_length: PIECE,
         };
         let (buyer_end, seller_end) = (End::new(true), End::new(false));
+        buyer_end.passes.store(passes, Ordering::SeqCst);
         let joined = Arc::new(Self {
             buyer: buyer
                 .pay
@@ -360,23 +379,42 @@ impl Joined {
 
     /// One chunk's worth of permission to send, waited for; false when the
     /// connection broke.
-    fn send_chunk(&self, piece: u32) -> bool {
+    fn send_chunk(&self, seller: &dyn PeerExtension, piece: u32) -> bool {
         let mut allowed = false;
         wait_until("a chunk may be sent", || {
             if self.broken() {
                 return true;
             }
-            allowed = self.seller.upload_allowance() >= u64::from(CHUNK);
+            allowed = seller.upload_allowance() >= u64::from(CHUNK);
             allowed
         });
         if allowed {
-            self.seller.served(piece, CHUNK);
+            seller.served(piece, CHUNK);
         }
         allowed
     }
 
+    /// Takes what may be had without paying; returns how many bytes that was.
+    pub(crate) fn take(&self) -> u64 {
+        let mut taken = 0;
+        while self.seller.upload_allowance() >= u64::from(CHUNK) {
+            self.seller.served(0, CHUNK);
+            taken += u64::from(CHUNK);
+        }
+        taken
+    }
+
     /// Downloads whole pieces; returns how many bytes went at a price.
     pub(crate) fn download(&self, pieces: u32) -> u64 {
+        self.transfer(&*self.buyer, &*self.seller, pieces)
+    }
+
+    /// The other way: the buyer's end sells.
+    pub(crate) fn upload(&self, pieces: u32) -> u64 {
+        self.transfer(&*self.seller, &*self.buyer, pieces)
+    }
+
+    fn transfer(&self, buyer: &dyn PeerExtension, seller: &dyn PeerExtension, pieces: u32) -> u64 {
         let mut paid = 0;
         for _ in 0..pieces {
             let piece = {
@@ -388,11 +426,11 @@ impl Joined {
             for _ in 0..PIECE / CHUNK {
                 let mut tag = None;
                 wait_until("a chunk may be asked for", || {
-                    tag = self.buyer.price_request(piece, CHUNK);
+                    tag = buyer.price_request(piece, CHUNK);
                     tag.is_some() || self.broken()
                 });
                 let Some(tag) = tag else { return paid };
-                if !self.send_chunk(piece) {
+                if !self.send_chunk(seller, piece) {
                     return paid;
                 }
                 chunks.push((tag, CHUNK));
@@ -402,7 +440,7 @@ impl Joined {
                 .filter(|(tag, _)| *tag != PriceTag(0))
                 .map(|(_, bytes)| u64::from(*bytes))
                 .sum::<u64>();
-            self.buyer.piece_verified(piece, &chunks);
+            buyer.piece_verified(piece, &chunks);
         }
         paid
     }

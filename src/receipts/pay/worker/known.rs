@@ -28,11 +28,11 @@ impl Worker {
             let debt = Debt::new(pair).signed_by(identity, limit);
             Arc::new(Mutex::new(debt))
         }));
-        let now = self.now();
         let piece_length = conn.context.piece_length;
         let account = self.accounts.entry(peer).or_insert_with(|| Account {
             credit: Arc::new(Mutex::new(Credit::new(piece_length))),
             carried: None,
+            networks: BTreeSet::new(),
         });
         let credit = Arc::clone(&account.credit);
         {
@@ -46,10 +46,26 @@ impl Worker {
             );
             credit.set_standing(read.defaults, read.contradicted, read.banned);
             credit.admit_piece(piece_length);
+        }
+        conn.meet(debt, credit);
+        conn.input(Input::Loaded(Box::new(read.known)))
+    }
+
+    /// The peer proved who it is. What its address owes from before is due now;
+    /// before this anybody could have said its name.
+    pub(super) fn met(&mut self, conn: &Arc<Conn>, peer: Address) {
+        let now = self.now();
+        if let Some(gone) = &mut self.gone {
+            // From now on its account says what it owes.
+            gone.remove(&peer);
+        }
+        let others = self
+            .conns()
+            .iter()
+            .any(|other| other.id() != conn.id() && other.view().peer == Some(peer));
+        if let Some(account) = self.accounts.get_mut(&peer) {
+            let credit = locked(&account.credit);
             let unpaid = credit.unpaid_bytes();
-            let others = locked(&self.shared.conns)
-                .iter()
-                .any(|other| other.id() != conn.id() && other.peer() == Some(peer));
             if unpaid > 0 && account.carried.is_none() && !others {
                 account.carried = Some(Carried {
                     bytes: unpaid,
@@ -58,8 +74,7 @@ impl Worker {
                 });
             }
         }
-        conn.meet(debt, credit);
-        conn.input(Input::Loaded(Box::new(read.known)))
+        self.tell(PayEvent::Met { peer });
     }
 
     /// The most this payee may be promised from now on.

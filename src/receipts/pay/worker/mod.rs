@@ -1,14 +1,14 @@
 //! The one thread that signs and stores. It takes events in order, runs the
 //! connections' machines and does what they put out.
 
+mod exposure;
 mod issuing;
 mod known;
 mod selling;
 mod storing;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    net::IpAddr,
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, atomic::Ordering, mpsc},
     time::Duration,
 };
@@ -26,6 +26,7 @@ use crate::{
         credit::Credit,
         debt::Debt,
         exchange::{Bid, Input, Known, Output},
+        exposure::Network,
         grant::{KnownGrants, Revoke},
         message::{Instance, MAX_SYNC_RECEIPTS, Message},
         meter::{GIB_BITS, cost},
@@ -50,10 +51,6 @@ const GRACE: Duration = Duration::from_secs(60);
 const GRANT_MARGIN: Duration = Duration::from_secs(60);
 /// What counts as trust: settled within these days.
 const TRUSTED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Unproven addresses together may owe this many times the cap of one,
-const UNPROVEN_TOTAL: u128 = 10;
-/// and those of one /24 (IPv6: /56) this many times.
-const UNPROVEN_PREFIX: u128 = 2;
 /// Unpaid debts after which an address that has settled is not served on
 /// credit any more; one that never has gets no second.
 const MAX_DEFAULTS: u32 = 3;
@@ -70,7 +67,7 @@ pub(super) enum Event {
     /// Something may be due on this connection.
     Look(Arc<Conn>),
     Settle(Arc<Conn>),
-    Closed(ConnId),
+    Closed(Arc<Conn>),
     /// What the node said about a bidder: it exists, and what it holds.
     Bidder {
         conn: Arc<Conn>,
@@ -100,6 +97,8 @@ struct Carried {
 struct Account {
     credit: Arc<Mutex<Credit>>,
     carried: Option<Carried>,
+    /// Where it was seen by this process.
+    networks: BTreeSet<Network>,
 }
 
 pub(super) struct Worker {
@@ -109,6 +108,8 @@ pub(super) struct Worker {
     balance: RawAmount,
     refreshed: UnixMs,
     accounts: HashMap<Address, Account>,
+    /// What addresses owe that never settled, as the ledger said at first.
+    gone: Option<HashMap<Address, u128>>,
     debts: HashMap<(Address, Instance), Arc<Mutex<Debt>>>,
     leases: HashMap<(Address, Instance), EpochLease>,
     /// Epochs of ours in which another machine has signed too: held, never used.
@@ -138,6 +139,7 @@ impl Worker {
             balance,
             refreshed: now,
             accounts: HashMap::new(),
+            gone: None,
             debts: HashMap::new(),
             leases: HashMap::new(),
             parked: Vec::new(),
@@ -188,10 +190,10 @@ impl Worker {
                 conn.taken();
                 let before = conn.view().peer;
                 let outputs = conn.message_in(message);
-                self.perform(&conn, outputs);
                 if let (None, Some(peer)) = (before, conn.view().peer) {
-                    self.tell(PayEvent::Met { peer });
+                    self.met(&conn, peer);
                 }
+                self.perform(&conn, outputs);
             }
             Event::Look(conn) => {
                 conn.answered();
@@ -202,10 +204,12 @@ impl Worker {
                 let outputs = conn.input(Input::Settle);
                 self.perform(&conn, outputs);
             }
-            Event::Closed(id) => {
+            Event::Closed(conn) => {
+                let id = conn.id();
                 locked(&self.shared.conns).retain(|conn| conn.id() != id);
                 self.instances.remove(&id);
                 self.readmit.remove(&id);
+                self.forget(&conn);
             }
             Event::Bidder { conn, bid, answer } => self.bidder(&conn, bid, answer),
             Event::Transfer { txid, peer, answer } => self.transfer(txid, peer, answer),
@@ -245,6 +249,7 @@ impl Worker {
         }
         self.look_for_defaults(now);
         self.reprice(now);
+        self.share_out(None);
         if now.since(self.refreshed) >= REFRESH {
             self.refreshed = now;
             self.look_at_standings();

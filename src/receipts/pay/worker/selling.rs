@@ -41,67 +41,23 @@ impl Worker {
         bid: u64,
         answer: Result<(bool, RawAmount), ChainError>,
     ) {
+        self.seen(conn);
         let reason = match answer {
             Err(error) => Some(error.to_string()),
             Ok((false, _)) => Some("its account does not exist".to_owned()),
             Ok((true, balance)) => self.too_exposed(conn, bid, balance),
         };
         match reason {
-            None => self.answer(conn, Some(bid), ""),
+            None => {
+                self.share_out(conn.peer().map(|peer| (peer, bid)));
+                self.answer(conn, Some(bid), "");
+            }
             Some(reason) => {
                 self.readmit
                     .insert(conn.id(), (bid, self.now().plus(READMIT)));
                 self.answer(conn, None, &reason);
             }
         }
-    }
-
-    /// What an unproven address could take: what it owes, and a window at its
-    /// bid or what it was served already.
-    pub(super) fn exposure(credit: &Credit, bid: u64) -> u128 {
-        let window = cost(credit.window().bytes(), bid) >> GIB_BITS;
-        u128::from(credit.owed().unsigned()) + window.max(credit.unpaid_units())
-    }
-
-    pub(super) fn too_exposed(
-        &self,
-        conn: &Arc<Conn>,
-        bid: u64,
-        balance: RawAmount,
-    ) -> Option<String> {
-        let ask = self.shared.ask_of(conn.context.info_hash)?;
-        let cap = u128::from(ask.unproven_cap.unsigned());
-        let wanted = Self::exposure(&locked(&conn.credit()), bid);
-        if u128::from(balance.unsigned()) < wanted {
-            return Some(format!(
-                "it holds {balance} raw units and would need {wanted}"
-            ));
-        }
-        let (peer, prefix) = (conn.peer(), prefix_of(conn.context.remote.ip()));
-        let (mut total, mut near) = (wanted, wanted);
-        let mut counted = HashSet::from([peer]);
-        for other in self.conns() {
-            let (Some(price), of) = (other.view().sale_price, other.peer()) else {
-                continue;
-            };
-            let credit = other.credit();
-            let credit = locked(&credit);
-            if credit.proven() || !counted.insert(of) {
-                continue;
-            }
-            let exposure = Self::exposure(&credit, price);
-            total += exposure;
-            if prefix_of(other.context.remote.ip()) == prefix {
-                near += exposure;
-            }
-        }
-        if total > cap * UNPROVEN_TOTAL {
-            return Some("addresses that never settled owe enough together".to_owned());
-        }
-        if near > cap * UNPROVEN_PREFIX && !conn.context.remote.ip().is_loopback() {
-            return Some("addresses of its network that never settled owe enough".to_owned());
-        }
-        None
     }
 
     /// Uncontended, everyone pays the floor; contended, each its own bid.
@@ -238,13 +194,4 @@ impl Worker {
             standing.banned_at.is_some(),
         ))
     }
-}
-
-/// The network an address is in: /24, or /56 of IPv6.
-pub(super) fn prefix_of(ip: IpAddr) -> Vec<u8> {
-    let (bytes, length) = match ip.to_canonical() {
-        IpAddr::V4(ip) => (ip.octets().to_vec(), 3),
-        IpAddr::V6(ip) => (ip.octets().to_vec(), 7),
-    };
-    bytes.into_iter().take(length).collect()
 }

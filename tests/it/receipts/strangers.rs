@@ -1,0 +1,172 @@
+//! Addresses are cheap: what those that never settled can take together.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use seedrail::{
+    ledger::{EpochId, Pair, ReceiptRow},
+    receipts::{Ask, Exposure, Held, pay::PayEvent},
+    types::{RawAmount, Salt, TokenId},
+};
+
+use super::link::*;
+
+/// What one stranger may owe; a window costs 7,324 at the price.
+const CAP: i64 = 20_000;
+
+fn at(network: u8, host: u8) -> SocketAddr {
+    ([203, 0, network, host], 6881).into()
+}
+
+fn bounds() -> Exposure {
+    let ask = Ask {
+        floor_price: PRICE,
+        unproven_cap: raw(CAP),
+    };
+    Exposure::of(&ask, PIECE)
+}
+
+fn everybody() -> Arc<FakeChain> {
+    let all: Vec<_> = (1..=40)
+        .map(|n| (key(n).address(), 1_000_000_000))
+        .collect();
+    FakeChain::with(&all)
+}
+
+async fn wary(ledger: Arc<dyn seedrail::ledger::Ledger>, chain: &Arc<FakeChain>) -> Party {
+    let wants = Wants {
+        unproven_cap: CAP,
+        ..seller()
+    };
+    Party::start(1, ledger, chain.clone(), wants).await
+}
+
+/// Whether the newest bidder was turned away, with these words.
+fn turned_away(payee: &Party, payer: u8, words: &str) -> bool {
+    payee.events().iter().any(|event| {
+        matches!(event, PayEvent::NotSelling { peer, reason }
+            if *peer == key(payer).address() && reason.contains(words))
+    })
+}
+
+fn units(bytes: u64) -> u128 {
+    (u128::from(bytes) * u128::from(PRICE)) >> 30
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ever_new_addresses_of_one_network_take_no_more_than_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = everybody();
+    let payee = wary(sqlite(folder.path(), "payee"), &chain).await;
+    let (mut taken, mut served) = (0, 0);
+    for n in 10..=30 {
+        let ledger = sqlite(folder.path(), &n.to_string());
+        let fresh = Party::start(n, ledger, chain.clone(), buyer(PRICE)).await;
+        let line = Joined::from(&fresh, at(113, n), &payee);
+        wait_until("it is served or turned away", || {
+            payee
+                .pay
+                .peers()
+                .iter()
+                .any(|view| view.sale_price.is_some())
+                || turned_away(&payee, n, "of its network")
+        });
+        if turned_away(&payee, n, "of its network") {
+            // The next network is not theirs to use up.
+            let ledger = sqlite(folder.path(), "other");
+            let other = Party::start(31, ledger, chain.clone(), buyer(PRICE)).await;
+            let elsewhere = Joined::from(&other, at(112, n), &payee);
+            elsewhere.wait_for_award();
+            line.close();
+            elsewhere.close();
+            break;
+        }
+        taken += line.take();
+        served += 1;
+        line.close();
+    }
+    assert!((5..=7).contains(&served), "{served}");
+    // Besides, a piece of each was written off.
+    let written_off = units(served * u64::from(PIECE));
+    assert!(
+        units(taken) <= bounds().per_network + written_off,
+        "{taken}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_of_one_network_owe_no_more_than_is_printed_however_long_they_pay() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = everybody();
+    let payee = wary(sqlite(folder.path(), "payee"), &chain).await;
+    let mut owed = 0;
+    for (n, pieces) in [(10, 12), (11, 12), (12, 8)] {
+        let ledger = sqlite(folder.path(), &n.to_string());
+        let fresh = Party::start(n, ledger, chain.clone(), buyer(PRICE)).await;
+        let line = Joined::from(&fresh, at(113, n), &payee);
+        line.wait_for_award();
+        owed += units(line.download(pieces));
+        line.finish();
+        if n == 12 {
+            // Its own cap is far, its network's is not.
+            let more = line.take();
+            assert!(
+                owed + units(more) <= bounds().per_network,
+                "{owed} and {more}"
+            );
+            assert!(owed + units(more + (16 << 10)) + 1 >= bounds().per_network);
+            wait_until("it is held", || {
+                payee
+                    .pay
+                    .peers()
+                    .iter()
+                    .any(|view| view.held == Some(Held::Cap))
+            });
+        }
+        line.close();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_strangers_owe_from_before_counts_until_they_are_banned() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = everybody();
+    let ledger = sqlite(folder.path(), "payee");
+    let token = TokenId::BTT;
+    // Ten that went away and left a cap each, but for a little.
+    let debtors = 20..=29;
+    for n in debtors.clone() {
+        let row = ReceiptRow {
+            pair: Pair {
+                payer: key(n).address(),
+                payee: key(1).address(),
+                token,
+            },
+            signer: key(n).address(),
+            epoch: EpochId::new(i64::from(n)).unwrap(),
+            since_block: 1,
+            sequence: 1,
+            amount: RawAmount::new(CAP - 500).unwrap(),
+            delivered_bytes: 1,
+            issued_at: 1_790_000_000,
+            grant: Salt::ZERO,
+            signature: [1; 65],
+        };
+        ledger.store_received(&row).unwrap();
+    }
+    let stranger = Party::start(10, sqlite(folder.path(), "x"), chain.clone(), buyer(PRICE)).await;
+    {
+        let payee = wary(ledger.clone(), &chain).await;
+        let line = Joined::from(&stranger, at(1, 1), &payee);
+        wait_until("it is turned away", || {
+            turned_away(&payee, 10, "owe enough together")
+        });
+        line.close();
+    }
+    // The user gives one of them up.
+    let now = seedrail::types::Clock::now(&seedrail::types::SystemClock);
+    ledger.ban(key(20).address(), token, "gone", now).unwrap();
+    let payee = wary(ledger, &chain).await;
+    let line = Joined::from(&stranger, at(1, 1), &payee);
+    line.wait_for_award();
+    line.close();
+}
