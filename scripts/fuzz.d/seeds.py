@@ -80,6 +80,13 @@ def receipt_file():
         yield from text.splitlines()
 
 
+def payout_file():
+    address = b"TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC"
+    yield b"address,amount\n" + address + b",12.5BTT\n" + address + b",3TRX\n"
+    yield b'\xef\xbb\xbfid,address,amount,memo\r\na-1,' + address + b',"1,5 BTT","say ""hi"""\r\nb,' + address + b",7raw:1000001,\r\n"
+    yield b"memo,id,amount,address\n,x,1500000sun," + address + b"\n"
+
+
 def bencoded(value):
     if isinstance(value, int):
         return b"i%de" % value

@@ -20,6 +20,7 @@ mod peers;
 mod receipts;
 mod seed;
 mod send;
+mod send_file;
 mod session;
 mod settings;
 mod settle;

@@ -545,6 +545,12 @@ pub trait Ledger: PartyStore + Send + Sync {
     /// The store's.
     fn payouts(&self, batch: BatchId) -> Result<Vec<PayoutRow>, LedgerError>;
 
+    /// The payouts with these numbers, those that there are, in no order.
+    ///
+    /// # Errors
+    /// The store's.
+    fn payouts_numbered(&self, numbers: &[PayoutId]) -> Result<Vec<PayoutRow>, LedgerError>;
+
     /// Every attempt of a batch's payouts, by payout and ordinal.
     ///
     /// # Errors

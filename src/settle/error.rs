@@ -88,6 +88,17 @@ pub enum SettleError {
     /// A payment to oneself, which the chain refuses.
     #[error("{0} cannot pay itself")]
     ToSelf(Address),
+    /// A row of a file that was paid, or is on its way, with other content.
+    #[error("row {row} was paid before with another recipient, amount or memo, as payout {payout}")]
+    RowChanged {
+        /// The row's number.
+        row: usize,
+        /// Which payout it was.
+        payout: PayoutId,
+    },
+    /// A row of a file whose every payout failed.
+    #[error("a row of the file has failed {0} times: give it another id")]
+    TooManyTries(u32),
     /// No random numbers.
     #[error("the system gave no random numbers: {0}")]
     Random(String),

@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod net;
 mod node;
+pub mod payout_file;
 pub mod plan;
 pub mod recovery;
 mod report;
@@ -20,10 +21,12 @@ pub use audit::{Difference, DifferenceKind};
 pub use chain::{Chain, Head};
 pub use claims::{Claim, Claims, claims};
 pub use engine::{
-    Engine, LIFETIME, RunReport, SendOrder, SendQuote, SendReport, Until, random_number,
+    Engine, FileQuote, FileReport, LIFETIME, RowState, RunReport, SendOrder, SendQuote, SendReport,
+    Until, random_number,
 };
 pub use error::SettleError;
 pub use net::{Debt, net};
 pub use node::NodeChain;
+pub use payout_file::{FileRow, PayoutFile, PayoutFileError};
 pub use plan::{Deferred, Plan, PlannedPayout, Policy, Why};
 pub use report::{BatchReport, Event, PayoutReport};

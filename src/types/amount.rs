@@ -33,7 +33,7 @@ pub struct Decimals(u8);
 pub struct TokenId(i64);
 
 /// What is sent: TRX or a TRC-10 token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Token {
     /// The chain's own coin, in sun.
     Trx,

@@ -3,6 +3,7 @@
 mod habits;
 mod ledger;
 mod multisig;
+mod payout_file;
 mod run;
 mod shell;
 mod tx;

@@ -457,6 +457,12 @@ impl<S: Transactions> Ledger for S {
         self.read(|tx| payouts::payouts(tx, batch))
     }
 
+    fn payouts_numbered(&self, numbers: &[PayoutId]) -> Result<Vec<PayoutRow>, LedgerError> {
+        let numbers = numbers.iter().copied().collect();
+        let found = self.read(|tx| payouts::find_payouts(tx, &numbers))?;
+        Ok(found.into_values().collect())
+    }
+
     fn attempts(&self, batch: BatchId) -> Result<Vec<Durable<AttemptRow>>, LedgerError> {
         self.read(|tx| payouts::attempts(tx, batch)).map(durable)
     }

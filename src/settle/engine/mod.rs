@@ -7,6 +7,7 @@
 //! ledger from which `resume` goes on.
 
 mod drive;
+mod file;
 mod look;
 mod send;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use self::{
     drive::Until,
+    file::{FileQuote, FileReport, RowState},
     send::{SendOrder, SendQuote, SendReport},
 };
 use super::{

@@ -158,7 +158,12 @@ impl<C: Chain> Engine<'_, C> {
     fn unresolved(&self, order: &SendOrder) -> Result<Option<BatchId>, SettleError> {
         let mut found = None;
         for batch in self.ledger.unfinished(self.account)? {
-            for payout in self.ledger.payouts(batch.id)? {
+            let payouts = self.ledger.payouts(batch.id)?;
+            // Rows of a file are told apart by the file.
+            if payouts.len() > 1 {
+                continue;
+            }
+            for payout in payouts {
                 let open = matches!(payout.state, PayoutState::Planned | PayoutState::InFlight);
                 if open
                     && payout.kind == PayoutKind::Send

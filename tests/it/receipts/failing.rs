@@ -301,6 +301,10 @@ impl Ledger for Failing {
         self.inner.payouts(batch)
     }
 
+    fn payouts_numbered(&self, numbers: &[PayoutId]) -> Result<Vec<PayoutRow>, LedgerError> {
+        self.inner.payouts_numbered(numbers)
+    }
+
     fn attempts(&self, batch: BatchId) -> Result<Vec<Durable<AttemptRow>>, LedgerError> {
         self.inner.attempts(batch)
     }

@@ -102,6 +102,7 @@ pass_on! {
         fn range_end(payer: Address, payee: Address, token: Token) -> RawAmount;
         fn counts(batch: BatchId) -> BatchCounts;
         fn payouts(batch: BatchId) -> Vec<PayoutRow>;
+        fn payouts_numbered(numbers: &[PayoutId]) -> Vec<PayoutRow>;
         fn attempts(batch: BatchId) -> Vec<Durable<AttemptRow>>;
         fn live_attempts(account: Address) -> Vec<Durable<AttemptRow>>;
         fn attempt(txid: TxId) -> Option<Durable<AttemptRow>>;
