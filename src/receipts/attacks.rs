@@ -131,6 +131,79 @@ fn a_flood_of_receipts_is_passed_over_then_cut() {
 }
 
 #[test]
+fn a_signature_is_good_for_its_own_statement_alone() {
+    // Replayed in another epoch, at another place of it, for more.
+    let good = SignedReceipt::sign(body(5, 100, 50), &domain(), &k(1)).unwrap();
+    let changes: [fn(&mut Receipt); 6] = [
+        |r| r.epoch = EpochId::new(8).unwrap(),
+        |r| r.sequence += 1,
+        |r| r.amount = raw(101),
+        |r| r.delivered_bytes += 1,
+        |r| r.since_block += 1,
+        |r| r.issued_at += 1,
+    ];
+    for (n, change) in changes.iter().enumerate() {
+        let mut duo = awarded();
+        let mut replayed = good;
+        change(&mut replayed.receipt);
+        duo.seller
+            .take(Message::Receipt(Box::new(replayed)), duo.now);
+        assert!(
+            duo.seller.closed && duo.seller.disk.is_empty(),
+            "change {n}"
+        );
+    }
+    let mut duo = awarded();
+    duo.seller.take(Message::Receipt(Box::new(good)), duo.now);
+    assert_eq!(duo.seller.disk.len(), 1);
+    // In another session it is what is known already, and raises nothing.
+    duo.connect();
+    duo.deliver(100);
+    let owed = duo.seller.credit.owed();
+    duo.seller.take(Message::Receipt(Box::new(good)), duo.now);
+    assert_eq!((duo.seller.credit.owed(), duo.seller.closed), (owed, false));
+}
+
+#[test]
+fn a_flood_of_quotes_or_bids_is_passed_over_then_cut() {
+    let mut duo = Duo::new();
+    let mut quote = None;
+    for _ in 0..20 {
+        let mut sent = duo.seller.sent.iter();
+        quote = quote.or(sent
+            .find(|message| matches!(message, Message::Quote { .. }))
+            .cloned());
+        duo.deliver(1);
+    }
+    let quote = quote.expect("the seller quotes");
+    duo.buyer.sent.clear();
+    for _ in 0..80 {
+        duo.buyer.take(quote.clone(), duo.now);
+    }
+    // Each that was looked at was answered by a bid.
+    assert!(duo.buyer.sent.len() < 8, "{}", duo.buyer.sent.len());
+    assert!(duo.buyer.closed);
+
+    let mut duo = awarded();
+    let (mut asked, mut closed) = (0, false);
+    for _ in 0..80 {
+        let seller = &mut duo.seller;
+        let outputs = seller.machine.message(
+            Message::Bid(PRICE),
+            &mut seller.debt,
+            &mut seller.credit,
+            duo.now,
+        );
+        for output in outputs {
+            asked += u32::from(matches!(output, Output::Admit { .. }));
+            closed |= matches!(output, Output::Close(_));
+        }
+    }
+    assert!(asked < 8, "the node is asked {asked} times");
+    assert!(closed);
+}
+
+#[test]
 fn nobody_speaks_for_another() {
     let now = UnixMs(1_790_000_000_000);
     let mut duo = Duo::new();

@@ -175,6 +175,7 @@ impl Side {
 }
 
 pub(super) struct Duo {
+    pub(super) bid: Bid,
     pub(super) buyer: Side,
     pub(super) seller: Side,
     pub(super) now: UnixMs,
@@ -187,7 +188,12 @@ pub(super) struct Duo {
 
 impl Duo {
     pub(super) fn new() -> Self {
+        Self::bidding(Bid::Fixed(PRICE))
+    }
+
+    pub(super) fn bidding(bid: Bid) -> Self {
         let mut duo = Self {
+            bid,
             buyer: Side::new(1),
             seller: Side::new(2),
             now: UnixMs(1_790_000_000_000),
@@ -203,7 +209,9 @@ impl Duo {
     pub(super) fn connect(&mut self) {
         self.conn += 1;
         for side in [&mut self.buyer, &mut self.seller] {
-            let (machine, outputs) = Exchange::new(setup(side.n, self.conn, self.now));
+            let mut setup = setup(side.n, self.conn, self.now);
+            setup.bid = setup.bid.map(|_| self.bid);
+            let (machine, outputs) = Exchange::new(setup);
             side.machine
                 .closed(&mut side.debt, &mut side.credit, self.now);
             side.machine = machine;

@@ -53,6 +53,9 @@ pub use meter::{GIB_BITS, Meter, MeterError, cost};
 mod attacks;
 #[cfg(feature = "swarm")]
 #[cfg(test)]
+mod cheating_sellers;
+#[cfg(feature = "swarm")]
+#[cfg(test)]
 mod duo;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Session keys: what they may sign, and what a stolen one is worth.
 
 use seedrail::{
-    ledger::{Pair, RevocationRow},
+    ledger::{LedgerError, Pair, RevocationRow},
     receipts::{ReceiptDomain, SignedGrant, SpendGrant},
     swarm::hooks::UploadClass,
     types::{Clock, SystemClock, TokenId},
@@ -97,6 +97,61 @@ async fn a_session_key_that_was_taken_back_is_nobody() {
     assert_eq!(line.download(4), 0, "it is shared with as with anybody");
     assert_eq!(*line.seller_end.class.lock().unwrap(), UploadClass::Free);
     assert!(payee.ledger.received(&pair()).unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stolen_session_key_is_worth_its_grant_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = FakeChain::with(&[(key(WALLET).address(), 1_000_000_000)]);
+    let given = grant(10_000);
+    let mut promised = Vec::new();
+    // A machine's ledger holds it to the grant, so the thief has many.
+    for payee in 20..=25 {
+        let seller = Party::start(
+            payee,
+            sqlite(folder.path(), &format!("seller-{payee}")),
+            chain.clone(),
+            seller(),
+        )
+        .await;
+        for machine in ["one", "two"] {
+            let ledger = sqlite(folder.path(), &format!("{machine}-{payee}"));
+            let thief = Party::start(SESSION, ledger, chain.clone(), session(given)).await;
+            let line = Joined::new(&thief, &seller);
+            line.wait_for_award();
+            line.download(7);
+            line.buyer.finished();
+            wait_until("it is taken or refused", || {
+                line.buyer.drained() || line.broken()
+            });
+            line.close();
+        }
+        let pair = Pair {
+            payee: key(payee).address(),
+            ..pair()
+        };
+        let held = seller.ledger.received(&pair).unwrap();
+        let sum: i64 = held.iter().map(|row| row.get().amount.get()).sum();
+        // Two machines are one payer to a payee.
+        assert!((8_000..=10_000).contains(&sum), "{sum}");
+        promised.extend(held.into_iter().map(|row| row.into_inner()));
+    }
+    // The owner is shown what was signed in its name, and may pay it: up to the
+    // grant's total, which its ledger never passes.
+    let owner = sqlite(folder.path(), "owner");
+    owner.store_grant(&given.to_row()).unwrap();
+    let (mut paid, mut refused) = (0, 0);
+    for row in &promised {
+        owner.store_evidence(row).unwrap();
+        match owner.adopt(&[(row.pair, row.epoch)]) {
+            Ok(adopted) => paid += adopted.get().added.get(),
+            Err(LedgerError::GrantSpent { .. }) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let total = given.grant.max_total.get();
+    assert!(paid <= total && paid > total - 10_000, "{paid}");
+    assert!(refused > 0, "more was signed than may be paid");
 }
 
 #[tokio::test(flavor = "multi_thread")]

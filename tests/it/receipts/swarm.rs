@@ -123,6 +123,49 @@ async fn what_is_downloaded_at_a_price_is_paid_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn garbage_is_not_paid_for_and_who_sends_it_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = FakeChain::with(&[(key(1).address(), 1_000_000_000)]);
+    let payer = Party::start(1, sqlite(folder.path(), "a"), chain.clone(), buyer(PRICE)).await;
+    let payee = Party::start(2, sqlite(folder.path(), "b"), chain, seller()).await;
+    let seeder = session(&payee).start().await.unwrap();
+    let leecher = session(&payer).start().await.unwrap();
+    let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+    fs::create_dir_all(&from).unwrap();
+    fs::create_dir_all(&to).unwrap();
+    let metainfo = seed(&seeder, &from).await;
+    // Every other piece is something else now, and the seller does not know.
+    let mut bad = content();
+    for piece in bad.chunks_mut(usize::try_from(PIECE).unwrap()).step_by(2) {
+        piece.fill(0xee);
+    }
+    fs::write(from.join("content.bin"), bad).unwrap();
+    let handle = leecher
+        .add(
+            Source::Torrent(Box::new(metainfo)),
+            &to,
+            AddOptions {
+                peers: vec![seeder.listen_addr()],
+                ..AddOptions::default()
+            },
+        )
+        .unwrap();
+    wait_until("the seller is left", || {
+        let stats = handle.stats();
+        stats.wasted > 0 && stats.peers.is_empty()
+    });
+    let stats = handle.stats();
+    let good = u64::from(stats.pieces_have) * u64::from(PIECE);
+    assert!(stats.downloaded >= good + u64::from(PIECE));
+    handle.finish(Duration::from_secs(5)).await;
+    let issued = payer.ledger.issued(&pair()).unwrap();
+    let paid: u64 = issued.iter().map(|row| row.get().delivered_bytes).sum();
+    assert!(paid <= good, "{paid} bytes are paid for, {good} are good");
+    leecher.finish(Duration::from_secs(1)).await;
+    seeder.finish(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_has_no_extension_and_whoever_bids_nothing_are_served_too() {
     let folder = tempfile::tempdir().unwrap();
     let chain = FakeChain::with(&[]);
