@@ -121,18 +121,20 @@ pub struct Credit {
     owed: i128,
     /// Half of what was settled in the last 30 days, on the solid chain.
     trusted: RawAmount,
-    /// Something was settled with us, on the solid chain.
-    proven: bool,
+    /// What was ever settled with us, on the solid chain, in raw units.
+    settled: u128,
     /// A receipt of this address was accepted in this session or before.
     has_paid: bool,
     /// Contradicted itself: not served any more.
     contradicted: bool,
     /// Debts that were not paid after a reconnect.
     defaults: u32,
+    /// What they came to, in raw units.
+    defaulted: u128,
     /// By the user's word.
     banned: bool,
-    /// What it may owe, besides its cap, in raw units: its part of what strangers
-    /// may together.
+    /// What it may owe, besides its cap, in raw units: what it ever settled, and
+    /// its part of what strangers may together.
     ceiling: Option<u128>,
 }
 
@@ -149,24 +151,25 @@ impl Credit {
             epochs: HashMap::new(),
             owed: 0,
             trusted: RawAmount::ZERO,
-            proven: false,
+            settled: 0,
             has_paid: false,
             contradicted: false,
             defaults: 0,
+            defaulted: 0,
             banned: false,
             ceiling: None,
         }
     }
 
     /// Takes in what the ledger knows: the newest receipts of each epoch, what
-    /// the address owes in all (positive) or is owed, what it settled in 30 days,
-    /// whether it ever did, and whether it contradicted itself.
+    /// the address owes in all (positive) or is owed, what it settled in 30 days
+    /// and ever, and whether it contradicted itself.
     pub fn load(
         &mut self,
         received: &[SignedReceipt],
         owed: i128,
         settled: RawAmount,
-        proven: bool,
+        ever: RawAmount,
         contradicted: bool,
     ) {
         for signed in received.iter().take(MAX_FOLLOWED_EPOCHS) {
@@ -179,7 +182,7 @@ impl Credit {
         }
         self.owed = owed;
         self.trusted = RawAmount::new(settled.get() / 2).unwrap_or(RawAmount::ZERO);
-        self.proven = proven;
+        self.settled = u128::from(ever.unsigned());
         self.has_paid |= !received.is_empty();
         self.contradicted |= contradicted;
     }
@@ -360,7 +363,6 @@ impl Credit {
         let cap = u128::from(cap.unsigned());
         let room = self
             .ceiling
-            .filter(|_| !self.proven)
             .map_or(cap, |ceiling| ceiling.min(cap))
             .saturating_sub(u128::from(self.owed().unsigned()))
             .saturating_sub(self.unpaid_units());
@@ -376,7 +378,7 @@ impl Credit {
         self.trusted.max(unproven_cap)
     }
 
-    /// What an address that never settled may owe, besides its cap, in raw units.
+    /// What the address may owe, besides its cap, in raw units.
     pub fn set_ceiling(&mut self, ceiling: Option<u128>) {
         self.ceiling = ceiling;
     }
@@ -403,7 +405,12 @@ impl Credit {
 
     /// Whether something was settled with us.
     pub fn proven(&self) -> bool {
-        self.proven
+        self.settled > 0
+    }
+
+    /// What was ever settled with us, in raw units.
+    pub fn settled_ever(&self) -> u128 {
+        self.settled
     }
 
     /// Whether a receipt was ever accepted.
@@ -426,7 +433,7 @@ impl Credit {
         self.owed -= i128::from(amount.get());
         let half = RawAmount::new(amount.get() / 2).unwrap_or(RawAmount::ZERO);
         self.trusted = self.trusted.checked_add(half).unwrap_or(RawAmount::MAX);
-        self.proven = true;
+        self.settled = self.settled.saturating_add(u128::from(amount.unsigned()));
     }
 
     /// A connection is gone on which `served` bytes were sent at a price: up to a
@@ -468,14 +475,22 @@ impl Credit {
             entry.remove();
         }
         self.window.shrink();
+        let units = units.div_ceil(1 << GIB_BITS);
         self.defaults = self.defaults.saturating_add(1);
-        u64::try_from(units.div_ceil(1 << GIB_BITS)).unwrap_or(u64::MAX)
+        self.defaulted = self.defaulted.saturating_add(units);
+        u64::try_from(units).unwrap_or(u64::MAX)
     }
 
     /// How it stands by what is remembered: defaults, and whether it is served
     /// no more.
-    pub fn set_standing(&mut self, defaults: u32, contradicted: bool, banned: bool) {
+    pub fn set_standing(
+        &mut self,
+        (defaults, defaulted): (u32, RawAmount),
+        contradicted: bool,
+        banned: bool,
+    ) {
         self.defaults = defaults;
+        self.defaulted = u128::from(defaulted.unsigned());
         self.contradicted = contradicted;
         self.banned = banned;
     }
@@ -488,5 +503,11 @@ impl Credit {
     /// How often a debt was not paid.
     pub fn defaults(&self) -> u32 {
         self.defaults
+    }
+
+    /// Whether it is served on credit no more: it did not pay, and more often
+    /// than `most` or more than it ever settled.
+    pub fn lost(&self, most: u32) -> bool {
+        self.defaults > most || (self.defaults > 0 && self.defaulted >= self.settled)
     }
 }

@@ -118,7 +118,8 @@ impl Side {
                     let (issued, received) = if self.n == 1 {
                         (disk, Vec::new())
                     } else {
-                        self.credit.load(&disk, 0, RawAmount::ZERO, false, false);
+                        self.credit
+                            .load(&disk, 0, RawAmount::ZERO, RawAmount::ZERO, false);
                         (Vec::new(), disk)
                     };
                     let known = Known {

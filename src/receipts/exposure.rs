@@ -1,5 +1,5 @@
 //! What strangers can take: the most a seller risks, and how the credit that is
-//! left is divided among addresses that never settled. Pure.
+//! left is divided among addresses that owe more than they ever settled. Pure.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -67,10 +67,12 @@ impl Network {
     }
 }
 
-/// An address that never settled, as far as the bounds care.
+/// An address as far as the bounds care: what it owes above what it ever settled.
+/// To settle a little does not free it from them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stranger {
-    /// Owed by receipts, and served and unpaid, in raw units.
+    /// Owed by receipts, and served and unpaid, above what it ever settled, in raw
+    /// units.
     pub used: u128,
     /// What it may take next: a window at its price, in raw units. Zero when it
     /// is not served on credit.
@@ -157,6 +159,7 @@ impl Exposure {
                     .iter()
                     .map(|n| part(self.per_network, used.in_network(*n), served.in_network(*n)))
                     .fold(all, u128::min);
+                let left = if stranger.next > 0 { left } else { 0 };
                 stranger.used.saturating_add(left).min(self.per_address)
             })
             .collect()

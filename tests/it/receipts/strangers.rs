@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use seedrail::{
-    ledger::{EpochId, Pair, ReceiptRow},
+    ledger::{EpochId, Pair, ReceiptRow, TransferRow},
     receipts::{Ask, Exposure, Held, pay::PayEvent},
-    types::{RawAmount, Salt, TokenId},
+    types::{RawAmount, Salt, Token, TokenId, TxId, UnixMs},
 };
 
 use super::link::*;
@@ -91,6 +91,43 @@ async fn ever_new_addresses_of_one_network_take_no_more_than_is_printed() {
         units(taken) <= bounds().per_network + written_off,
         "{taken}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settling_next_to_nothing_frees_nobody_from_the_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = everybody();
+    let ledger = sqlite(folder.path(), "payee");
+    let mut taken = 0;
+    for n in 10..=30u8 {
+        ledger
+            .record_transfer(&TransferRow {
+                txid: TxId::from_bytes([n; 32]),
+                block: 150,
+                block_time: UnixMs(1_790_000_000_000),
+                payer: key(n).address(),
+                payee: key(1).address(),
+                token: Token::Trc10(TokenId::BTT),
+                amount: raw(1),
+            })
+            .unwrap();
+    }
+    let payee = wary(ledger, &chain).await;
+    let mut lines = Vec::new();
+    for n in 10..=30 {
+        let ledger = sqlite(folder.path(), &n.to_string());
+        let fresh = Party::start(n, ledger, chain.clone(), buyer(PRICE)).await;
+        let line = Joined::from(&fresh, at(113, n), &payee);
+        line.wait_for_award();
+        taken += units(line.take());
+        lines.push((fresh, line));
+    }
+    let settled = u128::try_from(lines.len()).unwrap();
+    assert!(taken > bounds().per_network / 2);
+    assert!(taken <= bounds().per_network + settled, "{taken}");
+    for (_, line) in lines {
+        line.close();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

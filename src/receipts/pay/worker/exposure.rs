@@ -1,4 +1,5 @@
-//! Strangers: what those who never settled owe together, and what each may.
+//! Strangers: what those together owe that owe more than they ever settled, and
+//! what each may.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +7,7 @@ use super::*;
 use crate::receipts::exposure::{Exposed, Exposure, Network, Stranger};
 
 impl Worker {
-    /// Whether a bidder that never settled would take more than strangers may.
+    /// Whether a bidder that never settled would take more than such may.
     pub(super) fn too_exposed(
         &mut self,
         conn: &Arc<Conn>,
@@ -76,7 +77,9 @@ impl Worker {
         let ceilings = Exposure::of(&ask, 0).ceilings(&only, self.owed_by_the_gone());
         for ((peer, _), ceiling) in strangers.iter().zip(ceilings) {
             if let Some(account) = self.accounts.get(peer) {
-                locked(&account.credit).set_ceiling(Some(ceiling));
+                let mut credit = locked(&account.credit);
+                let ceiling = credit.settled_ever().saturating_add(ceiling);
+                credit.set_ceiling(Some(ceiling));
             }
         }
         for conn in self.conns() {
@@ -89,16 +92,19 @@ impl Worker {
     }
 
     fn stranger(credit: &Credit, price: Option<u64>, networks: &BTreeSet<Network>) -> Stranger {
+        let settled = credit.settled_ever();
         let owed = u128::from(credit.owed().unsigned());
         let unpaid = credit.unpaid_units();
-        let window = price.map_or(0, |price| cost(credit.window().bytes(), price) >> GIB_BITS);
-        Stranger {
-            used: owed.saturating_add(unpaid),
+        let used = owed.saturating_add(unpaid).saturating_sub(settled);
+        let next = price.map_or(0, |price| {
+            let window = cost(credit.window().bytes(), price) >> GIB_BITS;
             // Served at all, it counts, however little a window costs.
-            next: match price {
-                Some(_) => window.saturating_sub(unpaid).max(1),
-                None => 0,
-            },
+            let most = owed.saturating_add(window.max(unpaid.saturating_add(1)));
+            most.saturating_sub(settled).saturating_sub(used)
+        });
+        Stranger {
+            used,
+            next,
             networks: networks.clone(),
         }
     }
@@ -110,7 +116,7 @@ impl Worker {
             .unwrap_or_default()
     }
 
-    /// Those that this process met and that never settled.
+    /// Those that this process met.
     fn strangers(&self) -> Vec<(Address, Stranger)> {
         let mut prices: HashMap<Address, u64> = HashMap::new();
         for conn in self.conns() {
@@ -123,8 +129,7 @@ impl Worker {
             .iter()
             .filter_map(|(peer, account)| {
                 let credit = locked(&account.credit);
-                let counts = !credit.proven() && !credit.banned();
-                counts.then(|| {
+                (!credit.banned()).then(|| {
                     let price = prices.get(peer).copied();
                     (*peer, Self::stranger(&credit, price, &account.networks))
                 })
@@ -152,10 +157,11 @@ impl Worker {
             .filter(|position| {
                 let peer = &position.pair.payee;
                 let met = self.accounts.contains_key(peer);
-                position.paid_back == RawAmount::ZERO && !met && !banned.contains(peer)
+                !met && !banned.contains(peer)
             })
             .filter_map(|position| {
-                let owed = u128::try_from(-position.net()).ok()?;
+                let settled = i128::from(position.paid_back.get());
+                let owed = u128::try_from(-position.net() - settled).ok()?;
                 (owed > 0).then_some((position.pair.payee, owed))
             })
             .collect();

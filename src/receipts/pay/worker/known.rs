@@ -41,7 +41,7 @@ impl Worker {
                 &read.known.received,
                 read.owed,
                 read.settled,
-                read.proven,
+                read.ever,
                 read.contradicted,
             );
             credit.set_standing(read.defaults, read.contradicted, read.banned);
@@ -141,7 +141,7 @@ impl Worker {
             },
             owed,
             settled,
-            proven: ever > RawAmount::ZERO,
+            ever,
             contradicted,
             defaults,
             banned,
@@ -156,9 +156,9 @@ struct Read {
     issued_under: Vec<(Salt, RawAmount)>,
     owed: i128,
     settled: RawAmount,
-    proven: bool,
+    ever: RawAmount,
     contradicted: bool,
-    defaults: u32,
+    defaults: (u32, RawAmount),
     banned: bool,
 }
 

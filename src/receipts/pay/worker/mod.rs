@@ -51,8 +51,8 @@ const GRACE: Duration = Duration::from_secs(60);
 const GRANT_MARGIN: Duration = Duration::from_secs(60);
 /// What counts as trust: settled within these days.
 const TRUSTED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Unpaid debts after which an address that has settled is not served on
-/// credit any more; one that never has gets no second.
+/// Unpaid debts after which an address is not served on credit any more, if it
+/// settled more than they came to; otherwise it gets no second.
 const MAX_DEFAULTS: u32 = 3;
 /// Transfers of ours to a peer that it is told on connect.
 const MAX_TOLD: usize = 8;
@@ -108,7 +108,8 @@ pub(super) struct Worker {
     balance: RawAmount,
     refreshed: UnixMs,
     accounts: HashMap<Address, Account>,
-    /// What addresses owe that never settled, as the ledger said at first.
+    /// What addresses owe beyond what they ever settled, as the ledger said at
+    /// first.
     gone: Option<HashMap<Address, u128>>,
     debts: HashMap<(Address, Instance), Arc<Mutex<Debt>>>,
     leases: HashMap<(Address, Instance), EpochLease>,

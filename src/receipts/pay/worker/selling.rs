@@ -7,16 +7,17 @@ impl Worker {
     pub(super) fn admit(&mut self, conn: &Arc<Conn>, bid: u64) {
         let Some(peer) = conn.peer() else { return };
         let credit = conn.credit();
-        let (proven, defaults) = {
+        let (proven, lost) = {
             let credit = locked(&credit);
-            (credit.proven(), credit.defaults())
+            (credit.proven(), credit.lost(MAX_DEFAULTS))
         };
-        let allowed = if proven { MAX_DEFAULTS } else { 0 };
-        if defaults > allowed {
+        if lost {
             self.answer(conn, None, "it did not pay before");
             return;
         }
         if proven {
+            self.seen(conn);
+            self.share_out(Some((peer, bid)));
             self.answer(conn, Some(bid), "");
             return;
         }
@@ -176,9 +177,12 @@ impl Worker {
         }
     }
 
-    /// Defaults, whether it contradicted itself unforgiven, and whether the user
+    /// Defaults and what they came to, whether it contradicted itself unforgiven, and whether the user
     /// banned it.
-    pub(super) fn standing(&self, peer: Address) -> Result<(u32, bool, bool), LedgerError> {
+    pub(super) fn standing(
+        &self,
+        peer: Address,
+    ) -> Result<((u32, RawAmount), bool, bool), LedgerError> {
         let config = &self.shared.config;
         let standing = config.ledger.standing(peer, config.token)?;
         let incoming = Pair {
@@ -189,7 +193,7 @@ impl Worker {
         let kept = config.ledger.equivocations(&incoming)?.len();
         let forgiven = usize::try_from(standing.forgiven).unwrap_or(usize::MAX);
         Ok((
-            standing.defaults,
+            (standing.defaults, standing.defaulted),
             kept > forgiven,
             standing.banned_at.is_some(),
         ))
