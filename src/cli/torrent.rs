@@ -1,13 +1,14 @@
 //! `seedrail torrent` and `seedrail tracker`.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::{
     Context,
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::swarm::{
     metainfo::{CreateOptions, MAX_INFO_BYTES, Metainfo, create},
-    tracker::{Server, ServerOptions},
+    tracker::{Client, Scraped, Server, ServerOptions},
 };
 
 /// The largest torrent file read: the longest info dictionary and its trackers.
@@ -30,6 +31,9 @@ pub(crate) enum Torrent {
     Show {
         /// The torrent file.
         file: PathBuf,
+        /// Also ask its trackers how many peers they know.
+        #[arg(long)]
+        scrape: bool,
     },
 }
 
@@ -127,7 +131,16 @@ impl Torrent {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Create(create) => create.run(context).await,
-            Self::Show { file } => show(context, &file),
+            Self::Show { file, scrape } => {
+                let metainfo = read(&file)?;
+                let counts = if scrape {
+                    let counting = async { Ok(counts(&metainfo).await) };
+                    Some(context.or_interrupt(counting).await?)
+                } else {
+                    None
+                };
+                show(context, &metainfo, counts.as_deref())
+            }
         }
     }
 }
@@ -160,8 +173,33 @@ impl Create {
     }
 }
 
-fn show(context: &Context, file: &Path) -> Outcome {
-    let metainfo = read(file)?;
+/// A tracker's URL, and what it counts, if it knows the torrent.
+type Counted = (String, Result<Option<Scraped>, String>);
+
+/// What each tracker answered when it was asked for its peers.
+async fn counts(metainfo: &Metainfo) -> Vec<Counted> {
+    let client = match Client::new() {
+        Ok(client) => client.from(Ipv6Addr::UNSPECIFIED.into()),
+        Err(error) => return vec![(String::new(), Err(error.to_string()))],
+    };
+    let hash = metainfo.info.hash();
+    let mut asked = JoinSet::new();
+    for (number, url) in metainfo.trackers.iter().flatten().cloned().enumerate() {
+        let client = client.clone();
+        asked.spawn(async move {
+            let answer = client.scrape(&url, &[hash]).await;
+            let answer = answer.map(|found| found.into_iter().next().flatten());
+            (number, url, answer.map_err(|error| error.to_string()))
+        });
+    }
+    let mut all = asked.join_all().await;
+    all.sort_by_key(|(number, ..)| *number);
+    all.into_iter()
+        .map(|(_, url, answer)| (url, answer))
+        .collect()
+}
+
+fn show(context: &Context, metainfo: &Metainfo, counts: Option<&[Counted]>) -> Outcome {
     let info = &metainfo.info;
     let files: Vec<_> = info
         .files()
@@ -180,6 +218,18 @@ fn show(context: &Context, file: &Path) -> Outcome {
         "comment": metainfo.comment,
         "created_by": metainfo.created_by,
         "files": files,
+        "scrape": counts.map(|counts| {
+            let one = |(url, answer): &Counted| match answer {
+                Ok(found) => json!({
+                    "tracker": url,
+                    "seeders": found.map(|found| found.seeders),
+                    "leechers": found.map(|found| found.leechers),
+                    "completed": found.map(|found| found.completed),
+                }),
+                Err(error) => json!({ "tracker": url, "error": error }),
+            };
+            counts.iter().map(one).collect::<Vec<_>>()
+        }),
     });
     context.out.result(&document, || {
         let mut text = format!(
@@ -195,6 +245,16 @@ fn show(context: &Context, file: &Path) -> Outcome {
         }
         for url in metainfo.trackers.iter().flatten() {
             text.push_str(&format!("  tracker    {url}\n"));
+        }
+        for (url, answer) in counts.unwrap_or_default() {
+            text.push_str(&match answer {
+                Ok(Some(found)) => format!(
+                    "  {url}: {} seeders, {} leechers, {} downloads\n",
+                    found.seeders, found.leechers, found.completed
+                ),
+                Ok(None) => format!("  {url}: does not know it\n"),
+                Err(error) => format!("  {error}\n"),
+            });
         }
         for file in info.files() {
             text.push_str(&format!(

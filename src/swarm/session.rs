@@ -220,7 +220,9 @@ impl SessionBuilder {
             grace: self.grace,
             up: Limiter::new(self.up_limit, self.paid_share),
             down: Limiter::new(self.down_limit, self.paid_share),
-            tracker: tracker::Client::new().map_err(SessionError::Tracker)?,
+            tracker: tracker::Client::new()
+                .map_err(SessionError::Tracker)?
+                .from(addr.ip()),
             torrents: Mutex::default(),
             conns: Mutex::default(),
             next_conn: AtomicU64::new(1),

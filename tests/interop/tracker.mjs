@@ -1,17 +1,17 @@
 // npm's `bittorrent-tracker` as a program: prints {"version", "http", "udp"} (ports)
 // when it listens, and ends when its stdin does.
-import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 
-const require = createRequire(`${process.env.SEEDRAIL_PEERS}/javascript/package.json`);
 const folder = `${process.env.SEEDRAIL_PEERS}/javascript/node_modules/bittorrent-tracker`;
+const { version } = JSON.parse(readFileSync(`${folder}/package.json`));
 const { default: Server } = await import(pathToFileURL(`${folder}/server.js`));
 const server = new Server({ http: true, udp: true, ws: false, stats: false, trustProxy: false });
 server.on('error', (error) => console.error(error.message));
 server.on('warning', (error) => console.error(error.message));
 server.listen(0, { http: '127.0.0.1', udp: '127.0.0.1', udp6: '::1' }, () => {
     console.log(JSON.stringify({
-        version: `bittorrent-tracker ${require('bittorrent-tracker/package.json').version}`,
+        version: `bittorrent-tracker ${version}`,
         http: server.http.address().port,
         udp: server.udp4.address().port,
     }));

@@ -6,6 +6,7 @@ mod payments;
 mod resume;
 mod transfer;
 mod transports;
+mod udp_tracker;
 
 use std::{
     fs,

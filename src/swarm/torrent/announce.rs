@@ -1,12 +1,12 @@
 //! Asking the trackers: each tier (BEP 12) on its own, the tracker that answered
-//! last first.
+//! last first. One whose URL nobody understands is told of once and passed over.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{PeerSource, Torrent};
 use crate::swarm::{
-    events::Event,
-    tracker::{Announce, AnnounceEvent},
+    events::{Event, Phase},
+    tracker::{Announce, AnnounceEvent, TrackerError},
 };
 
 /// Wait after the first failure of a whole tier; doubles.
@@ -39,11 +39,9 @@ impl Torrent {
     }
 
     /// One announce to the first tracker of a tier that answers.
-    async fn ask(&self, tier: &mut [String], event: AnnounceEvent) -> Option<Duration> {
-        for at in 0..tier.len() {
-            let Some(url) = tier.get(at).cloned() else {
-                break;
-            };
+    async fn ask(&self, tier: &mut Vec<String>, event: AnnounceEvent) -> Option<Duration> {
+        let mut at = 0;
+        while let Some(url) = tier.get(at).cloned() {
             let announce = self.announce(event);
             match self.shared.tracker.announce(&url, &announce).await {
                 Ok(reply) => {
@@ -54,6 +52,11 @@ impl Torrent {
                     return Some(reply.interval);
                 }
                 Err(error) => {
+                    if matches!(error, TrackerError::BadUrl(_)) {
+                        tier.remove(at);
+                    } else {
+                        at += 1;
+                    }
                     let message = error.to_string();
                     tracing::debug!(%message, "tracker");
                     self.emit(Event::TrackerError { url, message });
@@ -66,11 +69,25 @@ impl Torrent {
     /// Keeps a tier told for as long as the torrent lives.
     pub(super) async fn announce_loop(self: Arc<Self>, mut tier: Vec<String>) {
         let mut event = AnnounceEvent::Started;
-        let mut told_complete = self.is_complete();
         let mut failures = 0u32;
         let mut phase = self.phase.subscribe();
+        // While data is checked nobody is let in, and what is left is not known.
+        let checked = phase.wait_for(|phase| !matches!(phase, Phase::Checking { .. }));
+        if checked.await.is_err() {
+            return;
+        }
+        let mut told_complete = self.is_complete();
         loop {
-            let asked = self.ask(&mut tier, event).await;
+            let asked = {
+                let _announcing = self.announcing.read().await;
+                if self.is_stopping() {
+                    return;
+                }
+                self.ask(&mut tier, event).await
+            };
+            if tier.is_empty() {
+                return;
+            }
             let wait = match asked {
                 Some(interval) => {
                     failures = 0;
@@ -89,13 +106,16 @@ impl Torrent {
                 let became_complete = self.is_complete() && !told_complete;
                 if became_complete && event == AnnounceEvent::None {
                     told_complete = true;
-                    event = AnnounceEvent::Completed;
+                    // What was on disk already was not downloaded.
+                    if self.totals().0 > 0 {
+                        event = AnnounceEvent::Completed;
+                    }
                     break;
                 }
                 tokio::select! {
                     () = tokio::time::sleep_until(until) => break,
                     changed = phase.changed() => {
-                        if changed.is_err() {
+                        if changed.is_err() || self.is_stopping() {
                             return;
                         }
                     }
@@ -104,16 +124,19 @@ impl Torrent {
         }
     }
 
-    /// Tells every tracker that answers that we leave.
-    pub(super) async fn say_goodbye(&self) {
-        let tiers = self.trackers().to_vec();
-        let all = tiers.into_iter().map(|mut tier| async move {
-            let goodbye = self.ask(&mut tier, AnnounceEvent::Stopped);
-            // Its peers forget us anyway after a while.
-            let _late = tokio::time::timeout(GOODBYE, goodbye).await;
-        });
-        for one in all {
-            one.await;
+    /// Tells every tier at once that we leave, after what is being told: a tracker
+    /// that hears of both at once would keep the peer that is gone.
+    pub(super) async fn say_goodbye(self: &Arc<Self>) {
+        let _told = tokio::time::timeout(GOODBYE, self.announcing.write()).await;
+        let mut all = tokio::task::JoinSet::new();
+        for mut tier in self.trackers().to_vec() {
+            let torrent = self.clone();
+            all.spawn(async move {
+                let goodbye = torrent.ask(&mut tier, AnnounceEvent::Stopped);
+                // Its peers forget us anyway after a while.
+                let _late = tokio::time::timeout(GOODBYE, goodbye).await;
+            });
         }
+        all.join_all().await;
     }
 }

@@ -88,6 +88,8 @@ pub(super) struct Torrent {
     changed: Notify,
     /// Read by every job that writes content, so that the end can wait for them.
     writing: Arc<RwLock<()>>,
+    /// Read by every announce, so that the last one comes last.
+    announcing: RwLock<()>,
     /// An extension has nothing left to send.
     pub(super) drained: Notify,
     stopping: AtomicBool,
@@ -142,6 +144,7 @@ impl Torrent {
             events: broadcast::channel(EVENTS).0,
             changed: Notify::new(),
             writing: Arc::default(),
+            announcing: RwLock::default(),
             drained: Notify::new(),
             stopping: AtomicBool::new(false),
             complete: AtomicBool::new(false),

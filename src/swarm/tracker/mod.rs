@@ -1,36 +1,48 @@
-//! HTTP trackers: asking one (BEP 3, 7, 12, 23) and being one.
+//! Trackers: asking one, by HTTP (BEP 3, 7, 12, 23, 48) or UDP (BEP 15, 41), and
+//! being one.
 
+mod http;
+mod reply;
 mod server;
+pub mod udp;
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    io,
+    net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
 
+pub use reply::{Reply, ReplyError, Scraped};
 pub use server::{Server, ServerError, ServerOptions, ServerStats};
 
-use super::{
-    bencode::{self, BencodeError, Limits, Value},
-    extended::{compact_v4, compact_v6},
-    wire::PeerId,
-};
+use super::{bencode::BencodeError, wire::PeerId};
 use crate::types::InfoHash;
 
-/// The most peers believed of one reply.
-const MAX_PEERS: usize = 500;
 /// How long a tracker may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// How often a tracker may be asked at most, whatever it says.
-const MIN_INTERVAL: Duration = Duration::from_secs(5);
-/// How seldom at least.
-const MAX_INTERVAL: Duration = Duration::from_secs(3600);
+/// Torrents asked about in one scrape: what BEP 15 lets fit into a packet.
+pub const MAX_SCRAPE: usize = 74;
 
 /// Why a tracker did not help.
 #[derive(Debug, thiserror::Error)]
 pub enum TrackerError {
     /// Not a URL, or of a kind that is not supported.
-    #[error("`{0}` is not an http or https tracker URL")]
+    #[error("`{0}` is not an http, https or udp tracker URL")]
     BadUrl(String),
+    /// The system would not send to it, or says that nobody is there.
+    #[error("cannot reach tracker {url}: {source}")]
+    Io {
+        /// Which.
+        url: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// No answer over UDP, although it was asked several times.
+    #[error("tracker {url} does not answer")]
+    Silent {
+        /// Which.
+        url: String,
+    },
     /// No connection, or it broke.
     #[error("cannot reach tracker {url}: {source}")]
     Unreachable {
@@ -109,21 +121,12 @@ pub struct Announce {
     pub key: u32,
 }
 
-/// What a tracker answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    /// When to ask again.
-    pub interval: Duration,
-    /// Peers, unchecked but for having a port.
-    pub peers: Vec<SocketAddr>,
-    /// Its warning, made printable.
-    pub warning: Option<String>,
-}
-
 /// Asks trackers.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
+    /// Where UDP is sent from.
+    source: IpAddr,
 }
 
 impl Client {
@@ -137,9 +140,23 @@ impl Client {
         let http = reqwest::Client::builder()
             .user_agent(concat!("Seedrail/", env!("CARGO_PKG_VERSION")))
             .timeout(TIMEOUT)
+            // Announces are far apart, and opentracker resets what it kept open.
+            .pool_max_idle_per_host(0)
             .redirect(reqwest::redirect::Policy::limited(5))
             .build()?;
-        Ok(Self { http })
+        Ok(Self {
+            http,
+            source: Ipv4Addr::UNSPECIFIED.into(),
+        })
+    }
+
+    /// Sends UDP from this address: the one that peers are to be told of. IPv6
+    /// trackers are asked only from an IPv6 address; an unspecified one reaches
+    /// both kinds.
+    #[must_use]
+    pub fn from(mut self, source: IpAddr) -> Self {
+        self.source = source;
+        self
     }
 
     /// Announces to one tracker.
@@ -148,186 +165,51 @@ impl Client {
     /// See [`TrackerError`]; all of them are worth another try later but
     /// [`TrackerError::BadUrl`].
     pub async fn announce(&self, url: &str, announce: &Announce) -> Result<Reply, TrackerError> {
-        let parsed = announce_url(url, announce)?;
-        let unreachable = |source: reqwest::Error| TrackerError::Unreachable {
-            url: url.to_owned(),
-            source: source.without_url(),
-        };
-        let mut response = self.http.get(parsed).send().await.map_err(unreachable)?;
-        if !response.status().is_success() {
-            return Err(TrackerError::Status {
-                url: url.to_owned(),
-                status: response.status().as_u16(),
-            });
+        let parsed = parse(url)?;
+        if parsed.scheme() == "udp" {
+            return udp::announce(&parsed, self.source, announce).await;
         }
-        let mut body = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + part.len() > Limits::TRACKER.bytes {
-                return Err(TrackerError::TooLong {
-                    url: url.to_owned(),
-                    limit: Limits::TRACKER.bytes,
-                });
-            }
-            body.extend_from_slice(&part);
-        }
-        Reply::decode(&body).map_err(|fault| match fault {
-            ReplyError::Nonsense(source) => TrackerError::Nonsense {
-                url: url.to_owned(),
-                source,
-            },
-            ReplyError::Refused(reason) => TrackerError::Refused {
-                url: url.to_owned(),
-                reason,
-            },
-        })
+        let asked = http::announce_url(parsed, announce);
+        let body = self.fetch(url, asked).await?;
+        Reply::decode(&body).map_err(|fault| fault.of(url))
     }
-}
 
-fn announce_url(url: &str, announce: &Announce) -> Result<url::Url, TrackerError> {
-    let bad = || TrackerError::BadUrl(url.chars().take(200).collect());
-    let mut parsed = url::Url::parse(url).map_err(|_| bad())?;
-    if !matches!(parsed.scheme(), "http" | "https") {
-        return Err(bad());
-    }
-    parsed.set_fragment(None);
-    let mut query = parsed.query().map(|q| format!("{q}&")).unwrap_or_default();
-    query.push_str(&format!(
-        "info_hash={}&peer_id={}&port={}&uploaded={}&downloaded={}&left={}&compact=1&numwant={}&key={:08x}",
-        escape(announce.info_hash.as_bytes()),
-        escape(&announce.peer_id),
-        announce.port,
-        announce.uploaded,
-        announce.downloaded,
-        announce.left,
-        announce.wanted,
-        announce.key,
-    ));
-    match announce.event {
-        AnnounceEvent::None => {}
-        AnnounceEvent::Started => query.push_str("&event=started"),
-        AnnounceEvent::Completed => query.push_str("&event=completed"),
-        AnnounceEvent::Stopped => query.push_str("&event=stopped"),
-    }
-    parsed.set_query(Some(&query));
-    Ok(parsed)
-}
-
-fn escape(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() * 3);
-    for byte in bytes {
-        match char::from(*byte) {
-            plain if plain.is_ascii_alphanumeric() => out.push(plain),
-            plain @ ('-' | '_' | '.' | '~') => out.push(plain),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
-}
-
-/// Why a tracker's answer is none.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ReplyError {
-    /// Not bencoded within the bounds of a tracker's reply.
-    #[error(transparent)]
-    Nonsense(#[from] BencodeError),
-    /// Its refusal, made printable.
-    #[error("{0}")]
-    Refused(String),
-}
-
-impl Reply {
-    /// Reads the body of an answer to an announce (BEP 3, 7, 23).
+    /// Asks a tracker how many peers some torrents have: an answer for each of
+    /// `hashes`, at most [`MAX_SCRAPE`]; `None` for those that it does not know.
     ///
     /// # Errors
-    /// See [`ReplyError`].
-    pub fn decode(body: &[u8]) -> Result<Self, ReplyError> {
-        let value = bencode::decode(body, Limits::TRACKER)?;
-        let words = |key: &str| {
-            let text = value.get(key).and_then(Value::as_bytes)?;
-            let text = String::from_utf8_lossy(text);
-            Some(text.chars().filter(|c| !c.is_control()).take(200).collect())
-        };
-        if let Some(reason) = words("failure reason") {
-            return Err(ReplyError::Refused(reason));
+    /// See [`TrackerError`]; [`TrackerError::BadUrl`] also for a tracker whose URL
+    /// has no place for scrapes.
+    pub async fn scrape(
+        &self,
+        url: &str,
+        hashes: &[InfoHash],
+    ) -> Result<Vec<Option<Scraped>>, TrackerError> {
+        let hashes = hashes.get(..MAX_SCRAPE).unwrap_or(hashes);
+        let parsed = parse(url)?;
+        if parsed.scheme() == "udp" {
+            return udp::scrape(&parsed, self.source, hashes).await;
         }
-        let mut peers = match value.get("peers") {
-            Some(Value::Bytes(bytes)) => compact_v4(bytes),
-            Some(Value::List(list)) => list.iter().filter_map(dict_peer).collect(),
-            _ => Vec::new(),
-        };
-        if let Some(bytes) = value.get("peers6").and_then(Value::as_bytes) {
-            peers.extend(compact_v6(bytes));
-        }
-        peers.truncate(MAX_PEERS);
-        let interval = value.get("interval").and_then(Value::as_u64);
-        let interval = Duration::from_secs(interval.unwrap_or(1800));
-        Ok(Reply {
-            interval: interval.clamp(MIN_INTERVAL, MAX_INTERVAL),
-            peers,
-            warning: words("warning message"),
-        })
+        let asked = http::scrape_url(parsed, hashes).ok_or_else(|| bad_url(url))?;
+        let body = self.fetch(url, asked).await?;
+        Scraped::decode(&body, hashes).map_err(|fault| fault.of(url))
     }
 }
 
-fn dict_peer(value: &Value) -> Option<SocketAddr> {
-    let ip: IpAddr = value.get("ip")?.as_str()?.parse().ok()?;
-    let port = u16::try_from(value.get("port")?.as_int()?).ok()?;
-    (port != 0).then_some(SocketAddr::new(ip, port))
+fn bad_url(url: &str) -> TrackerError {
+    TrackerError::BadUrl(url.chars().take(200).collect())
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn announce() -> Announce {
-        Announce {
-            info_hash: InfoHash::from_bytes([0xab; 20]),
-            peer_id: *b"-SR0100-abcdefghijkl",
-            port: 6881,
-            uploaded: 1,
-            downloaded: 2,
-            left: 3,
-            event: AnnounceEvent::Started,
-            wanted: 50,
-            key: 7,
-        }
-    }
-
-    #[test]
-    fn the_query_keeps_what_the_url_had() {
-        let url = announce_url("http://t.example/a?pass=x#y", &announce()).unwrap();
-        let text = url.as_str();
-        assert!(text.starts_with("http://t.example/a?pass=x&info_hash=%AB%AB"));
-        assert!(text.contains("&peer_id=-SR0100-abcdefghijkl&port=6881&"));
-        assert!(text.ends_with("&event=started"));
-        assert!(announce_url("udp://t.example:80", &announce()).is_err());
-        assert!(announce_url("nonsense", &announce()).is_err());
-    }
-
-    #[test]
-    fn both_forms_of_peers_are_read() {
-        let compact = b"d8:intervali60e5:peers12:\x7f\0\0\x01\x1a\xe1\x01\x02\x03\x04\0\0e";
-        let reply = Reply::decode(compact).ok().unwrap();
-        assert_eq!(reply.interval, Duration::from_secs(60));
-        assert_eq!(reply.peers, ["127.0.0.1:6881".parse().unwrap()]);
-        let dict = b"d8:intervali0e5:peersld2:ip3:::14:porti80eed2:ip1:x4:porti80eeee";
-        let reply = Reply::decode(dict).ok().unwrap();
-        assert_eq!(reply.interval, MIN_INTERVAL);
-        assert_eq!(reply.peers, ["[::1]:80".parse().unwrap()]);
-    }
-
-    #[test]
-    fn a_refusal_is_told_in_the_trackers_words() {
-        let body = b"d14:failure reason9:not here\ne";
-        assert!(matches!(Reply::decode(body), Err(ReplyError::Refused(why)) if why == "not here"));
-    }
-
-    proptest! {
-        #[test]
-        fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Reply::decode(&bytes);
-        }
+fn parse(url: &str) -> Result<url::Url, TrackerError> {
+    let parsed = url::Url::parse(url).map_err(|_| bad_url(url))?;
+    let usable = match parsed.scheme() {
+        "http" | "https" => true,
+        "udp" => parsed.host().is_some() && parsed.port().is_some(),
+        _ => false,
+    };
+    if usable {
+        Ok(parsed)
+    } else {
+        Err(bad_url(url))
     }
 }

@@ -4,6 +4,7 @@
 mod matrix;
 mod program;
 mod ten;
+mod trackers;
 
 use std::{
     io::Write,
