@@ -1,16 +1,48 @@
 //! `seedrail earnings`: what was earned, and what of it is on the chain.
 
-use clap::Args;
-use serde_json::json;
+use std::path::PathBuf;
 
-use super::{Context, account, chain, failure::Outcome, receipts::amount_text, store};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use super::{
+    Context, account, chain,
+    failure::{Failure, Outcome},
+    plot::{self, Bar},
+    receipts::amount_text,
+    store,
+};
 use crate::{
-    settle::{NodeChain, claims},
+    ledger::FlowKind,
+    settle::{
+        Claim, NodeChain, claims,
+        earnings::{By, Key, Sums, divide},
+    },
     types::{RawAmount, TokenId},
 };
 
+/// The most bars that are drawn: the newest days, or the largest sums.
+const MOST_BARS: usize = 40;
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Group {
+    Day,
+    Torrent,
+    Peer,
+}
+
 #[derive(Debug, Args)]
-pub(crate) struct Earnings {}
+pub(crate) struct Earnings {
+    /// A row for each day (UTC), torrent or peer.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    by: Option<Group>,
+    /// Draw bars on the terminal; by day if not said.
+    #[arg(long)]
+    plot: bool,
+    /// Draw bars into an SVG file; by day if not said.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
 
 impl Earnings {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
@@ -19,55 +51,202 @@ impl Earnings {
         let chain = chain::connect(context).await?;
         let ledger = store::open(context, chain.genesis)?;
         let claims = claims(ledger.as_ref(), &NodeChain(chain.node), account, token).await?;
-        let sum = |amount: fn(&crate::settle::Claim) -> RawAmount| {
-            claims
-                .by_payer
-                .iter()
-                .try_fold(RawAmount::ZERO, |total, claim| {
-                    total.checked_add(amount(claim))
-                })
-                .unwrap_or(RawAmount::MAX)
+        let earned = ledger.flows(account, token, FlowKind::Earned)?;
+        let spent = ledger.flows(account, token, FlowKind::Spent)?;
+        let drawn = self.plot || self.svg.is_some();
+        let group = self.by.or(drawn.then_some(Group::Day));
+        let by = match group {
+            Some(Group::Day) => By::Day,
+            Some(Group::Torrent) => By::Torrent,
+            Some(Group::Peer) | None => By::Peer,
         };
-        let earned = sum(|claim| claim.earned);
-        let settled = sum(|claim| claim.settled);
-        let pending = sum(crate::settle::Claim::pending);
-        let payers: Vec<_> = claims
-            .by_payer
-            .iter()
-            .map(|claim| {
-                json!({
-                    "payer": claim.payer,
-                    "earned_raw": claim.earned,
-                    "pending_raw": claim.pending(),
-                    "final_raw": claim.settled,
-                })
-            })
+        let rows: Vec<(Key, Sums)> = divide(by, &earned, &spent, &claims.by_payer)
+            .into_iter()
             .collect();
-        let document = json!({
+        let total = total(&rows);
+        let bars = bars(&rows);
+        let amount = |sum: u128| amount_text(raw(sum), token);
+        if let Some(file) = &self.svg {
+            let drawing = plot::svg(&format!("Earned by {account}"), &bars, amount);
+            std::fs::write(file, drawing).map_err(|error| Failure::file(file, error))?;
+        }
+        let mut document = json!({
             "account": account,
             "token": token,
-            "earned_raw": earned,
-            "pending_raw": pending,
-            "final_raw": settled,
+            "earned_raw": raw(total.earned),
+            "pending_raw": raw(total.pending),
+            "in_flight_raw": raw(total.in_flight),
+            "final_raw": raw(total.settled),
+            "spent_raw": raw(total.spent),
             "receipts": claims.receipts,
-            "by_payer": payers,
+            "by_payer": claims.by_payer.iter().map(claim_document).collect::<Vec<_>>(),
         });
+        if let (Some(group), Some(object)) = (group, document.as_object_mut()) {
+            let name = match group {
+                Group::Day => "day",
+                Group::Torrent => "torrent",
+                Group::Peer => "peer",
+            };
+            let all = rows.iter().map(|(key, sums)| row_document(name, key, sums));
+            object.insert(format!("by_{name}"), all.collect());
+        }
         context.out.result(&document, || {
             let mut text = format!(
-                "earned {}, of which {} is on the chain and {} is owed",
-                amount_text(earned, token),
-                amount_text(settled, token),
-                amount_text(pending, token)
+                "earned {}: {} is final, {} is in flight, {} is pending; spent {}",
+                amount(total.earned),
+                amount(total.settled),
+                amount(total.in_flight),
+                amount(total.pending),
+                amount(total.spent)
             );
-            for claim in &claims.by_payer {
-                text.push_str(&format!(
-                    "\n  {}  earned {}, paid {}",
-                    claim.payer,
-                    amount_text(claim.earned, token),
-                    amount_text(claim.settled, token)
-                ));
+            if group.is_none() || self.by.is_some() || !self.plot {
+                text.push_str(&table(&rows, token));
+            }
+            if self.plot {
+                text.push('\n');
+                text.push_str(&plot::text(&bars, amount));
             }
             text
         })
+    }
+}
+
+/// Sums are of amounts that the ledger keeps below its own bound.
+fn raw(sum: u128) -> RawAmount {
+    i64::try_from(sum)
+        .ok()
+        .and_then(|sum| RawAmount::new(sum).ok())
+        .unwrap_or(RawAmount::MAX)
+}
+
+fn total(rows: &[(Key, Sums)]) -> Sums {
+    let mut total = Sums::default();
+    for (_, sums) in rows {
+        total.earned += sums.earned;
+        total.pending += sums.pending;
+        total.in_flight += sums.in_flight;
+        total.settled += sums.settled;
+        total.spent += sums.spent;
+    }
+    total
+}
+
+fn key_text(key: &Key) -> String {
+    match key {
+        Key::Day(day) => date(*day),
+        Key::Torrent(Some(hash)) => hash.to_string(),
+        Key::Torrent(None) => "not known".to_owned(),
+        Key::Peer(address) => address.to_string(),
+    }
+}
+
+fn claim_document(claim: &Claim) -> Value {
+    json!({
+        "payer": claim.payer,
+        "earned_raw": claim.earned,
+        "pending_raw": claim.pending(),
+        "in_flight_raw": claim.in_flight,
+        "final_raw": claim.settled,
+        "offset_raw": claim.offset,
+    })
+}
+
+fn row_document(name: &str, key: &Key, sums: &Sums) -> Value {
+    let key = match key {
+        Key::Torrent(hash) => json!(hash),
+        other => json!(key_text(other)),
+    };
+    json!({
+        name: key,
+        "earned_raw": raw(sums.earned),
+        "pending_raw": raw(sums.pending),
+        "in_flight_raw": raw(sums.in_flight),
+        "final_raw": raw(sums.settled),
+        "spent_raw": raw(sums.spent),
+        "sent_bytes": u64::try_from(sums.sent_bytes).unwrap_or(u64::MAX),
+        "bought_bytes": u64::try_from(sums.bought_bytes).unwrap_or(u64::MAX),
+    })
+}
+
+fn table(rows: &[(Key, Sums)], token: TokenId) -> String {
+    let width = rows.iter().map(|(key, _)| key_text(key).len()).max();
+    let Some(width) = width else {
+        return String::new();
+    };
+    let mut text = format!(
+        "\n{:<width$} {:>20} {:>20} {:>20} {:>20} {:>20}",
+        "", "earned", "pending", "in flight", "final", "spent"
+    );
+    for (key, sums) in rows {
+        text.push_str(&format!("\n{:<width$}", key_text(key)));
+        for sum in [
+            sums.earned,
+            sums.pending,
+            sums.in_flight,
+            sums.settled,
+            sums.spent,
+        ] {
+            text.push_str(&format!(" {:>20}", amount_text(raw(sum), token)));
+        }
+    }
+    text
+}
+
+/// The newest days in their order, or the largest sums first.
+fn bars(rows: &[(Key, Sums)]) -> Vec<Bar> {
+    let mut chosen: Vec<_> = rows.iter().filter(|(_, sums)| sums.earned > 0).collect();
+    if !matches!(chosen.first(), Some((Key::Day(_), _))) {
+        chosen.sort_by_key(|(_, sums)| sums.earned);
+    }
+    let skipped = chosen.len().saturating_sub(MOST_BARS);
+    let mut chosen = chosen.split_off(skipped);
+    if !matches!(chosen.first(), Some((Key::Day(_), _))) {
+        chosen.reverse();
+    }
+    chosen
+        .into_iter()
+        .map(|(key, sums)| Bar {
+            label: key_text(key),
+            parts: [sums.settled, sums.in_flight, sums.pending],
+        })
+        .collect()
+}
+
+/// A day as `2026-11-25`: the civil calendar from days since 1970-01-01, by
+/// eras of 400 years that begin on the first of March.
+fn date(day: u32) -> String {
+    let shifted = u64::from(day) + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_based = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_based + 2) / 5 + 1;
+    let (month, carry) = if march_based < 10 {
+        (march_based + 3, 0)
+    } else {
+        (march_based - 9, 1)
+    };
+    let year = year_of_era + era * 400 + carry;
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_dates() {
+        for (day, expected) in [
+            (0, "1970-01-01"),
+            (31, "1970-02-01"),
+            (789, "1972-02-29"),
+            (790, "1972-03-01"),
+            (11_016, "2000-02-29"),
+            (20_782, "2026-11-25"),
+            (47_540, "2100-02-28"),
+            (47_541, "2100-03-01"),
+        ] {
+            assert_eq!(date(day), expected);
+        }
     }
 }

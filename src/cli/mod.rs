@@ -17,6 +17,7 @@ mod live;
 mod output;
 mod pay;
 mod peers;
+mod plot;
 mod receipts;
 mod seed;
 mod send;

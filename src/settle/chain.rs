@@ -57,6 +57,20 @@ pub trait Chain: Send + Sync {
         first: u64,
     ) -> impl Future<Output = Result<Vec<Block>, NodeError>> + Send;
 
+    /// Blocks from number `first` on that may still be forked out, as many as it
+    /// likes, verified and linked like solid ones. For show. A chain that is only
+    /// asked for solid blocks need not know any.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    fn head_blocks(
+        &self,
+        first: u64,
+    ) -> impl Future<Output = Result<Vec<Block>, NodeError>> + Send {
+        let _ = first;
+        async { Ok(Vec::new()) }
+    }
+
     /// An account; `None` when the node knows none.
     ///
     /// # Errors

@@ -1,32 +1,61 @@
-//! The payee's side: what was earned, and what of it the solid chain shows.
+//! The payee's side: what was earned, and what of it the chain shows.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use super::{Chain, SettleError};
+use super::{Chain, SettleError, state::transfer_of};
 use crate::{
-    ledger::{Ledger, LedgerError, ReceiptFilter, ReceiptKind, TransferRow},
+    ledger::{Ledger, Position, ReceiptFilter, ReceiptKind, TransferRow, WatchRow},
     tron::{block::Block, rpc::NodeError},
     types::{Address, BlockId, RawAmount, Token, TokenId},
 };
 
 /// Receipts read from the ledger at a time.
 const PAGE: u32 = 1_000;
+/// Blocks after the solid head that are looked at for what is on its way: far
+/// more than a chain of 27 witnesses leaves unsolid.
+const MOST_UNSOLID: u64 = 1_000;
 
-/// What one payer owes by its receipts, and what of it was seen on chain.
+/// What one payer owes by its receipts, and what of it was seen on chain:
+/// `earned = pending + in flight + settled`, always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
     /// Who owes.
     pub payer: Address,
     /// Σ newest receipts held from it.
     pub earned: RawAmount,
-    /// Of that, paid by solid transfers since the first receipt.
+    /// Of that, in blocks that may still be forked out.
+    pub in_flight: RawAmount,
+    /// Of that, final: paid by solid transfers since the first receipt, or paid
+    /// for what we owe the payer in turn.
     pub settled: RawAmount,
+    /// Of what is settled, what paid for what we owe in turn.
+    pub offset: RawAmount,
 }
 
 impl Claim {
-    /// What is still owed.
+    /// Of a position of ours with the payer, with what is on its way from it.
+    fn of(position: &Position, in_flight: RawAmount) -> Self {
+        let earned = position.received;
+        let paid = position.paid_back.min(earned);
+        let left = |of: RawAmount, less: RawAmount| of.checked_sub(less).unwrap_or_default();
+        let we_owe = left(position.issued, position.paid);
+        let offset = we_owe.min(left(earned, paid));
+        let settled = paid.checked_add(offset).unwrap_or(earned);
+        Self {
+            payer: position.pair.payee,
+            earned,
+            in_flight: in_flight.min(left(earned, settled)),
+            settled,
+            offset,
+        }
+    }
+
+    /// What is still owed, and in no block.
     pub fn pending(&self) -> RawAmount {
-        self.earned.checked_sub(self.settled).unwrap_or_default()
+        self.earned
+            .checked_sub(self.settled)
+            .and_then(|left| left.checked_sub(self.in_flight))
+            .unwrap_or_default()
     }
 }
 
@@ -40,8 +69,9 @@ pub struct Claims {
 }
 
 /// Looks on the chain whether receipts were paid: reads the solid blocks since
-/// the first of them, records each transfer from a payer to `account` once, and
-/// compares. Believes no notice.
+/// the first of them that were not read before, records each transfer of the
+/// token to `account` once, and compares. Believes no notice. What is in newer
+/// blocks is only counted, not recorded.
 ///
 /// # Errors
 /// See [`SettleError`].
@@ -51,114 +81,158 @@ pub async fn claims<C: Chain>(
     account: Address,
     token: TokenId,
 ) -> Result<Claims, SettleError> {
+    let mut found = Claims {
+        receipts: count(ledger, account, token)?,
+        ..Claims::default()
+    };
+    let earning = |ledger: &dyn Ledger| -> Result<Vec<Position>, SettleError> {
+        let mut positions = ledger.positions(account, token)?;
+        positions.retain(|position| position.received > RawAmount::ZERO);
+        Ok(positions)
+    };
+    let since = earning(ledger)?
+        .iter()
+        .map(|position| position.first_since)
+        .min();
+    let mut on_its_way = BTreeMap::new();
+    if let Some(since) = since {
+        let solid = read_solid(ledger, chain, account, token, since).await?;
+        on_its_way = unsolid(chain, account, token, solid).await?;
+    }
+    found.by_payer = earning(ledger)?
+        .iter()
+        .map(|position| {
+            let in_flight = on_its_way.get(&position.pair.payee).copied();
+            Claim::of(position, in_flight.unwrap_or_default())
+        })
+        .collect();
+    Ok(found)
+}
+
+fn count(ledger: &dyn Ledger, account: Address, token: TokenId) -> Result<u64, SettleError> {
     let filter = ReceiptFilter {
         kind: Some(ReceiptKind::Received),
         payee: Some(account),
         token: Some(token),
         ..ReceiptFilter::default()
     };
-    let mut found = Claims::default();
-    let mut payers = BTreeSet::new();
-    let mut since: Option<u64> = None;
-    let mut after = None;
+    let (mut sum, mut after) = (0u64, None);
     loop {
         let page = ledger.receipts(&filter, after.as_ref(), PAGE)?;
         for entry in &page {
-            let row = &entry.receipt;
-            payers.insert(row.pair.payer);
-            found.receipts = found.receipts.saturating_add(row.sequence);
-            since = Some(since.map_or(row.since_block, |first| first.min(row.since_block)));
+            sum = sum.saturating_add(entry.receipt.sequence);
         }
         match page.last() {
             Some(last) => after = Some(*last),
-            None => break,
+            None => return Ok(sum),
         }
     }
-    if let Some(since) = since {
-        read_transfers(ledger, chain, account, token, &payers, since).await?;
+}
+
+/// Reads solid blocks from where it ended last time, or from `since` (exclusive)
+/// when that is earlier than all that was read. Returns where it ended.
+async fn read_solid<C: Chain>(
+    ledger: &dyn Ledger,
+    chain: &C,
+    account: Address,
+    token: TokenId,
+    since: u64,
+) -> Result<Place, SettleError> {
+    let watched = ledger.watched(account, token)?;
+    let mut place = match watched.filter(|watch| watch.from <= since) {
+        Some(watch) => Place {
+            from: watch.from,
+            next: watch.last.number().saturating_add(1),
+            parent: Some(watch.last),
+        },
+        None => Place {
+            from: since,
+            next: since.saturating_add(1),
+            parent: None,
+        },
+    };
+    loop {
+        let blocks = chain.solid_blocks(place.next).await?;
+        if blocks.is_empty() {
+            return Ok(place);
+        }
+        let mut transfers = Vec::new();
+        for block in &blocks {
+            transfers.extend(place.step(block, account, token)?);
+        }
+        if let Some(last) = place.parent {
+            let watch = WatchRow {
+                account,
+                token,
+                from: place.from,
+                last,
+            };
+            ledger.note_watched(&watch, &transfers)?;
+            tracing::debug!("read solid blocks up to {}", last.number());
+        }
     }
-    for position in ledger.positions(account, token)? {
-        if payers.contains(&position.pair.payee) {
-            found.by_payer.push(Claim {
-                payer: position.pair.payee,
-                earned: position.received,
-                settled: position.paid_back.min(position.received),
-            });
+}
+
+/// What the blocks after the solid ones hold, by payer.
+async fn unsolid<C: Chain>(
+    chain: &C,
+    account: Address,
+    token: TokenId,
+    mut place: Place,
+) -> Result<BTreeMap<Address, RawAmount>, SettleError> {
+    let mut found: BTreeMap<Address, RawAmount> = BTreeMap::new();
+    let end = place.next.saturating_add(MOST_UNSOLID);
+    while place.next < end {
+        let blocks = chain.head_blocks(place.next).await?;
+        if blocks.is_empty() {
+            break;
+        }
+        for block in &blocks {
+            // A fork since the last question: what is counted is only shown.
+            let Ok(transfers) = place.step(block, account, token) else {
+                return Ok(found);
+            };
+            for transfer in transfers {
+                let sum = found.entry(transfer.payer).or_default();
+                *sum = sum.checked_add(transfer.amount).unwrap_or(RawAmount::MAX);
+            }
         }
     }
     Ok(found)
 }
 
-async fn read_transfers<C: Chain>(
-    ledger: &dyn Ledger,
-    chain: &C,
-    account: Address,
-    token: TokenId,
-    payers: &BTreeSet<Address>,
-    since: u64,
-) -> Result<(), SettleError> {
-    let mut next = since.saturating_add(1);
-    let mut parent: Option<BlockId> = None;
-    loop {
-        let blocks = chain.solid_blocks(next).await?;
-        let Some(last) = blocks.last() else {
-            return Ok(());
-        };
-        for block in &blocks {
-            if block.header.number != next
-                || parent.is_some_and(|id| id != block.header.parent_hash)
-            {
-                return Err(SettleError::Node(NodeError::Unknown {
-                    url: "the node".into(),
-                    reason: format!("its solid blocks are not a chain at {next}"),
-                }));
-            }
-            next += 1;
-            parent = Some(block.id());
-            record(ledger, block, account, token, payers)?;
-        }
-        tracing::debug!("read solid blocks up to {}", last.header.number);
-    }
+/// Where a reader of blocks is.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    from: u64,
+    next: u64,
+    parent: Option<BlockId>,
 }
 
-/// Records the block's transfers from `payers` to `account`.
-fn record(
-    ledger: &dyn Ledger,
-    block: &Block,
-    account: Address,
-    token: TokenId,
-    payers: &BTreeSet<Address>,
-) -> Result<(), LedgerError> {
-    for transaction in &block.transactions {
-        if !transaction
-            .results()
-            .first()
-            .is_some_and(|result| result.succeeded())
-        {
-            continue;
+impl Place {
+    /// One block on: its transfers of the token to the account.
+    fn step(
+        &mut self,
+        block: &Block,
+        account: Address,
+        token: TokenId,
+    ) -> Result<Vec<TransferRow>, SettleError> {
+        let linked = self
+            .parent
+            .is_none_or(|parent| parent == block.header.parent_hash);
+        if block.header.number != self.next || !linked {
+            return Err(SettleError::Node(NodeError::Unknown {
+                url: "the node".into(),
+                reason: format!("its blocks are not a chain at {}", self.next),
+            }));
         }
-        // What cannot be read is no transfer of a token to us.
-        let Ok(draft) = transaction.raw_data().and_then(|raw| raw.into_draft()) else {
-            continue;
-        };
-        let Some(transfer) = draft.contract.as_transfer() else {
-            continue;
-        };
-        if transfer.to != account
-            || transfer.token != Token::Trc10(token)
-            || !payers.contains(&transfer.from)
-        {
-            continue;
-        }
-        ledger.record_transfer(&TransferRow {
-            txid: transaction.txid(),
-            block: block.header.number,
-            block_time: block.header.timestamp,
-            payer: transfer.from,
-            payee: transfer.to,
-            token: transfer.token,
-            amount: transfer.amount,
-        })?;
+        self.next += 1;
+        self.parent = Some(block.id());
+        Ok(block
+            .transactions
+            .iter()
+            .filter_map(|transaction| transfer_of(block, transaction))
+            .filter(|transfer| transfer.payee == account && transfer.token == Token::Trc10(token))
+            .collect())
     }
-    Ok(())
 }

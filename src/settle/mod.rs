@@ -7,6 +7,7 @@
 pub mod audit;
 mod chain;
 mod claims;
+pub mod earnings;
 mod engine;
 mod error;
 mod net;

@@ -47,6 +47,10 @@ impl Chain for NodeChain {
         self.0.blocks(Finality::Solid, first, BLOCKS_AT_ONCE).await
     }
 
+    async fn head_blocks(&self, first: u64) -> Result<Vec<Block>, NodeError> {
+        self.0.blocks(Finality::Head, first, BLOCKS_AT_ONCE).await
+    }
+
     async fn account(
         &self,
         finality: Finality,

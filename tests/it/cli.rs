@@ -1,5 +1,6 @@
 //! The command line, by the real binary and an empty home.
 
+mod earnings;
 mod habits;
 mod ledger;
 mod multisig;
