@@ -46,7 +46,7 @@
 use super::{
     contract::{Contract, ContractType},
     keys::Signature,
-    rpc::{AccountResources, Asset, ChainParameters, Finality, Node, NodeError},
+    rpc::{AccountResources, Asset, ChainParameters, Finality, Node, NodeError, TransactionInfo},
     transaction::{MAX_RESULT_SIZE_IN_TX, Transaction, TransactionError},
 };
 use crate::types::{Address, Sun, Token, TokenId, UnixMs};
@@ -328,6 +328,57 @@ pub fn estimate(
         contract_sun,
         total_sun: sum(burn_sun),
         worst_case_sun: sum(worst_burn),
+    })
+}
+
+/// A receipt beside what the transaction's own bytes cost by the chain's prices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceiptCheck {
+    /// The transaction's bandwidth in points, from its bytes.
+    pub bandwidth: u64,
+    /// Who paid them, by the receipt; `None` when it agrees with no way there is.
+    pub paid_by: Option<Bucket>,
+    /// Whether the fee is exactly that of one of the ways there are: bandwidth
+    /// that covers it, or burnt.
+    pub agrees: bool,
+}
+
+/// Compares the receipt of an included transaction with its bytes, at the prices
+/// of `parameters`: those of the time of its block, if the chain has changed them
+/// since.
+///
+/// # Errors
+/// Raw data that cannot be read.
+pub fn check_receipt(
+    transaction: &Transaction,
+    info: &TransactionInfo,
+    parameters: &ChainParameters,
+) -> Result<ReceiptCheck, TransactionError> {
+    let signatures = transaction.signatures().len();
+    let mut situation = Situation::new(parameters.clone());
+    let burnt = estimate(transaction, signatures, &situation)?;
+    situation.creates_account = true;
+    let creates = estimate(transaction, signatures, &situation)?;
+    let points = burnt.bandwidth;
+    let fixed = |estimate: &Estimate| Sun(estimate.total_sun.0 - estimate.burn_sun.0);
+    // Each way a node may have charged it: the fee, of which for bandwidth, and
+    // the points taken. Whose points they were no receipt says.
+    let ways = [
+        (Bucket::Staked, fixed(&burnt), Sun(0), points),
+        (Bucket::Burnt, burnt.total_sun, burnt.burn_sun, 0),
+        (Bucket::Staked, fixed(&creates), Sun(0), points),
+        (Bucket::Burnt, creates.total_sun, creates.burn_sun, 0),
+    ];
+    let kind = ContractType::from_number(transaction.raw_data()?.contract()?.contract_type);
+    // What a smart contract's work cost is not in its bytes.
+    let bytes_only = matches!(kind, None | Some(ContractType::TriggerSmart));
+    let way = ways.into_iter().find(|&(_, fee, net_fee, used)| {
+        (bytes_only || fee == info.fee) && net_fee == info.net_fee && used == info.net_usage
+    });
+    Ok(ReceiptCheck {
+        bandwidth: points,
+        paid_by: way.map(|(bucket, ..)| bucket),
+        agrees: way.is_some(),
     })
 }
 

@@ -453,6 +453,41 @@ mod tests {
         }
     }
 
+    /// Made by the programs themselves: see the fixtures' README.
+    #[test]
+    fn the_files_of_other_wallets_open() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/keystore");
+        let expected = "TK31Bs4p7BZionueRbSrG5ZTfxPyHCLy3a".parse().unwrap();
+        for name in ["geth-light", "geth-standard", "wallet-cli"] {
+            let keystore = Keystore::read(&folder.join(format!("{name}.json"))).unwrap();
+            assert_eq!(keystore.address(), Some(expected), "{name}");
+            let key = keystore.decrypt(b"correct horse").unwrap();
+            assert_eq!(key.address(), expected, "{name}");
+            let wrong = keystore.decrypt(b"incorrect horse");
+            assert!(matches!(wrong, Err(KeystoreError::Mac)), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_read_in_each_of_its_spellings() {
+        let light = include_str!("../../fixtures/keystore/geth-light.json");
+        let body = "6370ef2f4db3611d657b90667de398a2cc2a370c";
+        for spelling in [
+            body.to_owned(),
+            format!("0x{body}"),
+            format!("41{body}"),
+            "TK31Bs4p7BZionueRbSrG5ZTfxPyHCLy3a".to_owned(),
+        ] {
+            let keystore = Keystore::from_json(&light.replace(body, &spelling)).unwrap();
+            let address = keystore.address().map(|address| address.to_string());
+            assert_eq!(
+                address.as_deref(),
+                Some("TK31Bs4p7BZionueRbSrG5ZTfxPyHCLy3a"),
+                "{spelling}"
+            );
+        }
+    }
+
     #[test]
     fn what_was_sealed_opens_only_with_its_passphrase() {
         let again = Keystore::from_json(&sealed().to_json()).unwrap();

@@ -12,5 +12,7 @@ pub mod mnemonic;
 pub mod permission;
 pub mod proto;
 pub mod rpc;
+pub mod signer;
 pub mod transaction;
 pub mod typed_data;
+pub mod typed_json;

@@ -114,6 +114,21 @@ impl Permissions {
         }
     }
 
+    /// The active permission that an account gets when it is made by a payment: its
+    /// own key alone, for every contract but a change of permissions.
+    pub fn usual_active(account: Address) -> Permission {
+        // As recorded of java-tron 4.8.0: `7fff1fc0033e0108`, then zeros.
+        let mut operations = vec![0x7f, 0xff, 0x1f, 0xc0, 0x03, 0x3e, 0x01, 0x08];
+        operations.resize(OPERATIONS_BYTES, 0);
+        Permission {
+            r#type: 2,
+            id: 2,
+            permission_name: "active".to_owned(),
+            operations,
+            ..Self::default_of(account).owner
+        }
+    }
+
     /// Reads them out of `getaccount`'s answer in visible form; those of an
     /// account that shows none are [`default_of`](Self::default_of) it.
     ///

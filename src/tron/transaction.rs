@@ -789,6 +789,36 @@ mod tests {
         ));
     }
 
+    /// Fields of every wire type under numbers that no message here knows.
+    fn stray_fields() -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
+        use proptest::{collection::vec, prelude::*};
+        let field = (100u32..2_000, 0u8..4, any::<u64>(), any::<Vec<u8>>());
+        let encoded = |(number, kind, value, bytes): (u32, u8, u64, Vec<u8>)| {
+            let varint = |mut left: u64| {
+                let mut out = Vec::new();
+                while left > 0x7f {
+                    out.push(left.to_le_bytes()[0] | 0x80);
+                    left >>= 7;
+                }
+                out.push(left.to_le_bytes()[0]);
+                out
+            };
+            let wire = [0, 1, 5, 2][usize::from(kind)];
+            let mut out = varint(u64::from(number << 3 | wire));
+            match kind {
+                0 => out.extend(varint(value)),
+                1 => out.extend(value.to_le_bytes()),
+                2 => out.extend(&value.to_le_bytes()[..4]),
+                _ => {
+                    out.extend(varint(bytes.len() as u64));
+                    out.extend(bytes);
+                }
+            }
+            out
+        };
+        vec(field.prop_map(encoded), 0..6).prop_map(|fields| fields.concat())
+    }
+
     proptest::proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
@@ -797,6 +827,35 @@ mod tests {
                 let _ = transaction.signers();
                 let _ = transaction.clone().canonical();
             }
+        }
+
+        #[test]
+        fn unknown_fields_survive_a_decode_and_an_encode(
+            in_raw in stray_fields(), in_transaction in stray_fields(), signatures: Vec<[u8; 65]>,
+        ) {
+            let recorded = Transaction::decode(&hex::decode(RECORDED).unwrap()).unwrap();
+            let mut raw = recorded.raw_bytes().to_vec();
+            raw.extend(&in_raw);
+            let mut whole = Writer::new();
+            whole.element(1, &raw);
+            for signature in &signatures {
+                whole.element(2, signature);
+            }
+            whole.raw(&in_transaction);
+            let bytes = whole.into_bytes();
+            let read = Transaction::decode(&bytes).unwrap();
+            proptest::prop_assert_eq!(read.encode(), bytes);
+            proptest::prop_assert_eq!(read.raw_bytes(), &raw);
+            proptest::prop_assert_eq!(read.txid(), txid_of(&raw));
+            // Its known fields are read as ever, and it is not signed.
+            let fields = read.raw_data().unwrap();
+            proptest::prop_assert_eq!(fields, recorded.raw_data().unwrap());
+            proptest::prop_assert_eq!(read.check_signable().is_ok(), in_raw.is_empty());
+            // A node keeps them too: its form is a fixed point.
+            let canonical = read.canonical().unwrap();
+            proptest::prop_assert_eq!(canonical.raw_bytes().len(), raw.len());
+            let again = canonical.clone().canonical().unwrap();
+            proptest::prop_assert_eq!(again, canonical);
         }
 
         #[test]

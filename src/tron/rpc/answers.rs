@@ -18,6 +18,60 @@ pub struct Account {
     pub tokens: BTreeMap<TokenId, RawAmount>,
     /// When it last did something (`latest_opration_time`); 0 never.
     pub latest_operation: UnixMs,
+    /// Its name; empty for none. Cut to 300 characters, without control ones.
+    pub name: String,
+    /// What it has staked.
+    pub stake: Stake,
+}
+
+/// An account's stake, in sun.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stake {
+    /// For bandwidth, and not lent.
+    pub bandwidth: Sun,
+    /// For energy, and not lent.
+    pub energy: Sun,
+    /// For bandwidth, lent to others.
+    pub lent_bandwidth: Sun,
+    /// For energy, lent to others.
+    pub lent_energy: Sun,
+    /// Stake of others that lend their bandwidth to it.
+    pub borrowed_bandwidth: Sun,
+    /// Stake of others that lend their energy to it.
+    pub borrowed_energy: Sun,
+    /// What is being unstaked, and when it can be withdrawn.
+    pub unstaking: Vec<(Sun, UnixMs)>,
+}
+
+/// What stake gives on a chain, and an account's energy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StakeYield {
+    /// Energy the account has a day.
+    pub energy_limit: u64,
+    /// Of it used.
+    pub energy_used: u64,
+    /// Bandwidth that all stake together gives a day, in points.
+    pub total_bandwidth: u64,
+    /// TRX staked for bandwidth by all.
+    pub bandwidth_stake_trx: u64,
+    /// Energy that all stake together gives a day.
+    pub total_energy: u64,
+    /// TRX staked for energy by all.
+    pub energy_stake_trx: u64,
+}
+
+impl StakeYield {
+    /// Whole TRX to stake for so many points of bandwidth a day, at today's stake
+    /// of all others; `None` when nobody stakes.
+    pub fn trx_for_bandwidth(&self, points: u64) -> Option<u64> {
+        let needed = u128::from(points) * u128::from(self.bandwidth_stake_trx);
+        let trx = needed.div_ceil(u128::from(
+            Some(self.total_bandwidth).filter(|all| *all > 0)?,
+        ));
+        u64::try_from(trx)
+            .ok()
+            .filter(|_| self.bandwidth_stake_trx > 0)
+    }
 }
 
 /// An account's bandwidth, in points.
@@ -200,7 +254,49 @@ pub(super) fn account(answer: &Value, asked: Address) -> Result<Option<Account>,
         balance: Sun(unsigned(answer, "balance")?),
         tokens,
         latest_operation: UnixMs(signed(answer, "latest_opration_time")?),
+        name: super::clip(text(answer, "account_name")?),
+        stake: stake(answer)?,
     }))
+}
+
+fn stake(answer: &Value) -> Result<Stake, Doubt> {
+    let none = Value::Null;
+    let energy = answer.get("account_resource").unwrap_or(&none);
+    let sun = |object: &Value, name: &str| unsigned(object, name).map(Sun);
+    let mut stake = Stake {
+        lent_bandwidth: sun(answer, "delegated_frozenV2_balance_for_bandwidth")?,
+        borrowed_bandwidth: sun(answer, "acquired_delegated_frozenV2_balance_for_bandwidth")?,
+        lent_energy: sun(energy, "delegated_frozenV2_balance_for_energy")?,
+        borrowed_energy: sun(energy, "acquired_delegated_frozenV2_balance_for_energy")?,
+        ..Stake::default()
+    };
+    let list = |name: &str| answer.get(name).and_then(Value::as_array);
+    for entry in list("frozenV2").into_iter().flatten() {
+        match text(entry, "type")? {
+            "" | "BANDWIDTH" => stake.bandwidth = sun(entry, "amount")?,
+            "ENERGY" => stake.energy = sun(entry, "amount")?,
+            // TRON_POWER: votes without a resource.
+            _ => {}
+        }
+    }
+    for entry in list("unfrozenV2").into_iter().flatten() {
+        let until = UnixMs(signed(entry, "unfreeze_expire_time")?);
+        stake
+            .unstaking
+            .push((sun(entry, "unfreeze_amount")?, until));
+    }
+    Ok(stake)
+}
+
+pub(super) fn stake_yield(answer: &Value) -> Result<StakeYield, Doubt> {
+    Ok(StakeYield {
+        energy_limit: unsigned(answer, "EnergyLimit")?,
+        energy_used: unsigned(answer, "EnergyUsed")?,
+        total_bandwidth: unsigned(answer, "TotalNetLimit")?,
+        bandwidth_stake_trx: unsigned(answer, "TotalNetWeight")?,
+        total_energy: unsigned(answer, "TotalEnergyLimit")?,
+        energy_stake_trx: unsigned(answer, "TotalEnergyWeight")?,
+    })
 }
 
 pub(super) fn resources(answer: &Value) -> Result<AccountResources, Doubt> {
@@ -238,12 +334,46 @@ pub(super) fn asset(answer: &Value, asked: TokenId) -> Result<Option<Asset>, Dou
     if is_empty(answer) {
         return Ok(None);
     }
-    let id = text(answer, "id")?;
-    if id.parse::<TokenId>() != Ok(asked) {
-        return Err(format!("asked for token {asked}, it sent `{id}`"));
+    let asset = one_asset(answer)?;
+    if asset.id != asked {
+        return Err(format!("asked for token {asked}, it sent `{}`", asset.id));
     }
-    Ok(Some(Asset {
-        id: asked,
+    Ok(Some(asset))
+}
+
+/// A list of tokens: at most `most`, each once, all of `issuer` if one is given.
+pub(super) fn assets(
+    answer: &Value,
+    most: usize,
+    issuer: Option<Address>,
+) -> Result<Vec<Asset>, Doubt> {
+    let list = match answer.get("assetIssue") {
+        None => return Ok(Vec::new()),
+        Some(list) => list.as_array().ok_or("`assetIssue` is no list")?,
+    };
+    if list.len() > most {
+        return Err(format!("asked for {most} tokens, it sent {}", list.len()));
+    }
+    let mut ids = std::collections::BTreeSet::new();
+    let mut assets = Vec::with_capacity(list.len());
+    for entry in list {
+        let asset = one_asset(entry)?;
+        if !ids.insert(asset.id) {
+            return Err(format!("it sent token {} twice", asset.id));
+        }
+        if issuer.is_some_and(|issuer| issuer != asset.owner) {
+            return Err(format!("token {} is {}'s", asset.id, asset.owner));
+        }
+        assets.push(asset);
+    }
+    Ok(assets)
+}
+
+fn one_asset(answer: &Value) -> Result<Asset, Doubt> {
+    Ok(Asset {
+        id: text(answer, "id")?
+            .parse()
+            .map_err(|error| format!("`id`: {error}"))?,
         name: super::clip(text(answer, "name")?),
         abbr: super::clip(text(answer, "abbr")?),
         decimals: Decimals::new(signed(answer, "precision")?).map_err(|e| e.to_string())?,
@@ -255,7 +385,7 @@ pub(super) fn asset(answer: &Value, asked: TokenId) -> Result<Option<Asset>, Dou
         public_free_slot: signed(answer, "public_latest_free_net_time")?,
         description: super::clip(text(answer, "description")?),
         url: super::clip(text(answer, "url")?),
-    }))
+    })
 }
 
 pub(super) fn transaction_info(
@@ -373,6 +503,27 @@ mod tests {
         let parameters = chain_parameters(&recorded("01-getchainparameters.json")).unwrap();
         assert_eq!(parameters.transaction_fee(), Sun(1000));
         assert_eq!(parameters.get("getAllowPBFT"), 0);
+    }
+
+    #[test]
+    fn recorded_stakes_and_lists_of_tokens_are_read() {
+        let asked: Address = "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC".parse().unwrap();
+        let read = account(&recorded("04-getaccount-frozen-visible.json"), asked);
+        let read = read.unwrap().unwrap();
+        assert_eq!(read.name, "Zion");
+        assert_eq!(read.stake.bandwidth, Sun(1_000_000_000_000));
+        assert_eq!(read.stake.energy, Sun(2_000_000_000_000));
+        let given = stake_yield(&recorded("04-getaccountresource-frozen-visible.json")).unwrap();
+        assert_eq!(given.energy_limit, 180_000_000_000);
+        // 43,200 points for each of the million TRX that are staked.
+        assert_eq!(given.trx_for_bandwidth(43_201), Some(2));
+        assert_eq!(StakeYield::default().trx_for_bandwidth(1), None);
+
+        let answer = recorded("02-getpaginatedassetissuelist-visible.json");
+        let listed = assets(&answer, 1, None).unwrap();
+        assert_eq!(listed.first().unwrap().id, TokenId::new(BTT).unwrap());
+        assert!(assets(&answer, 0, None).is_err());
+        assert!(assets(&answer, 1, Some(Address::ZERO)).is_err());
     }
 
     #[test]

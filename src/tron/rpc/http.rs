@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-use super::{NodeConfig, NodeConfigError, NodeError, clip};
+use super::{NodeConfig, NodeConfigError, NodeError, Quota, clip};
 use crate::types::BlockId;
 
 /// The largest answer with blocks in it: 50 full blocks (2 MB each at most, as
@@ -63,6 +63,7 @@ pub(super) struct Endpoint {
     base: Url,
     /// As shown to people: without the trailing slash.
     shown: String,
+    quota: Option<Quota>,
     /// Shared by the clones.
     health: Arc<Mutex<Health>>,
 }
@@ -78,10 +79,16 @@ struct Health {
     failures: u32,
     /// Its block 0, once it named one.
     genesis: Option<BlockId>,
+    /// When the shares of all requests so far will have passed.
+    used_until: Option<Instant>,
 }
 
 impl Endpoint {
-    pub(super) fn new(client: Client, url: &str) -> Result<Self, NodeConfigError> {
+    pub(super) fn new(
+        client: Client,
+        url: &str,
+        quota: Option<Quota>,
+    ) -> Result<Self, NodeConfigError> {
         let bad = || NodeConfigError::Url(url.chars().take(120).collect());
         let mut base = Url::parse(url).map_err(|_| bad())?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
@@ -99,6 +106,7 @@ impl Endpoint {
             client,
             base,
             shown,
+            quota,
             health: Arc::default(),
         })
     }
@@ -116,6 +124,30 @@ impl Endpoint {
     pub(super) fn limited_until(&self) -> Option<Instant> {
         let until = self.health().limited_until;
         until.filter(|until| *until > Instant::now())
+    }
+
+    /// Takes a turn of the quota: when the request may be sent, by `deadline` at
+    /// the latest.
+    ///
+    /// # Errors
+    /// `Retry`: only later than that; no turn was taken.
+    pub(super) fn turn(&self, deadline: Instant) -> Result<Instant, NodeError> {
+        let now = Instant::now();
+        let Some(quota) = self.quota else {
+            return Ok(now);
+        };
+        let mut health = self.health();
+        let used = health.used_until.unwrap_or(now).max(now);
+        let turn = now.max(used.checked_sub(quota.burst()).unwrap_or(now));
+        if turn > deadline {
+            return Err(NodeError::Retry {
+                url: self.shown.clone(),
+                reason: "its quota of requests is used up for now".to_owned(),
+                after: Some(turn.saturating_duration_since(now)),
+            });
+        }
+        health.used_until = Some(used + quota.share());
+        Ok(turn)
     }
 
     /// Whether it failed lately.

@@ -12,7 +12,9 @@ mod pool;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-pub use answers::{Account, AccountResources, Asset, ChainParameters, TransactionInfo};
+pub use answers::{
+    Account, AccountResources, Asset, ChainParameters, Stake, StakeYield, TransactionInfo,
+};
 use serde_json::{Value, json};
 
 use self::{
@@ -85,6 +87,37 @@ pub struct NodeConfig {
     pub connect_timeout: Duration,
     /// For a whole answer, however many nodes it takes to get one.
     pub timeout: Duration,
+    /// The most requests that each endpoint is sent; no limit if none is given.
+    pub quota: Option<Quota>,
+}
+
+/// How many requests an endpoint is sent in a time: so many at once, then one
+/// whenever its share of the time has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    requests: u32,
+    per: Duration,
+}
+
+impl Quota {
+    /// So many requests in so long; `None` when either is zero.
+    pub const fn new(requests: u32, per: Duration) -> Option<Self> {
+        if requests == 0 || per.is_zero() {
+            None
+        } else {
+            Some(Self { requests, per })
+        }
+    }
+
+    /// What one request takes of the time.
+    fn share(&self) -> Duration {
+        self.per / self.requests
+    }
+
+    /// How far ahead of its shares a client may be.
+    fn burst(&self) -> Duration {
+        self.per - self.share()
+    }
 }
 
 impl NodeConfig {
@@ -97,6 +130,7 @@ impl NodeConfig {
             api_key: None,
             connect_timeout: Duration::from_secs(4),
             timeout: Duration::from_secs(15),
+            quota: None,
         }
     }
 }
@@ -161,7 +195,7 @@ impl Node {
         let client = http::client(config)?;
         let endpoints = |urls: &[String]| {
             urls.iter()
-                .map(|url| Endpoint::new(client.clone(), url))
+                .map(|url| Endpoint::new(client.clone(), url, config.quota))
                 .collect::<Result<Arc<[_]>, _>>()
         };
         let full = Pool::new(endpoints(&config.urls)?, config.timeout);
@@ -438,6 +472,51 @@ impl Node {
         let body = json!({ "value": id.to_string(), "visible": true });
         self.ask(Finality::Head, "getassetissuebyid", body, |url, answer| {
             answers::asset(answer, id).map_err(|reason| NodeError::unknown(url, reason))
+        })
+        .await
+    }
+
+    /// A page of the chain's tokens, `offset` of them left out, at most `limit`
+    /// (the node gives no more than 1,000) in an order of the node's.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn assets(&self, offset: u32, limit: u32) -> Result<Vec<Asset>, NodeError> {
+        let body = json!({ "offset": offset, "limit": limit, "visible": true });
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let method = "getpaginatedassetissuelist";
+        self.ask(Finality::Head, method, body, |url, answer| {
+            answers::assets(answer, most, None).map_err(|reason| NodeError::unknown(url, reason))
+        })
+        .await
+    }
+
+    /// The tokens that an account has issued: none, or one.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn assets_of(&self, issuer: Address) -> Result<Vec<Asset>, NodeError> {
+        let body = json!({ "address": issuer.to_string(), "visible": true });
+        self.ask(
+            Finality::Head,
+            "getassetissuebyaccount",
+            body,
+            |url, answer| {
+                answers::assets(answer, 1, Some(issuer))
+                    .map_err(|reason| NodeError::unknown(url, reason))
+            },
+        )
+        .await
+    }
+
+    /// What stake gives on this chain, and the account's energy, at the head.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn stake_yield(&self, address: Address) -> Result<StakeYield, NodeError> {
+        let body = json!({ "address": address.to_string(), "visible": true });
+        self.ask(Finality::Head, "getaccountresource", body, |url, answer| {
+            answers::stake_yield(answer).map_err(|reason| NodeError::unknown(url, reason))
         })
         .await
     }

@@ -159,6 +159,7 @@ impl Pool {
         {
             return Err(not_sent(another_chain(endpoint, genesis, *chain)));
         }
+        tokio::time::sleep_until(endpoint.turn(deadline)?).await;
         let left = deadline.saturating_duration_since(Instant::now());
         endpoint.post(path, body, limit, left).await
     }

@@ -466,6 +466,8 @@ impl Chain for SimChain {
             balance: Sun(u64::try_from(*trx).unwrap()),
             tokens,
             latest_operation: state.latest.get(&address).copied().unwrap_or(UnixMs(0)),
+            name: String::new(),
+            stake: Default::default(),
         }))
     }
 

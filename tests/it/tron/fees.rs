@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use seedrail::{
     tron::{
         contract::ContractType,
-        fees::{Bucket, Situation, estimate},
-        rpc::ChainParameters,
+        fees::{Bucket, Situation, check_receipt, estimate},
+        rpc::{ChainParameters, TransactionInfo},
         transaction::Transaction,
     },
-    types::Sun,
+    types::{Sun, UnixMs},
 };
 use serde_json::Value;
 
@@ -66,7 +66,7 @@ fn the_estimate_equals_the_receipt_in_every_recorded_case() {
         }
     }
     let parameters = parameters.unwrap();
-    let (mut compared, mut created) = (0, 0);
+    let (mut compared, mut created, mut checked) = (0, 0, 0);
     for (id, info) in &receipts {
         let Some(transaction) = transactions.get(id) else {
             continue;
@@ -104,6 +104,27 @@ fn the_estimate_equals_the_receipt_in_every_recorded_case() {
         if kind != Some(ContractType::TriggerSmart) {
             assert_eq!(price.total_sun, fee, "{id}: {price:?}");
         }
+        // What was charged follows from the bytes, and nothing else does.
+        let mut info = TransactionInfo {
+            txid: transaction.txid(),
+            block: 1,
+            block_time: UnixMs(1),
+            fee,
+            net_usage,
+            net_fee,
+            succeeded: true,
+            message: String::new(),
+        };
+        let signed = signatures == transaction.signatures().len();
+        if signed {
+            let check = check_receipt(transaction, &info, &parameters).unwrap();
+            assert!(check.agrees, "{id}: {check:?} {info:?}");
+            assert_eq!(check.paid_by == Some(Bucket::Burnt), net_usage == 0, "{id}");
+            info.net_usage += 1;
+            let check = check_receipt(transaction, &info, &parameters).unwrap();
+            assert!(!check.agrees, "{id}");
+            checked += 1;
+        }
         // One byte of bandwidth less, and it is burnt: to the worst case.
         if net_usage > 0 {
             situation.resources = Default::default();
@@ -114,4 +135,5 @@ fn the_estimate_equals_the_receipt_in_every_recorded_case() {
     }
     assert!(compared >= 20, "{compared}");
     assert!(created >= 4, "{created}");
+    assert!(checked >= 20, "{checked}");
 }

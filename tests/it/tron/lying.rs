@@ -8,7 +8,7 @@ use std::{
 
 use seedrail::{
     tron::{
-        rpc::{Finality, Node, NodeConfig, NodeError},
+        rpc::{Finality, Node, NodeConfig, NodeError, Quota},
         transaction::Transaction,
     },
     types::{Address, TokenId, TxId},
@@ -321,6 +321,44 @@ async fn a_limited_client_waits_as_long_as_it_is_told() {
     let started = Instant::now();
     node.chain_parameters().await.unwrap();
     assert!(started.elapsed() > Duration::from_millis(800));
+}
+
+#[tokio::test]
+async fn an_endpoint_is_sent_no_more_than_its_quota() {
+    let parameters = recording("01-getchainparameters.json");
+    let servers = [
+        answering(parameters.clone()).await,
+        answering(parameters).await,
+    ];
+    let mut config = NodeConfig::new("");
+    config.urls = servers.iter().map(Server::url).collect();
+    config.quota = Quota::new(5, Duration::from_millis(500));
+    let node = Node::new(&config).unwrap();
+    let started = Instant::now();
+    for _ in 0..12 {
+        node.chain_parameters().await.unwrap();
+    }
+    // Five at once, then one each tenth of a second.
+    let took = started.elapsed();
+    assert!(took >= Duration::from_millis(700), "{took:?}");
+    assert_eq!(servers[0].asked().len(), 12);
+    // Who cannot wait for his turn is told how long it takes, and goes to the next.
+    config.timeout = Duration::from_secs(1);
+    config.quota = Quota::new(5, Duration::from_secs(60));
+    let node = Node::new(&config).unwrap();
+    for _ in 0..10 {
+        node.chain_parameters().await.unwrap();
+    }
+    assert_eq!(servers[1].asked().len(), 5);
+    let told = node.chain_parameters().await.unwrap_err();
+    let NodeError::Retry { after, reason, .. } = told else {
+        panic!("{told:?}");
+    };
+    assert!(
+        reason.contains("quota") && after > Some(Duration::ZERO),
+        "{reason}"
+    );
+    assert_eq!(Quota::new(0, Duration::from_secs(1)), None);
 }
 
 #[tokio::test]
