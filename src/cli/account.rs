@@ -1,6 +1,7 @@
-//! Who a command acts as: a wallet of the home folder, or a raw key.
+//! Who a command acts as: a wallet of the home folder, a raw key, or a program
+//! that signs.
 
-use std::{fs, io::IsTerminal, path::PathBuf};
+use std::{fs, io::IsTerminal, path::PathBuf, time::Duration};
 
 use zeroize::Zeroizing;
 
@@ -11,8 +12,9 @@ use super::{
 };
 use crate::{
     tron::{
-        keys::SecretKey,
+        keys::{SecretKey, Signer},
         keystore::{Keystore, KeystoreError},
+        signer::ExternalSigner,
     },
     types::Address,
 };
@@ -22,15 +24,29 @@ pub(crate) const PRIVATE_KEY_VARIABLE: &str = "SEEDRAIL_PRIVATE_KEY";
 /// The variable with a passphrase; never passed on to child processes.
 pub(crate) const PASSPHRASE_VARIABLE: &str = "SEEDRAIL_PASSPHRASE";
 
+/// The variable with a program that signs.
+const SIGNER_VARIABLE: &str = "SEEDRAIL_SIGNER";
+
 /// The account a command acts as, before any secret was read.
 enum Source {
     Raw(Zeroizing<String>),
-    Wallet { name: String, path: PathBuf },
+    /// A program that signs.
+    Program(PathBuf),
+    Wallet {
+        name: String,
+        path: PathBuf,
+    },
 }
+
+/// How long a signing program may take: somebody has to read, and to press.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn source(settings: &Settings) -> Outcome<Source> {
     if let Some(path) = &settings.key_file {
         return Ok(Source::Raw(read_secret(path)?));
+    }
+    if let Some(program) = &settings.signer {
+        return Ok(Source::Program(program.clone()));
     }
     // An account named on the command line or in the settings gives way to a key
     // in the environment: that is what scripts set.
@@ -108,6 +124,7 @@ pub(crate) fn keystore_failure(path: &std::path::Path, error: &KeystoreError) ->
 pub(crate) fn address(context: &Context) -> Outcome<Address> {
     match source(&context.settings)? {
         Source::Raw(text) => Ok(raw_key(&text)?.address()),
+        Source::Program(program) => Ok(external(&program)?.address()),
         Source::Wallet { path, name } => {
             let keystore = open(&path, &name)?;
             match keystore.address() {
@@ -123,6 +140,22 @@ pub(crate) fn is_raw(settings: &Settings) -> Outcome<bool> {
     Ok(matches!(source(settings)?, Source::Raw(_)))
 }
 
+/// Whoever signs for the account: its key, its passphrase asked for if need be,
+/// or the program that has it.
+pub(crate) fn signer(context: &Context) -> Outcome<Box<dyn Signer>> {
+    match source(&context.settings)? {
+        Source::Program(program) => Ok(Box::new(external(&program)?)),
+        Source::Raw(_) | Source::Wallet { .. } => Ok(Box::new(key(context)?)),
+    }
+}
+
+fn external(program: &std::path::Path) -> Outcome<ExternalSigner> {
+    // Nor the program itself: it may well be this one, with a key.
+    let hidden = [PRIVATE_KEY_VARIABLE, PASSPHRASE_VARIABLE, SIGNER_VARIABLE];
+    ExternalSigner::start(program, PATIENCE, &hidden)
+        .map_err(|error| Failure::failed("signer", error))
+}
+
 /// The account's key, its passphrase asked for if need be.
 pub(crate) fn key(context: &Context) -> Outcome<SecretKey> {
     match source(&context.settings)? {
@@ -136,6 +169,11 @@ pub(crate) fn key(context: &Context) -> Outcome<SecretKey> {
             }
             Ok(key)
         }
+        Source::Program(program) => Err(Failure::failed(
+            "no_key",
+            format!("{} signs, but gives no key away", program.display()),
+        )
+        .hint("name a wallet with --account NAME, without --signer")),
         Source::Wallet { name, path } => {
             let keystore = open(&path, &name)?;
             decrypt(context, &keystore, &path, &name)
@@ -147,7 +185,7 @@ fn raw_key(text: &str) -> Outcome<SecretKey> {
     SecretKey::from_hex(text.trim()).map_err(|error| Failure::failed("bad_key", error))
 }
 
-fn open(path: &std::path::Path, name: &str) -> Outcome<Keystore> {
+pub(crate) fn open(path: &std::path::Path, name: &str) -> Outcome<Keystore> {
     if !path.exists() {
         return Err(
             Failure::failed("no_account", format!("there is no wallet `{name}`"))

@@ -13,8 +13,30 @@ use crate::{
         block::Block,
         rpc::{Asset, Finality, Node},
     },
-    types::{BlockId, Clock, Decimals, SystemClock, Token, TokenId},
+    types::{AmountError, BlockId, Clock, Decimals, SystemClock, Token, TokenId, UnitAmount},
 };
+
+/// What everybody who types `BTT` should know.
+pub(crate) const REDENOMINATION: &str = "since 2021-12 this is the old BTT (BTTOLD): one of it is \
+    1000 of the TRC-20 BTT that exchanges list, which is another token";
+
+/// An amount as typed. A bare number on mainnet is told why it must not be
+/// guessed.
+pub(crate) fn amount(context: &Context, text: &str) -> Outcome<UnitAmount> {
+    text.parse().map_err(|error: AmountError| {
+        let failure = Failure::usage(&error);
+        match error {
+            AmountError::NoUnit(_) if context.settings.network == Network::Mainnet => {
+                failure.hint(format!(
+                    "`BTT` here is TRC-10 {} with 6 decimals: {REDENOMINATION}; an amount meant in \
+                     it is divided by 1000",
+                    TokenId::BTT
+                ))
+            }
+            _ => failure,
+        }
+    })
+}
 
 /// A node whose chain is the one that was meant.
 pub(crate) struct Chain {
@@ -116,7 +138,7 @@ impl Chain {
         }
         if id == TokenId::BTT && context.settings.network == Network::Mainnet {
             context.out.note(format!(
-                "BTT here is TRC-10 {id}, which the chain calls `{}` ({} decimals); one of it is 1000 of the TRC-20 BTT of 2021",
+                "BTT here is TRC-10 {id}, which the chain calls `{}` ({} decimals): {REDENOMINATION}",
                 asset.name,
                 asset.decimals.get()
             ));

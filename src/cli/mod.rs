@@ -2,6 +2,8 @@
 //! library; what they have in common is here and in the files named for it.
 
 mod account;
+mod accounts;
+mod act;
 mod balance;
 mod chain;
 mod config;
@@ -29,6 +31,7 @@ mod shell;
 mod signals;
 mod store;
 mod swarm;
+mod token;
 mod torrent;
 mod tx;
 mod tx_build;
@@ -87,6 +90,9 @@ pub(crate) struct Global {
     /// A file with the node's API key.
     #[arg(long, global = true, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
+    /// The most requests a second that each node is sent; 10 for the public ones, else no limit.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    requests_per_second: Option<u32>,
     /// The ledger's file, or postgres://USER@HOST/DATABASE; a URL with a password only by
     /// SEEDRAIL_LEDGER.
     #[arg(
@@ -107,6 +113,9 @@ pub(crate) struct Global {
     /// A file with a raw private key in hex, for tests and devnets.
     #[arg(long, global = true, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// A program that signs for the account, asked in JSON on its standard input.
+    #[arg(long, global = true, env = "SEEDRAIL_SIGNER", value_name = "PROGRAM")]
+    signer: Option<PathBuf>,
     /// A file with the wallet's passphrase.
     #[arg(long, global = true, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
@@ -152,6 +161,12 @@ enum Command {
     Wallet(wallet::Wallet),
     /// Show TRX, BTT and other TRC-10 holdings and the bandwidth left.
     Balance(balance::Balance),
+    /// What an account is, may and has; activate, stake, change who signs.
+    #[command(subcommand)]
+    Account(accounts::Account),
+    /// TRC-10 tokens of the chain: look one up, list them, issue one.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Build, sign, broadcast and follow a transfer.
     Send(send::Send),
     /// Transactions, one step at a time; build, sign and decode need no node.
@@ -290,6 +305,8 @@ async fn run(command: Command, context: Context) -> Outcome {
             Command::Receipts(command) => command.run(context).await,
             Command::Wallet(command) => command.run(context).await,
             Command::Balance(command) => command.run(context).await,
+            Command::Account(command) => command.run(context).await,
+            Command::Token(command) => command.run(context).await,
             Command::Tx(command) => command.run(context).await,
             Command::Config(command) => command.run(context),
             Command::Completions(command) => command.run(Cli::command()),

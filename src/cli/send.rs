@@ -31,7 +31,7 @@ pub(crate) struct Send {
     to: Option<Address>,
     /// How much, with its unit: 5BTT, 3TRX, 7raw:1000001.
     #[arg(long, requires = "to", required_unless_present = "csv")]
-    amount: Option<UnitAmount>,
+    amount: Option<String>,
     /// A memo; costs a fee on most networks.
     #[arg(long, value_name = "TEXT", requires = "to")]
     memo: Option<String>,
@@ -73,6 +73,7 @@ impl Send {
         match (self.csv, self.to, self.amount) {
             (Some(file), _, _) => send_file::run(context, &file, how).await,
             (None, Some(to), Some(amount)) => {
+                let amount = chain::amount(context, &amount)?;
                 one(context, to, amount, self.memo.unwrap_or_default(), how).await
             }
             _ => Err(Failure::usage("--to and --amount are needed, or --csv")),
@@ -91,7 +92,7 @@ async fn one(
     let key = if how.dry_run {
         None
     } else {
-        Some(account::key(context)?)
+        Some(account::signer(context)?)
     };
     let from = match &key {
         Some(key) => key.address(),
@@ -141,12 +142,20 @@ async fn one(
     context.out.note(words);
     context.out.confirm("Send it?", context.settings.yes)?;
     let report = desk
-        .with(async |engine| engine.send(&key, &order, how.until).await)
+        .with(async |engine| engine.send(key.as_ref(), &order, how.until).await)
         .await?;
     if report.found {
         context
             .out
             .note("the same payment was under way already: this is that one (--new pays again)");
+    }
+    let base = with(base, [("fee_sun_estimate", json!(quote.cost.expected.0))]);
+    let burnt = report.batch.fee;
+    if report.batch.is_finished() && burnt != quote.cost.expected && !report.found {
+        context.out.note(format!(
+            "the fee was {burnt}, not the {} that were expected: the bandwidth left was not the same any more",
+            quote.cost.expected
+        ));
     }
     print(context, base, &report)
 }

@@ -15,6 +15,7 @@ use super::{
     chain::{self, Chain, TokenInfo},
     failure::{Exit, Failure, Outcome},
     send::How,
+    settings::Network,
     settle::Desk,
 };
 use crate::{
@@ -28,23 +29,26 @@ type Tokens = BTreeMap<Token, TokenInfo>;
 /// How many rows a sentence names; the others are counted.
 const NAMED: usize = 10;
 
-fn read(path: &Path) -> Outcome<PayoutFile> {
+fn read(context: &Context, path: &Path) -> Outcome<PayoutFile> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
         .map_err(|error| Failure::file(path, error))?;
     PayoutFile::parse(&bytes).map_err(|error| {
-        Failure::failed("payout_file", format!("{}: {error}", path.display()))
-            .hint("nothing was paid: correct the file and run it again")
+        let mut hint = "nothing was paid: correct the file and run it again".to_owned();
+        if context.settings.network == Network::Mainnet && error.to_string().contains("no unit") {
+            hint = format!("{hint}; `BTT`: {}", chain::REDENOMINATION);
+        }
+        Failure::failed("payout_file", format!("{}: {error}", path.display())).hint(hint)
     })
 }
 
 pub(super) async fn run(context: &Context, path: &Path, how: How) -> Outcome {
-    let file = read(path)?;
+    let file = read(context, path)?;
     let key = if how.dry_run {
         None
     } else {
-        Some(account::key(context)?)
+        Some(account::signer(context)?)
     };
     let from = match &key {
         Some(key) => key.address(),
@@ -104,7 +108,7 @@ pub(super) async fn run(context: &Context, path: &Path, how: How) -> Outcome {
         ));
     }
     let report = desk
-        .with(async |engine| engine.pay_file(&key, &file, how.until).await)
+        .with(async |engine| engine.pay_file(key.as_ref(), &file, how.until).await)
         .await?;
     print(context, base, &file, &quote, &report, &tokens)
 }

@@ -260,9 +260,9 @@ fn make(
     if max_total > RawAmount::ZERO {
         context.out.confirm("Grant it?", context.settings.yes)?;
     }
-    let wallet = account::key(context)?;
+    let wallet = account::signer(context)?;
     let domain = ReceiptDomain::new(genesis);
-    let signed = SignedGrant::sign(grant, &domain, &wallet)
+    let signed = SignedGrant::sign(grant, &domain, wallet.as_ref())
         .map_err(|error| Failure::failed("sign", error))?;
     drop(wallet);
     let folder = folder(context);
@@ -372,14 +372,14 @@ fn take_back(context: &Context, ledger: &dyn Ledger, payer: Address, signer: Add
                 .hint("`seedrail wallet grants` shows them"),
         );
     };
-    let wallet = account::key(context)?;
+    let wallet = account::signer(context)?;
     let body = Revoke {
         payer,
         signer,
         serial,
     };
     let signature = ReceiptDomain::new(ledger.genesis())
-        .sign(&body, &wallet)
+        .sign(&body, wallet.as_ref())
         .map_err(|error| Failure::failed("sign", error))?;
     ledger.store_revocation(&RevocationRow {
         payer,

@@ -6,6 +6,7 @@ use std::{
     fmt, fs,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use etcetera::BaseStrategy;
@@ -16,10 +17,17 @@ use super::{
     Global,
     failure::{Failure, Outcome},
 };
-use crate::{ledger::PostgresUrl, tron::rpc::NodeConfig, types::BlockId};
+use crate::{
+    ledger::PostgresUrl,
+    tron::rpc::{NodeConfig, Quota},
+    types::BlockId,
+};
 
 /// The largest settings or secret file read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// What a public node is sent a second: below what they are known to allow.
+const PUBLIC_REQUESTS: u32 = 10;
 
 /// Where a node's API key may stand.
 const API_KEY_VARIABLE: &str = "TRON_PRO_API_KEY";
@@ -181,6 +189,7 @@ pub(crate) struct Settings {
     pub(crate) node: NodeConfig,
     pub(crate) account: Option<String>,
     pub(crate) key_file: Option<PathBuf>,
+    pub(crate) signer: Option<PathBuf>,
     pub(crate) passphrase_file: Option<PathBuf>,
     pub(crate) ledger: Option<LedgerPlace>,
     pub(crate) yes: bool,
@@ -244,6 +253,11 @@ impl Settings {
         node.urls = urls;
         node.solidity_urls = solidity_urls;
         node.api_key = api_key;
+        let public = node_from == Origin::Default && network != Network::Devnet;
+        let rate = global
+            .requests_per_second
+            .or(public.then_some(PUBLIC_REQUESTS));
+        node.quota = rate.and_then(|rate| Quota::new(rate, Duration::from_secs(1)));
         Ok(Self {
             origins: Origins {
                 home: home_from,
@@ -259,6 +273,7 @@ impl Settings {
             node,
             account,
             key_file: global.key_file.clone(),
+            signer: global.signer.clone(),
             passphrase_file: global.passphrase_file.clone(),
             ledger: global.ledger.clone(),
             yes: global.yes,

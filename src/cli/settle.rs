@@ -215,11 +215,13 @@ impl Settle {
             Self::Plan(flags) => plan(context, &flags.policy()).await,
             Self::Run(flags) => run(context, &flags.policy()).await,
             Self::Resume => {
-                let key = account::key(context)?;
+                let key = account::signer(context)?;
                 let chain = chain::connect(context).await?;
                 chain::guard_mainnet(context)?;
                 let desk = Desk::new(context, chain, key.address())?;
-                let report = desk.with(async |engine| engine.resume(&key).await).await?;
+                let report = desk
+                    .with(async |engine| engine.resume(key.as_ref()).await)
+                    .await?;
                 print_batches(context, &report.batches)
             }
             Self::Status => status(context).await,
@@ -319,7 +321,7 @@ fn plan_text(plan: &Plan) -> String {
 }
 
 async fn run(context: &Context, policy: &Policy) -> Outcome {
-    let key = account::key(context)?;
+    let key = account::signer(context)?;
     let chain = chain::connect(context).await?;
     chain::guard_mainnet(context)?;
     chain.token(context, Token::Trc10(TOKEN)).await?;
@@ -337,7 +339,7 @@ async fn run(context: &Context, policy: &Policy) -> Outcome {
         answer.is_ok()
     };
     let report = desk
-        .with(async |engine| engine.run(&key, TOKEN, policy, &mut confirm).await)
+        .with(async |engine| engine.run(key.as_ref(), TOKEN, policy, &mut confirm).await)
         .await?;
     answer?;
     if !report.batches.is_empty() {

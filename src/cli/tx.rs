@@ -12,14 +12,14 @@ use super::{
 };
 use crate::{
     tron::{
-        fees::{Estimate, Situation, estimate},
+        fees::{Estimate, Situation, check_receipt, estimate},
         follow::{Stage, follow},
         json::{contract_to_visible_json, transaction_from_json, transaction_to_json},
         keys::Signature,
-        rpc::{Finality, NodeError},
+        rpc::{Finality, Node, NodeError},
         transaction::{MAX_SIGNATURES, RawData, Transaction, TransactionResult},
     },
-    types::{Address, Clock, SystemClock, TxId},
+    types::{Address, Clock, Sun, SystemClock, TxId},
 };
 
 /// The largest document read: a transaction of 500 KiB, as hex, twice.
@@ -121,7 +121,7 @@ pub(super) fn operand(text: &str) -> Outcome<String> {
     std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))
 }
 
-fn invalid(error: impl ToString) -> Failure {
+pub(super) fn invalid(error: impl ToString) -> Failure {
     Failure::failed("invalid_transaction", error)
 }
 
@@ -199,7 +199,7 @@ fn sign(context: &Context, file: &str) -> Outcome {
             .warn("this transaction has expired: no node will take it");
     }
     context.out.note(describe(&draft.contract));
-    let key = account::key(context)?;
+    let key = account::signer(context)?;
     if transaction
         .signers()
         .map_err(invalid)?
@@ -212,7 +212,7 @@ fn sign(context: &Context, file: &str) -> Outcome {
         .hint("a node refuses a key that signs twice"));
     }
     transaction
-        .sign(&key)
+        .sign(key.as_ref())
         .map_err(|error| Failure::failed("sign", error))?;
     print_transaction(context, &transaction)
 }
@@ -255,7 +255,7 @@ fn combine(context: &Context, files: &[String]) -> Outcome {
 }
 
 /// Whether the chain would take the signatures: by the account's own permissions.
-async fn check_approval(chain: &chain::Chain, transaction: &Transaction) -> Outcome {
+pub(super) async fn check_approval(chain: &chain::Chain, transaction: &Transaction) -> Outcome {
     let raw = transaction.raw_data().map_err(invalid)?;
     let contract = raw.contract().and_then(|c| c.decoded()).map_err(invalid)?;
     let owner = Address::from_bytes(contract.owner_address()).map_err(invalid)?;
@@ -296,11 +296,62 @@ async fn check_approval(chain: &chain::Chain, transaction: &Transaction) -> Outc
 }
 
 /// What it will cost, before it is sent.
-async fn price(chain: &chain::Chain, transaction: &Transaction) -> Outcome<Estimate> {
+pub(super) async fn price(chain: &chain::Chain, transaction: &Transaction) -> Outcome<Estimate> {
     let raw = transaction.raw_data().map_err(invalid)?;
     let contract = raw.contract().and_then(|c| c.decoded()).map_err(invalid)?;
     let situation = Situation::read(&chain.node, &contract).await?;
     estimate(transaction, 1, &situation).map_err(invalid)
+}
+
+/// What it will cost, in words.
+pub(super) fn price_text(price: &Estimate) -> String {
+    format!(
+        "fee {} ({} points of bandwidth: {}), at worst {}",
+        price.total_sun,
+        price.bandwidth,
+        price.from.name(),
+        price.worst_case_sun
+    )
+}
+
+/// The receipt of an included transaction beside its bytes, and beside what was
+/// expected before it was sent; `None` while the node shows no receipt.
+pub(super) async fn receipt(
+    context: &Context,
+    node: &Node,
+    transaction: &Transaction,
+    expected: Option<&Estimate>,
+) -> Outcome<Option<Value>> {
+    let txid = transaction.txid();
+    let mut info = node.transaction_info(Finality::Solid, txid).await?;
+    if info.is_none() {
+        info = node.transaction_info(Finality::Head, txid).await?;
+    }
+    let Some(info) = info else { return Ok(None) };
+    let parameters = node.chain_parameters().await?;
+    let check = check_receipt(transaction, &info, &parameters).map_err(invalid)?;
+    if !check.agrees {
+        context.out.warn(format!(
+            "the receipt of {txid} says {} and {} points for {} bytes of bandwidth: that is not what the chain's prices of today say",
+            info.fee, info.net_usage, check.bandwidth
+        ));
+    }
+    let mut document = json!({
+        "fee_sun": info.fee.0,
+        "bandwidth_used": info.net_usage,
+        "bandwidth_estimate": check.bandwidth,
+        "fee_agrees": check.agrees,
+    });
+    if let (Some(expected), Some(object)) = (expected, document.as_object_mut()) {
+        object.insert("fee_sun_estimate".into(), expected.total_sun.0.into());
+        if expected.total_sun != info.fee {
+            context.out.note(format!(
+                "the fee was {}, not the {} that were expected: the bandwidth left was not the same any more",
+                info.fee, expected.total_sun
+            ));
+        }
+    }
+    Ok(Some(document))
 }
 
 async fn show(context: &Context, txid: TxId) -> Outcome {
@@ -313,7 +364,8 @@ async fn show(context: &Context, txid: TxId) -> Outcome {
         .hint("it may be young, or the node may have forgotten it: ask another with --node URL")
     };
     let known = chain.node.transaction(Finality::Head, txid).await?;
-    let mut document = decoded(&known.ok_or_else(unknown)?)?;
+    let transaction = known.ok_or_else(unknown)?;
+    let mut document = decoded(&transaction)?;
     let info = chain.node.transaction_info(Finality::Head, txid).await?;
     let solid = chain.node.transaction_info(Finality::Solid, txid).await?;
     let state = match (&info, &solid) {
@@ -326,9 +378,12 @@ async fn show(context: &Context, txid: TxId) -> Outcome {
         if let Some(info) = solid.or(info) {
             object.insert("block".into(), info.block.into());
             object.insert("block_time".into(), json!(info.block_time));
-            object.insert("fee_sun".into(), info.fee.0.into());
-            object.insert("bandwidth_used".into(), info.net_usage.into());
             object.insert("succeeded".into(), info.succeeded.into());
+            if let Some(Value::Object(receipt)) =
+                receipt(context, &chain.node, &transaction, None).await?
+            {
+                object.extend(receipt);
+            }
         }
     }
     context.out.result(&document, || format!("{document:#}"))
@@ -419,28 +474,36 @@ async fn broadcast(context: &Context, operand_text: &str, wait: Wait) -> Outcome
     let price = price(&chain, &transaction).await?;
     chain::guard_mainnet(context)?;
     context.out.note(format!(
-        "{}; fee {} ({} points of bandwidth: {}), at worst {}",
+        "{}; {}",
         describe(&draft.contract).replacen("signing: ", "", 1),
-        price.total_sun,
-        price.bandwidth,
-        price.from.name(),
-        price.worst_case_sun
+        price_text(&price)
     ));
     context.out.confirm(
         &format!("Broadcast {txid} on {}?", context.settings.network),
         context.settings.yes,
     )?;
-    chain
-        .node
-        .broadcast(&transaction)
+    hand_over(context, &chain.node, &transaction, &price, wait).await
+}
+
+/// Sends a signed transaction that was priced and agreed to, follows it as far as
+/// was asked, and tells what it cost.
+pub(super) async fn hand_over(
+    context: &Context,
+    node: &Node,
+    transaction: &Transaction,
+    price: &Estimate,
+    wait: Wait,
+) -> Outcome {
+    let txid = transaction.txid();
+    node.broadcast(transaction)
         .await
         .map_err(|error| Failure::broadcast(txid, error))?;
     let stage = match wait {
         Wait::None => None,
         _ => Some(
             follow(
-                &chain.node,
-                &transaction,
+                node,
+                transaction,
                 |stage| wait == Wait::Block && matches!(stage, Stage::Included { .. }),
                 |stage| context.out.note(stage_text(stage)),
             )
@@ -448,10 +511,16 @@ async fn broadcast(context: &Context, operand_text: &str, wait: Wait) -> Outcome
             .map_err(|error| Failure::may_have_happened(txid, error))?,
         ),
     };
-    report(context, txid, stage)
+    let receipt = match stage {
+        Some(Stage::Included { .. } | Stage::Solid { .. }) => {
+            receipt(context, node, transaction, Some(price)).await?
+        }
+        _ => None,
+    };
+    report(context, txid, stage, receipt)
 }
 
-fn stage_text(stage: &Stage) -> String {
+pub(super) fn stage_text(stage: &Stage) -> String {
     match stage {
         Stage::Pending => "pending".into(),
         Stage::Included { block } => format!("included in block {block}"),
@@ -460,7 +529,7 @@ fn stage_text(stage: &Stage) -> String {
     }
 }
 
-fn report(context: &Context, txid: TxId, stage: Option<Stage>) -> Outcome {
+fn report(context: &Context, txid: TxId, stage: Option<Stage>, receipt: Option<Value>) -> Outcome {
     let (state, block) = match stage {
         None | Some(Stage::Pending) => ("accepted", None),
         Some(Stage::Included { block }) => ("included", Some(block)),
@@ -474,8 +543,15 @@ fn report(context: &Context, txid: TxId, stage: Option<Stage>) -> Outcome {
     if let (Some(object), Some(block)) = (document.as_object_mut(), block) {
         object.insert("block".into(), block.into());
     }
+    let mut fee = String::new();
+    if let (Some(object), Some(Value::Object(receipt))) = (document.as_object_mut(), receipt) {
+        if let Some(sun) = receipt.get("fee_sun").and_then(Value::as_u64) {
+            fee = format!(", fee {}", Sun(sun));
+        }
+        object.extend(receipt);
+    }
     context.out.result(&document, || match block {
-        Some(block) => format!("{txid} {state} in block {block}"),
+        Some(block) => format!("{txid} {state} in block {block}{fee}"),
         None => format!("{txid} {state}"),
     })
 }
@@ -512,20 +588,28 @@ async fn wait_for(context: &Context, txid: TxId, timeout: Duration) -> Outcome {
                 Err(error) => return Err(error.into()),
             };
             if let Some(transaction) = known {
-                return follow(
+                let stage = follow(
                     &chain.node,
                     &transaction,
                     |_| false,
                     |stage| context.out.note(stage_text(stage)),
                 )
                 .await
-                .map_err(|error| Failure::may_have_happened(txid, error));
+                .map_err(|error| Failure::may_have_happened(txid, error))?;
+                return Ok((stage, transaction));
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     };
     match tokio::time::timeout(timeout, waiting).await {
-        Ok(stage) => report(context, txid, Some(stage?)),
+        Ok(ended) => {
+            let (stage, transaction) = ended?;
+            let receipt = match stage {
+                Stage::Dead => None,
+                _ => receipt(context, &chain.node, &transaction, None).await?,
+            };
+            report(context, txid, Some(stage), receipt)
+        }
         Err(_) => Err(Failure::may_have_happened(
             txid,
             format!(

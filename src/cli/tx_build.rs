@@ -45,7 +45,7 @@ pub(crate) enum Build {
         amount_raw: Option<RawAmount>,
         /// How much, with its unit: 3TRX, 1500000sun.
         #[arg(long, value_name = "AMOUNT")]
-        amount: Option<UnitAmount>,
+        amount: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -67,7 +67,7 @@ pub(crate) enum Build {
         amount_raw: Option<RawAmount>,
         /// How much, with its unit: 12.5BTT, 7raw:1000001.
         #[arg(long, value_name = "AMOUNT", conflicts_with = "token")]
-        amount: Option<UnitAmount>,
+        amount: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -211,10 +211,18 @@ pub(crate) enum Resource {
 }
 
 impl Resource {
-    fn number(self) -> i32 {
+    pub(super) fn number(self) -> i32 {
         match self {
             Self::Bandwidth => 0,
             Self::Energy => 1,
+        }
+    }
+
+    /// For people.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Bandwidth => "bandwidth",
+            Self::Energy => "energy",
         }
     }
 }
@@ -222,6 +230,15 @@ impl Resource {
 /// A new token.
 #[derive(Debug, Args)]
 pub(crate) struct AssetIssue {
+    #[command(flatten)]
+    terms: TokenTerms,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What a new token is, and how it is sold.
+#[derive(Debug, Args)]
+pub(crate) struct TokenTerms {
     /// Its name.
     #[arg(long)]
     name: String,
@@ -258,12 +275,24 @@ pub(crate) struct AssetIssue {
     /// Points offered to all together.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
     public_limit: i64,
-    #[command(flatten)]
-    common: Common,
 }
 
-impl AssetIssue {
-    fn contract(&self, owner_address: Vec<u8>) -> Outcome<Contract> {
+impl TokenTerms {
+    /// For people.
+    pub(super) fn words(&self) -> String {
+        format!(
+            "{} raw units of `{}` with {} decimals, sold at {} for {} sun from {} to {} ms",
+            self.supply_raw,
+            self.name,
+            self.precision,
+            self.num,
+            self.trx_num,
+            self.start,
+            self.end
+        )
+    }
+
+    pub(super) fn contract(&self, owner_address: Vec<u8>) -> Outcome<Contract> {
         if self.start >= self.end {
             return Err(Failure::usage(format!(
                 "the sale ends at {}, not after its start at {}",
@@ -294,7 +323,7 @@ impl AssetIssue {
 }
 
 /// An amount of TRX in sun, greater than 0.
-fn trx(text: &str) -> Result<i64, String> {
+pub(super) fn trx(text: &str) -> Result<i64, String> {
     let amount: UnitAmount = text.parse().map_err(|error| format!("{error}"))?;
     match amount {
         UnitAmount {
@@ -339,6 +368,10 @@ pub(crate) struct Common {
     permission_id: i32,
 }
 
+fn typed(context: &Context, amount: Option<String>) -> Outcome<Option<UnitAmount>> {
+    amount.map(|text| chain::amount(context, &text)).transpose()
+}
+
 fn hex_bytes<const N: usize>(text: &str) -> Result<[u8; N], String> {
     let mut bytes = [0; N];
     hex::decode_to_slice(text, &mut bytes)
@@ -355,6 +388,7 @@ impl Build {
                 amount,
                 common,
             } => {
+                let amount = typed(context, amount)?;
                 let raw = match (amount_raw, amount) {
                     (
                         _,
@@ -377,7 +411,7 @@ impl Build {
                 amount_raw,
                 amount,
                 common,
-            } => match (amount, token) {
+            } => match (typed(context, amount)?, token) {
                 (
                     Some(UnitAmount {
                         token: Token::Trx, ..
@@ -452,7 +486,7 @@ impl Build {
                 (update.into(), common)
             }
             Self::AssetIssue(issue) => {
-                let contract = issue.contract(bytes(&issue.common.from))?;
+                let contract = issue.terms.contract(bytes(&issue.common.from))?;
                 (contract, issue.common)
             }
             Self::ParticipateAssetIssue {

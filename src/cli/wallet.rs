@@ -1,9 +1,10 @@
 //! `seedrail wallet`: keys in encrypted files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::{
     Context, account,
@@ -13,10 +14,11 @@ use super::{
 };
 use crate::{
     tron::{
-        keys::{SecretKey, Signature},
+        keys::{SecretKey, Signature, SignatureError},
         keystore::{Keystore, ScryptCost, create_private},
         message::{message_signer, sign_message},
         mnemonic::Mnemonic,
+        typed_json::TypedDocument,
     },
     types::Address,
 };
@@ -47,18 +49,48 @@ pub(crate) enum Wallet {
         /// Which account of the phrase: m/44'/195'/0'/0/INDEX.
         #[arg(long, default_value_t = 0, requires = "mnemonic_file")]
         index: u32,
+        /// A file with the phrase's own passphrase (BIP-39), if it has one.
+        #[arg(long, value_name = "FILE", requires = "mnemonic_file")]
+        mnemonic_passphrase_file: Option<PathBuf>,
+        /// Ask for the phrase's own passphrase.
+        #[arg(
+            long,
+            requires = "mnemonic_file",
+            conflicts_with = "mnemonic_passphrase_file"
+        )]
+        ask_mnemonic_passphrase: bool,
+    },
+    /// Copy a wallet's encrypted file, or with --raw its bare key, to a new file (mode 0600).
+    Export {
+        /// Which; the current one if not said.
+        name: Option<String>,
+        /// The new file; nothing is ever overwritten.
+        #[arg(long, short = 'o', value_name = "FILE")]
+        out: PathBuf,
+        /// The private key in hex: whoever reads that file owns the account.
+        #[arg(long)]
+        raw: bool,
     },
     /// List the wallets of this home.
     List,
-    /// Sign a message with the current account (TIP-191, as TronWeb's signMessageV2).
+    /// Sign a message with the current account (TIP-191, as TronWeb's signMessageV2), or
+    /// typed data (TIP-712).
     Sign {
         /// The message.
-        message: String,
+        #[arg(required_unless_present = "typed_data")]
+        message: Option<String>,
+        /// Typed data: a JSON document with types, primaryType, domain and message; - for stdin.
+        #[arg(long, value_name = "FILE", conflicts_with = "message")]
+        typed_data: Option<String>,
     },
-    /// Tell who signed a message.
+    /// Tell who signed a message, or typed data.
     Verify {
         /// The message.
-        message: String,
+        #[arg(required_unless_present = "typed_data")]
+        message: Option<String>,
+        /// Typed data: a JSON document with types, primaryType, domain and message; - for stdin.
+        #[arg(long, value_name = "FILE", conflicts_with = "message")]
+        typed_data: Option<String>,
         /// The signature: 65 bytes of hex.
         #[arg(long, value_name = "HEX")]
         signature: String,
@@ -88,14 +120,32 @@ impl Wallet {
                 keystore,
                 mnemonic_file,
                 index,
-            } => import(context, &name, keystore, mnemonic_file, index),
+                mnemonic_passphrase_file,
+                ask_mnemonic_passphrase,
+            } => {
+                let phrase = mnemonic_file.map(|file| Phrase {
+                    file,
+                    index,
+                    passphrase_file: mnemonic_passphrase_file,
+                    ask: ask_mnemonic_passphrase,
+                });
+                import(context, &name, keystore, phrase)
+            }
+            Self::Export { name, out, raw } => export(context, name, &out, raw),
             Self::List => list(context),
-            Self::Sign { message } => sign(context, &message),
+            Self::Sign {
+                message,
+                typed_data,
+            } => sign(context, &Signable::read(message, typed_data)?),
             Self::Verify {
                 message,
+                typed_data,
                 signature,
                 address,
-            } => verify(context, &message, &signature, address),
+            } => {
+                let signed = Signable::read(message, typed_data)?;
+                verify(context, &signed, &signature, address)
+            }
             Self::Grants { revoke } => session::grants(context, revoke).await,
             Self::Show { name } => show(context, name),
         }
@@ -156,8 +206,7 @@ fn import(
     context: &Context,
     name: &str,
     keystore: Option<PathBuf>,
-    mnemonic_file: Option<PathBuf>,
-    index: u32,
+    phrase: Option<Phrase>,
 ) -> Outcome {
     let key = if let Some(path) = keystore {
         let keystore =
@@ -166,11 +215,8 @@ fn import(
         keystore
             .decrypt(passphrase.as_bytes())
             .map_err(|error| account::keystore_failure(&path, &error))?
-    } else if let Some(path) = mnemonic_file {
-        let text = read_secret(&path)?;
-        Mnemonic::parse(&text)
-            .and_then(|phrase| phrase.key("", index))
-            .map_err(|error| Failure::failed("mnemonic", error))?
+    } else if let Some(phrase) = phrase {
+        phrase.key()?
     } else {
         raw(&context.settings)?
     };
@@ -178,21 +224,137 @@ fn import(
     report(context, name, &key, &path)
 }
 
-fn sign(context: &Context, message: &str) -> Outcome {
-    let key = account::key(context)?;
-    let signature =
-        sign_message(&key, message.as_bytes()).map_err(|error| Failure::failed("sign", error))?;
+/// A recovery phrase in a file, and which of its keys.
+struct Phrase {
+    file: PathBuf,
+    index: u32,
+    passphrase_file: Option<PathBuf>,
+    ask: bool,
+}
+
+impl Phrase {
+    fn key(&self) -> Outcome<SecretKey> {
+        let words = read_secret(&self.file)?;
+        let passphrase = match &self.passphrase_file {
+            Some(path) => {
+                Zeroizing::new(read_secret(path)?.trim_end_matches(['\r', '\n']).to_owned())
+            }
+            None if self.ask => rpassword::prompt_password("Passphrase of the recovery phrase: ")
+                .map(Zeroizing::new)
+                .map_err(|error| Failure::failed("terminal", error))?,
+            None => Zeroizing::default(),
+        };
+        Mnemonic::parse(&words)
+            .and_then(|phrase| phrase.key(&passphrase, self.index))
+            .map_err(|error| Failure::failed("mnemonic", error))
+    }
+}
+
+/// Copies the wallet's file as it is, or the key within it.
+fn export(context: &Context, name: Option<String>, out: &Path, raw: bool) -> Outcome {
+    let name = match name.or_else(|| context.settings.account.clone()) {
+        Some(name) => name,
+        None => {
+            let mut names = account::wallet_names(&context.settings)?;
+            match (names.pop(), names.len()) {
+                (Some(only), 0) => only,
+                _ => {
+                    return Err(Failure::failed("no_account", "there is no one wallet")
+                        .hint("say which one (`seedrail wallet list`)"));
+                }
+            }
+        }
+    };
+    let path = account::wallet_path(&context.settings, &name)?;
+    let keystore = account::open(&path, &name)?;
+    let (address, form) = if raw {
+        context.out.warn(format!(
+            "{} will hold the bare key of wallet `{name}`: whoever reads it owns the account",
+            out.display()
+        ));
+        context.out.confirm("Write it?", context.settings.yes)?;
+        let prompt = format!("Passphrase of wallet `{name}`: ");
+        let passphrase = account::passphrase(&context.settings, &prompt)?;
+        let key = keystore
+            .decrypt(passphrase.as_bytes())
+            .map_err(|error| account::keystore_failure(&path, &error))?;
+        let mut text = Zeroizing::new(hex::encode(key.expose_bytes().as_slice()));
+        text.push('\n');
+        create_private(out, text.as_bytes()).map_err(|error| Failure::file(out, error))?;
+        (Some(key.address()), "raw")
+    } else {
+        keystore
+            .create(out)
+            .map_err(|error| account::keystore_failure(out, &error))?;
+        (keystore.address(), "keystore")
+    };
+    let document = json!({ "name": name, "address": address, "file": out, "form": form });
+    context
+        .out
+        .result(&document, || format!("{name}  {form}  {}", out.display()))
+}
+
+/// What `sign` signs and `verify` looks at.
+enum Signable {
+    Message(String),
+    Typed(Box<TypedDocument>),
+}
+
+impl Signable {
+    fn read(message: Option<String>, typed_data: Option<String>) -> Outcome<Self> {
+        match (message, typed_data) {
+            (_, Some(file)) => {
+                let text = super::tx::operand(&file)?;
+                let document = TypedDocument::from_json(&text)
+                    .map_err(|error| Failure::failed("typed_data", format!("{file}: {error}")))?;
+                Ok(Self::Typed(Box::new(document)))
+            }
+            (Some(message), None) => Ok(Self::Message(message)),
+            (None, None) => Err(Failure::usage("there is no message")),
+        }
+    }
+
+    fn signer(&self, signature: &Signature) -> Result<Address, SignatureError> {
+        match self {
+            Self::Message(message) => message_signer(message.as_bytes(), signature),
+            Self::Typed(document) => document.signer(signature),
+        }
+    }
+}
+
+fn sign(context: &Context, what: &Signable) -> Outcome {
+    let signer = account::signer(context)?;
+    let signature = match what {
+        Signable::Message(message) => sign_message(signer.as_ref(), message.as_bytes()),
+        Signable::Typed(document) => {
+            context.out.note(format!(
+                "signing: {} for {}",
+                document.primary_type,
+                document
+                    .domain_name
+                    .as_deref()
+                    .unwrap_or("a domain without a name")
+            ));
+            document.sign(signer.as_ref())
+        }
+    };
+    let signature = signature.map_err(|error| Failure::failed("sign", error))?;
     let signature = hex::encode(signature.to_bytes());
-    let document = json!({ "address": key.address(), "signature": signature });
+    let document = json!({ "address": signer.address(), "signature": signature });
     context.out.result(&document, || signature)
 }
 
-fn verify(context: &Context, message: &str, signature: &str, expected: Option<Address>) -> Outcome {
+fn verify(
+    context: &Context,
+    what: &Signable,
+    signature: &str,
+    expected: Option<Address>,
+) -> Outcome {
     let digits = signature.strip_prefix("0x").unwrap_or(signature);
     let signer = Signature::from_hex(digits)
         .map_err(|error| Failure::usage(format!("`{signature}` is no signature: {error}")))
         .and_then(|signature| {
-            message_signer(message.as_bytes(), &signature)
+            what.signer(&signature)
                 .map_err(|error| Failure::failed("bad_signature", error))
         })?;
     if let Some(expected) = expected
@@ -200,9 +362,9 @@ fn verify(context: &Context, message: &str, signature: &str, expected: Option<Ad
     {
         return Err(Failure::failed(
             "other_signer",
-            format!("the message was signed by {signer}, not by {expected}"),
+            format!("it was signed by {signer}, not by {expected}"),
         )
-        .hint("any change of the message gives another signer as well"));
+        .hint("any change of what was signed gives another signer as well"));
     }
     let document = json!({ "signer": signer });
     context.out.result(&document, || signer.to_string())

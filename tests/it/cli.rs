@@ -1,11 +1,14 @@
 //! The command line, by the real binary and an empty home.
 
+mod accounts;
 mod earnings;
 mod habits;
 mod ledger;
+mod lying;
 mod multisig;
 mod payout_file;
 mod run;
 mod shell;
+mod signer;
 mod tx;
 mod wallet;

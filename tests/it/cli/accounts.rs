@@ -1,0 +1,220 @@
+//! `account` and `token` by the real binary against the embedded node.
+
+use std::time::Duration;
+
+use seedrail::devnet::Devnet;
+use serde_json::{Value, json};
+
+use super::run::{Home, Run};
+
+struct Site {
+    devnet: Devnet,
+    home: Home,
+}
+
+impl Site {
+    async fn new() -> Self {
+        let devnet = Devnet::builder()
+            .block_time(Duration::from_millis(200))
+            .start()
+            .await
+            .unwrap();
+        let key = devnet.accounts()[1].key.expose_bytes();
+        let home = Home::new()
+            .env("SEEDRAIL_NODE", &devnet.url())
+            .env("SEEDRAIL_PRIVATE_KEY", &hex::encode(key.as_slice()));
+        Self { devnet, home }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        self.home.run(
+            ["--json", "--yes", "--quiet"]
+                .iter()
+                .chain(arguments)
+                .copied(),
+        )
+    }
+
+    fn account(&self, n: usize) -> String {
+        self.devnet.accounts()[n].address.to_string()
+    }
+}
+
+/// What was done is solid, and the receipt is what was expected.
+fn done(run: &Run) -> Value {
+    let done = run.json();
+    assert_eq!(done["state"], "solid", "{run:?}");
+    assert_eq!(done["fee_agrees"], true, "{run:?}");
+    assert_eq!(done["fee_sun"], done["fee_sun_estimate"], "{run:?}");
+    done
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_activated_and_shown_with_what_it_has() {
+    let site = Site::new().await;
+    let new = "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC";
+    let unknown = site.run(&["account", "show", new]);
+    assert_eq!(unknown.error(1)["code"], "account_not_found");
+    // What it would do and cost is told first, and is what it does cost.
+    let dry = site.run(&["account", "activate", new, "--dry-run"]).json();
+    assert_eq!(site.run(&["account", "show", new]).code, 1);
+    let made = done(&site.run(&["account", "activate", new]));
+    assert_eq!(made["fee_sun"], dry["fee_sun_estimate"]);
+    assert_eq!(made["fee_sun"], 1_100_000);
+    let shown = site.run(&["account", "show", new]).json();
+    assert_eq!(shown["trx"]["amount_raw"], "0");
+    assert_eq!(shown["bandwidth"]["free_left"], 600);
+    assert_eq!(shown["permissions"]["owner"]["keys"][0]["address"], new);
+    let own = site.run(&["account", "show"]).json();
+    assert_eq!(own["address"], site.account(1));
+    assert_eq!(own["tokens"][0]["id"], "1002000");
+    // The chain refuses to make it again: its code, exit 4.
+    let again = site.run(&["account", "activate", new]);
+    assert_eq!(again.error(4)["code"], "CONTRACT_VALIDATE_ERROR");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stake_gives_bandwidth_and_is_taken_back() {
+    let site = Site::new().await;
+    let before = site.run(&["account", "resources"]).json();
+    assert_eq!(before["bandwidth"]["staked"]["limit"], 0);
+    done(&site.run(&["account", "stake", "100TRX"]));
+    done(&site.run(&["account", "stake", "5TRX", "--resource", "energy"]));
+    let staked = site.run(&["account", "resources"]).json();
+    assert!(
+        staked["bandwidth"]["staked"]["limit"].as_u64() > Some(0),
+        "{staked}"
+    );
+    assert!(staked["energy"]["limit"].as_u64() > Some(0), "{staked}");
+    assert!(
+        staked["trx_to_stake_for_ten_transfers_a_day"].is_u64(),
+        "{staked}"
+    );
+    let shown = site.run(&["account", "show"]).json();
+    assert_eq!(shown["stake"]["own"]["bandwidth_raw"], "100000000");
+    assert_eq!(shown["stake"]["own"]["energy_raw"], "5000000");
+
+    done(&site.run(&["account", "unstake", "40TRX"]));
+    let shown = site.run(&["account", "show"]).json();
+    assert_eq!(shown["stake"]["own"]["bandwidth_raw"], "60000000");
+    assert_eq!(shown["stake"]["unstaking"][0]["amount_raw"], "40000000");
+    done(&site.run(&["account", "unstake", "--cancel"]));
+    let shown = site.run(&["account", "show"]).json();
+    assert_eq!(shown["stake"]["own"]["bandwidth_raw"], "100000000");
+    // Nothing is due to be withdrawn.
+    assert_eq!(site.run(&["account", "unstake", "--withdraw"]).code, 4);
+    for wrong in [
+        &["account", "stake", "5BTT"][..],
+        &["account", "stake", "5"],
+        &["account", "unstake"],
+        &["account", "unstake", "1TRX", "--withdraw"],
+    ] {
+        assert_eq!(site.run(wrong).code, 2, "{wrong:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_signs_is_shown_changed_and_then_needed() {
+    let site = Site::new().await;
+    let mut shown = site.run(&["account", "permission"]).json();
+    let (one, two) = (site.account(1), site.account(2));
+    let keys = json!([{ "address": one, "weight": 1 }, { "address": two, "weight": 1 }]);
+    shown["permissions"]["owner"]["keys"] = keys;
+    shown["permissions"]["owner"]["threshold"] = 2.into();
+    let file = site.home.file("permissions.json", shown.to_string());
+    let set = ["account", "permission", "--set", file.to_str().unwrap()];
+    let changed = done(&site.run(&set));
+    // 100 TRX, and the bandwidth beyond the free points if any.
+    assert!(
+        changed["fee_sun"].as_u64() >= Some(100_000_000),
+        "{changed}"
+    );
+    let after = site.run(&["account", "permission"]).json();
+    assert_eq!(after["permissions"]["owner"]["threshold"], 2);
+    // One of the two is not enough for the owner's permission any more.
+    let alone = site.run(&["account", "stake", "1TRX"]);
+    assert_eq!(alone.error(1)["code"], "not_approved");
+    // For an active one it is.
+    let new = "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC";
+    done(&site.run(&["account", "activate", new, "--permission-id", "2"]));
+    let bad = site.home.file("bad.json", "{\"owner\":{}}");
+    let bad = site.run(&["account", "permission", "--set", bad.to_str().unwrap()]);
+    assert_eq!(bad.error(1)["code"], "permissions");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_issued_found_and_sent() {
+    let site = Site::new().await;
+    let btt = site.run(&["token", "info"]).json();
+    assert_eq!(
+        (&btt["id"], &btt["decimals"]),
+        (&json!("1002000"), &json!(6))
+    );
+    let start = site.devnet.now().0 + 60_000;
+    let (start, end) = (start.to_string(), (start + 86_400_000).to_string());
+    let issue = [
+        "token",
+        "issue",
+        "--name",
+        "Popcorn",
+        "--abbr",
+        "POP",
+        "--supply-raw",
+        "1000000",
+        "--precision",
+        "2",
+        "--url",
+        "https://example.org",
+        "--start",
+        &start,
+        "--end",
+        &end,
+        "--limit",
+        "100",
+        "--public-limit",
+        "1000",
+    ];
+    let issued = done(&site.run(&issue));
+    assert!(
+        issued["fee_sun"].as_u64() >= Some(1_024_000_000),
+        "{issued}"
+    );
+    let own = site.account(1);
+    let mine = site.run(&["token", "list", "--issuer", &own]).json();
+    assert_eq!(mine.as_array().unwrap().len(), 1, "{mine}");
+    let id = mine[0]["id"].as_str().unwrap();
+    let info = site.run(&["token", "info", id, "1002000"]).json();
+    assert_eq!(info[0]["name"], "Popcorn");
+    assert_eq!(info[0]["supply"], "10000");
+    assert_eq!(info[0]["bandwidth_for_all"], 1000);
+    let all = site.run(&["token", "list"]).json();
+    assert_eq!(all.as_array().unwrap().len(), 2, "{all}");
+    let second = site
+        .run(&["token", "list", "--offset", "1", "--limit", "1"])
+        .json();
+    assert_eq!(second.as_array().unwrap().len(), 1, "{second}");
+    assert_eq!(
+        site.run(&["token", "info", "1009999"]).error(1)["code"],
+        "unknown_token"
+    );
+    // An account issues once.
+    assert_eq!(site.run(&issue).error(4)["code"], "CONTRACT_VALIDATE_ERROR");
+    let to = site.account(2);
+    let sent = site
+        .run(&["send", "--to", &to, "--amount", &format!("250raw:{id}")])
+        .json();
+    assert_eq!(
+        (&sent["amount"], &sent["state"]),
+        (&json!("2.5"), &json!("solid"))
+    );
+    assert_eq!(sent["fee_sun"], sent["fee_sun_estimate"], "{sent}");
+    let txid = sent["txid"].as_str().unwrap();
+    let waited = site.run(&["tx", "wait", txid]).json();
+    assert_eq!(
+        (&waited["fee_sun"], &waited["fee_agrees"]),
+        (&sent["fee_sun"], &json!(true))
+    );
+    let shown = site.run(&["tx", "show", txid]).json();
+    assert_eq!(shown["fee_agrees"], true, "{shown}");
+    assert_eq!(shown["bandwidth_estimate"], 280, "{shown}");
+}
