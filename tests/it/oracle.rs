@@ -342,6 +342,42 @@ fn receipts_and_grants_are_signed_and_verified_both_ways() {
     }
 }
 
+/// The published vectors, whatever made them: TronWeb makes the same again.
+#[test]
+fn the_vectors_of_the_receipt_domain_are_tronwebs() {
+    let mut tronweb = Peer::javascript();
+    let file: Value =
+        serde_json::from_str(include_str!("../../fixtures/receipts/vectors.json")).unwrap();
+    let mut domain = file["domain"].clone();
+    domain["salt"] = format!("0x{}", domain["salt"].as_str().unwrap()).into();
+    assert_eq!(
+        tronweb.text("typed_domain", json!({ "domain": domain })),
+        file["domainSeparator"]
+    );
+    let vectors = file["vectors"].as_array().unwrap();
+    assert_eq!(vectors.len(), 8);
+    for vector in vectors {
+        let text = |name: &str| vector[name].as_str().unwrap();
+        let list = text("encodedType").trim_end_matches(')');
+        let (name, list) = list.split_once('(').unwrap();
+        assert_eq!(name, text("primaryType"));
+        let question = json!({
+            "domain": domain, "type": name, "types": { name: fields(list) },
+            "value": vector["message"], "signature": format!("0x{}", text("signature")),
+            "address": text("signer"), "key": text("privateKey"),
+        });
+        for (op, expected) in [
+            ("typed_struct", text("structHash")),
+            ("typed_digest", text("digest")),
+            ("sign_typed", text("signature")),
+        ] {
+            let answer = tronweb.text(op, question.clone());
+            assert_eq!(answer, expected, "{op} of {}", vector["name"]);
+        }
+        assert_eq!(tronweb.ask("verify_typed", question), true);
+    }
+}
+
 #[test]
 fn keystores_open_on_both_sides() {
     let passphrase = "correct horse 电池 staple";
