@@ -8,6 +8,8 @@ mod kill;
 mod link;
 mod market;
 mod pair;
+mod processes;
 mod restored;
 mod strangers;
 mod swarm;
+mod wire;
