@@ -315,6 +315,7 @@ fn worker(store: &str, n: u64, seconds: u64) -> (usize, Duration) {
             id: block(number),
             parent: block(desk.number),
             time,
+            witness: Address::ZERO,
             transfers: payouts
                 .iter()
                 .zip(&signed)

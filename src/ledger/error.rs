@@ -122,7 +122,7 @@ pub enum LedgerError {
     /// A copy that nobody has recovered.
     #[error(
         "this ledger was restored from a copy and may be behind what {0} has signed since: \
-         nothing is signed from it; use the original"
+         nothing is signed from it; use the original, or run `settle recover`"
     )]
     Restored(Address),
     /// The account was never bound.
@@ -164,6 +164,19 @@ pub enum LedgerError {
         txid: TxId,
         /// What is lacking.
         reason: &'static str,
+    },
+    /// Blocks by a witness that this ledger has never seen, and none of a known
+    /// one on top.
+    #[error(
+        "block {block} is by {witness}, whom this ledger has never seen, and no known witness has \
+         built on it: the node may be inventing a chain; ask another node, or, if the chain \
+         really elected nobody but strangers, run `settle recover --trust-witnesses`"
+    )]
+    Strangers {
+        /// The block.
+        block: BlockId,
+        /// Who made it.
+        witness: Address,
     },
     /// The same id was recorded with other content.
     #[error("{0} was recorded before with other content")]

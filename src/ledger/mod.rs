@@ -25,7 +25,8 @@ pub use parties::{
 pub use party_store::{MAX_GRANTS, MAX_REVOCATIONS, PartyStore};
 pub use payouts::{
     AttemptEnd, AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
-    OutgoingRow, PayoutId, PayoutKind, PayoutRow, PayoutState, Recovery, WitnessRow,
+    Foreign, LEARNING, OutgoingRow, PayoutId, PayoutKind, PayoutRow, PayoutState, Recovery,
+    WitnessRow,
 };
 pub use records::{
     Adopted, EpochId, Equivocation, Pair, Position, ReceiptEntry, ReceiptFilter, ReceiptKind,

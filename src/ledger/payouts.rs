@@ -162,6 +162,12 @@ pub struct AttemptRow {
     pub remark: String,
 }
 
+impl AsRef<Self> for AttemptRow {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 /// A solid block as far as one account's ledger cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockRow {
@@ -171,6 +177,8 @@ pub struct BlockRow {
     pub parent: BlockId,
     /// Its time.
     pub time: UnixMs,
+    /// Who made it.
+    pub witness: Address,
     /// Transfers in it that the account sent or received.
     pub transfers: Vec<TransferRow>,
     /// Ends of this account's attempts that this block proves.
@@ -203,6 +211,20 @@ pub struct CursorRow {
     pub last: BlockId,
     /// Its time.
     pub last_time: UnixMs,
+    /// What the account sent in blocks after this one is recorded: `bound`'s
+    /// number, or one before it.
+    pub history: u64,
+    /// The newest transfer of the account that no attempt of this ledger made.
+    pub foreign: Option<Foreign>,
+}
+
+/// A transfer that the account made outside of this ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Foreign {
+    /// Its transaction.
+    pub txid: TxId,
+    /// The time of its block.
+    pub at: UnixMs,
 }
 
 /// A recorded transfer that the account made, and by which right.
@@ -236,6 +258,9 @@ pub struct WitnessRow {
     /// The newest solid block seen from it.
     pub last_block: u64,
 }
+
+/// From how many blocks a ledger learns its witnesses: three rounds of 27.
+pub const LEARNING: u32 = 81;
 
 /// Counts of a batch, as `settle status` shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

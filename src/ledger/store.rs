@@ -41,6 +41,12 @@ impl<T> Durable<T> {
     }
 }
 
+impl<T> AsRef<T> for Durable<T> {
+    fn as_ref(&self) -> &T {
+        &self.0
+    }
+}
+
 /// What holds something exclusively until dropped or until its process dies.
 pub(in crate::ledger) type Guard = Box<dyn Send + Sync>;
 
@@ -406,9 +412,15 @@ pub trait Ledger: PartyStore + Send + Sync {
     /// transfer payer → payee that is no payout of ours takes a range of its
     /// own.
     ///
+    /// A node can invent blocks, but not the signatures of witnesses that are known:
+    /// blocks by others are taken in only together with one of a known witness that
+    /// was built on them, which makes them known. What comes after the last such
+    /// block is left for later.
+    ///
     /// # Errors
     /// [`LedgerError::NotLinked`] when the first does not follow the cursor;
-    /// [`LedgerError::NotProven`] when an end is not proven by what was read.
+    /// [`LedgerError::NotProven`] when an end is not proven by what was read;
+    /// [`LedgerError::Strangers`] when none of the blocks is by a known witness.
     fn apply_blocks(
         &self,
         lease: &AccountLease,
@@ -426,6 +438,25 @@ pub trait Ledger: PartyStore + Send + Sync {
         block: BlockId,
         time: UnixMs,
     ) -> Result<Durable<CursorRow>, LedgerError>;
+
+    /// Takes in what the account sent in the blocks after `first` and up to the
+    /// one it was bound at, all of it: each takes a range of its own.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotBound`], [`LedgerError::LeaseLost`],
+    /// [`LedgerError::Contradiction`].
+    fn extend_history(
+        &self,
+        lease: &AccountLease,
+        first: u64,
+        transfers: &[TransferRow],
+    ) -> Result<Durable<CursorRow>, LedgerError>;
+
+    /// The lowest since block of the receipts that the payer has issued.
+    ///
+    /// # Errors
+    /// The store's.
+    fn issued_since(&self, payer: Address) -> Result<Option<u64>, LedgerError>;
 
     /// Says of a transfer made outside of this ledger that the user knows it:
     /// the audit no longer tells it. `false` if that was said before.
@@ -475,15 +506,12 @@ pub trait Ledger: PartyStore + Send + Sync {
     /// The store's.
     fn witnesses(&self) -> Result<Vec<WitnessRow>, LedgerError>;
 
-    /// Remembers witnesses; of one that is known, the later block.
+    /// Believes the witnesses of the next [`LEARNING`](super::LEARNING) blocks, as
+    /// a new ledger does.
     ///
     /// # Errors
     /// [`LedgerError::LeaseLost`].
-    fn remember_witnesses(
-        &self,
-        lease: &AccountLease,
-        seen: &[WitnessRow],
-    ) -> Result<(), LedgerError>;
+    fn trust_witnesses(&self, lease: &AccountLease) -> Result<(), LedgerError>;
 
     /// Notes what solid attempts burnt.
     ///
@@ -568,6 +596,12 @@ pub trait Ledger: PartyStore + Send + Sync {
     /// # Errors
     /// The store's.
     fn attempt(&self, txid: TxId) -> Result<Option<Durable<AttemptRow>>, LedgerError>;
+
+    /// These attempts, whichever state they are in, in no order.
+    ///
+    /// # Errors
+    /// The store's.
+    fn attempts_of(&self, txids: &[TxId]) -> Result<Vec<Durable<AttemptRow>>, LedgerError>;
 }
 
 /// How many epochs of a pair may be open at once: enough for the processes of

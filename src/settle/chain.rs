@@ -1,14 +1,15 @@
 //! The chain as settlement sees it: a trait, so that a simulation can be one.
 
-use std::{future::Future, time::Duration};
+use std::{collections::BTreeMap, future::Future, time::Duration};
 
 use crate::{
     ledger::{AttemptRow, Durable},
     tron::{
         block::Block,
+        fees::IssuerBandwidth,
         rpc::{Account, AccountResources, ChainParameters, Finality, NodeError},
     },
-    types::{Address, BlockId, Sun, TxId, UnixMs},
+    types::{Address, BlockId, Sun, TokenId, TxId, UnixMs},
 };
 
 /// A block as a point in time.
@@ -90,6 +91,16 @@ pub trait Chain: Send + Sync {
         address: Address,
     ) -> impl Future<Output = Result<AccountResources, NodeError>> + Send;
 
+    /// What the issuer of a token offers a holder.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    fn issuer(
+        &self,
+        token: TokenId,
+        holder: Address,
+    ) -> impl Future<Output = Result<Option<IssuerBandwidth>, NodeError>> + Send;
+
     /// The chain's parameters.
     ///
     /// # Errors
@@ -113,11 +124,20 @@ pub trait Chain: Send + Sync {
     /// See [`NodeError`].
     fn included(&self, txid: TxId) -> impl Future<Output = Result<Option<u64>, NodeError>> + Send;
 
-    /// What a solid transaction burnt, as far as the node says. For show.
+    /// What the transactions of a solid block burnt, as far as the node says. For
+    /// show.
     ///
     /// # Errors
     /// See [`NodeError`].
-    fn burnt(&self, txid: TxId) -> impl Future<Output = Result<Option<Sun>, NodeError>> + Send;
+    fn burnt(
+        &self,
+        block: u64,
+    ) -> impl Future<Output = Result<BTreeMap<TxId, Sun>, NodeError>> + Send;
+
+    /// How many nodes answer: a refusal counts more when two of them say it.
+    fn nodes(&self) -> usize {
+        1
+    }
 
     /// Lets time pass, until something may have changed, at most `time`.
     fn pause(&self, time: Duration) -> impl Future<Output = ()> + Send;

@@ -22,8 +22,8 @@ pub use audit::{Difference, DifferenceKind};
 pub use chain::{Chain, Head};
 pub use claims::{Claim, Claims, claims};
 pub use engine::{
-    Engine, FileQuote, FileReport, LIFETIME, RowState, RunReport, SendOrder, SendQuote, SendReport,
-    Until, random_number,
+    Engine, FileQuote, FileReport, LIFETIME, RecoverReport, RowState, RunReport, SendOrder,
+    SendQuote, SendReport, Until, random_number,
 };
 pub use error::SettleError;
 pub use net::{Debt, net};

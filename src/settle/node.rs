@@ -1,16 +1,17 @@
 //! The chain behind real nodes.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::chain::{Chain, Head};
 use crate::{
     ledger::{AttemptRow, Durable},
     tron::{
         block::Block,
+        fees::{IssuerBandwidth, read_issuer},
         rpc::{Account, AccountResources, ChainParameters, Finality, Node, NodeError},
         transaction::Transaction,
     },
-    types::{Address, BlockId, Sun, TxId},
+    types::{Address, BlockId, Sun, TokenId, TxId},
 };
 
 /// How many blocks are asked for at once; the client asks for no more.
@@ -20,13 +21,12 @@ const BLOCKS_AT_ONCE: u64 = 50;
 #[derive(Debug, Clone)]
 pub struct NodeChain(pub Node);
 
-impl NodeChain {
-    async fn head_of(&self, finality: Finality) -> Result<Head, NodeError> {
-        let block = self.0.now_block(finality).await?;
-        Ok(Head {
+impl From<Block> for Head {
+    fn from(block: Block) -> Self {
+        Self {
             id: block.id(),
             time: block.header.timestamp,
-        })
+        }
     }
 }
 
@@ -36,11 +36,12 @@ impl Chain for NodeChain {
     }
 
     async fn head(&self) -> Result<Head, NodeError> {
-        self.head_of(Finality::Head).await
+        // Of all nodes, so that one that lags or runs ahead sets no expiration.
+        self.0.median_head().await.map(Head::from)
     }
 
     async fn solid_head(&self) -> Result<Head, NodeError> {
-        self.head_of(Finality::Solid).await
+        self.0.now_block(Finality::Solid).await.map(Head::from)
     }
 
     async fn solid_blocks(&self, first: u64) -> Result<Vec<Block>, NodeError> {
@@ -61,6 +62,14 @@ impl Chain for NodeChain {
 
     async fn resources(&self, address: Address) -> Result<AccountResources, NodeError> {
         self.0.resources(address).await
+    }
+
+    async fn issuer(
+        &self,
+        token: TokenId,
+        holder: Address,
+    ) -> Result<Option<IssuerBandwidth>, NodeError> {
+        read_issuer(&self.0, token, holder).await
     }
 
     async fn parameters(&self) -> Result<ChainParameters, NodeError> {
@@ -88,9 +97,16 @@ impl Chain for NodeChain {
         Ok(info.map(|info| info.block))
     }
 
-    async fn burnt(&self, txid: TxId) -> Result<Option<Sun>, NodeError> {
-        let info = self.0.transaction_info(Finality::Solid, txid).await?;
-        Ok(info.map(|info| info.fee))
+    async fn burnt(&self, block: u64) -> Result<BTreeMap<TxId, Sun>, NodeError> {
+        let infos = self.0.transaction_infos(Finality::Solid, block).await?;
+        Ok(infos
+            .into_iter()
+            .map(|(txid, info)| (txid, info.fee))
+            .collect())
+    }
+
+    fn nodes(&self) -> usize {
+        self.0.urls().len()
     }
 
     async fn pause(&self, time: Duration) {

@@ -1,13 +1,13 @@
 //! From debts to payouts, by policy. Pure: the same ledger, chain state and
 //! policy give the same plan, so a dry run and the run agree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::net::Debt;
 use crate::{
     tron::{
-        contract::Contract,
-        rpc::ChainParameters,
+        contract::{Contract, ContractType},
+        fees::{Item, Situation, price},
         transaction::{Draft, MAX_RESULT_SIZE_IN_TX, RefBlock, Transaction},
     },
     types::{Address, RawAmount, Sun, Token, TokenId, UnixMs},
@@ -57,50 +57,10 @@ pub struct Means {
     pub token_balance: RawAmount,
     /// TRX that fees may burn.
     pub trx: Sun,
-    /// Staked bandwidth left, in points.
-    pub staked_left: u64,
-    /// Free bandwidth left, in points.
-    pub free_left: u64,
-    /// What things cost.
-    pub prices: Prices,
+    /// What things cost, and the bandwidth there is.
+    pub situation: Situation,
     /// Payees whose account does not exist.
     pub missing: BTreeSet<Address>,
-}
-
-/// What the chain charges, read from its parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Prices {
-    /// Sun burnt per byte without bandwidth.
-    pub byte: Sun,
-    /// Instead of bandwidth, for a transfer that makes an account.
-    pub create_bandwidth: Sun,
-    /// For the account made, always.
-    pub create_account: Sun,
-    /// Staked points per byte of a transfer that makes an account.
-    pub create_rate: u64,
-    /// For a memo.
-    pub memo: Sun,
-}
-
-impl From<&ChainParameters> for Prices {
-    fn from(parameters: &ChainParameters) -> Self {
-        Self {
-            byte: parameters.transaction_fee(),
-            create_bandwidth: parameters.create_account_fee(),
-            create_account: parameters.create_new_account_fee(),
-            create_rate: parameters.fee("getCreateNewAccountBandwidthRate").0.max(1),
-            memo: parameters.memo_fee(),
-        }
-    }
-}
-
-/// Bandwidth that is left while a plan uses it up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bandwidth {
-    /// From stake.
-    pub staked: u64,
-    /// The daily free points.
-    pub free: u64,
 }
 
 /// What one transfer costs.
@@ -172,9 +132,6 @@ pub enum Why {
     /// The account has not enough TRX for the fee.
     #[error("the fee of {0} is more than the {1} left for fees")]
     Trx(Sun, Sun),
-    /// A receipt of it does not verify.
-    #[error("a receipt behind it does not verify: {0}")]
-    BadReceipt(String),
 }
 
 impl Why {
@@ -206,6 +163,23 @@ pub struct Plan {
     pub bandwidth_needed: u64,
     /// Points there: staked and free.
     pub bandwidth_available: u64,
+    /// Of the points needed, those that TRX is burnt for.
+    pub bandwidth_burnt: u64,
+}
+
+impl Plan {
+    /// How much TRX, staked for bandwidth, would have made this plan free of
+    /// burning: what all stake on the chain earns together is shared by weight.
+    /// `None` where the chain tells no total, or nothing is burnt.
+    pub fn stake_to_be_free(&self, total_points: u64, total_weight_trx: u64) -> Option<Sun> {
+        if self.bandwidth_burnt == 0 || total_points == 0 {
+            return None;
+        }
+        // Rounded up, and to whole TRX, as stake is counted.
+        let trx = (u128::from(self.bandwidth_burnt) * u128::from(total_weight_trx))
+            .div_ceil(u128::from(total_points));
+        u64::try_from(trx).ok()?.checked_mul(1_000_000).map(Sun)
+    }
 }
 
 /// Bandwidth of a signed transfer, in points: its bytes with one signature,
@@ -236,46 +210,32 @@ pub fn transfer_bandwidth(
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
-/// What a transfer of so many points costs, and takes it out of `left`: whole
-/// from stake, or whole from the free points, or burnt.
+/// What a transfer costs, and takes its bandwidth out of the situation.
 pub fn cost(
+    token: Token,
     points: u64,
     activates: bool,
     memo: bool,
-    prices: &Prices,
-    left: &mut Bandwidth,
+    situation: &mut Situation,
 ) -> Cost {
-    let memo_fee = if memo { prices.memo.0 } else { 0 };
-    let burn = |sun: u64, fixed: u64| Sun(sun.saturating_add(fixed).saturating_add(memo_fee));
-    if activates {
-        let needed = points.saturating_mul(prices.create_rate);
-        let worst = burn(prices.create_bandwidth.0, prices.create_account.0);
-        let expected = if left.staked >= needed {
-            left.staked -= needed;
-            burn(0, prices.create_account.0)
-        } else {
-            worst
-        };
-        return Cost {
+    situation.creates_account = activates;
+    let estimate = price(
+        &Item {
+            kind: Some(match token {
+                Token::Trx => ContractType::Transfer,
+                Token::Trc10(_) => ContractType::TransferAsset,
+            }),
             bandwidth: points,
-            expected,
-            worst,
-        };
-    }
-    let worst = burn(points.saturating_mul(prices.byte.0), 0);
-    let expected = if left.staked >= points {
-        left.staked -= points;
-        burn(0, 0)
-    } else if left.free >= points {
-        left.free -= points;
-        burn(0, 0)
-    } else {
-        worst
-    };
+            signatures: 1,
+            memo,
+        },
+        situation,
+    );
+    situation.spend(&estimate);
     Cost {
         bandwidth: points,
-        expected,
-        worst,
+        expected: estimate.total_sun,
+        worst: estimate.worst_case_sun,
     }
 }
 
@@ -315,33 +275,30 @@ pub fn plan(
     now: UnixMs,
 ) -> Plan {
     let (debts, deferred) = selected;
+    let resources = &means.situation.resources;
     let mut plan = Plan {
         payer,
         token,
-        payouts: Vec::new(),
+        payouts: Vec::with_capacity(debts.len()),
         deferred,
         total: RawAmount::ZERO,
         fee_expected: Sun(0),
         fee_worst: Sun(0),
         bandwidth_needed: 0,
-        bandwidth_available: means.staked_left.saturating_add(means.free_left),
+        bandwidth_available: resources
+            .staked_left()
+            .saturating_add(resources.free_left()),
+        bandwidth_burnt: 0,
     };
-    let mut left = Bandwidth {
-        staked: means.staked_left,
-        free: means.free_left,
+    let mut left = Left {
+        situation: means.situation.clone(),
+        balance: means.token_balance,
+        trx: means.trx.0.saturating_sub(policy.reserve.0),
+        sizes: BTreeMap::new(),
     };
-    let mut balance = means.token_balance;
-    let mut trx = means.trx.0.saturating_sub(policy.reserve.0);
     for debt in debts {
-        match one(
-            payer, token, debt, means, policy, now, &plan, left, balance, trx,
-        ) {
-            Ok((payout, after)) => {
-                left = after;
-                balance = balance
-                    .checked_sub(payout.amount)
-                    .unwrap_or(RawAmount::ZERO);
-                trx = trx.saturating_sub(payout.cost.expected.0);
+        match left.one(payer, token, debt, means, policy, now, plan.payouts.len()) {
+            Ok((payout, burnt)) => {
                 plan.total = plan
                     .total
                     .checked_add(payout.amount)
@@ -350,6 +307,7 @@ pub fn plan(
                 plan.fee_expected = add(plan.fee_expected, payout.cost.expected);
                 plan.fee_worst = add(plan.fee_worst, payout.cost.worst);
                 plan.bandwidth_needed += payout.cost.bandwidth;
+                plan.bandwidth_burnt += if burnt { payout.cost.bandwidth } else { 0 };
                 plan.payouts.push(payout);
             }
             Err(reason) => plan.deferred.push(Deferred {
@@ -362,58 +320,85 @@ pub fn plan(
     plan
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one step of `plan`, with all its state"
-)]
-fn one(
-    payer: Address,
-    token: TokenId,
-    debt: Debt,
-    means: &Means,
-    policy: &Policy,
-    now: UnixMs,
-    so_far: &Plan,
-    mut left: Bandwidth,
+/// What is left while payouts are planned.
+struct Left {
+    situation: Situation,
     balance: RawAmount,
     trx: u64,
-) -> Result<(PlannedPayout, Bandwidth), Why> {
-    if let Some(most) = policy.max_payouts
-        && so_far.payouts.len() >= most
-    {
-        return Err(Why::MaxPayouts(most));
+    /// Points of a transfer, by the length of its amount: nothing else differs.
+    sizes: BTreeMap<u32, u64>,
+}
+
+impl Left {
+    /// Plans one, and says whether its bandwidth is burnt.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of `plan`, with all that it looks at"
+    )]
+    fn one(
+        &mut self,
+        payer: Address,
+        token: TokenId,
+        debt: Debt,
+        means: &Means,
+        policy: &Policy,
+        now: UnixMs,
+        planned: usize,
+    ) -> Result<(PlannedPayout, bool), Why> {
+        if let Some(most) = policy.max_payouts
+            && planned >= most
+        {
+            return Err(Why::MaxPayouts(most));
+        }
+        let partial = policy.allow_partial
+            && self.balance >= policy.min_payout
+            && self.balance > RawAmount::ZERO;
+        let amount = if debt.due <= self.balance {
+            debt.due
+        } else if partial {
+            self.balance
+        } else {
+            return Err(Why::Balance(self.balance));
+        };
+        let activates = means.missing.contains(&debt.payee);
+        let trc10 = Token::Trc10(token);
+        let bits = u64::BITS - amount.unsigned().leading_zeros();
+        let points = *self
+            .sizes
+            .entry(bits.div_ceil(7))
+            .or_insert_with(|| transfer_bandwidth(payer, debt.payee, trc10, amount, &[], now));
+        let before = self.situation.resources;
+        let issuer = self.situation.issuer;
+        let cost = cost(trc10, points, activates, false, &mut self.situation);
+        let refused = if activates && !policy.activate {
+            Some(Why::Activation(cost.expected))
+        } else if policy.free_only && cost.expected.0 > 0 {
+            Some(Why::NotFree)
+        } else if let Some(most) = policy.max_fee_per_payout
+            && cost.expected > most
+        {
+            Some(Why::Fee(cost.expected, most))
+        } else if cost.expected.0 > self.trx {
+            Some(Why::Trx(cost.expected, Sun(self.trx)))
+        } else {
+            None
+        };
+        let burnt = self.situation.resources == before && self.situation.issuer == issuer;
+        if let Some(why) = refused {
+            self.situation.resources = before;
+            self.situation.issuer = issuer;
+            return Err(why);
+        }
+        self.balance = self.balance.checked_sub(amount).unwrap_or(RawAmount::ZERO);
+        self.trx -= cost.expected.0;
+        let payout = PlannedPayout {
+            debt,
+            amount,
+            cost,
+            activates,
+        };
+        Ok((payout, burnt))
     }
-    let amount = if debt.due <= balance {
-        debt.due
-    } else if policy.allow_partial && balance >= policy.min_payout && balance > RawAmount::ZERO {
-        balance
-    } else {
-        return Err(Why::Balance(balance));
-    };
-    let activates = means.missing.contains(&debt.payee);
-    let points = transfer_bandwidth(payer, debt.payee, Token::Trc10(token), amount, &[], now);
-    let cost = cost(points, activates, false, &means.prices, &mut left);
-    if activates && !policy.activate {
-        return Err(Why::Activation(cost.expected));
-    }
-    if policy.free_only && cost.expected.0 > 0 {
-        return Err(Why::NotFree);
-    }
-    if let Some(most) = policy.max_fee_per_payout
-        && cost.expected > most
-    {
-        return Err(Why::Fee(cost.expected, most));
-    }
-    if cost.expected.0 > trx {
-        return Err(Why::Trx(cost.expected, Sun(trx)));
-    }
-    let payout = PlannedPayout {
-        debt,
-        amount,
-        cost,
-        activates,
-    };
-    Ok((payout, left))
 }
 
 #[cfg(test)]
@@ -438,20 +423,26 @@ mod tests {
         }
     }
 
+    fn situation() -> Situation {
+        let prices = [
+            ("getTransactionFee", 1_000),
+            ("getCreateAccountFee", 100_000),
+            ("getCreateNewAccountFeeInSystemContract", 1_000_000),
+            ("getCreateNewAccountBandwidthRate", 1),
+            ("getMemoFee", 1_000_000),
+        ]
+        .map(|(name, sun)| (name.to_owned(), sun));
+        let mut situation = Situation::new(prices.into_iter().collect());
+        situation.resources.free_limit = 600;
+        situation
+    }
+
     /// Recorded prices (java-tron recording 01), rich in all but bandwidth.
     fn means() -> Means {
         Means {
             token_balance: raw(1_000_000),
             trx: Sun(100_000_000),
-            staked_left: 0,
-            free_left: 600,
-            prices: Prices {
-                byte: Sun(1000),
-                create_bandwidth: Sun(100_000),
-                create_account: Sun(1_000_000),
-                create_rate: 1,
-                memo: Sun(1_000_000),
-            },
+            situation: situation(),
             missing: BTreeSet::new(),
         }
     }

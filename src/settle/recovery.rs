@@ -49,10 +49,10 @@ pub enum Step {
 /// | confirmed | one solid | done |
 /// | failed | none living or solid | done |
 /// | anything else | | broken |
-pub fn next_step(payout: &PayoutRow, attempts: &[AttemptRow], facts: &Facts) -> Step {
+pub fn next_step(payout: &PayoutRow, attempts: &[impl AsRef<AttemptRow>], facts: &Facts) -> Step {
     let mut living = None;
     let mut solid = 0;
-    for attempt in attempts {
+    for attempt in attempts.iter().map(AsRef::as_ref) {
         match attempt.state {
             AttemptState::Dead => {}
             AttemptState::Solid => solid += 1,
@@ -86,8 +86,8 @@ pub fn next_step(payout: &PayoutRow, attempts: &[AttemptRow], facts: &Facts) -> 
     }
 }
 
-fn after_death(payout: &PayoutRow, attempts: &[AttemptRow], facts: &Facts) -> Step {
-    let remark = match attempts.last() {
+fn after_death(payout: &PayoutRow, attempts: &[impl AsRef<AttemptRow>], facts: &Facts) -> Step {
+    let remark = match attempts.last().map(AsRef::as_ref) {
         Some(last) if last.block.is_some() => "it was included and failed on the chain",
         Some(last) if !last.remark.is_empty() => last.remark.as_str(),
         _ => "no block took it before it expired",

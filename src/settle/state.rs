@@ -83,6 +83,8 @@ pub fn read_block(block: &Block, account: Address, living: &mut LivingAttempts) 
         id: block.id(),
         parent: block.header.parent_hash,
         time: block.header.timestamp,
+        // A verified block has one; anything else is one stranger.
+        witness: block.header.witness().unwrap_or(Address::ZERO),
         transfers: Vec::new(),
         ends: Vec::new(),
     };

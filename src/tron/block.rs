@@ -108,6 +108,12 @@ impl BlockHeader {
         BlockId::from_bytes(id)
     }
 
+    /// The witness that made it; `None` where the header holds no address, as in
+    /// genesis.
+    pub fn witness(&self) -> Option<Address> {
+        Address::from_bytes(&self.witness_address).ok()
+    }
+
     /// Signs it, v 0 or 1 as java-tron writes it.
     pub fn sign(&self, witness: &SecretKey) -> [u8; 65] {
         witness.sign(&self.digest()).to_transaction_bytes()

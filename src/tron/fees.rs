@@ -126,7 +126,7 @@ impl IssuerBandwidth {
 }
 
 /// What the price depends on besides the transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Situation {
     /// The chain's prices.
     pub parameters: ChainParameters,
@@ -201,7 +201,10 @@ impl Situation {
 }
 
 /// What the issuer of `id` offers `holder` now; `None` where he offers nothing.
-async fn read_issuer(
+///
+/// # Errors
+/// See [`NodeError`].
+pub async fn read_issuer(
     node: &Node,
     id: TokenId,
     holder: Address,
@@ -246,6 +249,19 @@ pub fn public_usage(asset: &Asset, slot: i64) -> u64 {
     u64::try_from(left * i128::from(DAY_SLOTS) / i128::from(PRECISION)).unwrap_or(u64::MAX)
 }
 
+/// A transaction, as far as its price goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Item {
+    /// Its contract; `None` for one that is not known.
+    pub kind: Option<ContractType>,
+    /// Its bandwidth in points: bytes with all signatures, plus 64.
+    pub bandwidth: u64,
+    /// How many signatures it has.
+    pub signatures: usize,
+    /// Whether it has a memo.
+    pub memo: bool,
+}
+
 /// Prices a transaction as it will be with `signatures` signatures (those it has
 /// count; the rest are taken to have 65 bytes each).
 ///
@@ -260,19 +276,28 @@ pub fn estimate(
     situation: &Situation,
 ) -> Result<Estimate, TransactionError> {
     let raw = transaction.raw_data()?;
-    let kind = ContractType::from_number(raw.contract()?.contract_type);
     let present = transaction.signatures().len();
     // Tag and length take two bytes more.
     let missing = signatures.saturating_sub(present) * (Signature::LEN + 2);
     let bytes = transaction.size_without_results() + missing + MAX_RESULT_SIZE_IN_TX;
-    let bandwidth = u64::try_from(bytes).unwrap_or(u64::MAX);
+    let item = Item {
+        kind: ContractType::from_number(raw.contract()?.contract_type),
+        bandwidth: u64::try_from(bytes).unwrap_or(u64::MAX),
+        signatures: signatures.max(present),
+        memo: !raw.memo.is_empty(),
+    };
+    Ok(price(&item, situation))
+}
+
+/// Prices what is known of a transaction.
+pub fn price(item: &Item, situation: &Situation) -> Estimate {
     let Situation {
         parameters,
         resources,
         issuer,
         creates_account,
     } = situation;
-
+    let (kind, bandwidth) = (item.kind, item.bandwidth);
     let may_create = matches!(
         kind,
         Some(ContractType::Transfer | ContractType::TransferAsset | ContractType::AccountCreate)
@@ -302,9 +327,8 @@ pub fn estimate(
 
     let when = |charged: bool, fee: Sun| if charged { fee } else { Sun(0) };
     let activation_sun = when(creates, parameters.create_new_account_fee());
-    let memo_sun = when(!raw.memo.is_empty(), parameters.memo_fee());
-    let several = signatures.max(present) > 1;
-    let multisig_sun = when(several, parameters.fee("getMultiSignFee"));
+    let memo_sun = when(item.memo, parameters.memo_fee());
+    let multisig_sun = when(item.signatures > 1, parameters.fee("getMultiSignFee"));
     let contract_sun = match kind {
         Some(ContractType::AccountPermissionUpdate) => {
             parameters.fee("getUpdateAccountPermissionFee")
@@ -318,7 +342,7 @@ pub fn estimate(
             .iter()
             .fold(burn.0, |sum, fee| sum.saturating_add(fee.0)))
     };
-    Ok(Estimate {
+    Estimate {
         bandwidth,
         from,
         burn_sun,
@@ -328,7 +352,7 @@ pub fn estimate(
         contract_sun,
         total_sun: sum(burn_sun),
         worst_case_sun: sum(worst_burn),
-    })
+    }
 }
 
 /// A receipt beside what the transaction's own bytes cost by the chain's prices.

@@ -1,6 +1,5 @@
 //! Tests of `swarm` from outside: real sockets on loopback, real files.
 
-mod discovery;
 mod hostile;
 mod interop;
 mod payments;

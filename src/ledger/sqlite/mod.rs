@@ -63,13 +63,25 @@ impl SqliteLedger {
     /// read-only, on a network file system.
     pub fn open(path: &Path, genesis: BlockId) -> Result<Self, LedgerError> {
         let (conn, real) = open::open(path, genesis)?;
+        let place = open::place(&real)?;
         let mut folder = real.into_os_string();
         folder.push("-locks");
-        Self::with(
+        let ledger = Self::with(
             genesis,
             Arc::new(Mutex::new(conn)),
             LockSpace::Folder(folder.into()),
-        )
+        )?;
+        if ledger
+            .write(|tx| recovery::note_place(tx, &place))?
+            .into_inner()
+        {
+            tracing::warn!(
+                "{} was copied or moved to another disk or machine: its accounts sign nothing \
+                 before `settle recover`",
+                path.display()
+            );
+        }
+        Ok(ledger)
     }
 
     /// Opens a ledger that exists, whatever chain it belongs to.

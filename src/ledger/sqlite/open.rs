@@ -148,6 +148,23 @@ pub(super) fn create_private(path: &Path, existing: Existing) -> Result<(), Ledg
     }
 }
 
+/// Where the file is: the machine, and the file's number on its disk. A copy has
+/// another place; a file that was only renamed has not.
+pub(super) fn place(real: &Path) -> Result<String, LedgerError> {
+    // Containers have none; then the file's number has to do.
+    let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let file = std::fs::metadata(real).map_err(|error| refuse(real, error))?;
+    #[cfg(unix)]
+    let number = std::os::unix::fs::MetadataExt::ino(&file);
+    #[cfg(not(unix))]
+    let number = file
+        .created()
+        .ok()
+        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+        .map_or(0, |time| time.as_nanos());
+    Ok(format!("{} {number}", machine.trim()))
+}
+
 /// The file system's type as Linux names it; `None` where it cannot be told.
 fn file_system(real: &Path) -> Option<String> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;

@@ -9,11 +9,12 @@ use super::{
     random_number,
     rows::{self, OBSERVED, get, int, sum, token_number},
     transfers,
+    witnesses::Known,
 };
 use crate::{
     ledger::{
-        AccountLease, AttemptEnd, AttemptRow, AttemptState, BlockRow, CursorRow, LedgerError,
-        PayoutRow, TransferRow,
+        AccountLease, AttemptEnd, AttemptRow, AttemptState, BlockRow, CursorRow, Foreign,
+        LedgerError, PayoutRow, TransferRow,
         sql::{Transaction, params},
     },
     types::{Address, BlockId, TxId, UnixMs},
@@ -24,19 +25,33 @@ pub(in crate::ledger) fn cursor(
     account: Address,
 ) -> Result<Option<CursorRow>, LedgerError> {
     let found = tx.query(
-        "SELECT bound, scanned_from, last, last_time FROM account
-         WHERE account = ?1 AND bound IS NOT NULL",
+        "SELECT bound, scanned_from, last, last_time, history, foreign_txid, foreign_at
+         FROM account WHERE account = ?1 AND bound IS NOT NULL",
         params![account.body()],
     )?;
     found
         .first()
         .map(|row| {
+            let bound = rows::block_id(row, "bound")?;
+            let history = match get::<Option<i64>>(row, "history")? {
+                Some(_) => rows::unsigned(row, "history")?,
+                None => bound.number(),
+            };
+            let foreign = match get::<Option<i64>>(row, "foreign_at")? {
+                Some(at) => Some(Foreign {
+                    txid: rows::txid(row, "foreign_txid")?,
+                    at: UnixMs(at),
+                }),
+                None => None,
+            };
             Ok(CursorRow {
                 account,
-                bound: rows::block_id(row, "bound")?,
+                bound,
                 from: rows::unsigned(row, "scanned_from")?,
                 last: rows::block_id(row, "last")?,
                 last_time: UnixMs(get(row, "last_time")?),
+                history,
+                foreign,
             })
         })
         .transpose()
@@ -105,11 +120,13 @@ pub(in crate::ledger) fn apply(
 ) -> Result<CursorRow, LedgerError> {
     fenced(tx, lease)?;
     let mut now = bound_cursor(tx, lease.account)?;
-    for block in blocks {
-        // Repeated after an unknown commit: it is all there.
-        if block.id.number() < now.last.number() || block.id == now.last {
-            continue;
-        }
+    // Repeated after an unknown commit: it is all there.
+    let seen = blocks
+        .iter()
+        .take_while(|block| block.id.number() < now.last.number() || block.id == now.last)
+        .count();
+    let mut known = Known::load(tx, lease.account)?;
+    for block in known.vouched(blocks.get(seen..).unwrap_or_default())? {
         if block.parent != now.last || Some(block.id.number()) != now.last.number().checked_add(1) {
             return Err(LedgerError::NotLinked {
                 found: block.id,
@@ -130,6 +147,10 @@ pub(in crate::ledger) fn apply(
             // One that is no attempt of ours was made by hand.
             if transfer.payer == lease.account && !ours.contains_key(&transfer.txid) {
                 take_range(tx, transfer)?;
+                now.foreign = Some(Foreign {
+                    txid: transfer.txid,
+                    at: transfer.block_time,
+                });
             }
         }
         apply_ends(tx, &now, block, &ours)?;
@@ -137,10 +158,48 @@ pub(in crate::ledger) fn apply(
         now.last_time = block.time;
     }
     tx.execute(
-        "UPDATE account SET last = ?2, last_time = ?3 WHERE account = ?1",
-        params![lease.account.body(), now.last.as_bytes(), now.last_time.0],
+        "UPDATE account SET last = ?2, last_time = ?3, foreign_txid = ?4, foreign_at = ?5
+         WHERE account = ?1",
+        params![
+            lease.account.body(),
+            now.last.as_bytes(),
+            now.last_time.0,
+            now.foreign.as_ref().map(|foreign| foreign.txid.as_bytes()),
+            now.foreign.map(|foreign| foreign.at.0)
+        ],
     )?;
+    known.store(tx)?;
     Ok(now)
+}
+
+pub(in crate::ledger) fn extend_history(
+    tx: &Transaction<'_>,
+    lease: &AccountLease,
+    first: u64,
+    seen: &[TransferRow],
+) -> Result<CursorRow, LedgerError> {
+    fenced(tx, lease)?;
+    let now = bound_cursor(tx, lease.account)?;
+    if first >= now.history {
+        return Ok(now);
+    }
+    let bound = now.bound.number();
+    if let Some(stray) = seen.iter().find(|transfer| {
+        transfer.payer != lease.account || transfer.block <= first || transfer.block > bound
+    }) {
+        return Err(LedgerError::Contradiction(format!(
+            "transaction {}",
+            stray.txid
+        )));
+    }
+    for transfer in transfers::record_all(tx, seen)? {
+        take_range(tx, transfer)?;
+    }
+    tx.execute(
+        "UPDATE account SET history = ?2 WHERE account = ?1",
+        params![lease.account.body(), int("block", first)?],
+    )?;
+    bound_cursor(tx, lease.account)
 }
 
 /// The attempts among the block's transfers and ends.

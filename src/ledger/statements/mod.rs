@@ -15,6 +15,7 @@ mod standing;
 mod store;
 pub(super) mod tables;
 mod transfers;
+mod witnesses;
 
 pub(in crate::ledger) use store::{HeldEpochs, Transactions, write_out};
 

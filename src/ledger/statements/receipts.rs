@@ -813,6 +813,22 @@ pub(in crate::ledger) fn reserved(
         .map_err(|error| LedgerError::Damaged(format!("reserved: {error}")))
 }
 
+pub(in crate::ledger) fn issued_since(
+    tx: &Transaction<'_>,
+    payer: Address,
+) -> Result<Option<u64>, LedgerError> {
+    let since = tx.number(
+        "SELECT min(first_since) FROM pair WHERE payer = ?1 AND issued > 0",
+        params![payer.body()],
+    )?;
+    since
+        .map(|since| {
+            u64::try_from(since)
+                .map_err(|error| LedgerError::Damaged(format!("first_since: {error}")))
+        })
+        .transpose()
+}
+
 /// One position, also of a pair that nothing is known of.
 pub(in crate::ledger) fn position(
     tx: &Transaction<'_>,

@@ -1,13 +1,9 @@
-//! A ledger that was restored from a copy, transfers made outside of it, and
-//! the witnesses it knows.
+//! A ledger that was restored from a copy, and transfers made outside of it.
 
-use super::{
-    payouts::{fenced, find_attempt},
-    rows::{self, int},
-};
+use super::payouts::{fenced, find_attempt};
 use crate::{
     ledger::{
-        AccountLease, LedgerError, Recovery, WitnessRow,
+        AccountLease, LedgerError, Recovery,
         sql::{Transaction, params},
     },
     types::{Address, TxId, UnixMs},
@@ -21,6 +17,34 @@ pub(in crate::ledger) fn mark(tx: &Transaction<'_>) -> Result<(), LedgerError> {
     )?;
     tx.execute("DELETE FROM recovery", params![])?;
     Ok(())
+}
+
+/// Notes where the ledger is. When it was elsewhere before and has signed
+/// anything, it is a copy, or the original of one: marks it, and says so.
+pub(in crate::ledger) fn note_place(
+    tx: &Transaction<'_>,
+    place: &str,
+) -> Result<bool, LedgerError> {
+    let found = tx.query("SELECT value FROM meta WHERE name = 'place'", params![])?;
+    let before = match found.first() {
+        Some(row) => Some(row.get::<Vec<u8>>("value")?),
+        None => None,
+    };
+    if before.as_deref() == Some(place.as_bytes()) {
+        return Ok(false);
+    }
+    tx.execute(
+        "INSERT INTO meta (name, value) VALUES ('place', ?1)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        params![place.as_bytes()],
+    )?;
+    let signed = tx.exists("SELECT 1 FROM attempt LIMIT 1", params![])?
+        || tx.exists("SELECT 1 FROM receipt WHERE kind = 0 LIMIT 1", params![])?;
+    let moved = before.is_some() && signed;
+    if moved {
+        mark(tx)?;
+    }
+    Ok(moved)
 }
 
 pub(in crate::ledger) fn is_marked(tx: &Transaction<'_>) -> Result<bool, LedgerError> {
@@ -98,37 +122,4 @@ pub(in crate::ledger) fn adopt_transfer(
         params![txid.as_bytes(), note],
     )?;
     Ok(added > 0)
-}
-
-pub(in crate::ledger) fn witnesses(tx: &Transaction<'_>) -> Result<Vec<WitnessRow>, LedgerError> {
-    let found = tx.query(
-        "SELECT address, last_block FROM witness ORDER BY address",
-        params![],
-    )?;
-    let mut all = Vec::new();
-    for row in &found {
-        all.push(WitnessRow {
-            address: rows::address(row, "address")?,
-            last_block: rows::unsigned(row, "last_block")?,
-        });
-    }
-    Ok(all)
-}
-
-pub(in crate::ledger) fn remember_witnesses(
-    tx: &Transaction<'_>,
-    lease: &AccountLease,
-    seen: &[WitnessRow],
-) -> Result<(), LedgerError> {
-    fenced(tx, lease)?;
-    for witness in seen {
-        tx.execute(
-            "INSERT INTO witness (address, last_block) VALUES (?1, ?2)
-             ON CONFLICT (address) DO UPDATE SET last_block =
-                 CASE WHEN excluded.last_block > witness.last_block
-                 THEN excluded.last_block ELSE witness.last_block END",
-            params![witness.address.body(), int("block", witness.last_block)?],
-        )?;
-    }
-    Ok(())
 }

@@ -9,7 +9,7 @@ pub(in crate::ledger) const APPLICATION_ID: i32 = 0x5352_4c47;
 /// bytes, a token is its id (0 for TRX), times are milliseconds, everything
 /// else is an integer not above `i64::MAX`. States and kinds are the numbers
 /// in `rows.rs`.
-pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
+pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
 
 /// Every table with its key; one that others refer to comes before them.
 pub(in crate::ledger) const TABLES: &[(&str, &[&str])] = &[
@@ -278,4 +278,20 @@ DROP INDEX payout_live;
 CREATE UNIQUE INDEX payout_from ON payout (payer, payee, token, range_from) WHERE ended <> 2;
 CREATE UNIQUE INDEX payout_to ON payout (payer, payee, token, range_to) WHERE ended <> 2;
 CREATE INDEX payout_live ON payout (payer, token, payee) WHERE ended = 0;
+";
+
+/// From how many more blocks an account learns who the witnesses are. The newest
+/// transfer that the account made outside of this ledger. And from which block on
+/// its transfers are recorded, when that is before the one it was bound at.
+const V6: &str = "
+ALTER TABLE account ADD COLUMN to_learn INTEGER NOT NULL DEFAULT 81;
+ALTER TABLE account ADD COLUMN history INTEGER;
+ALTER TABLE account ADD COLUMN foreign_txid BLOB;
+ALTER TABLE account ADD COLUMN foreign_at INTEGER;
+UPDATE account SET foreign_txid = (
+    SELECT transfer.txid FROM transfer WHERE transfer.payer = account.account
+        AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.txid = transfer.txid)
+    ORDER BY transfer.block_time DESC, transfer.txid LIMIT 1);
+UPDATE account SET foreign_at = (
+    SELECT transfer.block_time FROM transfer WHERE transfer.txid = account.foreign_txid);
 ";

@@ -9,7 +9,7 @@ use std::{
 use super::{
     chain, payouts,
     receipts::{self, OwnEpoch},
-    recovery, tables, transfers,
+    recovery, tables, transfers, witnesses,
 };
 use crate::{
     ledger::{
@@ -375,6 +375,19 @@ impl<S: Transactions> Ledger for S {
         self.write(|tx| chain::skip_to(tx, lease, block, time))
     }
 
+    fn extend_history(
+        &self,
+        lease: &AccountLease,
+        first: u64,
+        transfers: &[TransferRow],
+    ) -> Result<Durable<CursorRow>, LedgerError> {
+        self.write(|tx| chain::extend_history(tx, lease, first, transfers))
+    }
+
+    fn issued_since(&self, payer: Address) -> Result<Option<u64>, LedgerError> {
+        self.read(|tx| receipts::issued_since(tx, payer))
+    }
+
     fn adopt_transfer(&self, txid: TxId, note: &str) -> Result<Durable<bool>, LedgerError> {
         self.write(|tx| recovery::adopt_transfer(tx, txid, note))
     }
@@ -401,15 +414,11 @@ impl<S: Transactions> Ledger for S {
     }
 
     fn witnesses(&self) -> Result<Vec<WitnessRow>, LedgerError> {
-        self.read(recovery::witnesses)
+        self.read(witnesses::all)
     }
 
-    fn remember_witnesses(
-        &self,
-        lease: &AccountLease,
-        seen: &[WitnessRow],
-    ) -> Result<(), LedgerError> {
-        self.write(|tx| recovery::remember_witnesses(tx, lease, seen))
+    fn trust_witnesses(&self, lease: &AccountLease) -> Result<(), LedgerError> {
+        self.write(|tx| witnesses::trust(tx, lease))
             .map(Durable::into_inner)
     }
 
@@ -476,6 +485,12 @@ impl<S: Transactions> Ledger for S {
         Ok(self
             .read(|tx| payouts::find_attempt(tx, txid))?
             .map(Durable::committed))
+    }
+
+    fn attempts_of(&self, txids: &[TxId]) -> Result<Vec<Durable<AttemptRow>>, LedgerError> {
+        let txids = txids.iter().copied().collect();
+        let found = self.read(|tx| payouts::find_attempts(tx, &txids))?;
+        Ok(durable(found.into_values().collect()))
     }
 }
 

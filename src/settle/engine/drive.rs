@@ -1,26 +1,29 @@
 //! Driving payouts to their end: sign, make durable, send, follow.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
+use futures_util::{StreamExt as _, stream};
 use sha2::{Digest, Sha256};
 
-use super::{Engine, LIFETIME, LOOK_EVERY, SettleError};
+use super::{Engine, LIFETIME, LOOK_EVERY, SettleError, board::Board};
 use crate::{
     ledger::{
-        AccountLease, AttemptRow, AttemptState, BatchId, CursorRow, Durable, PayoutRow, PayoutState,
+        AccountLease, AttemptRow, AttemptState, BatchId, CursorRow, Durable, Pair, PayoutId,
+        PayoutKind, PayoutRow,
     },
     settle::{
         chain::{Chain, Head},
         recovery::{Facts, Step, next_step},
-        report::{BatchReport, Event, PayoutReport},
+        report::Event,
     },
     tron::{
         contract::Contract,
         keys::Signer,
-        rpc::NodeError,
+        rpc::{Finality, NodeError},
         transaction::{Draft, RefBlock},
     },
     types::{RawAmount, Token, TxId, UnixMs},
@@ -44,6 +47,12 @@ const BREAKER: usize = 3;
 /// The furthest the head's time may be from ours.
 const MAX_SKEW: Duration = Duration::from_secs(60);
 
+/// So many signatures are not worth a thread: a millisecond's work.
+const FEW: usize = 8;
+
+/// How many attempts are handed over at a time.
+const SENDERS: usize = 16;
+
 /// Above so many living attempts only solid blocks are watched.
 const WATCH_INCLUSION: usize = 20;
 
@@ -63,19 +72,35 @@ pub enum Until {
 struct Memory {
     /// When this process last sent an attempt.
     sent: BTreeMap<TxId, UnixMs>,
-    /// Attempts refused for want of balance or bandwidth.
-    refused: BTreeSet<TxId>,
+    /// Attempts refused for want of balance or bandwidth, and by which nodes.
+    refused: BTreeMap<TxId, BTreeSet<String>>,
     /// The last refusal, whole.
     last_refusal: Option<NodeError>,
 }
 
-/// The steps due, over all payouts.
+impl Memory {
+    /// Whether so much was refused that nothing more is signed: by two nodes, if
+    /// there are two.
+    fn is_broken(&self, nodes: usize) -> bool {
+        let by: BTreeSet<_> = self.refused.values().flatten().collect();
+        self.refused.len() >= BREAKER && by.len() >= nodes.min(2)
+    }
+
+    /// Whether an attempt goes out now: never sent by this process, or long ago.
+    fn is_due(&self, txid: TxId, now: UnixMs) -> bool {
+        self.sent
+            .get(&txid)
+            .is_none_or(|sent| now.since(*sent) >= RESEND_AFTER || now < *sent)
+    }
+}
+
+/// The steps due: places on the board, and attempts.
 #[derive(Default)]
 struct Work {
-    sign: Vec<(PayoutRow, u32)>,
-    send: Vec<AttemptRow>,
-    follow: Vec<AttemptRow>,
-    give_up: Vec<(PayoutRow, String)>,
+    sign: Vec<(usize, u32)>,
+    send: Vec<TxId>,
+    follow: Vec<TxId>,
+    give_up: Vec<(PayoutId, String)>,
     pending: usize,
 }
 
@@ -90,29 +115,36 @@ impl<C: Chain> Engine<'_, C> {
         until: Until,
     ) -> Result<Option<NodeError>, SettleError> {
         let mut memory = Memory::default();
+        let mut board = Board::load(self.ledger, self.account, batches)?;
         loop {
-            self.catch_up(lease).await?;
+            self.read_on(lease, Some(&mut board)).await?;
             let head = self.patiently(|| self.chain.head()).await?;
-            let work = self.work(batches, head, &memory)?;
+            let work = self.work(&board, head, &memory)?;
             for (payout, reason) in &work.give_up {
-                self.ledger.fail_payout(lease, payout.id, reason)?;
-                self.tell(Event::GivenUp(payout.id, reason.clone()));
+                self.give_up(lease, &mut board, *payout, reason.clone())?;
             }
             if work.pending == 0 && work.give_up.is_empty() {
-                self.fetch_fees(batches).await?;
+                self.fetch_fees(&board).await?;
                 return Ok(memory.last_refusal);
             }
             let live = work.send.len() + work.follow.len();
             let group = MAX_LIVE.saturating_sub(live).min(SIGN_GROUP);
-            let mut send = self.durable(&work.send)?;
+            let mut send: Vec<_> = work
+                .send
+                .iter()
+                .filter_map(|txid| board.attempt(*txid).cloned())
+                .collect();
             if !work.sign.is_empty() && group > 0 {
                 let due = work.sign.get(..group).unwrap_or(&work.sign);
-                send.extend(self.sign(lease, signer, due).await?);
+                send.extend(self.sign(lease, signer, &mut board, due).await?);
             }
-            self.hand_over(lease, &send, &mut memory).await?;
-            self.look_for_inclusion(lease, &work, &send, &mut memory)
+            self.hand_over(lease, &mut board, &send, &mut memory)
                 .await?;
-            if self.reached(batches, until, &memory)? {
+            let watched = work.follow.into_iter();
+            let watched = watched.chain(send.iter().map(|attempt| attempt.get().txid));
+            self.look_for_inclusion(lease, &mut board, watched.collect(), &mut memory)
+                .await?;
+            if reached(&board, until, &memory) {
                 return Ok(memory.last_refusal);
             }
             let more = work.sign.len() > group && group > 0;
@@ -122,67 +154,58 @@ impl<C: Chain> Engine<'_, C> {
         }
     }
 
-    fn reports(&self, batches: &[BatchId]) -> Result<Vec<BatchReport>, SettleError> {
-        let mut reports = Vec::new();
-        for batch in batches {
-            reports.extend(self.batch_report(*batch)?);
-        }
-        Ok(reports)
-    }
-
-    fn work(&self, batches: &[BatchId], head: Head, memory: &Memory) -> Result<Work, SettleError> {
+    fn work(&self, board: &Board, head: Head, memory: &Memory) -> Result<Work, SettleError> {
         let facts = Facts {
             head: head.time,
-            may_sign: memory.refused.len() < BREAKER,
+            may_sign: !memory.is_broken(self.chain.nodes()),
         };
+        let now = self.clock.now();
         let mut work = Work::default();
-        for report in self.reports(batches)? {
-            for PayoutReport { payout, attempts } in report.payouts {
-                if matches!(payout.state, PayoutState::Planned | PayoutState::InFlight) {
-                    work.pending += 1;
-                }
-                let find = |txid| attempts.iter().find(|row| row.txid == txid).cloned();
-                match next_step(&payout, &attempts, &facts) {
-                    Step::Sign(ordinal) => work.sign.push((payout, ordinal)),
-                    Step::Send(txid) => match find(txid) {
-                        Some(attempt) if is_due(&attempt, memory, self.clock.now()) => {
-                            work.send.push(attempt);
-                        }
-                        other => work.follow.extend(other),
-                    },
-                    Step::Follow(txid) => work.follow.extend(find(txid)),
-                    Step::GiveUp(reason) => work.give_up.push((payout, reason)),
-                    Step::Done => {}
-                    Step::Broken(reason) => {
-                        return Err(SettleError::Broken {
-                            payout: payout.id,
-                            reason,
-                        });
-                    }
+        for (place, entry) in board.entries() {
+            if !entry.driven {
+                continue;
+            }
+            work.pending += usize::from(entry.is_open());
+            match next_step(&entry.payout, &entry.attempts, &facts) {
+                Step::Sign(ordinal) => work.sign.push((place, ordinal)),
+                Step::Send(txid) if memory.is_due(txid, now) => work.send.push(txid),
+                Step::Send(txid) | Step::Follow(txid) => work.follow.push(txid),
+                Step::GiveUp(reason) => work.give_up.push((entry.payout.id, reason)),
+                Step::Done => {}
+                Step::Broken(reason) => {
+                    return Err(SettleError::Broken {
+                        payout: entry.payout.id,
+                        reason,
+                    });
                 }
             }
         }
         Ok(work)
     }
 
-    /// Reads attempts back as what is on disk.
-    fn durable(&self, attempts: &[AttemptRow]) -> Result<Vec<Durable<AttemptRow>>, SettleError> {
-        let mut durable = Vec::with_capacity(attempts.len());
-        for attempt in attempts {
-            durable.extend(self.ledger.attempt(attempt.txid)?);
-        }
-        Ok(durable)
+    pub(super) fn give_up(
+        &self,
+        lease: &AccountLease,
+        board: &mut Board,
+        payout: PayoutId,
+        reason: String,
+    ) -> Result<(), SettleError> {
+        self.ledger.fail_payout(lease, payout, &reason)?;
+        board.failed(payout);
+        self.tell(Event::GivenUp(payout, reason));
+        Ok(())
     }
 
-    /// Signs a group and puts it on disk; empty when the balance does not
-    /// cover it any more, and then those payouts are given up.
+    /// Signs a group and puts it on disk. What the balance does not cover any
+    /// more, and what was paid elsewhere meanwhile, is given up instead.
     async fn sign(
         &self,
         lease: &AccountLease,
         signer: &dyn Signer,
-        due: &[(PayoutRow, u32)],
+        board: &mut Board,
+        due: &[(usize, u32)],
     ) -> Result<Vec<Durable<AttemptRow>>, SettleError> {
-        let cursor = self.fresh(lease).await?;
+        let cursor = self.fresh(lease, board).await?;
         let head = self.patiently(|| self.chain.head()).await?;
         let now = self.clock.now();
         if head.time.since(now) > MAX_SKEW || now.since(head.time) > MAX_SKEW {
@@ -191,38 +214,130 @@ impl<C: Chain> Engine<'_, C> {
                 clock: now,
             });
         }
-        let mut attempts = Vec::with_capacity(due.len());
-        let mut covered: BTreeMap<i64, RawAmount> = BTreeMap::new();
-        for (payout, ordinal) in due {
-            let left = match covered.entry(token_key(payout.token)) {
-                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::btree_map::Entry::Vacant(entry) => {
-                    entry.insert(self.unsigned_balance(payout.token).await?)
+        let mut orders = Vec::with_capacity(due.len());
+        let mut left: BTreeMap<i64, RawAmount> = BTreeMap::new();
+        for (place, ordinal) in due {
+            let Some(payout) = board.get(*place).map(|entry| entry.payout.clone()) else {
+                continue;
+            };
+            let left = match left.entry(token_key(payout.token)) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    entry.insert(self.unsigned_balance(board, payout.token).await?)
                 }
             };
             let Some(rest) = left.checked_sub(payout.amount) else {
                 let reason = format!("the balance left is {left} raw units");
-                self.ledger.fail_payout(lease, payout.id, &reason)?;
-                self.tell(Event::GivenUp(payout.id, reason));
+                self.give_up(lease, board, payout.id, reason)?;
                 continue;
             };
+            if cursor.foreign.is_some() && self.is_paid_elsewhere(&payout)? {
+                let reason = "it was paid outside of this ledger meanwhile".to_owned();
+                self.give_up(lease, board, payout.id, reason)?;
+                continue;
+            }
             *left = rest;
-            attempts.push(sign_one(signer, payout, *ordinal, &cursor, head, now)?);
+            orders.push((payout, *ordinal));
+        }
+        let order = Order {
+            signer,
+            cursor: &cursor,
+            head,
+            now,
+        };
+        let mut attempts = Vec::with_capacity(orders.len());
+        for signed in self.sign_all(&order, &orders)? {
+            match signed {
+                Ok(attempt) => attempts.push(attempt),
+                Err((payout, doubt)) => self.give_up(lease, board, payout, doubt)?,
+            }
         }
         let durable = self.ledger.insert_attempts(lease, &attempts)?;
+        board.add(&durable);
         for attempt in &durable {
             self.tell(Event::Signed(attempt.get().txid));
         }
         Ok(durable)
     }
 
+    /// Checks the receipts behind a group and signs it, on all cores. What does
+    /// not verify is not signed, and why.
+    fn sign_all(
+        &self,
+        order: &Order<'_>,
+        group: &[(PayoutRow, u32)],
+    ) -> Result<Vec<Signed>, SettleError> {
+        let sign = |part: &[(PayoutRow, u32)]| -> Result<Vec<_>, SettleError> {
+            let mut signed = Vec::with_capacity(part.len());
+            for (payout, ordinal) in part {
+                signed.push(match self.doubt(payout)? {
+                    None => Ok(order.sign(payout, *ordinal)?),
+                    Some(doubt) => Err((payout.id, doubt)),
+                });
+            }
+            Ok(signed)
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = group.len().div_ceil(cores);
+        if share < FEW {
+            return sign(group);
+        }
+        std::thread::scope(|scope| {
+            let parts: Vec<_> = group
+                .chunks(share)
+                .map(|part| scope.spawn(move || sign(part)))
+                .collect();
+            let mut signed = Vec::with_capacity(group.len());
+            for part in parts {
+                match part.join() {
+                    Ok(part) => signed.extend(part?),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            Ok(signed)
+        })
+    }
+
+    /// Why a payout's receipts are not to be paid.
+    fn doubt(&self, payout: &PayoutRow) -> Result<Option<String>, SettleError> {
+        let (PayoutKind::Settle, Token::Trc10(token)) = (payout.kind, payout.token) else {
+            return Ok(None);
+        };
+        let doubt = self.verify_issued(&Pair {
+            payer: payout.payer,
+            payee: payout.payee,
+            token,
+        })?;
+        Ok(doubt.map(|which| format!("a receipt behind it does not verify: {which}")))
+    }
+
+    /// Whether the debt behind a planned payout is smaller by now than all that
+    /// is on its way to its payee: the account paid with another ledger, or by
+    /// hand.
+    fn is_paid_elsewhere(&self, payout: &PayoutRow) -> Result<bool, SettleError> {
+        let Token::Trc10(token) = payout.token else {
+            return Ok(false);
+        };
+        if payout.kind != PayoutKind::Settle {
+            return Ok(false);
+        }
+        let position = self.ledger.position(&Pair {
+            payer: payout.payer,
+            payee: payout.payee,
+            token,
+        })?;
+        let owed = position.issued.checked_sub(position.paid);
+        Ok(owed.is_none_or(|owed| owed < position.live))
+    }
+
     /// Solid balance less the attempts that may still take from it.
-    async fn unsigned_balance(&self, token: Token) -> Result<RawAmount, SettleError> {
+    async fn unsigned_balance(
+        &self,
+        board: &Board,
+        token: Token,
+    ) -> Result<RawAmount, SettleError> {
         let account = self
-            .patiently(|| {
-                self.chain
-                    .account(crate::tron::rpc::Finality::Solid, self.account)
-            })
+            .patiently(|| self.chain.account(Finality::Solid, self.account))
             .await?;
         let balance = match (account, token) {
             (None, _) => RawAmount::ZERO,
@@ -231,60 +346,66 @@ impl<C: Chain> Engine<'_, C> {
                 account.tokens.get(&id).copied().unwrap_or(RawAmount::ZERO)
             }
         };
-        let alive: BTreeSet<_> = self
-            .ledger
-            .live_attempts(self.account)?
-            .iter()
-            .map(|attempt| attempt.get().payout)
-            .collect();
-        let mut live = RawAmount::ZERO;
-        for batch in self.ledger.unfinished(self.account)? {
-            for payout in self.ledger.payouts(batch.id)? {
-                if payout.token == token && alive.contains(&payout.id) {
-                    live = live.checked_add(payout.amount).unwrap_or(RawAmount::MAX);
-                }
-            }
-        }
+        let live = board.in_flight(token);
         Ok(balance.checked_sub(live).unwrap_or(RawAmount::ZERO))
     }
 
-    /// Hands attempts to the chain and notes what it says. None of its answers
-    /// is an end.
+    /// Hands attempts to the chain, several at a time, and notes what it says.
+    /// None of its answers is an end.
     async fn hand_over(
         &self,
         lease: &AccountLease,
+        board: &mut Board,
         attempts: &[Durable<AttemptRow>],
         memory: &mut Memory,
     ) -> Result<(), SettleError> {
-        let mut answers = Vec::with_capacity(attempts.len());
-        for attempt in attempts {
-            let txid = attempt.get().txid;
-            let remark = match self.chain.broadcast(attempt).await {
+        let stopped = AtomicBool::new(false);
+        let mut answers = stream::iter(attempts)
+            .map(async |attempt| {
+                if stopped.load(Ordering::Relaxed) {
+                    return None;
+                }
+                Some((attempt.get().txid, self.chain.broadcast(attempt).await))
+            })
+            .buffer_unordered(SENDERS);
+        let mut remarks = Vec::with_capacity(attempts.len());
+        let mut wait = None;
+        while let Some(answer) = answers.next().await {
+            let Some((txid, said)) = answer else {
+                continue;
+            };
+            let remark = match said {
                 Ok(()) => "accepted".to_owned(),
+                Err(NodeError::Retry { after, .. }) => {
+                    // It was not sent: it and the rest wait for the next round.
+                    stopped.store(true, Ordering::Relaxed);
+                    wait = wait.max(Some(after.unwrap_or_default()));
+                    continue;
+                }
                 Err(error) => {
-                    if let NodeError::Retry { after, .. } = &error {
-                        // Nothing was sent: the rest waits for the next round.
-                        self.tell(Event::Waiting(error.to_string()));
-                        if let Some(after) = after {
-                            self.chain.pause((*after).min(LIFETIME)).await;
-                        }
-                        break;
-                    }
-                    if let NodeError::Refused { code, .. } = &error {
+                    let remark = error.to_string();
+                    if let NodeError::Refused { url, code, .. } = &error {
                         if code == "CONTRACT_VALIDATE_ERROR" || code == "BANDWITH_ERROR" {
-                            memory.refused.insert(txid);
+                            memory.refused.entry(txid).or_default().insert(url.clone());
                         }
-                        memory.last_refusal = Some(error.clone());
+                        memory.last_refusal = Some(error);
                     }
-                    error.to_string()
+                    remark
                 }
             };
             memory.sent.insert(txid, self.clock.now());
             self.tell(Event::Sent(txid, remark.clone()));
-            answers.push((txid, remark));
+            remarks.push((txid, remark));
         }
-        if !answers.is_empty() {
-            self.ledger.mark_sent(lease, &answers)?;
+        drop(answers);
+        if !remarks.is_empty() {
+            self.ledger.mark_sent(lease, &remarks)?;
+            let txids: Vec<_> = remarks.iter().map(|(txid, _)| *txid).collect();
+            board.refresh(self.ledger, &txids)?;
+        }
+        if let Some(wait) = wait {
+            self.tell(Event::Waiting("the node takes no more for now".to_owned()));
+            self.chain.pause(wait.min(LIFETIME)).await;
         }
         Ok(())
     }
@@ -293,22 +414,20 @@ impl<C: Chain> Engine<'_, C> {
     async fn look_for_inclusion(
         &self,
         lease: &AccountLease,
-        work: &Work,
-        sent: &[Durable<AttemptRow>],
+        board: &mut Board,
+        watched: Vec<TxId>,
         memory: &mut Memory,
     ) -> Result<(), SettleError> {
-        let attempts: Vec<&AttemptRow> = work
-            .follow
-            .iter()
-            .chain(sent.iter().map(Durable::get))
-            .collect();
-        if attempts.len() > WATCH_INCLUSION {
+        if watched.len() > WATCH_INCLUSION {
             return Ok(());
         }
         let mut seen = Vec::new();
-        for attempt in attempts {
+        for txid in watched {
+            let Some(attempt) = board.attempt(txid).map(Durable::get) else {
+                continue;
+            };
             // Only for show: a failure of this question is no news.
-            let Ok(block) = self.chain.included(attempt.txid).await else {
+            let Ok(block) = self.chain.included(txid).await else {
                 continue;
             };
             let before = (attempt.state == AttemptState::Included)
@@ -318,61 +437,43 @@ impl<C: Chain> Engine<'_, C> {
                 continue;
             }
             match block {
-                Some(number) => self.tell(Event::Included(attempt.txid, number)),
+                Some(number) => self.tell(Event::Included(txid, number)),
                 // A fork took it: the bytes go out again at once.
                 None => {
-                    memory.sent.remove(&attempt.txid);
+                    memory.sent.remove(&txid);
                 }
             }
-            seen.push((attempt.txid, block));
+            seen.push((txid, block));
         }
         if !seen.is_empty() {
             self.ledger.mark_included(lease, &seen)?;
+            let txids: Vec<_> = seen.iter().map(|(txid, _)| *txid).collect();
+            board.refresh(self.ledger, &txids)?;
         }
         Ok(())
     }
 
-    fn reached(
-        &self,
-        batches: &[BatchId],
-        until: Until,
-        memory: &Memory,
-    ) -> Result<bool, SettleError> {
-        if until == Until::Ended {
-            return Ok(false);
-        }
-        for report in self.reports(batches)? {
-            for payout in &report.payouts {
-                let there = match (payout.payout.state, payout.current()) {
-                    (PayoutState::Confirmed | PayoutState::Failed, _) => true,
-                    (_, Some(attempt)) => match until {
-                        Until::Sent => memory.sent.contains_key(&attempt.txid),
-                        _ => {
-                            attempt.state == AttemptState::Included || memory.last_refusal.is_some()
-                        }
-                    },
-                    (_, None) => false,
-                };
-                if !there {
-                    return Ok(false);
-                }
+    /// Asks what the solid transactions burnt, a block at a time. For show: what
+    /// the node does not tell stays unknown.
+    async fn fetch_fees(&self, board: &Board) -> Result<(), SettleError> {
+        let mut blocks: BTreeMap<u64, Vec<TxId>> = BTreeMap::new();
+        for attempt in board.driven().flat_map(|entry| &entry.attempts) {
+            let attempt = attempt.get();
+            if attempt.state == AttemptState::Solid
+                && attempt.fee.is_none()
+                && let Some(block) = attempt.block
+            {
+                blocks.entry(block).or_default().push(attempt.txid);
             }
         }
-        Ok(true)
-    }
-
-    /// Asks what the solid transactions burnt. For show: what the node does
-    /// not tell stays unknown.
-    pub(super) async fn fetch_fees(&self, batches: &[BatchId]) -> Result<(), SettleError> {
         let mut fees = Vec::new();
-        for report in self.reports(batches)? {
-            for attempt in report.payouts.iter().flat_map(|payout| &payout.attempts) {
-                if attempt.state == AttemptState::Solid
-                    && attempt.fee.is_none()
-                    && let Ok(Some(fee)) = self.chain.burnt(attempt.txid).await
-                {
-                    fees.push((attempt.txid, fee));
-                }
+        for (block, txids) in blocks {
+            if let Ok(burnt) = self.chain.burnt(block).await {
+                fees.extend(
+                    txids
+                        .into_iter()
+                        .filter_map(|txid| Some((txid, *burnt.get(&txid)?))),
+                );
             }
         }
         if !fees.is_empty() {
@@ -380,14 +481,29 @@ impl<C: Chain> Engine<'_, C> {
         }
         Ok(())
     }
+
+    /// Asks again for what the newest batch burnt, where it is not known.
+    pub(super) async fn fetch_newest_fees(&self) -> Result<(), SettleError> {
+        let newest = self.ledger.batches(self.account, 1)?;
+        let newest: Vec<_> = newest.iter().map(|batch| batch.id).collect();
+        let board = Board::load(self.ledger, self.account, &newest)?;
+        self.fetch_fees(&board).await
+    }
 }
 
-/// Whether an attempt goes out now: never sent by this process, or long ago.
-fn is_due(attempt: &AttemptRow, memory: &Memory, now: UnixMs) -> bool {
-    memory
-        .sent
-        .get(&attempt.txid)
-        .is_none_or(|sent| now.since(*sent) >= RESEND_AFTER || now < *sent)
+fn reached(board: &Board, until: Until, memory: &Memory) -> bool {
+    if until == Until::Ended {
+        return false;
+    }
+    board.driven().all(|entry| {
+        if !entry.is_open() {
+            return true;
+        }
+        entry.current().is_some_and(|attempt| match until {
+            Until::Sent => memory.sent.contains_key(&attempt.txid),
+            _ => attempt.state == AttemptState::Included || memory.last_refusal.is_some(),
+        })
+    })
 }
 
 fn token_key(token: Token) -> i64 {
@@ -397,44 +513,50 @@ fn token_key(token: Token) -> i64 {
     }
 }
 
-/// Builds and signs one attempt. Its timestamp, which the chain does not
-/// check, is salted by payout and attempt, so that two equal payouts are two
-/// transactions.
-fn sign_one(
-    signer: &dyn Signer,
-    payout: &PayoutRow,
-    ordinal: u32,
-    cursor: &CursorRow,
+/// An attempt, or the payout that was not signed and why.
+type Signed = Result<AttemptRow, (PayoutId, String)>;
+
+/// What all attempts of a group have in common.
+struct Order<'a> {
+    signer: &'a dyn Signer,
+    cursor: &'a CursorRow,
     head: Head,
     now: UnixMs,
-) -> Result<AttemptRow, SettleError> {
-    let digest = Sha256::new()
-        .chain_update(payout.id.get().to_be_bytes())
-        .chain_update(ordinal.to_be_bytes())
-        .finalize();
-    let [a, b, c, ..] = <[u8; 32]>::from(digest);
-    // Within the last four and a half hours.
-    let salt = Duration::from_millis(u64::from(u32::from_be_bytes([0, a, b, c])));
-    let expiration = head.time.plus(LIFETIME);
-    let mut draft = Draft::new(
-        Contract::transfer(payout.payer, payout.payee, payout.token, payout.amount),
-        RefBlock::from(cursor.last),
-        expiration,
-        now.minus(salt),
-    );
-    draft.memo.clone_from(&payout.memo);
-    let transaction = draft.build().sign(signer)?;
-    Ok(AttemptRow {
-        txid: transaction.txid(),
-        payout: payout.id,
-        ordinal,
-        bytes: transaction.encode(),
-        reference: cursor.last,
-        expiration,
-        signed_at: now,
-        state: AttemptState::Signed,
-        block: None,
-        fee: None,
-        remark: String::new(),
-    })
+}
+
+impl Order<'_> {
+    /// Builds and signs one attempt. Its timestamp, which the chain does not
+    /// check, is salted by payout and attempt, so that two equal payouts are two
+    /// transactions.
+    fn sign(&self, payout: &PayoutRow, ordinal: u32) -> Result<AttemptRow, SettleError> {
+        let digest = Sha256::new()
+            .chain_update(payout.id.get().to_be_bytes())
+            .chain_update(ordinal.to_be_bytes())
+            .finalize();
+        let [a, b, c, ..] = <[u8; 32]>::from(digest);
+        // Within the last four and a half hours.
+        let salt = Duration::from_millis(u64::from(u32::from_be_bytes([0, a, b, c])));
+        let expiration = self.head.time.plus(LIFETIME);
+        let mut draft = Draft::new(
+            Contract::transfer(payout.payer, payout.payee, payout.token, payout.amount),
+            RefBlock::from(self.cursor.last),
+            expiration,
+            self.now.minus(salt),
+        );
+        draft.memo.clone_from(&payout.memo);
+        let transaction = draft.build().sign(self.signer)?;
+        Ok(AttemptRow {
+            txid: transaction.txid(),
+            payout: payout.id,
+            ordinal,
+            bytes: transaction.encode(),
+            reference: self.cursor.last,
+            expiration,
+            signed_at: self.now,
+            state: AttemptState::Signed,
+            block: None,
+            fee: None,
+            remark: String::new(),
+        })
+    }
 }

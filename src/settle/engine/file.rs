@@ -18,10 +18,11 @@ use crate::{
     settle::{
         chain::Chain,
         payout_file::{FileRow, PayoutFile, RowKey},
-        plan::{Bandwidth, Cost, Prices, cost, transfer_bandwidth},
+        plan::{Cost, cost, transfer_bandwidth},
         report::Event,
     },
     tron::{
+        fees::Situation,
         keys::Signer,
         rpc::{Finality, NodeError},
     },
@@ -129,15 +130,12 @@ impl<C: Chain> Engine<'_, C> {
             rows,
         };
         let means = self.means(Token::Trx).await?;
-        let mut left = Bandwidth {
-            staked: means.staked_left,
-            free: means.free_left,
-        };
+        let mut situation = means.situation.clone();
         let mut seen = HashSet::new();
         for row in &due {
             let new = seen.insert(row.payee) && self.is_missing(row).await?;
             quote.activates += usize::from(new);
-            self.add(&mut quote, row, new, &means.prices, &mut left)?;
+            self.add(&mut quote, row, new, &mut situation)?;
         }
         for (&token, &need) in &quote.totals {
             let have = self.means(token).await?.token_balance;
@@ -341,8 +339,7 @@ impl<C: Chain> Engine<'_, C> {
         quote: &mut FileQuote,
         row: &FileRow,
         activates: bool,
-        prices: &Prices,
-        left: &mut Bandwidth,
+        situation: &mut Situation,
     ) -> Result<(), SettleError> {
         let points = transfer_bandwidth(
             self.account,
@@ -352,7 +349,13 @@ impl<C: Chain> Engine<'_, C> {
             &row.memo,
             self.clock.now(),
         );
-        let cost = cost(points, activates, !row.memo.is_empty(), prices, left);
+        let cost = cost(
+            row.token,
+            points,
+            activates,
+            !row.memo.is_empty(),
+            situation,
+        );
         let sum = &mut quote.cost;
         sum.bandwidth = sum.bandwidth.saturating_add(cost.bandwidth);
         sum.expected = Sun(sum.expected.0.saturating_add(cost.expected.0));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Engine, LIFETIME, LOOK_EVERY, PATIENCE, SettleError};
+use super::{Engine, LIFETIME, LOOK_EVERY, PATIENCE, SettleError, board::Board};
 use crate::{
     ledger::{AccountLease, AttemptEnd, BlockRow, CursorRow, Durable, LedgerError, TransferRow},
     settle::{
@@ -12,7 +12,7 @@ use crate::{
         state::{living, read_block, transfer_of},
     },
     tron::{block::Block, rpc::Finality},
-    types::TxId,
+    types::{BlockId, TxId},
 };
 
 /// A gap of more blocks than this is not read when the account was quiet: an
@@ -20,14 +20,26 @@ use crate::{
 const LONG_GAP: u64 = 1200;
 
 /// How many looks a foreign use of the account may last: ten minutes.
-const FOREIGN_LOOKS: u32 = 1200;
+pub(super) const FOREIGN_LOOKS: u32 = 1200;
 
 impl<C: Chain> Engine<'_, C> {
     /// Reads solid blocks until there are no more, binding the account at the
     /// solid head the first time.
     pub(super) async fn catch_up(&self, lease: &AccountLease) -> Result<CursorRow, SettleError> {
+        if let Some(cursor) = self.ledger.cursor(self.account)? {
+            self.skip_quiet(lease, cursor).await?;
+        }
+        self.read_on(lease, None).await
+    }
+
+    /// [`catch_up`](Self::catch_up), keeping a board true; reads every block.
+    pub(super) async fn read_on(
+        &self,
+        lease: &AccountLease,
+        mut board: Option<&mut Board>,
+    ) -> Result<CursorRow, SettleError> {
         let mut cursor = match self.ledger.cursor(self.account)? {
-            Some(cursor) => self.skip_quiet(lease, cursor).await?,
+            Some(cursor) => cursor,
             None => {
                 let head = self.patiently(|| self.chain.solid_head()).await?;
                 self.ledger
@@ -42,14 +54,21 @@ impl<C: Chain> Engine<'_, C> {
             if blocks.is_empty() {
                 return Ok(cursor);
             }
-            match self.take_in(lease, &blocks) {
+            match self.take_in(lease, &blocks, board.as_deref_mut()) {
                 Ok(moved) => {
+                    let reached = moved.last == blocks.last().map_or(moved.last, Block::id);
                     cursor = moved;
                     strays = 0;
+                    if !reached {
+                        // The rest waits for a known witness's block.
+                        return Ok(cursor);
+                    }
                 }
-                // A node on a fork, or not solid where it says so: another may
-                // answer next time. Nothing of it was taken in.
-                Err(SettleError::Ledger(error @ LedgerError::NotLinked { .. })) => {
+                // A node on a fork, or that invents blocks, or whose newest is by a
+                // new witness: it may be another next time. Nothing was taken in.
+                Err(SettleError::Ledger(
+                    error @ (LedgerError::NotLinked { .. } | LedgerError::Strangers { .. }),
+                )) => {
                     strays += 1;
                     if strays >= PATIENCE {
                         return Err(error.into());
@@ -63,39 +82,56 @@ impl<C: Chain> Engine<'_, C> {
     }
 
     /// Applies blocks and tells what they ended.
-    fn take_in(&self, lease: &AccountLease, blocks: &[Block]) -> Result<CursorRow, SettleError> {
-        let attempts = self.ledger.live_attempts(self.account)?;
-        let mut living = living(attempts.iter().map(Durable::get));
+    fn take_in(
+        &self,
+        lease: &AccountLease,
+        blocks: &[Block],
+        board: Option<&mut Board>,
+    ) -> Result<CursorRow, SettleError> {
+        let mut living = match &board {
+            Some(board) => board.living().clone(),
+            None => {
+                let attempts = self.ledger.live_attempts(self.account)?;
+                living(attempts.iter().map(Durable::get))
+            }
+        };
         let rows: Vec<BlockRow> = blocks
             .iter()
             .map(|block| read_block(block, self.account, &mut living))
             .collect();
         let cursor = self.ledger.apply_blocks(lease, &rows)?.into_inner();
+        let mut ended = Vec::new();
         for row in &rows {
-            for end in &row.ends {
-                self.tell(match end {
-                    AttemptEnd::Solid(txid) => Event::Solid(*txid, row.id.number()),
-                    AttemptEnd::IncludedFailed(txid) | AttemptEnd::Expired(txid) => {
-                        Event::Dead(*txid)
-                    }
-                });
+            if row.id.number() > cursor.last.number() {
+                break;
             }
+            for end in &row.ends {
+                let (txid, event) = match end {
+                    AttemptEnd::Solid(txid) => (*txid, Event::Solid(*txid, row.id.number())),
+                    AttemptEnd::IncludedFailed(txid) | AttemptEnd::Expired(txid) => {
+                        (*txid, Event::Dead(*txid))
+                    }
+                };
+                ended.push(txid);
+                self.tell(event);
+            }
+        }
+        if let Some(board) = board
+            && !ended.is_empty()
+        {
+            board.refresh(self.ledger, &ended)?;
         }
         Ok(cursor)
     }
 
     /// Passes over a long gap in which the account did nothing: no attempt of
     /// ours can be in it, and what others paid us is counted when they say so.
-    async fn skip_quiet(
-        &self,
-        lease: &AccountLease,
-        cursor: CursorRow,
-    ) -> Result<CursorRow, SettleError> {
+    async fn skip_quiet(&self, lease: &AccountLease, cursor: CursorRow) -> Result<(), SettleError> {
         let head = self.patiently(|| self.chain.solid_head()).await?;
         if head.id.number().saturating_sub(cursor.last.number()) <= LONG_GAP
             || !self.ledger.live_attempts(self.account)?.is_empty()
         {
-            return Ok(cursor);
+            return Ok(());
         }
         let account = self
             .patiently(|| self.chain.account(Finality::Solid, self.account))
@@ -103,18 +139,21 @@ impl<C: Chain> Engine<'_, C> {
         // An operation is stamped with its block's parent's time.
         let quiet = account.is_none_or(|account| account.latest_operation < cursor.last_time);
         if quiet {
-            Ok(self.ledger.skip_to(lease, head.id, head.time)?.into_inner())
-        } else {
-            Ok(cursor)
+            self.ledger.skip_to(lease, head.id, head.time)?;
         }
+        Ok(())
     }
 
     /// Returns once the ledger knows everything that the account did, and
     /// nothing that another holder of its key signed can still happen unseen.
-    pub(super) async fn fresh(&self, lease: &AccountLease) -> Result<CursorRow, SettleError> {
+    pub(super) async fn fresh(
+        &self,
+        lease: &AccountLease,
+        board: &mut Board,
+    ) -> Result<CursorRow, SettleError> {
         for _ in 0..FOREIGN_LOOKS {
-            let cursor = self.catch_up(lease).await?;
-            match self.foreign(&cursor).await? {
+            let cursor = self.read_on(lease, Some(board)).await?;
+            match self.foreign(&cursor, board).await? {
                 None => return Ok(cursor),
                 Some(why) => self.tell(Event::Waiting(why)),
             }
@@ -126,7 +165,11 @@ impl<C: Chain> Engine<'_, C> {
     }
 
     /// Why nothing may be signed yet.
-    async fn foreign(&self, cursor: &CursorRow) -> Result<Option<String>, SettleError> {
+    async fn foreign(
+        &self,
+        cursor: &CursorRow,
+        board: &Board,
+    ) -> Result<Option<String>, SettleError> {
         let account = self.account;
         let solid = self
             .patiently(|| self.chain.account(Finality::Solid, account))
@@ -134,7 +177,7 @@ impl<C: Chain> Engine<'_, C> {
         if solid.is_some_and(|solid| solid.latest_operation >= cursor.last_time) {
             return Ok(Some(format!("{account} acted in a block not read yet")));
         }
-        if self.ledger.live_attempts(account)?.is_empty() {
+        if board.living().is_empty() {
             let head = self
                 .patiently(|| self.chain.account(Finality::Head, account))
                 .await?;
@@ -144,56 +187,94 @@ impl<C: Chain> Engine<'_, C> {
                 )));
             }
         }
-        let newest = self
-            .ledger
-            .outgoing(account, cursor.bound.number(), 1000)?
-            .into_iter()
-            .find(|row| !row.ours);
-        if let Some(newest) = newest
-            && newest.transfer.block_time.plus(LIFETIME) > cursor.last_time
+        if let Some(foreign) = cursor.foreign
+            && foreign.at.plus(LIFETIME) > cursor.last_time
         {
             return Ok(Some(format!(
                 "{account} made transfer {} outside this ledger a moment ago: waiting until \
                  nothing else signed elsewhere can still happen",
-                newest.transfer.txid
+                foreign.txid
             )));
         }
         Ok(None)
     }
 
-    /// Every transfer from the account on the solid chain after its bound
-    /// block, up to the cursor.
+    /// Makes sure that what the account sent since the first receipt it issued is
+    /// in the ledger, also where that is before the ledger was bound: after a
+    /// lost ledger its receipts come back from peers, and what was paid of them
+    /// is on the chain alone.
+    pub(super) async fn know_history(&self, lease: &AccountLease) -> Result<(), SettleError> {
+        let Some(cursor) = self.ledger.cursor(self.account)? else {
+            return Ok(());
+        };
+        let Some(first) = self.ledger.issued_since(self.account)? else {
+            return Ok(());
+        };
+        if first >= cursor.history {
+            return Ok(());
+        }
+        let account = self
+            .patiently(|| self.chain.account(Finality::Solid, self.account))
+            .await?;
+        let begin = self.patiently(|| self.chain.solid_blocks(first)).await?;
+        // An operation is stamped with its block's parent's time.
+        let quiet = match (account, begin.first()) {
+            (None, _) => true,
+            (Some(account), Some(block)) => account.latest_operation < block.header.timestamp,
+            (Some(_), None) => false,
+        };
+        let seen = if quiet {
+            BTreeMap::new()
+        } else {
+            self.tell(Event::Waiting(format!(
+                "reading what {} paid from block {first} to {}",
+                self.account,
+                cursor.bound.number()
+            )));
+            self.outgoing_on_chain(first, cursor.bound).await?
+        };
+        let seen: Vec<_> = seen.into_values().collect();
+        self.ledger.extend_history(lease, first, &seen)?;
+        Ok(())
+    }
+
+    /// Every transfer from the account on the solid chain in the blocks after
+    /// `after` and up to `end`, which must be the chain's.
     pub(super) async fn outgoing_on_chain(
         &self,
-        cursor: &CursorRow,
+        after: u64,
+        end: BlockId,
     ) -> Result<BTreeMap<TxId, TransferRow>, SettleError> {
         let mut seen = BTreeMap::new();
-        let mut parent = cursor.bound;
-        let end = cursor.last.number();
-        while parent.number() < end {
-            let first = parent.number().saturating_add(1);
-            let blocks = self.patiently(|| self.chain.solid_blocks(first)).await?;
+        let mut parent: Option<BlockId> = None;
+        let mut next = after.saturating_add(1);
+        while next <= end.number() {
+            let blocks = self.patiently(|| self.chain.solid_blocks(next)).await?;
             if blocks.is_empty() {
                 self.chain.pause(LOOK_EVERY).await;
             }
             for block in &blocks {
-                if block.header.parent_hash != parent {
+                let id = block.id();
+                let linked = parent.is_none_or(|parent| block.header.parent_hash == parent);
+                let is_end = id.number() != end.number() || id == end;
+                if !linked || !is_end || id.number() != next {
                     return Err(LedgerError::NotLinked {
-                        found: block.id(),
-                        last: parent,
+                        found: id,
+                        last: parent.unwrap_or(end),
                     }
                     .into());
                 }
-                parent = block.id();
-                if parent.number() > end {
-                    break;
-                }
+                parent = Some(id);
+                next = next.saturating_add(1);
                 let own = block
                     .transactions
                     .iter()
                     .filter_map(|transaction| transfer_of(block, transaction))
                     .filter(|transfer| transfer.payer == self.account);
                 seen.extend(own.map(|transfer| (transfer.txid, transfer)));
+                if id == end {
+                    break;
+                }
             }
         }
         Ok(seen)

@@ -6,24 +6,30 @@
 //! `Handle::block_on`. Dropping any of its futures at any moment leaves a
 //! ledger from which `resume` goes on.
 
+mod board;
 mod drive;
 mod file;
 mod look;
+mod recover;
 mod send;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use self::board::Board;
 pub use self::{
     drive::Until,
     file::{FileQuote, FileReport, RowState},
+    recover::RecoverReport,
     send::{SendOrder, SendQuote, SendReport},
 };
 use super::{
     audit::{Difference, compare},
     chain::Chain,
     error::SettleError,
-    net::net,
-    plan::{Means, Plan, Policy, Prices, Why, plan, select},
+    net::{Debt, net},
+    plan::{Means, Plan, Policy, plan, select},
     report::{BatchReport, Event},
 };
 use crate::{
@@ -33,6 +39,7 @@ use crate::{
     },
     receipts::{ReceiptDomain, SignedGrant, SignedReceipt},
     tron::{
+        fees::Situation,
         keys::Signer,
         rpc::{Finality, NodeError},
     },
@@ -44,6 +51,9 @@ pub const LIFETIME: Duration = Duration::from_secs(120);
 
 /// Between two looks at the chain: a sixth of a slot.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How many accounts are looked up at a time.
+const QUESTIONS: usize = 16;
 
 /// How many looks in a row may fail before the work stops with the error: 20 s.
 const PATIENCE: u32 = 40;
@@ -105,6 +115,7 @@ impl<C: Chain> Engine<'_, C> {
         match self.ledger.lease_account(self.account, self.holder) {
             Ok(lease) => {
                 self.catch_up(&lease).await?;
+                self.know_history(&lease).await?;
             }
             Err(LedgerError::AccountHeld { holder, .. }) => self.tell(Event::Waiting(format!(
                 "{holder} is settling right now: this plan shows what is on disk"
@@ -128,7 +139,9 @@ impl<C: Chain> Engine<'_, C> {
     ) -> Result<RunReport, SettleError> {
         let lease = self.begin(signer).await?;
         let mut batches = self.finish(&lease, signer).await?;
-        self.fresh(&lease).await?;
+        let mut board = Board::load(self.ledger, self.account, &[])?;
+        self.fresh(&lease, &mut board).await?;
+        self.know_history(&lease).await?;
         let plan = self.make_plan(token, policy).await?;
         if plan.payouts.is_empty() || !confirm(&plan) {
             return Ok(RunReport {
@@ -191,7 +204,9 @@ impl<C: Chain> Engine<'_, C> {
         let Some(cursor) = self.ledger.cursor(self.account)? else {
             return Ok(Vec::new());
         };
-        let seen = self.outgoing_on_chain(&cursor).await?;
+        let seen = self
+            .outgoing_on_chain(cursor.bound.number(), cursor.last)
+            .await?;
         let known = self
             .ledger
             .outgoing(self.account, cursor.bound.number(), u32::MAX)?;
@@ -247,13 +262,7 @@ impl<C: Chain> Engine<'_, C> {
             self.drive(lease, signer, &unfinished, Until::Ended).await?;
         }
         // A process may have ended between the last block and this question.
-        let newest: Vec<BatchId> = self
-            .ledger
-            .batches(self.account, 1)?
-            .iter()
-            .map(|row| row.id)
-            .collect();
-        self.fetch_fees(&newest).await?;
+        self.fetch_newest_fees().await?;
         let mut reports = Vec::new();
         for batch in unfinished {
             reports.extend(self.batch_report(batch)?);
@@ -282,50 +291,43 @@ impl<C: Chain> Engine<'_, C> {
             .iter()
             .map(net)
             .collect();
-        let (due, mut deferred) = select(&debts, policy, u64::try_from(now.secs()).unwrap_or(0));
-        let mut good = Vec::with_capacity(due.len());
-        for debt in due {
-            let pair = Pair {
-                payer: self.account,
-                payee: debt.payee,
-                token,
-            };
-            match self.verify_issued(&pair)? {
-                None => good.push(debt),
-                Some(doubt) => deferred.push(super::plan::Deferred {
-                    payee: debt.payee,
-                    amount: debt.due,
-                    reason: Why::BadReceipt(doubt),
-                }),
-            }
-        }
+        let (due, deferred) = select(&debts, policy, u64::try_from(now.secs()).unwrap_or(0));
         let mut means = self.means(Token::Trc10(token)).await?;
-        for debt in &good {
-            // Whom we paid before exists; everybody else is looked up.
-            if debt.range_from == RawAmount::ZERO
-                && self
-                    .chain
-                    .account(Finality::Solid, debt.payee)
-                    .await?
-                    .is_none()
-            {
-                means.missing.insert(debt.payee);
-            }
-        }
+        means.missing = self.missing(&due).await?;
         Ok(plan(
             self.account,
             token,
-            (good, deferred),
+            (due, deferred),
             &means,
             policy,
             now,
         ))
     }
 
+    /// Which payees have no account yet. Whom we paid before has one; everybody
+    /// else is looked up.
+    async fn missing(&self, due: &[Debt]) -> Result<BTreeSet<Address>, SettleError> {
+        let unknown = due
+            .iter()
+            .filter(|debt| debt.range_from == RawAmount::ZERO)
+            .map(|debt| debt.payee);
+        stream::iter(unknown)
+            .map(async |payee| {
+                let account = self
+                    .patiently(|| self.chain.account(Finality::Solid, payee))
+                    .await?;
+                Ok(account.is_none().then_some(payee))
+            })
+            .buffer_unordered(QUESTIONS)
+            .try_filter_map(async |payee| Ok(payee))
+            .try_collect()
+            .await
+    }
+
     /// Checks again, before payment, that the receipts behind a debt carry the
     /// account's signature, or that of a key it granted this much to. What was
     /// issued under a grant never passes its total: the ledger sees to it.
-    fn verify_issued(&self, pair: &Pair) -> Result<Option<String>, SettleError> {
+    pub(super) fn verify_issued(&self, pair: &Pair) -> Result<Option<String>, SettleError> {
         let domain = ReceiptDomain::new(self.ledger.genesis());
         for row in self.ledger.issued(pair)? {
             let row: &ReceiptRow = row.get();
@@ -347,12 +349,13 @@ impl<C: Chain> Engine<'_, C> {
     /// What the account has, and what things cost.
     async fn means(&self, token: Token) -> Result<Means, SettleError> {
         let account = self.chain.account(Finality::Solid, self.account).await?;
-        let resources = self.chain.resources(self.account).await?;
-        let prices = Prices::from(&self.chain.parameters().await?);
+        let mut situation = Situation::new(self.chain.parameters().await?);
+        situation.resources = self.chain.resources(self.account).await?;
+        if let Token::Trc10(id) = token {
+            situation.issuer = self.chain.issuer(id, self.account).await?;
+        }
         let mut means = Means {
-            staked_left: resources.staked_left(),
-            free_left: resources.free_left(),
-            prices,
+            situation,
             ..Means::default()
         };
         if let Some(account) = account {

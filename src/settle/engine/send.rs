@@ -5,7 +5,7 @@ use crate::{
     ledger::{AccountLease, AttemptState, BatchId, PayoutKind, PayoutRow, PayoutState},
     settle::{
         chain::Chain,
-        plan::{Bandwidth, Cost, cost, transfer_bandwidth},
+        plan::{Cost, cost, transfer_bandwidth},
         report::{BatchReport, Event},
     },
     tron::{
@@ -76,17 +76,9 @@ impl<C: Chain> Engine<'_, C> {
             &order.memo,
             self.clock.now(),
         );
-        let mut left = Bandwidth {
-            staked: means.staked_left,
-            free: means.free_left,
-        };
-        let cost = cost(
-            points,
-            activates,
-            !order.memo.is_empty(),
-            &means.prices,
-            &mut left,
-        );
+        let mut situation = means.situation;
+        let memo = !order.memo.is_empty();
+        let cost = cost(order.token, points, activates, memo, &mut situation);
         if order.amount > means.token_balance {
             return Err(SettleError::Balance {
                 account: self.account,

@@ -3,7 +3,6 @@
 
 mod announce;
 mod assembly;
-mod discover;
 mod drive;
 mod peers;
 mod pieces;

@@ -5,8 +5,8 @@
 use seedrail::{
     ledger::{
         AccountLease, AttemptEnd, AttemptRow, AttemptState, BatchId, BatchRow, BlockRow, EpochId,
-        Ledger, LedgerError, Pair, PayoutId, PayoutKind, PayoutRow, PayoutState, ReceiptFilter,
-        ReceiptKind, ReceiptRow, Recovery, Remainder, Stored, TransferRow, WitnessRow,
+        LEARNING, Ledger, LedgerError, Pair, PayoutId, PayoutKind, PayoutRow, PayoutState,
+        ReceiptFilter, ReceiptKind, ReceiptRow, Recovery, Remainder, Stored, TransferRow,
     },
     types::{Address, BlockId, RawAmount, Salt, Token, TokenId, TxId, UnixMs},
 };
@@ -137,6 +137,7 @@ impl Rows {
             id: block(number),
             parent: block(number - 1),
             time: UnixMs(i64::try_from(number).unwrap() * 3000),
+            witness: Address::from_body([0xee; 20]),
             transfers: Vec::new(),
             ends: Vec::new(),
         }
@@ -644,20 +645,69 @@ pub(crate) fn a_restored_ledger_signs_nothing_before_it_is_recovered(store: &dyn
     assert_eq!(ledger.recovery(payer).unwrap(), Recovery::Restored);
 }
 
-pub(crate) fn witnesses_are_remembered_with_their_newest_block(store: &dyn Store) {
+pub(crate) fn blocks_of_strangers_wait_for_a_known_witness(store: &dyn Store) {
     let (ledger, rows) = (store.first(), Rows::new());
     let lease = rows.bound(ledger);
-    let row = |byte, last_block| WitnessRow {
-        address: Address::from_body([byte; 20]),
-        last_block,
+    let apply = |first: u64, witnesses: &[u8]| {
+        let blocks: Vec<_> = (first..)
+            .zip(witnesses)
+            .map(|(number, byte)| BlockRow {
+                witness: Address::from_body([*byte; 20]),
+                ..rows.block(number)
+            })
+            .collect();
+        let cursor = ledger.apply_blocks(&lease, &blocks)?;
+        Ok::<_, LedgerError>(cursor.get().last.number())
     };
+    // Three rounds of learning.
+    for number in 11..11 + u64::from(LEARNING) {
+        apply(number, &[u8::try_from(number % 27).unwrap()]).unwrap();
+    }
+    let last = 10 + u64::from(LEARNING);
+    assert_eq!(ledger.witnesses().unwrap().len(), 27);
+    let refused = apply(last + 1, &[100, 100, 101]).unwrap_err();
+    assert!(
+        matches!(&refused, LedgerError::Strangers { block, .. } if block.number() == last + 1),
+        "{refused}"
+    );
+    // Up to the one by a known witness; the rest waits.
+    let all = [100, 5, 101, 102];
+    assert_eq!(apply(last + 1, &all).unwrap(), last + 2);
+    assert_eq!(apply(last + 1, &all[..2]).unwrap(), last + 2, "again");
+    assert!(apply(last + 3, &all[2..]).is_err());
+    assert_eq!(apply(last + 3, &[101, 102, 100]).unwrap(), last + 5);
+    assert_eq!(ledger.witnesses().unwrap().len(), 30);
+    apply(last + 6, &[103]).unwrap_err();
+    ledger.trust_witnesses(&lease).unwrap();
+    assert_eq!(apply(last + 6, &[103]).unwrap(), last + 6);
+}
+
+pub(crate) fn history_goes_back_before_the_bound_block(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = rows.bound(ledger);
+    assert_eq!(ledger.issued_since(rows.pair.payer).unwrap(), None);
+    let epoch = ledger.claim_epoch(&rows.pair, 5).unwrap();
     ledger
-        .remember_witnesses(&lease, &[row(2, 7), row(1, 5)])
+        .issue(
+            &epoch,
+            &rows.receipt(epoch.epoch, 5, 1, 100),
+            Remainder::default(),
+            None,
+        )
         .unwrap();
-    ledger
-        .remember_witnesses(&lease, &[row(2, 6), row(1, 9)])
-        .unwrap();
-    assert_eq!(ledger.witnesses().unwrap(), [row(1, 9), row(2, 7)]);
+    assert_eq!(ledger.issued_since(rows.pair.payer).unwrap(), Some(5));
+    let transfer = rows.transfer(9, 8, 30);
+    assert!(matches!(
+        ledger.extend_history(&lease, 8, &[transfer]),
+        Err(LedgerError::Contradiction(_))
+    ));
+    for _ in 0..2 {
+        let cursor = ledger.extend_history(&lease, 5, &[transfer]).unwrap();
+        assert_eq!((cursor.get().history, cursor.get().bound), (5, block(10)));
+        assert_eq!(cursor.get().foreign, None, "it is from before the ledger");
+    }
+    let position = ledger.position(&rows.pair).unwrap();
+    assert_eq!((position.paid, position.range_end), (raw(30), raw(30)));
 }
 
 /// After a commit of unknown outcome the caller may do the same again.

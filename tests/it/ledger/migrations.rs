@@ -17,7 +17,7 @@ use super::{
 };
 use crate::postgres_server::{psql, shared};
 
-const EARLIER: [u32; 4] = [1, 2, 3, 4];
+const EARLIER: [u32; 5] = [1, 2, 3, 4, 5];
 
 fn dump(schema: u32) -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/ledger");
@@ -38,6 +38,8 @@ fn is_whole(ledger: &dyn Upkeep, schema: u32) {
     assert_eq!((issued.len(), issued[0].get().sequence), (1, 3));
     let cursor = ledger.cursor(rows.pair.payer).unwrap().unwrap();
     assert_eq!((cursor.bound.number(), cursor.last.number()), (10, 12));
+    assert_eq!(cursor.history, 10);
+    assert_eq!(cursor.foreign.map(|foreign| foreign.txid), Some(txid(2)));
     let batch = BatchId::new(21).unwrap();
     let states: Vec<_> = ledger
         .payouts(batch)

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use seedrail::{
-    ledger::{Cell, EpochId, Ledger, LedgerError, ReceiptRow, SqliteLedger, Stored, Upkeep},
+    ledger::{
+        Cell, EpochId, Ledger, LedgerError, ReceiptRow, Recovery, Remainder, SqliteLedger, Stored,
+        Upkeep,
+    },
     types::UnixMs,
 };
 
@@ -157,4 +160,33 @@ pub(crate) fn positions_are_those_of_each_pair(store: &dyn Store) {
         let alone = ledger.position(&pair).unwrap();
         assert_eq!(ledger.positions(pair.payer, pair.token).unwrap(), [alone]);
     }
+}
+
+/// A home that was copied may be used in two places; one that was renamed is the
+/// same.
+#[test]
+fn a_copied_file_is_noticed_and_a_renamed_one_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let rows = Rows::new();
+    let open = |name: &str| SqliteLedger::open(&at(name), genesis()).unwrap();
+    {
+        let ledger = open("ledger");
+        let epoch = ledger.claim_epoch(&rows.pair, 5).unwrap();
+        let receipt = rows.receipt(epoch.epoch, 5, 1, 100);
+        ledger
+            .issue(&epoch, &receipt, Remainder::default(), None)
+            .unwrap();
+    }
+    std::fs::copy(at("ledger"), at("copy")).unwrap();
+    std::fs::rename(at("ledger"), at("renamed")).unwrap();
+    let payer = rows.pair.payer;
+    assert_eq!(open("renamed").recovery(payer).unwrap(), Recovery::Current);
+    for _ in 0..2 {
+        assert_eq!(open("copy").recovery(payer).unwrap(), Recovery::Restored);
+    }
+    // One that has signed nothing has nothing to be behind of.
+    drop(open("empty"));
+    std::fs::copy(at("empty"), at("other")).unwrap();
+    assert!(!open("other").is_restored().unwrap());
 }

@@ -193,12 +193,25 @@ impl Ledger for Failing {
         self.inner.witnesses()
     }
 
-    fn remember_witnesses(
+    fn trust_witnesses(&self, lease: &AccountLease) -> Result<(), LedgerError> {
+        self.inner.trust_witnesses(lease)
+    }
+
+    fn extend_history(
         &self,
         lease: &AccountLease,
-        seen: &[WitnessRow],
-    ) -> Result<(), LedgerError> {
-        self.inner.remember_witnesses(lease, seen)
+        first: u64,
+        transfers: &[TransferRow],
+    ) -> Result<Durable<CursorRow>, LedgerError> {
+        self.inner.extend_history(lease, first, transfers)
+    }
+
+    fn issued_since(&self, payer: Address) -> Result<Option<u64>, LedgerError> {
+        self.inner.issued_since(payer)
+    }
+
+    fn attempts_of(&self, txids: &[TxId]) -> Result<Vec<Durable<AttemptRow>>, LedgerError> {
+        self.inner.attempts_of(txids)
     }
 
     fn lease_account(&self, account: Address, holder: &str) -> Result<AccountLease, LedgerError> {

@@ -6,6 +6,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use super::sim::Process;
 use seedrail::{
     ledger::{
         AccountLease, Adopted, AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
@@ -17,39 +18,50 @@ use seedrail::{
     types::{Address, BlockId, RawAmount, Salt, Sun, Token, TokenId, TxId, UnixMs},
 };
 
-/// Dies at the write number `at` (counted in half writes: even before the
-/// commit, odd after).
+/// How a process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// At once.
+    Killed,
+    /// By itself, since a commit could not be confirmed.
+    Unsure,
+}
+
+/// Ends at a write (counted in half writes: even before the commit, odd after).
 pub(crate) struct CrashingLedger<L> {
     pub(crate) inner: L,
-    pub(crate) at: Option<u64>,
+    end: Option<(u64, Ending)>,
     pub(crate) half_writes: AtomicU64,
-    pub(crate) dead: Arc<AtomicBool>,
+    dead: Arc<AtomicBool>,
 }
 
 impl<L> CrashingLedger<L> {
-    pub(crate) fn new(inner: L, at: Option<u64>, dead: Arc<AtomicBool>) -> Self {
-        dead.store(false, Ordering::SeqCst);
+    pub(crate) fn new(inner: L, end: Option<(u64, Ending)>, process: &Process) -> Self {
         Self {
             inner,
-            at,
+            end,
             half_writes: AtomicU64::new(0),
-            dead,
+            dead: process.dead.clone(),
         }
     }
 
     fn step(&self) -> Result<(), LedgerError> {
-        if Some(self.half_writes.fetch_add(1, Ordering::SeqCst)) == self.at {
+        let step = self.half_writes.fetch_add(1, Ordering::SeqCst);
+        if self.end.is_some_and(|(at, _)| at == step) {
             self.dead.store(true, Ordering::SeqCst);
         }
         self.alive()
     }
 
     fn alive(&self) -> Result<(), LedgerError> {
-        if self.dead.load(Ordering::SeqCst) {
-            Err(LedgerError::Store("the process is gone".to_owned()))
-        } else {
-            Ok(())
+        if !self.dead.load(Ordering::SeqCst) {
+            return Ok(());
         }
+        let reason = "the process is gone".to_owned();
+        Err(match self.end {
+            Some((_, Ending::Unsure)) => LedgerError::CommitUnknown(reason),
+            _ => LedgerError::Store(reason),
+        })
     }
 }
 
@@ -106,6 +118,8 @@ pass_on! {
         fn attempts(batch: BatchId) -> Vec<Durable<AttemptRow>>;
         fn live_attempts(account: Address) -> Vec<Durable<AttemptRow>>;
         fn attempt(txid: TxId) -> Option<Durable<AttemptRow>>;
+        fn attempts_of(txids: &[TxId]) -> Vec<Durable<AttemptRow>>;
+        fn issued_since(payer: Address) -> Option<u64>;
     }
     writes {
         fn claim_epoch_under(pair: &Pair, since_block: u64, grant: Salt) -> EpochLease;
@@ -130,7 +144,9 @@ pass_on! {
         fn mark_restored() -> ();
         fn begin_recovery(lease: &AccountLease, at: UnixMs) -> Durable<UnixMs>;
         fn end_recovery(lease: &AccountLease) -> ();
-        fn remember_witnesses(lease: &AccountLease, seen: &[WitnessRow]) -> ();
+        fn trust_witnesses(lease: &AccountLease) -> ();
+        fn extend_history(lease: &AccountLease, first: u64, transfers: &[TransferRow])
+            -> Durable<CursorRow>;
         fn record_fees(fees: &[(TxId, Sun)]) -> ();
         fn fail_payout(lease: &AccountLease, payout: PayoutId, reason: &str) -> ();
     }

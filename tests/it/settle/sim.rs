@@ -1,11 +1,17 @@
-//! A chain that is all in memory, with a seed: slots, forks, lag, and a node in
-//! front of it that loses, doubles and lies. Time passes only in `pause`.
+//! A chain that is all in memory, with a seed: slots, forks, lag, witnesses, and
+//! nodes in front of it that lose, double, lag, forget, invent and lie. Time
+//! passes only in `pause`.
 
 #![expect(clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    collections::{BTreeMap, HashMap},
+    future::poll_fn,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -14,6 +20,8 @@ use seedrail::{
     settle::{Chain, Head},
     tron::{
         block::{Block, BlockHeader},
+        contract::Transfer,
+        fees::IssuerBandwidth,
         rpc::{Account, AccountResources, ChainParameters, Finality, NodeError},
         transaction::{RefBlock, Transaction, TransactionResult},
     },
@@ -22,6 +30,8 @@ use seedrail::{
 
 /// When the simulated chain begins.
 pub(crate) const START: UnixMs = UnixMs(1_790_000_000_000);
+
+const SLOT: Duration = Duration::from_secs(3);
 
 /// A small generator, the same everywhere (splitmix64).
 #[derive(Debug, Clone)]
@@ -44,6 +54,10 @@ impl Rng {
     pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
         self.below(1000) < per_mille
     }
+
+    pub(crate) fn seconds(&mut self, bound: u64) -> Duration {
+        Duration::from_secs(self.below(bound))
+    }
 }
 
 /// How often each fault happens, in a thousand. All zero: a perfect chain.
@@ -57,18 +71,34 @@ pub(crate) struct Faults {
     pub(crate) refused: u64,
     /// A broadcast is delivered now, and once more later by the network.
     pub(crate) doubled: u64,
+    /// A broadcast is not delivered, and answered as if the node had it already.
+    pub(crate) cached: u64,
+    /// The node takes nothing for a while.
+    pub(crate) busy: u64,
     /// A pending transaction waits for a later block.
     pub(crate) held_back: u64,
     /// A slot has no block.
     pub(crate) missed: u64,
     /// The unsolid end of the chain is replaced.
     pub(crate) forked: u64,
+    /// A witness that was never seen is elected.
+    pub(crate) elected: u64,
     /// A question gets no answer.
     pub(crate) failing: u64,
     /// Solid blocks are answered late: none, or one only.
     pub(crate) lagging: u64,
+    /// Old blocks are gone from the node that answers.
+    pub(crate) pruned: u64,
+    /// The blocks answered do not follow each other.
+    pub(crate) garbage: u64,
+    /// The blocks answered are invented, by witnesses invented with them.
+    pub(crate) invented: u64,
+    /// The answer is another node's, which is behind.
+    pub(crate) split: u64,
     /// A transaction in a block is "not found", one in none is found.
     pub(crate) lying: u64,
+    /// The process sleeps for minutes, anywhere.
+    pub(crate) suspended: u64,
 }
 
 impl Faults {
@@ -80,17 +110,25 @@ impl Faults {
             unanswered: some(300),
             refused: some(200),
             doubled: some(300),
+            cached: some(200),
+            busy: some(100),
             held_back: some(700),
             missed: some(400),
             forked: some(100),
+            elected: some(20),
             failing: some(100),
             lagging: some(500),
+            pruned: some(50),
+            garbage: some(50),
+            invented: some(100),
+            split: some(200),
             lying: some(300),
+            suspended: some(20),
         }
     }
 }
 
-/// How often each fault did happen, by name.
+/// How often each thing did happen, by name.
 pub(crate) type Counts = BTreeMap<&'static str, u64>;
 
 #[derive(Debug, Clone, Default)]
@@ -100,67 +138,161 @@ struct State {
     latest: BTreeMap<Address, UnixMs>,
 }
 
+/// A transaction, read once.
+#[derive(Debug, Clone)]
+struct Pending {
+    txid: TxId,
+    transaction: Transaction,
+    ref_block: RefBlock,
+    expiration: UnixMs,
+    transfer: Transfer,
+}
+
+impl Pending {
+    fn read(transaction: Transaction) -> Self {
+        let draft = transaction.raw_data().unwrap().into_draft().unwrap();
+        Self {
+            txid: transaction.txid(),
+            ref_block: draft.ref_block,
+            expiration: draft.expiration,
+            transfer: draft.contract.as_transfer().unwrap(),
+            transaction,
+        }
+    }
+}
+
+struct Made {
+    block: Block,
+    id: BlockId,
+    held: Vec<Pending>,
+    state: State,
+}
+
 struct Inner {
     rng: Rng,
     faults: Faults,
     counts: Counts,
-    /// From genesis to the head; with the state after each.
-    blocks: Vec<(Block, State)>,
-    pool: Vec<Transaction>,
+    /// From genesis to the head.
+    blocks: Vec<Made>,
+    /// In which block each transaction of the chain is.
+    place: HashMap<TxId, u64>,
+    pool: Vec<Pending>,
     /// What the network may still deliver: (when, transaction).
-    floating: Vec<(UnixMs, Transaction)>,
+    floating: Vec<(UnixMs, Pending)>,
     next_slot: UnixMs,
     fork_salt: u8,
     solid_floor: usize,
+    witnesses: Vec<Address>,
 }
 
-/// The simulated chain and the node in front of it.
+/// The simulated chain.
 pub(crate) struct SimChain {
     inner: Mutex<Inner>,
     pub(crate) clock: Arc<ManualClock>,
     /// How many blocks the solid head is behind.
     lag: usize,
-    /// Set by a crash: the process is gone, nothing is answered any more.
-    pub(crate) dead: Arc<std::sync::atomic::AtomicBool>,
 }
 
-fn header(number: u64, time: UnixMs, parent: BlockId, salt: u8) -> BlockHeader {
+/// A process that asks the chain: it may be killed, or stand still.
+#[derive(Default)]
+pub(crate) struct Process {
+    /// Set by a crash: nothing is answered any more.
+    pub(crate) dead: Arc<AtomicBool>,
+    /// How often it asked.
+    pub(crate) asked: AtomicU64,
+    /// At this question it stands still, until it is thawed.
+    freeze_at: Option<u64>,
+    thawed: AtomicBool,
+    frozen: Mutex<Option<Waker>>,
+}
+
+impl Process {
+    /// One that stands still at its question number `at`.
+    pub(crate) fn freezing(at: u64) -> Self {
+        Self {
+            freeze_at: Some(at),
+            ..Self::default()
+        }
+    }
+
+    async fn step(&self) {
+        let asked = self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.freeze_at == Some(asked) {
+            poll_fn(|context| {
+                if self.thawed.load(Ordering::SeqCst) {
+                    Poll::Ready(())
+                } else {
+                    *self.frozen.lock().unwrap() = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            })
+            .await;
+        }
+    }
+
+    /// It goes on when it is polled next.
+    pub(crate) fn thaw(&self) {
+        self.thawed.store(true, Ordering::SeqCst);
+        if let Some(waker) = self.frozen.lock().unwrap().take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The chain as one process sees it.
+pub(crate) struct View<'a> {
+    pub(crate) chain: &'a SimChain,
+    pub(crate) process: &'a Process,
+}
+
+fn header(number: u64, time: UnixMs, parent: BlockId, salt: u8, witness: Address) -> BlockHeader {
     BlockHeader {
         number,
         timestamp: time,
         tx_trie_root: [salt; 32],
         parent_hash: parent,
-        witness_address: vec![0x41; 21],
+        witness_address: witness.to_bytes().to_vec(),
         version: 32,
         account_state_root: Vec::new(),
     }
 }
 
 impl SimChain {
-    pub(crate) fn new(seed: u64, lag: usize, faults: Faults) -> Self {
+    pub(crate) fn new(seed: u64, lag: usize) -> Self {
+        let witnesses = vec![
+            Address::from_body([0xa0; 20]),
+            Address::from_body([0xa1; 20]),
+            Address::from_body([0xa2; 20]),
+        ];
         let genesis = Block {
-            header: header(0, START, BlockId::from_bytes([0; 32]), 0),
+            header: header(0, START, BlockId::from_bytes([0; 32]), 0, witnesses[0]),
             witness_signature: Vec::new(),
             transactions: Vec::new(),
         };
         let chain = Self {
             inner: Mutex::new(Inner {
                 rng: Rng(seed),
-                faults,
+                faults: Faults::default(),
                 counts: Counts::new(),
-                blocks: vec![(genesis, State::default())],
+                blocks: vec![Made {
+                    id: genesis.id(),
+                    block: genesis,
+                    held: Vec::new(),
+                    state: State::default(),
+                }],
+                place: HashMap::new(),
                 pool: Vec::new(),
                 floating: Vec::new(),
-                next_slot: START.plus(Duration::from_secs(3)),
+                next_slot: START.plus(SLOT),
                 fork_salt: 1,
                 solid_floor: 0,
+                witnesses,
             }),
             clock: Arc::new(ManualClock::new(START)),
             lag,
-            dead: Arc::default(),
         };
         for _ in 0..lag + 2 {
-            chain.advance(Duration::from_secs(3));
+            chain.advance(SLOT);
         }
         chain
     }
@@ -170,7 +302,7 @@ impl SimChain {
     }
 
     pub(crate) fn genesis_id(&self) -> BlockId {
-        self.inner().blocks[0].0.id()
+        self.inner().blocks[0].id
     }
 
     pub(crate) fn set_faults(&self, faults: Faults) {
@@ -183,24 +315,23 @@ impl SimChain {
 
     /// Gives an account what it needs, in every state back to genesis.
     pub(crate) fn fund(&self, address: Address, trx: i64, token: i64) {
-        for (_, state) in &mut self.inner().blocks {
-            *state.trx.entry(address).or_default() += trx;
-            *state.tokens.entry((address, TokenId::BTT)).or_default() += token;
+        for made in &mut self.inner().blocks {
+            *made.state.trx.entry(address).or_default() += trx;
+            *made
+                .state
+                .tokens
+                .entry((address, TokenId::BTT))
+                .or_default() += token;
         }
     }
 
     /// A transfer made outside of settlement.
     pub(crate) fn submit(&self, transaction: Transaction) {
-        self.inner().pool.push(transaction);
+        self.inner().pool.push(Pending::read(transaction));
     }
 
     pub(crate) fn head_now(&self) -> Head {
-        let inner = self.inner();
-        let block = &inner.blocks.last().unwrap().0;
-        Head {
-            id: block.id(),
-            time: block.header.timestamp,
-        }
+        self.inner().head(0)
     }
 
     /// The solid head's number.
@@ -214,10 +345,9 @@ impl SimChain {
         let inner = self.inner();
         let mut sum = 0;
         let mut count = 0;
-        for (block, _) in &inner.blocks[..=self.solid_index(&inner)] {
-            for transaction in &block.transactions {
-                let draft = transaction.raw_data().unwrap().into_draft().unwrap();
-                let transfer = draft.contract.as_transfer().unwrap();
+        for made in &inner.blocks[..=self.solid_index(&inner)] {
+            for held in &made.held {
+                let transfer = &held.transfer;
                 if transfer.from == payer
                     && transfer.to == payee
                     && transfer.token == Token::Trc10(TokenId::BTT)
@@ -243,9 +373,8 @@ impl SimChain {
         let inner = &mut *self.inner();
         while inner.next_slot <= now {
             let slot = inner.next_slot;
-            inner.next_slot = slot.plus(Duration::from_secs(3));
-            if inner.rng.chance(inner.faults.missed) {
-                *inner.counts.entry("missed slots").or_default() += 1;
+            inner.next_slot = slot.plus(SLOT);
+            if inner.roll("missed slots", inner.faults.missed) {
                 continue;
             }
             if inner.rng.chance(inner.faults.forked) {
@@ -267,13 +396,14 @@ impl SimChain {
         *inner.counts.entry("forks").or_default() += 1;
         inner.fork_salt = inner.fork_salt.wrapping_add(1).max(1);
         for _ in 0..depth {
-            let (block, _) = inner.blocks.pop().unwrap();
-            for transaction in block.transactions {
+            let made = inner.blocks.pop().unwrap();
+            for held in made.held {
+                inner.place.remove(&held.txid);
                 let again = inner
                     .next_slot
                     .plus(Duration::from_secs(inner.rng.below(90)));
                 if inner.rng.chance(500) {
-                    inner.floating.push((again, transaction));
+                    inner.floating.push((again, held));
                 }
             }
         }
@@ -281,9 +411,17 @@ impl SimChain {
 }
 
 impl Inner {
+    /// Whether a fault happens now; counts it.
+    fn roll(&mut self, name: &'static str, per_mille: u64) -> bool {
+        let happens = self.rng.chance(per_mille);
+        if happens {
+            *self.counts.entry(name).or_default() += 1;
+        }
+        happens
+    }
+
     fn failure(&mut self) -> Result<(), NodeError> {
-        if self.rng.chance(self.faults.failing) {
-            *self.counts.entry("unanswered questions").or_default() += 1;
+        if self.roll("unanswered questions", self.faults.failing) {
             return Err(NodeError::Retry {
                 url: "sim".to_owned(),
                 reason: "no answer".to_owned(),
@@ -293,52 +431,77 @@ impl Inner {
         Ok(())
     }
 
-    fn on_chain(&self) -> BTreeSet<TxId> {
-        self.blocks
-            .iter()
-            .flat_map(|(block, _)| &block.transactions)
-            .map(Transaction::txid)
-            .collect()
+    /// The head, so many blocks ago.
+    fn head(&self, behind: usize) -> Head {
+        let made = &self.blocks[(self.blocks.len() - 1).saturating_sub(behind)];
+        Head {
+            id: made.id,
+            time: made.block.header.timestamp,
+        }
+    }
+
+    /// How far behind the node is that answers.
+    fn behind(&mut self) -> usize {
+        if self.roll("answers of a node behind", self.faults.split) {
+            1 + usize::try_from(self.rng.below(8)).unwrap()
+        } else {
+            0
+        }
     }
 
     fn produce(&mut self, slot: UnixMs) {
-        let (parent, state) = self.blocks.last().unwrap();
-        let mut state = state.clone();
-        let (parent_id, parent_time) = (parent.id(), parent.header.timestamp);
-        let number = parent.header.number + 1;
-        let (arrived, floating) = std::mem::take(&mut self.floating)
+        let parent = self.blocks.last().unwrap();
+        let mut state = parent.state.clone();
+        let (parent_id, parent_time) = (parent.id, parent.block.header.timestamp);
+        let number = parent.block.header.number + 1;
+        let (arrived, floating): (Vec<_>, Vec<_>) = std::mem::take(&mut self.floating)
             .into_iter()
             .partition(|(when, _)| *when <= slot);
         self.floating = floating;
-        let arrived: Vec<(UnixMs, Transaction)> = arrived;
-        self.pool.extend(arrived.into_iter().map(|(_, tx)| tx));
-        let mut seen = self.on_chain();
-        let mut transactions = Vec::new();
-        for mut transaction in std::mem::take(&mut self.pool) {
-            if self.rng.chance(self.faults.held_back) {
-                *self.counts.entry("held back").or_default() += 1;
-                self.pool.push(transaction);
+        self.pool
+            .extend(arrived.into_iter().map(|(_, pending)| pending));
+        let mut held = Vec::new();
+        for pending in std::mem::take(&mut self.pool) {
+            if self.roll("held back", self.faults.held_back) {
+                self.pool.push(pending);
                 continue;
             }
-            if seen.contains(&transaction.txid()) {
+            if self.place.contains_key(&pending.txid) {
                 continue;
             }
-            if self.apply(&mut state, &transaction, parent_time).is_ok() {
-                let expired = transaction.raw_data().unwrap().expiration <= slot;
-                if expired {
+            if self.apply(&mut state, &pending, parent_time).is_ok() {
+                if pending.expiration <= slot {
                     *self.counts.entry("included after expiration").or_default() += 1;
                 }
-                seen.insert(transaction.txid());
-                transaction.set_results(vec![TransactionResult::SUCCESS]);
-                transactions.push(transaction);
+                self.place.insert(pending.txid, number);
+                held.push(pending);
             }
         }
+        let transactions = held
+            .iter()
+            .map(|pending| {
+                let mut transaction = pending.transaction.clone();
+                transaction.set_results(vec![TransactionResult::SUCCESS]);
+                transaction
+            })
+            .collect();
+        if self.roll("new witnesses", self.faults.elected) {
+            let byte = u8::try_from(0xa3 + self.witnesses.len() % 0x50).unwrap();
+            self.witnesses.push(Address::from_body([byte; 20]));
+        }
+        let turn = usize::try_from(number).unwrap() % self.witnesses.len();
+        let witness = self.witnesses[turn];
         let block = Block {
-            header: header(number, slot, parent_id, self.fork_salt),
+            header: header(number, slot, parent_id, self.fork_salt, witness),
             witness_signature: Vec::new(),
             transactions,
         };
-        self.blocks.push((block, state));
+        self.blocks.push(Made {
+            id: block.id(),
+            block,
+            held,
+            state,
+        });
     }
 
     /// The chain's own rules for a transfer: reference, expiration against the
@@ -346,21 +509,23 @@ impl Inner {
     fn apply(
         &self,
         state: &mut State,
-        transaction: &Transaction,
+        pending: &Pending,
         parent_time: UnixMs,
     ) -> Result<(), &'static str> {
-        let draft = transaction.raw_data().unwrap().into_draft().unwrap();
-        if draft.expiration <= parent_time {
+        if pending.expiration <= parent_time {
             return Err("TRANSACTION_EXPIRATION_ERROR");
         }
+        // The chains here are shorter than the 65,536 blocks after which the low
+        // bytes of a number come again.
+        let number = usize::from(u16::from_be_bytes(pending.ref_block.bytes));
         let known = self
             .blocks
-            .iter()
-            .any(|(block, _)| RefBlock::from(block.id()) == draft.ref_block);
+            .get(number)
+            .is_some_and(|made| RefBlock::from(made.id) == pending.ref_block);
         if !known {
             return Err("TAPOS_ERROR");
         }
-        let transfer = draft.contract.as_transfer().unwrap();
+        let transfer = &pending.transfer;
         let amount = transfer.amount.get();
         let (from, to) = match transfer.token {
             Token::Trx => (
@@ -391,6 +556,23 @@ impl Inner {
         state.latest.insert(transfer.from, parent_time);
         Ok(())
     }
+
+    /// Blocks that a node invents on top of `parent`: empty, in a hurry, by nobody.
+    fn invent(&mut self, parent: &Block) -> Vec<Block> {
+        let mut blocks: Vec<Block> = Vec::new();
+        let step = 3 + self.rng.below(200);
+        for _ in 0..1 + self.rng.below(30) {
+            let parent = blocks.last().unwrap_or(parent);
+            let time = parent.header.timestamp.plus(Duration::from_secs(step));
+            let witness = Address::from_body([u8::try_from(self.rng.below(20)).unwrap(); 20]);
+            blocks.push(Block {
+                header: header(parent.header.number + 1, time, parent.id(), 0xff, witness),
+                witness_signature: Vec::new(),
+                transactions: Vec::new(),
+            });
+        }
+        blocks
+    }
 }
 
 fn unknown(reason: &str) -> NodeError {
@@ -400,42 +582,92 @@ fn unknown(reason: &str) -> NodeError {
     }
 }
 
-impl Chain for SimChain {
+fn refused(code: &str) -> NodeError {
+    NodeError::Refused {
+        url: "sim".to_owned(),
+        code: code.to_owned(),
+        message: "said the node".to_owned(),
+    }
+}
+
+impl View<'_> {
+    /// A question that may get no answer.
+    async fn ask(&self) -> Result<std::sync::MutexGuard<'_, Inner>, NodeError> {
+        self.process.step().await;
+        let mut inner = self.chain.inner();
+        *inner.counts.entry("steps").or_default() += 1;
+        inner.failure()?;
+        Ok(inner)
+    }
+
+    /// Now and then the process sleeps for minutes.
+    fn doze(&self) {
+        let sleep = {
+            let inner = &mut *self.chain.inner();
+            let suspended = inner.faults.suspended;
+            inner
+                .roll("suspended processes", suspended)
+                .then(|| inner.rng.seconds(900))
+        };
+        if let Some(time) = sleep {
+            self.chain.advance(time);
+        }
+    }
+}
+
+impl Chain for View<'_> {
     async fn genesis(&self) -> Result<BlockId, NodeError> {
-        Ok(self.genesis_id())
+        self.process.step().await;
+        Ok(self.chain.genesis_id())
     }
 
     async fn head(&self) -> Result<Head, NodeError> {
-        self.inner().failure()?;
-        Ok(self.head_now())
+        let mut inner = self.ask().await?;
+        let behind = inner.behind();
+        Ok(inner.head(behind))
     }
 
     async fn solid_head(&self) -> Result<Head, NodeError> {
-        let inner = &mut *self.inner();
-        inner.failure()?;
-        let block = &inner.blocks[self.solid_index(inner)].0;
+        let inner = self.ask().await?;
+        let made = &inner.blocks[self.chain.solid_index(&inner)];
         Ok(Head {
-            id: block.id(),
-            time: block.header.timestamp,
+            id: made.id,
+            time: made.block.header.timestamp,
         })
     }
 
     async fn solid_blocks(&self, first: u64) -> Result<Vec<Block>, NodeError> {
-        let inner = &mut *self.inner();
-        inner.failure()?;
-        let first = usize::try_from(first).unwrap();
-        let end = self.solid_index(inner) + 1;
-        if first >= end {
-            return Ok(Vec::new());
+        let inner = &mut *self.ask().await?;
+        if inner.roll("pruned answers", inner.faults.pruned) {
+            return Err(unknown("this node keeps no block so old"));
         }
-        let mut blocks: Vec<Block> = inner.blocks[first..end]
+        let first = usize::try_from(first).unwrap();
+        let end = self.chain.solid_index(inner) + 1;
+        let mut blocks: Vec<Block> = inner
+            .blocks
+            .get(first..end)
+            .unwrap_or_default()
             .iter()
-            .map(|(block, _)| block.clone())
+            .map(|made| made.block.clone())
             .collect();
-        if inner.rng.chance(inner.faults.lagging) {
-            *inner.counts.entry("short answers").or_default() += 1;
+        if inner.roll("short answers", inner.faults.lagging) {
             let keep = inner.rng.below(2);
             blocks.truncate(usize::try_from(keep).unwrap());
+        }
+        if inner.roll("invented blocks", inner.faults.invented)
+            && let Some(before) = first.checked_sub(1)
+            && before < end
+        {
+            blocks.truncate(usize::try_from(inner.rng.below(3)).unwrap());
+            let parent = match blocks.last() {
+                Some(last) => last.clone(),
+                None => inner.blocks[before].block.clone(),
+            };
+            blocks.extend(inner.invent(&parent));
+        }
+        if inner.roll("garbage blocks", inner.faults.garbage) && !blocks.is_empty() {
+            let place = usize::try_from(inner.rng.below(blocks.len() as u64)).unwrap();
+            blocks[place].header.parent_hash = BlockId::from_bytes([9; 32]);
         }
         Ok(blocks)
     }
@@ -445,13 +677,13 @@ impl Chain for SimChain {
         finality: Finality,
         address: Address,
     ) -> Result<Option<Account>, NodeError> {
-        let inner = &mut *self.inner();
-        inner.failure()?;
+        let inner = &mut *self.ask().await?;
         let index = match finality {
             Finality::Head => inner.blocks.len() - 1,
-            Finality::Solid => self.solid_index(inner),
+            Finality::Solid => self.chain.solid_index(inner),
         };
-        let state = &inner.blocks[index].1;
+        let index = index.saturating_sub(inner.behind());
+        let state = &inner.blocks[index].state;
         let Some(trx) = state.trx.get(&address) else {
             return Ok(None);
         };
@@ -472,15 +704,20 @@ impl Chain for SimChain {
     }
 
     async fn resources(&self, _: Address) -> Result<AccountResources, NodeError> {
-        self.inner().failure()?;
+        drop(self.ask().await?);
         Ok(AccountResources {
             free_limit: 600,
             ..AccountResources::default()
         })
     }
 
+    async fn issuer(&self, _: TokenId, _: Address) -> Result<Option<IssuerBandwidth>, NodeError> {
+        drop(self.ask().await?);
+        Ok(None)
+    }
+
     async fn parameters(&self) -> Result<ChainParameters, NodeError> {
-        self.inner().failure()?;
+        drop(self.ask().await?);
         Ok([
             ("getTransactionFee".to_owned(), 1000),
             ("getCreateAccountFee".to_owned(), 100_000),
@@ -494,66 +731,59 @@ impl Chain for SimChain {
     }
 
     async fn broadcast(&self, attempt: &Durable<AttemptRow>) -> Result<(), NodeError> {
-        if self.dead.load(std::sync::atomic::Ordering::SeqCst) {
+        self.process.step().await;
+        if self.process.dead.load(Ordering::SeqCst) {
             return Err(unknown("the process is gone"));
         }
-        let inner = &mut *self.inner();
+        self.doze();
+        let now = self.chain.clock.now();
+        let inner = &mut *self.chain.inner();
         inner.failure()?;
-        let transaction = Transaction::decode(&attempt.get().bytes).unwrap();
-        let mut count = |name| *inner.counts.entry(name).or_default() += 1;
-        if inner.rng.chance(inner.faults.lost) {
-            count("lost broadcasts");
+        let faults = inner.faults;
+        if inner.roll("busy answers", faults.busy) {
+            return Err(NodeError::Retry {
+                url: "sim".to_owned(),
+                reason: "429".to_owned(),
+                after: Some(inner.rng.seconds(60)),
+            });
+        }
+        let pending = Pending::read(Transaction::decode(&attempt.get().bytes).unwrap());
+        if inner.roll("lost broadcasts", faults.lost) {
             return Ok(());
         }
-        if inner.rng.chance(inner.faults.doubled) {
-            count("doubled broadcasts");
-            let later = self
-                .clock
-                .now()
-                .plus(Duration::from_secs(inner.rng.below(150)));
-            inner.floating.push((later, transaction.clone()));
+        let duplicate = || unknown("Dup transaction. (DUP_TRANSACTION_ERROR)");
+        if inner.roll("lost as duplicates", faults.cached) {
+            return Err(duplicate());
         }
-        if inner.on_chain().contains(&transaction.txid())
-            || inner.pool.iter().any(|tx| tx.txid() == transaction.txid())
+        if inner.roll("doubled broadcasts", faults.doubled) {
+            let later = now.plus(inner.rng.seconds(150));
+            inner.floating.push((later, pending.clone()));
+        }
+        if inner.place.contains_key(&pending.txid)
+            || inner.pool.iter().any(|other| other.txid == pending.txid)
         {
-            return Err(unknown("Dup transaction. (DUP_TRANSACTION_ERROR)"));
+            return Err(duplicate());
         }
-        let (parent, state) = inner.blocks.last().unwrap();
-        let mut state = state.clone();
-        if let Err(code) = inner.apply(&mut state, &transaction, parent.header.timestamp) {
-            return Err(NodeError::Refused {
-                url: "sim".to_owned(),
-                code: code.to_owned(),
-                message: "said the node".to_owned(),
-            });
+        let made = inner.blocks.last().unwrap();
+        let mut state = made.state.clone();
+        let parent_time = made.block.header.timestamp;
+        if let Err(code) = inner.apply(&mut state, &pending, parent_time) {
+            return Err(refused(code));
         }
-        inner.pool.push(transaction);
-        let mut count = |name| *inner.counts.entry(name).or_default() += 1;
-        if inner.rng.chance(inner.faults.unanswered) {
-            count("unanswered broadcasts");
+        inner.pool.push(pending);
+        if inner.roll("unanswered broadcasts", faults.unanswered) {
             return Err(unknown("timed out"));
         }
-        if inner.rng.chance(inner.faults.refused) {
-            count("refused but delivered");
-            return Err(NodeError::Refused {
-                url: "sim".to_owned(),
-                code: "SIGERROR".to_owned(),
-                message: "a lie".to_owned(),
-            });
+        if inner.roll("refused but delivered", faults.refused) {
+            return Err(refused("SIGERROR"));
         }
         Ok(())
     }
 
     async fn included(&self, txid: TxId) -> Result<Option<u64>, NodeError> {
-        let inner = &mut *self.inner();
-        inner.failure()?;
-        let found = inner
-            .blocks
-            .iter()
-            .find(|(block, _)| block.transactions.iter().any(|tx| tx.txid() == txid))
-            .map(|(block, _)| block.header.number);
-        if inner.rng.chance(inner.faults.lying) {
-            *inner.counts.entry("lies about inclusion").or_default() += 1;
+        let inner = &mut *self.ask().await?;
+        let found = inner.place.get(&txid).copied();
+        if inner.roll("lies about inclusion", inner.faults.lying) {
             return Ok(match found {
                 Some(_) => None,
                 None => Some(7),
@@ -562,12 +792,19 @@ impl Chain for SimChain {
         Ok(found)
     }
 
-    async fn burnt(&self, _: TxId) -> Result<Option<Sun>, NodeError> {
-        self.inner().failure()?;
-        Ok(Some(Sun(1000)))
+    async fn burnt(&self, block: u64) -> Result<BTreeMap<TxId, Sun>, NodeError> {
+        let inner = self.ask().await?;
+        let made = inner.blocks.get(usize::try_from(block).unwrap());
+        Ok(made
+            .iter()
+            .flat_map(|made| &made.held)
+            .map(|held| (held.txid, Sun(1000)))
+            .collect())
     }
 
     async fn pause(&self, time: Duration) {
-        self.advance(time);
+        self.process.step().await;
+        self.doze();
+        self.chain.advance(time);
     }
 }

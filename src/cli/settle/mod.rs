@@ -1,5 +1,8 @@
 //! `seedrail settle`: from receipts to coins.
 
+mod chain_side;
+mod history;
+
 use std::{
     sync::{
         Arc,
@@ -11,6 +14,10 @@ use std::{
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use self::{
+    chain_side::{Adopt, Recover, audit},
+    history::{History, status},
+};
 use super::{
     Context, account,
     chain::{self, Chain},
@@ -35,8 +42,14 @@ pub(crate) enum Settle {
     Resume,
     /// Show how the current batch stands; asks no node.
     Status,
+    /// List the batches, newest first; asks no node.
+    History(History),
     /// Compare the solid chain with the ledger, both ways.
     Audit,
+    /// Bring a ledger back that was copied or set back; signs nothing.
+    Recover(Recover),
+    /// Say of transfers made outside of this ledger that you know them.
+    Adopt(Adopt),
 }
 
 /// What is paid now, and what may gather.
@@ -225,7 +238,10 @@ impl Settle {
                 print_batches(context, &report.batches)
             }
             Self::Status => status(context).await,
+            Self::History(history) => history.run(context).await,
             Self::Audit => audit(context).await,
+            Self::Recover(recover) => recover.run(context).await,
+            Self::Adopt(adopt) => adopt.run(context).await,
         }
     }
 }
@@ -364,29 +380,6 @@ async fn run(context: &Context, policy: &Policy) -> Outcome {
     context.out.result(&document, || "nothing to pay".into())
 }
 
-async fn status(context: &Context) -> Outcome {
-    let account = account::address(context)?;
-    let (_, ledger) = store::open_offline(context).await?;
-    let mut batches = ledger.unfinished(account)?;
-    if batches.is_empty() {
-        batches = ledger.batches(account, 1)?;
-    }
-    let reports = batches
-        .into_iter()
-        .map(|batch| {
-            let payouts = ledger.payouts(batch.id)?;
-            let attempts = ledger
-                .attempts(batch.id)?
-                .into_iter()
-                .map(|row| row.into_inner())
-                .collect();
-            Ok(BatchReport::new(batch, payouts, attempts))
-        })
-        .collect::<Result<Vec<_>, LedgerError>>()?;
-    let document = batches_json(&reports);
-    context.out.result(&document, || batches_text(&reports))
-}
-
 /// The batches of a run as one: the id is the last one's.
 fn batches_json(reports: &[BatchReport]) -> Value {
     let sum = |field: fn(&BatchReport) -> u64| -> u64 { reports.iter().map(field).sum() };
@@ -458,53 +451,4 @@ fn print_batches(context: &Context, reports: &[BatchReport]) -> Outcome {
         format!("{failed} payouts failed and {pending} are pending"),
     )
     .hint("running it again is safe: nothing is paid twice"))
-}
-
-async fn audit(context: &Context) -> Outcome {
-    let account = account::address(context)?;
-    let chain = chain::connect(context).await?;
-    let desk = Desk::new(context, chain, account)?;
-    let differences = desk.with(async |engine| engine.audit().await).await?;
-    let rows: Vec<_> = differences
-        .iter()
-        .map(|difference| {
-            json!({
-                "kind": difference.kind.name(),
-                "txid": difference.txid,
-                "payee": difference.payee,
-                "amount_raw": difference.amount,
-            })
-        })
-        .collect();
-    let document = json!({ "ok": rows.is_empty(), "differences": rows });
-    context.out.result(&document, || {
-        if differences.is_empty() {
-            return "the ledger and the solid chain agree".into();
-        }
-        differences
-            .iter()
-            .map(|d| {
-                format!(
-                    "{:<13} {}  {} raw units of {} to {}",
-                    d.kind.name(),
-                    d.txid,
-                    d.amount,
-                    d.token,
-                    d.payee
-                )
-            })
-            .collect::<Vec<_>>()
-            .join("\n")
-    })?;
-    if differences.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Exit::Disagree,
-        "disagree",
-        format!(
-            "{} differences between the ledger and the chain",
-            differences.len()
-        ),
-    ))
 }

@@ -1,0 +1,262 @@
+"""Mutants of settlement: one build with a switch for each, one run for each.
+
+Every edit names the text it replaces, and the text must be there exactly once:
+when the code changes, this fails until the mutant is written anew.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TREE = ROOT / "target" / "mutants"
+
+SWITCH = '''
+/// Whether this mutant is on.
+pub fn mutant(name: &str) -> bool {
+    static ON: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    ON.get_or_init(|| std::env::var("MUTANT").unwrap_or_default()) == name
+}
+'''
+
+# (mutant, [(file, text, text with the switch)])
+MUTANTS = [
+    (
+        "re-sign on `not found`",
+        [
+            (
+                "src/settle/state.rs",
+                "let dead = time >= attempt.expiration && number > attempt.reference;",
+                "let dead = (time >= attempt.expiration || (crate::mutant(NAME) && number > "
+                "attempt.reference + 8)) && number > attempt.reference;",
+            ),
+            (
+                "src/ledger/statements/chain.rs",
+                "if block.time < attempt.expiration {",
+                "if block.time < attempt.expiration && !crate::mutant(NAME) {",
+            ),
+        ],
+    ),
+    (
+        "stop the scan at the last block before the expiration",
+        [
+            (
+                "src/settle/state.rs",
+                "time >= attempt.expiration",
+                "(time >= attempt.expiration || (crate::mutant(NAME) && "
+                "time.plus(std::time::Duration::from_secs(3)) >= attempt.expiration))",
+            ),
+            (
+                "src/ledger/statements/chain.rs",
+                "block.time < attempt.expiration",
+                "block.time < attempt.expiration && !crate::mutant(NAME)",
+            ),
+        ],
+    ),
+    (
+        "broadcast before durable",
+        [
+            (
+                "src/ledger/store.rs",
+                "pub(in crate::ledger) fn committed(",
+                "pub(crate) fn committed(",
+            ),
+            (
+                "src/settle/engine/drive.rs",
+                "        let durable = self.ledger.insert_attempts(lease, &attempts)?;",
+                "        if crate::mutant(NAME) {\n"
+                "            for attempt in &attempts {\n"
+                "                let attempt = Durable::committed(attempt.clone());\n"
+                "                drop(self.chain.broadcast(&attempt).await);\n"
+                "            }\n"
+                "        }\n"
+                "        let durable = self.ledger.insert_attempts(lease, &attempts)?;",
+            ),
+        ],
+    ),
+    (
+        "trust one node",
+        [
+            (
+                "src/ledger/statements/witnesses.rs",
+                "*place < to_learn || ",
+                "*place < to_learn || crate::mutant(NAME) || ",
+            ),
+        ],
+    ),
+    (
+        "ignore the lease",
+        [
+            (
+                "src/ledger/statements/payouts.rs",
+                "    if held {\n        Ok(())",
+                "    if held || crate::mutant(NAME) {\n        Ok(())",
+            ),
+        ],
+    ),
+    (
+        "plan before the takeover",
+        [
+            (
+                "src/settle/engine/mod.rs",
+                "        let lease = self.begin(signer).await?;\n"
+                "        let mut batches = self.finish(&lease, signer).await?;",
+                "        let early = if crate::mutant(NAME) {\n"
+                "            Some(self.make_plan(token, policy).await?)\n"
+                "        } else {\n"
+                "            None\n"
+                "        };\n"
+                "        let lease = self.begin(signer).await?;\n"
+                "        let mut batches = self.finish(&lease, signer).await?;",
+            ),
+            (
+                "src/settle/engine/mod.rs",
+                "        let plan = self.make_plan(token, policy).await?;\n"
+                "        if plan.payouts.is_empty()",
+                "        let plan = match early {\n"
+                "            Some(plan) => plan,\n"
+                "            None => self.make_plan(token, policy).await?,\n"
+                "        };\n"
+                "        if plan.payouts.is_empty()",
+            ),
+        ],
+    ),
+    (
+        "give a range back on a refusal",
+        [
+            (
+                "src/settle/engine/drive.rs",
+                "                        memory.last_refusal = Some(error);",
+                "                        if crate::mutant(NAME)\n"
+                "                            && let Some(attempt) = board.attempt(txid)\n"
+                "                        {\n"
+                "                            let payout = attempt.get().payout;\n"
+                "                            self.give_up(lease, board, payout, remark.clone())?;\n"
+                "                        }\n"
+                "                        memory.last_refusal = Some(error);",
+            ),
+            (
+                "src/ledger/statements/payouts.rs",
+                "        .find(|row| row.state != AttemptState::Dead)\n    {\n"
+                "        return Err(LedgerError::AttemptLive(paying.txid));",
+                "        .find(|row| row.state != AttemptState::Dead && !crate::mutant(NAME))\n    {\n"
+                "        return Err(LedgerError::AttemptLive(paying.txid));",
+            ),
+        ],
+    ),
+    (
+        "skip the check that the ledger is current",
+        [
+            (
+                "src/settle/engine/look.rs",
+                "            match self.foreign(&cursor, board).await? {",
+                "            if crate::mutant(NAME) {\n"
+                "                return Ok(cursor);\n"
+                "            }\n"
+                "            match self.foreign(&cursor, board).await? {",
+            ),
+            (
+                "src/settle/engine/drive.rs",
+                "if cursor.foreign.is_some() && self.is_paid_elsewhere(&payout)? {",
+                "if cursor.foreign.is_some() && !crate::mutant(NAME) && "
+                "self.is_paid_elsewhere(&payout)? {",
+            ),
+            (
+                "src/settle/engine/mod.rs",
+                "if self.ledger.recovery(self.account)? != Recovery::Current {",
+                "if !crate::mutant(NAME) && "
+                "self.ledger.recovery(self.account)? != Recovery::Current {",
+            ),
+        ],
+    ),
+    (
+        "count DUP as success",
+        [
+            (
+                "src/ledger/statements/payouts.rs",
+                "    // Of several answers the last one counts.",
+                "    if crate::mutant(NAME) {\n"
+                "        for (txid, said) in answers {\n"
+                "            if said.contains(\"DUP\") {\n"
+                "                let paid = find_attempt(tx, *txid)?.map(|row| row.payout);\n"
+                "                set_confirmed(tx, &paid.into_iter().collect())?;\n"
+                "                set_attempt_states(tx, &[(*txid, (AttemptState::Solid, Some(1)))].into())?;\n"
+                "            }\n"
+                "        }\n"
+                "    }\n"
+                "    // Of several answers the last one counts.",
+            ),
+        ],
+    ),
+    (
+        "recover without waiting",
+        [
+            (
+                "src/settle/engine/recover.rs",
+                "        self.outlive(&lease, &mut board, began).await?;",
+                "        if !crate::mutant(NAME) {\n"
+                "            self.outlive(&lease, &mut board, began).await?;\n"
+                "        }",
+            ),
+        ],
+    ),
+]
+
+
+def build():
+    for name in ["src", "tests", "benches", "examples", "fixtures"]:
+        shutil.rmtree(TREE / name, ignore_errors=True)
+        shutil.copytree(ROOT / name, TREE / name)
+    for name in ["Cargo.toml", "Cargo.lock", "README.md", "clippy.toml"]:
+        shutil.copy(ROOT / name, TREE / name)
+    library = TREE / "src" / "lib.rs"
+    library.write_text(library.read_text() + SWITCH)
+    # Two mutants may edit one place: their texts are looked for in what the
+    # first has left.
+    for mutant, edits in MUTANTS:
+        for file, old, new in edits:
+            path = TREE / file
+            text = path.read_text()
+            if text.count(old) != 1:
+                sys.exit(f"mutant `{mutant}`: {file} has this {text.count(old)} times:\n{old}")
+            path.write_text(text.replace(old, new.replace("NAME", f'"{mutant}"')))
+    environment = os.environ | {"CARGO_TARGET_DIR": str(ROOT / "target")}
+    command = ["cargo", "test", "--locked", "--profile", "heavy", "--test", "it", "--no-run"]
+    built = subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True)
+    if built.returncode != 0:
+        sys.exit(built.stderr)
+    return re.search(r"Executable .*\((.*)\)", built.stderr).group(1)
+
+
+def run(program, mutant, seeds):
+    environment = os.environ | {"MUTANT": mutant, "SEEDRAIL_SEEDS": str(seeds), "RUST_BACKTRACE": "0"}
+    test = "settle::storm::storms_of_faults_pay_everybody_once"
+    command = [program, "--exact", test, "--nocapture"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def main():
+    seeds = int(sys.argv[1])
+    program = build()
+    sound = run(program, "", 200)
+    if sound.returncode != 0:
+        sys.exit(f"without a mutant the simulation fails:\n{sound.stdout}{sound.stderr}")
+    print("| broken invariant | found by seed | how |")
+    print("|---|---:|---|")
+    missed = 0
+    for mutant, _ in MUTANTS:
+        done = run(program, mutant, seeds)
+        said = re.findall(r"(?:seed (\d+)[,:][^\n]*)", done.stderr)
+        how = re.findall(r"seed \d+[,:] ?([^\n]*)", done.stderr)
+        if done.returncode == 0 or not said:
+            missed += 1
+            print(f"| {mutant} | **none of {seeds}** | {done.stderr.strip()[:200]} |")
+        else:
+            print(f"| {mutant} | {said[0]} | {how[0].strip()} |")
+    sys.exit(1 if missed else 0)
+
+
+main()

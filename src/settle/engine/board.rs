@@ -1,0 +1,192 @@
+//! The account's unfinished payouts in memory, as they are on disk: whoever has
+//! the account's lease is the only one who changes them, and what was changed
+//! is read back before it is acted on.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::{
+    ledger::{AttemptRow, BatchId, Durable, Ledger, LedgerError, PayoutId, PayoutRow, PayoutState},
+    settle::state::{LivingAttempts, living},
+    types::{Address, RawAmount, Token, TxId},
+};
+
+/// A payout with its attempts, by ordinal.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) payout: PayoutRow,
+    pub(super) attempts: Vec<Durable<AttemptRow>>,
+    /// Of a batch that is driven to its end now.
+    pub(super) driven: bool,
+}
+
+impl Entry {
+    pub(super) fn is_open(&self) -> bool {
+        matches!(
+            self.payout.state,
+            PayoutState::Planned | PayoutState::InFlight
+        )
+    }
+
+    /// The attempt that paid or may pay.
+    pub(super) fn current(&self) -> Option<&AttemptRow> {
+        self.attempts
+            .iter()
+            .map(Durable::get)
+            .find(|attempt| attempt.state != crate::ledger::AttemptState::Dead)
+    }
+}
+
+/// All of them, in the order they were planned.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    entries: Vec<Entry>,
+    by_payout: HashMap<PayoutId, usize>,
+    by_txid: HashMap<TxId, usize>,
+    living: LivingAttempts,
+}
+
+impl Board {
+    /// Reads every unfinished batch of the account, and those of `driven`.
+    pub(super) fn load(
+        ledger: &dyn Ledger,
+        account: Address,
+        driven: &[BatchId],
+    ) -> Result<Self, LedgerError> {
+        let mut board = Self::default();
+        let unfinished = ledger.unfinished(account)?;
+        let batches: BTreeSet<_> = unfinished
+            .iter()
+            .map(|batch| batch.id)
+            .chain(driven.iter().copied())
+            .collect();
+        for batch in batches {
+            let mut attempts: BTreeMap<PayoutId, Vec<_>> = BTreeMap::new();
+            for attempt in ledger.attempts(batch)? {
+                attempts
+                    .entry(attempt.get().payout)
+                    .or_default()
+                    .push(attempt);
+            }
+            for payout in ledger.payouts(batch)? {
+                let index = board.entries.len();
+                let attempts = attempts.remove(&payout.id).unwrap_or_default();
+                board.by_payout.insert(payout.id, index);
+                for attempt in &attempts {
+                    board.by_txid.insert(attempt.get().txid, index);
+                }
+                board
+                    .living
+                    .append(&mut living(attempts.iter().map(Durable::get)));
+                board.entries.push(Entry {
+                    payout,
+                    attempts,
+                    driven: driven.contains(&batch),
+                });
+            }
+        }
+        Ok(board)
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = (usize, &Entry)> {
+        self.entries.iter().enumerate()
+    }
+
+    pub(super) fn driven(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.driven)
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&Entry> {
+        self.entries.get(index)
+    }
+
+    /// The attempt as it is on disk.
+    pub(super) fn attempt(&self, txid: TxId) -> Option<&Durable<AttemptRow>> {
+        self.entries
+            .get(*self.by_txid.get(&txid)?)?
+            .attempts
+            .iter()
+            .find(|attempt| attempt.get().txid == txid)
+    }
+
+    /// The attempts that may still pay.
+    pub(super) fn living(&self) -> &LivingAttempts {
+        &self.living
+    }
+
+    /// Σ payouts of the token with an attempt that may still pay.
+    pub(super) fn in_flight(&self, token: Token) -> RawAmount {
+        let payouts: BTreeSet<_> = self
+            .living
+            .keys()
+            .filter_map(|txid| self.by_txid.get(txid))
+            .collect();
+        payouts
+            .into_iter()
+            .filter_map(|index| self.entries.get(*index))
+            .filter(|entry| entry.payout.token == token)
+            .fold(RawAmount::ZERO, |sum, entry| {
+                sum.checked_add(entry.payout.amount)
+                    .unwrap_or(RawAmount::MAX)
+            })
+    }
+
+    /// Puts new attempts, which are on disk, to their payouts.
+    pub(super) fn add(&mut self, attempts: &[Durable<AttemptRow>]) {
+        for attempt in attempts {
+            let row = attempt.get();
+            let Some(index) = self.by_payout.get(&row.payout) else {
+                continue;
+            };
+            let Some(entry) = self.entries.get_mut(*index) else {
+                continue;
+            };
+            entry.payout.state = PayoutState::InFlight;
+            entry.attempts.push(attempt.clone());
+            self.by_txid.insert(row.txid, *index);
+            self.living.append(&mut living([row]));
+        }
+    }
+
+    /// Reads attempts that were changed.
+    pub(super) fn refresh(
+        &mut self,
+        ledger: &dyn Ledger,
+        txids: &[TxId],
+    ) -> Result<(), LedgerError> {
+        for fresh in ledger.attempts_of(txids)? {
+            let txid = fresh.get().txid;
+            let Some(entry) = self
+                .by_txid
+                .get(&txid)
+                .and_then(|index| self.entries.get_mut(*index))
+            else {
+                continue;
+            };
+            if !fresh.get().state.is_live() {
+                self.living.remove(&txid);
+            }
+            if fresh.get().state == crate::ledger::AttemptState::Solid {
+                entry.payout.state = PayoutState::Confirmed;
+            }
+            if let Some(old) = entry
+                .attempts
+                .iter_mut()
+                .find(|attempt| attempt.get().txid == txid)
+            {
+                *old = fresh;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a payout was given up on disk.
+    pub(super) fn failed(&mut self, payout: PayoutId) {
+        if let Some(entry) = self
+            .by_payout
+            .get(&payout)
+            .and_then(|index| self.entries.get_mut(*index))
+        {
+            entry.payout.state = PayoutState::Failed;
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! A ledger that may be behind what its account has signed: a backup, a copied
+//! home, a machine that was set back.
+
+use super::{Engine, LIFETIME, LOOK_EVERY, SettleError, board::Board, look::FOREIGN_LOOKS};
+use crate::{
+    ledger::{AccountLease, CursorRow, Pair, Recovery, TransferRow},
+    settle::{chain::Chain, report::Event},
+    types::{Token, UnixMs},
+};
+
+/// How a recovery stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecoverReport {
+    /// Whether the account may sign again.
+    pub done: bool,
+    /// How many payouts were given up, to be planned anew by what is owed now.
+    pub given_up: usize,
+    /// Transfers made outside of this ledger that pay what its receipts say.
+    pub matched: Vec<TransferRow>,
+    /// Transfers that no receipt of this ledger explains: the user must say that
+    /// he knows them before anything is signed.
+    pub unassigned: Vec<TransferRow>,
+}
+
+impl<C: Chain> Engine<'_, C> {
+    /// Brings the account of a restored ledger back: waits until nothing that was
+    /// signed elsewhere can still happen, gives up what was planned, and matches
+    /// the transfers that were made since. Signs nothing. With `trust_witnesses`,
+    /// believes the witnesses of the blocks that come next.
+    ///
+    /// # Errors
+    /// See [`SettleError`]; `UsedElsewhere` while another program goes on using
+    /// the account. Running it again goes on.
+    pub async fn recover(&self, trust_witnesses: bool) -> Result<RecoverReport, SettleError> {
+        self.same_chain().await?;
+        let lease = self.ledger.lease_account(self.account, self.holder)?;
+        if trust_witnesses {
+            self.ledger.trust_witnesses(&lease)?;
+        }
+        self.catch_up(&lease).await?;
+        if self.ledger.recovery(self.account)? == Recovery::Current {
+            return Ok(RecoverReport {
+                done: true,
+                ..RecoverReport::default()
+            });
+        }
+        // The original may have signed until now, by the head's time.
+        let head = self.patiently(|| self.chain.head()).await?;
+        let began = self.ledger.begin_recovery(&lease, head.time)?.into_inner();
+        let mut board = Board::load(self.ledger, self.account, &[])?;
+        self.outlive(&lease, &mut board, began).await?;
+        self.know_history(&lease).await?;
+
+        let mut report = RecoverReport::default();
+        let open: Vec<_> = board
+            .entries()
+            .filter(|(_, entry)| entry.is_open())
+            .map(|(_, entry)| entry.payout.id)
+            .collect();
+        for payout in open {
+            let reason = "the ledger was restored from a copy: planned anew".to_owned();
+            self.give_up(&lease, &mut board, payout, reason)?;
+            report.given_up += 1;
+        }
+        self.match_foreign(&mut report)?;
+        if report.unassigned.is_empty() {
+            self.ledger.end_recovery(&lease)?;
+            report.done = true;
+        }
+        Ok(report)
+    }
+
+    /// Reads the chain until every attempt signed before `began`, here or
+    /// elsewhere, has ended.
+    async fn outlive(
+        &self,
+        lease: &AccountLease,
+        board: &mut Board,
+        began: UnixMs,
+    ) -> Result<(), SettleError> {
+        for _ in 0..FOREIGN_LOOKS {
+            let cursor = self.read_on(lease, Some(board)).await?;
+            let last = latest(&cursor, began).plus(LIFETIME);
+            if last <= cursor.last_time && board.living().is_empty() {
+                return Ok(());
+            }
+            self.tell(Event::Waiting(format!(
+                "waiting until nothing signed elsewhere can still happen: {} s of the chain",
+                last.since(cursor.last_time).as_secs()
+            )));
+            self.chain.pause(LOOK_EVERY).await;
+        }
+        Err(SettleError::UsedElsewhere {
+            account: self.account,
+        })
+    }
+
+    /// A transfer whose payee was paid no more than our receipts say pays them.
+    fn match_foreign(&self, report: &mut RecoverReport) -> Result<(), SettleError> {
+        let Some(cursor) = self.ledger.cursor(self.account)? else {
+            return Ok(());
+        };
+        let outgoing = self
+            .ledger
+            .outgoing(self.account, cursor.bound.number(), u32::MAX)?;
+        for row in outgoing {
+            if row.ours || row.adopted {
+                continue;
+            }
+            let transfer = row.transfer;
+            let explained = match transfer.token {
+                Token::Trx => false,
+                Token::Trc10(token) => {
+                    let position = self.ledger.position(&Pair {
+                        payer: transfer.payer,
+                        payee: transfer.payee,
+                        token,
+                    })?;
+                    position.paid <= position.issued
+                }
+            };
+            if explained {
+                let note = "found by the recovery; it pays receipts of this ledger";
+                self.ledger.adopt_transfer(transfer.txid, note)?;
+                report.matched.push(transfer);
+            } else {
+                report.unassigned.push(transfer);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The latest moment at which somebody else may have signed.
+fn latest(cursor: &CursorRow, began: UnixMs) -> UnixMs {
+    cursor
+        .foreign
+        .map_or(began, |foreign| began.max(foreign.at))
+}

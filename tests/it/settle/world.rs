@@ -1,0 +1,337 @@
+//! One payer with its key, its ledger and its debts on a simulated chain.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::pin,
+    sync::{
+        Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use seedrail::{
+    ledger::{EpochId, Ledger, Pair, ReceiptRow, Remainder, SqliteLedger, Upkeep},
+    receipts::{Receipt, ReceiptDomain, SignedReceipt},
+    settle::{Engine, Event, Policy, RecoverReport, SettleError},
+    tron::{
+        contract::Contract,
+        keys::SecretKey,
+        transaction::{Draft, RefBlock},
+    },
+    types::{Address, BlockId, Clock, RawAmount, Salt, Token, TokenId, TxId, UnixMs},
+};
+
+use super::{
+    crash::{CrashingLedger, Ending},
+    sim::{Process, Rng, SimChain, View},
+};
+
+/// Polls a future that waits for nothing but the simulation; `None` when it
+/// stands still.
+pub(crate) fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    let mut context = Context::from_waker(Waker::noop());
+    match future.poll(&mut context) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+/// Drives a future that never waits for anything but the simulation.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let future = pin!(future);
+    poll_once(future).expect("the simulation waits for something that never comes")
+}
+
+pub(crate) fn raw(amount: i64) -> RawAmount {
+    RawAmount::new(amount).unwrap()
+}
+
+pub(crate) fn payee(index: u8) -> Address {
+    Address::from_body([0x20 + index; 20])
+}
+
+/// The payer's clock, which may be wrong.
+pub(crate) struct WrongClock<'a> {
+    chain: &'a SimChain,
+    ahead_ms: &'a AtomicI64,
+}
+
+impl Clock for WrongClock<'_> {
+    fn now(&self) -> UnixMs {
+        UnixMs(self.chain.clock.now().0 + self.ahead_ms.load(Ordering::SeqCst))
+    }
+}
+
+pub(crate) struct World<C = SimChain> {
+    pub(crate) chain: C,
+    pub(crate) ledger: SqliteLedger,
+    pub(crate) key: SecretKey,
+    random: Mutex<Rng>,
+    /// How far the payer's clock is ahead of the chain's.
+    pub(crate) ahead_ms: AtomicI64,
+    /// The newest receipt that it signed in each epoch.
+    signed: Mutex<BTreeMap<(Pair, EpochId), ReceiptRow>>,
+}
+
+thread_local! {
+    /// Made once a thread: an empty ledger of the simulated chain.
+    static EMPTY: SqliteLedger = SqliteLedger::in_memory(genesis()).unwrap();
+}
+
+fn genesis() -> BlockId {
+    SimChain::new(0, 0).genesis_id()
+}
+
+impl World {
+    /// A payer who has read the chain since its ledger was new.
+    pub(crate) fn new(seed: u64, lag: usize) -> Self {
+        let chain = SimChain::new(seed, lag);
+        let key = SecretKey::from_bytes(&[1; 32]).unwrap();
+        chain.fund(key.address(), 1_000_000_000, 1_000_000);
+        for index in 0..4 {
+            chain.fund(payee(index), 1, 0);
+        }
+        let world = Self::on_chain(chain, key, seed);
+        world.settle_in();
+        world
+    }
+}
+
+impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
+    pub(crate) fn on_chain(chain: C, key: SecretKey, seed: u64) -> Self {
+        Self {
+            chain,
+            ledger: EMPTY.with(|empty| empty.copy_in_memory().unwrap()),
+            key,
+            random: Mutex::new(Rng(seed ^ 0xabcd)),
+            ahead_ms: AtomicI64::new(0),
+            signed: Mutex::default(),
+        }
+    }
+
+    /// Binds the ledger and learns who the witnesses are.
+    pub(crate) fn settle_in(&self) {
+        let look = || {
+            self.with(&self.ledger, async |engine| {
+                engine.plan(TokenId::BTT, &Policy::default()).await
+            })
+            .unwrap();
+        };
+        look();
+        self.sim().advance(Duration::from_secs(3 * 90));
+        look();
+    }
+
+    pub(crate) fn sim(&self) -> &SimChain {
+        self.chain.borrow()
+    }
+
+    pub(crate) fn pair(&self, payee: Address) -> Pair {
+        Pair {
+            payer: self.key.address(),
+            payee,
+            token: TokenId::BTT,
+        }
+    }
+
+    /// Issues a receipt that raises the debt to `payee` by `more`.
+    pub(crate) fn owe(&self, payee: Address, more: i64) -> ReceiptRow {
+        let pair = self.pair(payee);
+        let since = self.sim().solid_now();
+        let lease = self.ledger.claim_epoch(&pair, since).unwrap();
+        let (sequence, amount) = lease.last.map_or((1, raw(more)), |last| {
+            (
+                last.sequence + 1,
+                last.amount.checked_add(raw(more)).unwrap(),
+            )
+        });
+        let receipt = Receipt {
+            payer: pair.payer,
+            payee,
+            signer: pair.payer,
+            vault: Address::ZERO,
+            token: pair.token,
+            epoch: lease.epoch,
+            since_block: lease.since_block,
+            sequence,
+            amount,
+            delivered_bytes: amount.unsigned(),
+            issued_at: u64::try_from(self.sim().clock.now().secs()).unwrap(),
+            grant: Salt::ZERO,
+        };
+        let domain = ReceiptDomain::new(self.ledger.genesis());
+        let signed = SignedReceipt::sign(receipt, &domain, &self.key).unwrap();
+        let row = signed.to_row();
+        self.ledger
+            .issue(&lease, &row, Remainder::default(), None)
+            .unwrap();
+        self.signed.lock().unwrap().insert((pair, row.epoch), row);
+        row
+    }
+
+    /// What its peers hold of it.
+    pub(crate) fn receipts(&self) -> Vec<ReceiptRow> {
+        self.signed.lock().unwrap().values().copied().collect()
+    }
+
+    /// Its peers bring receipts back, and the user takes them over.
+    pub(crate) fn adopt(&self, receipts: &[ReceiptRow]) {
+        let mut epochs = Vec::new();
+        for row in receipts {
+            self.ledger.store_evidence(row).unwrap();
+            epochs.push((row.pair, row.epoch));
+        }
+        self.ledger.adopt(&epochs).unwrap();
+    }
+
+    /// The user says that he knows every transfer made outside of the ledger.
+    pub(crate) fn adopt_transfers(&self) {
+        let payer = self.key.address();
+        for row in self.ledger.outgoing(payer, 0, u32::MAX).unwrap() {
+            if !row.ours {
+                self.ledger
+                    .adopt_transfer(row.transfer.txid, "known")
+                    .unwrap();
+            }
+        }
+    }
+
+    pub(crate) fn random(&self) -> Result<i64, SettleError> {
+        let number = self.random.lock().unwrap().next() >> 1;
+        Ok(i64::try_from(number).unwrap())
+    }
+
+    /// With an engine of this process on this ledger.
+    pub(crate) fn on<T>(
+        &self,
+        ledger: &dyn Ledger,
+        process: &Process,
+        body: impl AsyncFnOnce(&Engine<'_, View<'_>>) -> T,
+    ) -> T {
+        block_on(self.begin(ledger, process, body))
+    }
+
+    /// [`on`](Self::on), to be polled by the caller.
+    pub(crate) async fn begin<T>(
+        &self,
+        ledger: &dyn Ledger,
+        process: &Process,
+        body: impl AsyncFnOnce(&Engine<'_, View<'_>>) -> T,
+    ) -> T {
+        let random = || self.random();
+        let chain = View {
+            chain: self.sim(),
+            process,
+        };
+        let clock = WrongClock {
+            chain: self.sim(),
+            ahead_ms: &self.ahead_ms,
+        };
+        let engine = Engine {
+            ledger,
+            chain: &chain,
+            clock: &clock,
+            account: self.key.address(),
+            holder: "test",
+            report: &|_: &Event| {},
+            random: &random,
+        };
+        body(&engine).await
+    }
+
+    pub(crate) fn with<T>(
+        &self,
+        ledger: &dyn Ledger,
+        body: impl AsyncFnOnce(&Engine<'_, View<'_>>) -> T,
+    ) -> T {
+        self.on(ledger, &Process::default(), body)
+    }
+
+    pub(crate) fn run(&self) -> Result<bool, SettleError> {
+        self.run_until(None)
+    }
+
+    /// Runs once on a process that may come to an end; `true` if it came to its
+    /// own.
+    pub(crate) fn run_until(&self, end: Option<(u64, Ending)>) -> Result<bool, SettleError> {
+        let process = Process::default();
+        let ledger = CrashingLedger::new(self.ledger.another().unwrap(), end, &process);
+        let done = self.on(&ledger, &process, async |engine| {
+            engine
+                .run(&self.key, TokenId::BTT, &Policy::default(), |_| true)
+                .await
+        });
+        forgiving(done.map(|_| ()), &process)
+    }
+
+    /// Recovers a ledger that was marked as a copy.
+    pub(crate) fn recover(&self) -> RecoverReport {
+        self.with(&self.ledger, async |engine| engine.recover(false).await)
+            .unwrap()
+    }
+
+    pub(crate) fn check(&self, owed: &[i64], what: &str) {
+        let payer = self.key.address();
+        for (index, owed) in (0..).zip(owed) {
+            let (paid, _) = self.sim().paid(payer, payee(index));
+            assert_eq!(paid, *owed, "{what}: payee {index}");
+            let position = self.ledger.position(&self.pair(payee(index))).unwrap();
+            assert_eq!(position.net(), 0, "{what}: payee {index}");
+            assert_eq!(position.range_end, raw(paid), "{what}: payee {index}");
+            assert_eq!(position.live, raw(0), "{what}: payee {index}");
+        }
+        self.agrees(what);
+    }
+
+    /// Ledger and chain agree.
+    pub(crate) fn agrees(&self, what: &str) {
+        let differences = self
+            .with(&self.ledger, async |engine| engine.audit().await)
+            .unwrap();
+        assert!(differences.is_empty(), "{what}: {differences:?}");
+        let contradictions = self.ledger.contradictions().unwrap();
+        assert!(contradictions.is_empty(), "{what}: {contradictions:?}");
+    }
+
+    /// A transfer by hand, past the ledger.
+    pub(crate) fn by_hand(&self, to: Address, amount: i64) -> TxId {
+        let head = self.sim().head_now();
+        let draft = Draft::new(
+            Contract::transfer(
+                self.key.address(),
+                to,
+                Token::Trc10(TokenId::BTT),
+                raw(amount),
+            ),
+            RefBlock::from(head.id),
+            head.time.plus(Duration::from_secs(60)),
+            UnixMs(77),
+        );
+        let transaction = draft.build().sign(&self.key).unwrap();
+        let txid = transaction.txid();
+        self.sim().submit(transaction);
+        txid
+    }
+}
+
+/// Whether a process came to its end: one that was killed, whose node was gone
+/// for too long, or whose clock was wrong, did not, and is run again.
+pub(crate) fn forgiving(
+    done: Result<(), SettleError>,
+    process: &Process,
+) -> Result<bool, SettleError> {
+    match done {
+        Ok(()) => Ok(true),
+        Err(_) if process.dead.load(Ordering::SeqCst) => Ok(false),
+        Err(SettleError::Node(_) | SettleError::ClockSkew { .. }) => Ok(false),
+        // The node's blocks were garbage for too long.
+        Err(SettleError::Ledger(
+            seedrail::ledger::LedgerError::NotLinked { .. }
+            | seedrail::ledger::LedgerError::Strangers { .. },
+        )) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
