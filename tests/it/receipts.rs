@@ -7,6 +7,7 @@ mod grants;
 mod kill;
 mod link;
 mod market;
+mod mixed;
 mod pair;
 mod processes;
 mod restored;

@@ -1,7 +1,7 @@
 //! Tests of `swarm` from outside: real sockets on loopback, real files.
 
 mod hostile;
-mod interop;
+pub(crate) mod interop;
 mod payments;
 mod resume;
 mod transfer;

@@ -125,6 +125,7 @@ pub(crate) struct Wants {
     pub(crate) grant: Option<SignedGrant>,
     pub(crate) friends: Vec<Address>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) on_private: bool,
 }
 
 pub(crate) fn seller() -> Wants {
@@ -136,6 +137,7 @@ pub(crate) fn seller() -> Wants {
         grant: None,
         friends: Vec::new(),
         clock: Arc::new(SystemClock),
+        on_private: false,
     }
 }
 
@@ -148,6 +150,7 @@ pub(crate) fn buyer(bid: u64) -> Wants {
         grant: None,
         friends: Vec::new(),
         clock: Arc::new(SystemClock),
+        on_private: false,
     }
 }
 
@@ -182,7 +185,7 @@ impl Party {
                 friends: wants.friends.into_iter().collect(),
                 ..Terms::default()
             },
-            on_private: false,
+            on_private: wants.on_private,
             ledger: Arc::clone(&ledger),
             chain,
             clock: wants.clock,

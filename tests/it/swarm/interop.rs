@@ -15,7 +15,7 @@ use std::{
 
 use crate::oracle::peer;
 
-pub(super) use program::{Job, Mode, Program, Running};
+pub(crate) use program::{Job, Mode, Program, Running};
 
 /// How long a program may take to start, and a download to end: several others
 /// run on the same processors.
@@ -37,7 +37,7 @@ fn free_port() -> u16 {
 }
 
 /// Waits until something is so.
-async fn soon(what: &str, condition: impl Fn() -> bool) -> bool {
+pub(crate) async fn soon(what: &str, condition: impl Fn() -> bool) -> bool {
     let waiting = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -57,10 +57,15 @@ impl Drop for Running {
 }
 
 impl Running {
+    /// All that it printed.
+    pub(crate) fn whole_log(&self) -> String {
+        let log = fs::read(self.home.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
     /// What it printed last.
     pub(crate) fn log(&self) -> String {
-        let log = fs::read(self.home.path().join("log")).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log).into_owned();
+        let log = self.whole_log();
         let lines: Vec<_> = log.lines().rev().take(40).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
