@@ -1,5 +1,7 @@
 //! `seedrail receipts`: what is owed, by whom, with the proof.
 
+mod paid;
+
 use std::{
     fs::File,
     io::{BufRead, BufReader, BufWriter, Write},
@@ -37,6 +39,13 @@ pub(crate) enum Receipts {
     Verify {
         /// JSON Lines, one receipt a line, or - for stdin.
         file: PathBuf,
+        /// The file is of `settle export`: check the proofs of payment in it, too,
+        /// and whether they pay the receipts.
+        #[arg(long)]
+        paid: bool,
+        /// With --paid: ask a node whether the blocks are its chain's.
+        #[arg(long, requires = "paid")]
+        online: bool,
     },
     /// Write receipts as JSON Lines.
     Export {
@@ -87,7 +96,12 @@ impl Receipts {
                 let (_, ledger) = store::open_offline(context).await?;
                 list(context, ledger.as_ref(), kind)
             }
-            Self::Verify { file } => verify(context, &file),
+            Self::Verify {
+                file,
+                paid: true,
+                online,
+            } => paid::verify(context, &file, online).await,
+            Self::Verify { file, .. } => verify(context, &file),
             Self::Export { output, kind } => {
                 let (_, ledger) = store::open_offline(context).await?;
                 export(context, ledger.as_ref(), output, kind)

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::{
     Global,
     failure::{Failure, Outcome},
+    settle::policy::{PolicyConfig, PolicyFlags},
 };
 use crate::{
     ledger::PostgresUrl,
@@ -99,6 +100,8 @@ pub(crate) struct ConfigFile {
     pub(crate) account: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) networks: BTreeMap<Network, NetworkConfig>,
+    #[serde(default, skip_serializing_if = "PolicyConfig::is_empty")]
+    pub(crate) settle: PolicyConfig,
 }
 
 /// Where a network's nodes are, if not where this program expects them.
@@ -193,6 +196,8 @@ pub(crate) struct Settings {
     pub(crate) passphrase_file: Option<PathBuf>,
     pub(crate) ledger: Option<LedgerPlace>,
     pub(crate) yes: bool,
+    /// What `config.toml` says of settling.
+    pub(crate) settle: PolicyFlags,
 }
 
 impl Settings {
@@ -277,6 +282,7 @@ impl Settings {
             passphrase_file: global.passphrase_file.clone(),
             ledger: global.ledger.clone(),
             yes: global.yes,
+            settle: config.settle.flags()?,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use crate::types::{Decimals, RawAmount, Token, TokenId, UnitAmount};
+use crate::types::{Decimals, RawAmount, Sun, Token, TokenId, UnitAmount};
 
 /// Bytes: `512KiB`, `64MiB`, `2GB`, or a bare number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +177,52 @@ pub(crate) fn btt(text: &str) -> Result<RawAmount, String> {
     }
 }
 
+/// An amount of TRX: `0.5TRX`.
+pub(crate) fn trx(text: &str) -> Result<Sun, String> {
+    let amount: UnitAmount = text.parse().map_err(|error| format!("{error}"))?;
+    match amount.token {
+        Token::Trx => Ok(Sun(amount.raw.unsigned())),
+        other => Err(format!("`{text}` is in {other}, not in TRX")),
+    }
+}
+
+/// What BTT is worth in TRX, by the user: billionths of a sun for a raw unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Worth(u64);
+
+/// `1BTT=0.0000004TRX`.
+pub(crate) fn worth(text: &str) -> Result<Worth, String> {
+    let bad = || format!("`{text}` is not a price: write it as 1BTT=0.0000004TRX");
+    let trx = text
+        .strip_prefix("1BTT=")
+        .and_then(|rest| rest.strip_suffix("TRX"))
+        .ok_or_else(bad)?;
+    let (whole, part) = trx.split_once('.').unwrap_or((trx, ""));
+    if whole.is_empty() || part.len() > 9 {
+        return Err(bad());
+    }
+    // One BTT is a million raw units, one TRX a million sun: a TRX for a BTT is a
+    // sun for a raw unit.
+    let digits = format!("{whole}{part:0<9}");
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(bad());
+    }
+    digits.parse().map(Worth).map_err(|_| bad())
+}
+
+impl Worth {
+    /// What an amount is worth, rounded down.
+    pub(crate) fn of(self, amount: RawAmount) -> Sun {
+        let sun = u128::from(amount.unsigned()) * u128::from(self.0) / 1_000_000_000;
+        Sun(u64::try_from(sun).unwrap_or(u64::MAX))
+    }
+
+    /// Whether a fee is more than 5 % of it.
+    pub(crate) fn is_dear(self, fee: Sun, amount: RawAmount) -> bool {
+        u128::from(fee.0) * 20 * 1_000_000_000 > u128::from(amount.unsigned()) * u128::from(self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,5 +244,20 @@ mod tests {
         assert!("5TRX/GiB".parse::<Price>().is_err());
         assert!("5BTT".parse::<Price>().is_err());
         assert!(duration("3").is_err());
+        assert_eq!(trx("0.5TRX"), Ok(Sun(500_000)));
+        assert!(trx("5BTT").is_err());
+        let cheap = worth("1BTT=0.0000004TRX").unwrap();
+        let amount = RawAmount::new(10_000_000_000_000).unwrap();
+        assert_eq!(cheap.of(amount), Sun(4_000_000));
+        assert!(cheap.is_dear(Sun(200_001), amount));
+        assert!(!cheap.is_dear(Sun(200_000), amount));
+        for bad in [
+            "1BTT=TRX",
+            "1BTT=-1TRX",
+            "2BTT=1TRX",
+            "1BTT=0.0000000001TRX",
+        ] {
+            assert!(worth(bad).is_err(), "{bad}");
+        }
     }
 }

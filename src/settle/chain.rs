@@ -7,7 +7,7 @@ use crate::{
     tron::{
         block::Block,
         fees::IssuerBandwidth,
-        rpc::{Account, AccountResources, ChainParameters, Finality, NodeError},
+        rpc::{Account, AccountResources, ChainParameters, Finality, NodeError, StakeYield},
     },
     types::{Address, BlockId, Sun, TokenId, TxId, UnixMs},
 };
@@ -100,6 +100,15 @@ pub trait Chain: Send + Sync {
         token: TokenId,
         holder: Address,
     ) -> impl Future<Output = Result<Option<IssuerBandwidth>, NodeError>> + Send;
+
+    /// What stake gives on the chain.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    fn stake_yield(
+        &self,
+        address: Address,
+    ) -> impl Future<Output = Result<StakeYield, NodeError>> + Send;
 
     /// The chain's parameters.
     ///

@@ -8,7 +8,7 @@ use crate::{
     tron::{
         block::Block,
         fees::{IssuerBandwidth, read_issuer},
-        rpc::{Account, AccountResources, ChainParameters, Finality, Node, NodeError},
+        rpc::{Account, AccountResources, ChainParameters, Finality, Node, NodeError, StakeYield},
         transaction::Transaction,
     },
     types::{Address, BlockId, Sun, TokenId, TxId},
@@ -70,6 +70,10 @@ impl Chain for NodeChain {
         holder: Address,
     ) -> Result<Option<IssuerBandwidth>, NodeError> {
         read_issuer(&self.0, token, holder).await
+    }
+
+    async fn stake_yield(&self, address: Address) -> Result<StakeYield, NodeError> {
+        self.0.stake_yield(address).await
     }
 
     async fn parameters(&self) -> Result<ChainParameters, NodeError> {

@@ -8,6 +8,7 @@ use crate::{
     tron::{
         contract::{Contract, ContractType},
         fees::{Item, Situation, price},
+        rpc::StakeYield,
         transaction::{Draft, MAX_RESULT_SIZE_IN_TX, RefBlock, Transaction},
     },
     types::{Address, RawAmount, Sun, Token, TokenId, UnixMs},
@@ -59,6 +60,8 @@ pub struct Means {
     pub trx: Sun,
     /// What things cost, and the bandwidth there is.
     pub situation: Situation,
+    /// What stake gives on this chain.
+    pub stake_yield: StakeYield,
     /// Payees whose account does not exist.
     pub missing: BTreeSet<Address>,
 }
@@ -163,23 +166,9 @@ pub struct Plan {
     pub bandwidth_needed: u64,
     /// Points there: staked and free.
     pub bandwidth_available: u64,
-    /// Of the points needed, those that TRX is burnt for.
-    pub bandwidth_burnt: u64,
-}
-
-impl Plan {
-    /// How much TRX, staked for bandwidth, would have made this plan free of
-    /// burning: what all stake on the chain earns together is shared by weight.
-    /// `None` where the chain tells no total, or nothing is burnt.
-    pub fn stake_to_be_free(&self, total_points: u64, total_weight_trx: u64) -> Option<Sun> {
-        if self.bandwidth_burnt == 0 || total_points == 0 {
-            return None;
-        }
-        // Rounded up, and to whole TRX, as stake is counted.
-        let trx = (u128::from(self.bandwidth_burnt) * u128::from(total_weight_trx))
-            .div_ceil(u128::from(total_points));
-        u64::try_from(trx).ok()?.checked_mul(1_000_000).map(Sun)
-    }
+    /// How much more TRX staked for bandwidth would cover what is burnt for now, in
+    /// a day; `None` when nothing is, or the chain tells no totals.
+    pub stake_to_be_free: Option<Sun>,
 }
 
 /// Bandwidth of a signed transfer, in points: its bytes with one signature,
@@ -288,8 +277,9 @@ pub fn plan(
         bandwidth_available: resources
             .staked_left()
             .saturating_add(resources.free_left()),
-        bandwidth_burnt: 0,
+        stake_to_be_free: None,
     };
+    let mut burnt_points: u64 = 0;
     let mut left = Left {
         situation: means.situation.clone(),
         balance: means.token_balance,
@@ -307,7 +297,7 @@ pub fn plan(
                 plan.fee_expected = add(plan.fee_expected, payout.cost.expected);
                 plan.fee_worst = add(plan.fee_worst, payout.cost.worst);
                 plan.bandwidth_needed += payout.cost.bandwidth;
-                plan.bandwidth_burnt += if burnt { payout.cost.bandwidth } else { 0 };
+                burnt_points += if burnt { payout.cost.bandwidth } else { 0 };
                 plan.payouts.push(payout);
             }
             Err(reason) => plan.deferred.push(Deferred {
@@ -316,6 +306,10 @@ pub fn plan(
                 reason,
             }),
         }
+    }
+    if burnt_points > 0 {
+        let trx = means.stake_yield.trx_for_bandwidth(burnt_points);
+        plan.stake_to_be_free = trx.and_then(|trx| trx.checked_mul(1_000_000)).map(Sun);
     }
     plan
 }
@@ -443,6 +437,11 @@ mod tests {
             token_balance: raw(1_000_000),
             trx: Sun(100_000_000),
             situation: situation(),
+            stake_yield: StakeYield {
+                total_bandwidth: 43_200,
+                bandwidth_stake_trx: 1_000,
+                ..StakeYield::default()
+            },
             missing: BTreeSet::new(),
         }
     }
@@ -478,6 +477,8 @@ mod tests {
         assert_eq!(plan.total, raw(410));
         assert_eq!(plan.fee_expected, Sun(fees[2]));
         assert!(plan.fee_worst > plan.fee_expected);
+        // 280 points at 43.2 for each TRX: seven TRX.
+        assert_eq!(plan.stake_to_be_free, Some(Sun(7_000_000)));
     }
 
     #[test]

@@ -114,6 +114,26 @@ impl BlockHeader {
         Address::from_bytes(&self.witness_address).ok()
     }
 
+    /// Checks that its witness signed it.
+    ///
+    /// # Errors
+    /// No signature, or another's.
+    pub fn check_signature(&self, witness_signature: &[u8]) -> Result<(), BlockError> {
+        let number = self.number;
+        let signer = Signature::from_slice(witness_signature)
+            .and_then(|signature| signature.recover(&self.digest()))
+            .map_err(|source| BlockError::Signature { number, source })?;
+        if self.witness_address != signer.to_bytes() {
+            let witness = hex::encode(&self.witness_address);
+            return Err(BlockError::Witness {
+                number,
+                signer,
+                witness,
+            });
+        }
+        Ok(())
+    }
+
     /// Signs it, v 0 or 1 as java-tron writes it.
     pub fn sign(&self, witness: &SecretKey) -> [u8; 65] {
         witness.sign(&self.digest()).to_transaction_bytes()
@@ -147,41 +167,129 @@ impl Block {
         if merkle_root(&self.transactions) != self.header.tx_trie_root {
             return Err(BlockError::Root { number });
         }
-        let signer = Signature::from_slice(&self.witness_signature)
-            .and_then(|signature| signature.recover(&self.header.digest()))
-            .map_err(|source| BlockError::Signature { number, source })?;
-        if self.header.witness_address != signer.to_bytes() {
-            let witness = hex::encode(&self.header.witness_address);
-            return Err(BlockError::Witness {
-                number,
-                signer,
-                witness,
-            });
-        }
-        Ok(())
+        self.header.check_signature(&self.witness_signature)
     }
 }
 
-/// The root over whole transactions, results included: parent =
-/// SHA-256(left ‖ right), an odd last node goes up unchanged, no transactions
-/// give 32 zero bytes.
+/// A transaction's place in a block's Merkle tree: its leaf.
+fn leaf(transaction: &Transaction) -> [u8; 32] {
+    Sha256::digest(transaction.encode()).into()
+}
+
+fn parent(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(left)
+        .chain_update(right)
+        .finalize()
+        .into()
+}
+
+/// The level above: parent = SHA-256(left ‖ right), an odd last node goes up
+/// unchanged.
+fn above(level: &[[u8; 32]]) -> Vec<[u8; 32]> {
+    level
+        .chunks(2)
+        .map(|pair| match pair {
+            [left, right] => parent(left, right),
+            odd => odd.first().copied().unwrap_or_default(),
+        })
+        .collect()
+}
+
+/// The root over whole transactions, results included; no transactions give 32
+/// zero bytes.
 pub fn merkle_root(transactions: &[Transaction]) -> [u8; 32] {
-    let mut level: Vec<[u8; 32]> = transactions
-        .iter()
-        .map(|tx| Sha256::digest(tx.encode()).into())
-        .collect();
+    let mut level: Vec<_> = transactions.iter().map(leaf).collect();
     while level.len() > 1 {
-        level = level
-            .chunks(2)
-            .map(|pair| match pair {
-                [left, right] => Sha256::new()
-                    .chain_update(left)
-                    .chain_update(right)
-                    .finalize()
-                    .into(),
-                odd => odd.first().copied().unwrap_or_default(),
-            })
-            .collect();
+        level = above(&level);
     }
     level.first().copied().unwrap_or(*Salt::ZERO.as_bytes())
+}
+
+/// What a transaction's leaf is hashed with on its way up to the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sibling {
+    /// It stands on the left.
+    Left([u8; 32]),
+    /// It stands on the right.
+    Right([u8; 32]),
+}
+
+/// The way up from transaction number `index`; `None` if there is none such.
+pub fn merkle_branch(transactions: &[Transaction], index: usize) -> Option<Vec<Sibling>> {
+    transactions.get(index)?;
+    let mut level: Vec<_> = transactions.iter().map(leaf).collect();
+    let mut place = index;
+    let mut branch = Vec::new();
+    while level.len() > 1 {
+        if place % 2 == 1 {
+            branch.push(Sibling::Left(*level.get(place - 1)?));
+        } else if let Some(right) = level.get(place + 1) {
+            branch.push(Sibling::Right(*right));
+        }
+        level = above(&level);
+        place /= 2;
+    }
+    Some(branch)
+}
+
+/// The root that a transaction's branch leads to.
+pub fn merkle_climb(transaction: &Transaction, branch: &[Sibling]) -> [u8; 32] {
+    branch
+        .iter()
+        .fold(leaf(transaction), |node, sibling| match sibling {
+            Sibling::Left(left) => parent(left, &node),
+            Sibling::Right(right) => parent(&node, right),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        tron::{
+            contract::Contract,
+            transaction::{Draft, RefBlock},
+        },
+        types::{RawAmount, Token},
+    };
+
+    /// Every transaction's branch leads to the root, in trees of every shape, and
+    /// nobody else's does.
+    #[test]
+    fn branches_lead_to_the_root() {
+        let transactions: Vec<_> = (0..18)
+            .map(|salt| {
+                let draft = Draft::new(
+                    Contract::transfer(
+                        Address::ZERO,
+                        Address::ZERO,
+                        Token::Trx,
+                        RawAmount::new(1).unwrap(),
+                    ),
+                    RefBlock {
+                        bytes: [0; 2],
+                        hash: [0; 8],
+                    },
+                    UnixMs(9),
+                    UnixMs(salt),
+                );
+                Transaction::from(draft.build())
+            })
+            .collect();
+        for count in 1..transactions.len() {
+            let block = &transactions[..count];
+            let root = merkle_root(block);
+            for (index, transaction) in block.iter().enumerate() {
+                let branch = merkle_branch(block, index).unwrap();
+                assert_eq!(
+                    merkle_climb(transaction, &branch),
+                    root,
+                    "{index} of {count}"
+                );
+                assert_ne!(merkle_climb(&transactions[count], &branch), root);
+            }
+            assert_eq!(merkle_branch(block, count), None);
+        }
+    }
 }

@@ -26,7 +26,7 @@ use crate::postgres_server;
 pub(crate) struct Site {
     pub(crate) devnet: Devnet,
     pub(crate) payer: DevnetAccount,
-    home: TempDir,
+    pub(crate) home: TempDir,
     /// A URL; otherwise a file in the home folder.
     ledger: Option<String>,
     payees: u32,
@@ -38,11 +38,12 @@ fn number(variable: &str, otherwise: u32) -> u32 {
 
 impl Site {
     pub(crate) async fn new(ledger: Option<String>, payees: u32) -> Self {
-        let devnet = Devnet::builder()
-            .block_time(Duration::from_millis(300))
-            .start()
-            .await
-            .unwrap();
+        let builder = Devnet::builder().block_time(Duration::from_millis(300));
+        let devnet = builder.start().await.unwrap();
+        Self::on(devnet, ledger, payees)
+    }
+
+    fn on(devnet: Devnet, ledger: Option<String>, payees: u32) -> Self {
         Self {
             payer: devnet.accounts()[1].clone(),
             devnet,
@@ -106,14 +107,14 @@ impl Site {
         succeeds(self.seedrail(arguments).output().unwrap())
     }
 
-    fn payee(n: u32) -> Address {
+    pub(crate) fn payee(n: u32) -> Address {
         let mut body = [7; 20];
         body[16..].copy_from_slice(&n.to_be_bytes());
         Address::from_body(body)
     }
 
     /// What payee `n` is owed in all by the receipts of `round`.
-    fn amount(n: u32, round: u32) -> RawAmount {
+    pub(crate) fn amount(n: u32, round: u32) -> RawAmount {
         RawAmount::new((1_000 + i64::from(n)) * i64::from(round)).unwrap()
     }
 
@@ -325,4 +326,42 @@ async fn a_batch_killed_at_any_moment_pays_everybody_once_on_postgres() {
     // A dead worker's lease lasts ten seconds, so there are few in every run.
     let url = postgres_server::shared().database();
     killed_at_any_moment(Some(url), 3).await;
+}
+
+/// The chain's end is replaced again and again while a batch is on its way, up
+/// to 18 blocks deep, with and without its transactions.
+#[tokio::test(flavor = "multi_thread")]
+async fn forks_during_a_batch_pay_everybody_once() {
+    let builder = Devnet::builder()
+        .block_time(Duration::from_millis(50))
+        .solid_lag(19);
+    let devnet = builder.start().await.unwrap();
+    let site = Site::on(devnet, None, 120);
+    let forked = tokio::task::spawn_blocking(move || {
+        site.owe(1);
+        let child = Child::start(site.seedrail(&["settle", "run", "--yes", "--json"]));
+        let mut forked = Vec::new();
+        // Every depth once; every other time what was in the blocks is lost, too. From
+        // one to the next the chain gets a block longer, which makes none of the
+        // batch solid.
+        let mut enough = site.devnet.head_number() + 1;
+        for depth in 1..=18 {
+            let mut ended = false;
+            while !ended && site.devnet.head_number() < enough {
+                ended = child.ends_within(Duration::from_millis(10));
+            }
+            if ended {
+                break;
+            }
+            enough = site.devnet.head_number() + 1;
+            forked.push(site.devnet.fork(depth, depth % 2 == 0));
+        }
+        child.waiter.join().unwrap().unwrap();
+        site.is_settled(1);
+        forked
+    })
+    .await
+    .unwrap();
+    // What the batch did not wait for, it was too fast for.
+    assert_eq!(forked, Vec::from_iter(1..=18), "it ended before");
 }

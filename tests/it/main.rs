@@ -16,6 +16,7 @@ mod oracle;
 mod postgres_server;
 mod receipts;
 mod settle;
+mod settling;
 mod swarm;
 mod tron;
 mod workers;

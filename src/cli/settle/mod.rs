@@ -1,7 +1,10 @@
 //! `seedrail settle`: from receipts to coins.
 
 mod chain_side;
+mod export;
 mod history;
+pub(crate) mod policy;
+mod watch;
 
 use std::{
     sync::{
@@ -11,12 +14,15 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::{Value, json};
 
 use self::{
     chain_side::{Adopt, Recover, audit},
+    export::Export,
     history::{History, status},
+    policy::PolicyFlags,
+    watch::Watch,
 };
 use super::{
     Context, account,
@@ -24,11 +30,12 @@ use super::{
     failure::{Exit, Failure, Outcome},
     output::Output,
     receipts::amount_text,
-    store, units,
+    store,
+    units::Worth,
 };
 use crate::{
     ledger::{Ledger, LedgerError},
-    settle::{BatchReport, Engine, Event, NodeChain, Plan, Policy, SettleError, random_number},
+    settle::{BatchReport, Engine, Event, NodeChain, Plan, SettleError, random_number},
     types::{Address, Decimals, RawAmount, Sun, SystemClock, Token, TokenId},
 };
 
@@ -42,6 +49,10 @@ pub(crate) enum Settle {
     Resume,
     /// Show how the current batch stands; asks no node.
     Status,
+    /// Pay by policy, for ever; by default only what costs nothing.
+    Watch(Watch),
+    /// Write, for each payee, what was signed and the proof of what was paid.
+    Export(Export),
     /// List the batches, newest first; asks no node.
     History(History),
     /// Compare the solid chain with the ledger, both ways.
@@ -50,40 +61,6 @@ pub(crate) enum Settle {
     Recover(Recover),
     /// Say of transfers made outside of this ledger that you know them.
     Adopt(Adopt),
-}
-
-/// What is paid now, and what may gather.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct PolicyFlags {
-    /// Let smaller debts gather.
-    #[arg(long, value_name = "AMOUNT", value_parser = units::btt)]
-    min_payout: Option<RawAmount>,
-    /// At most this many payouts.
-    #[arg(long, value_name = "N")]
-    max_payouts: Option<usize>,
-    /// Pay only what bandwidth covers, burning nothing.
-    #[arg(long)]
-    free_only: bool,
-    /// Leave debts to accounts that do not exist yet.
-    #[arg(long)]
-    no_activate: bool,
-    /// Where the balance does not cover a debt, pay what it covers.
-    #[arg(long)]
-    allow_partial: bool,
-}
-
-impl PolicyFlags {
-    fn policy(&self) -> Policy {
-        let default = Policy::default();
-        Policy {
-            min_payout: self.min_payout.unwrap_or(default.min_payout),
-            max_payouts: self.max_payouts,
-            free_only: self.free_only,
-            activate: !self.no_activate,
-            allow_partial: self.allow_partial,
-            ..default
-        }
-    }
 }
 
 impl From<SettleError> for Failure {
@@ -225,8 +202,10 @@ const TOKEN: TokenId = TokenId::BTT;
 impl Settle {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         match self {
-            Self::Plan(flags) => plan(context, &flags.policy()).await,
-            Self::Run(flags) => run(context, &flags.policy()).await,
+            Self::Plan(flags) => plan(context, &flags.or(&context.settings.settle)).await,
+            Self::Run(flags) => run(context, &flags.or(&context.settings.settle)).await,
+            Self::Watch(watch) => watch.run(context).await,
+            Self::Export(export) => export.run(context).await,
             Self::Resume => {
                 let key = account::signer(context)?;
                 let chain = chain::connect(context).await?;
@@ -246,7 +225,8 @@ impl Settle {
     }
 }
 
-async fn plan(context: &Context, policy: &Policy) -> Outcome {
+async fn plan(context: &Context, flags: &PolicyFlags) -> Outcome {
+    let policy = &flags.policy();
     let account = account::address(context)?;
     let chain = chain::connect(context).await?;
     chain.token(context, Token::Trc10(TOKEN)).await?;
@@ -254,9 +234,9 @@ async fn plan(context: &Context, policy: &Policy) -> Outcome {
     let plan = desk
         .with(async |engine| engine.plan(TOKEN, policy).await)
         .await?;
-    context
-        .out
-        .result(&plan_json(context, &plan), || plan_text(&plan))
+    context.out.result(&plan_json(context, &plan), || {
+        plan_text(&plan, flags.price())
+    })
 }
 
 fn plan_json(context: &Context, plan: &Plan) -> Value {
@@ -297,10 +277,11 @@ fn plan_json(context: &Context, plan: &Plan) -> Value {
         "fee_sun_worst": plan.fee_worst.0,
         "bandwidth_needed": plan.bandwidth_needed,
         "bandwidth_available": plan.bandwidth_available,
+        "stake_to_be_free_sun": plan.stake_to_be_free.map(|stake| stake.0),
     })
 }
 
-fn plan_text(plan: &Plan) -> String {
+fn plan_text(plan: &Plan, price: Option<Worth>) -> String {
     if plan.payouts.is_empty() && plan.deferred.is_empty() {
         return "nothing is due".into();
     }
@@ -311,8 +292,15 @@ fn plan_text(plan: &Plan) -> String {
         } else {
             ""
         };
+        let value = price.map_or(String::new(), |price| {
+            format!(
+                "  worth {}, fee {}",
+                price.of(payout.amount),
+                payout.cost.expected
+            )
+        });
         text.push_str(&format!(
-            "pay   {:>20}  to {}{activates}\n",
+            "pay   {:>20}  to {}{activates}{value}\n",
             amount_text(payout.amount, plan.token),
             payout.debt.payee
         ));
@@ -333,10 +321,30 @@ fn plan_text(plan: &Plan) -> String {
         plan.bandwidth_needed,
         plan.bandwidth_available
     ));
+    if let Some(price) = price {
+        let dear = plan
+            .payouts
+            .iter()
+            .filter(|payout| price.is_dear(payout.cost.expected, payout.amount))
+            .count();
+        if dear > 0 {
+            text.push_str(&format!(
+                "\nwarning: the fee of {dear} of {} payouts is more than 5 % of what they pay: let \
+                 debts gather with --min-payout, or use --free-only",
+                plan.payouts.len()
+            ));
+        }
+    }
+    if let Some(stake) = plan.stake_to_be_free {
+        text.push_str(&format!(
+            "\nwith {stake} more staked for bandwidth, nothing of it would be burnt in a day"
+        ));
+    }
     text
 }
 
-async fn run(context: &Context, policy: &Policy) -> Outcome {
+async fn run(context: &Context, flags: &PolicyFlags) -> Outcome {
+    let policy = &flags.policy();
     let key = account::signer(context)?;
     let chain = chain::connect(context).await?;
     chain::guard_mainnet(context)?;
@@ -349,7 +357,7 @@ async fn run(context: &Context, policy: &Policy) -> Outcome {
         context.out.note(format!(
             "from {} on {network}\n{}",
             plan.payer,
-            plan_text(plan)
+            plan_text(plan, flags.price())
         ));
         answer = context.out.confirm("Pay?", context.settings.yes);
         answer.is_ok()

@@ -356,6 +356,7 @@ impl<C: Chain> Engine<'_, C> {
         }
         let mut means = Means {
             situation,
+            stake_yield: self.chain.stake_yield(self.account).await?,
             ..Means::default()
         };
         if let Some(account) = account {

@@ -22,7 +22,7 @@ use seedrail::{
         block::{Block, BlockHeader},
         contract::Transfer,
         fees::IssuerBandwidth,
-        rpc::{Account, AccountResources, ChainParameters, Finality, NodeError},
+        rpc::{Account, AccountResources, ChainParameters, Finality, NodeError, StakeYield},
         transaction::{RefBlock, Transaction, TransactionResult},
     },
     types::{Address, BlockId, Clock, ManualClock, RawAmount, Sun, Token, TokenId, TxId, UnixMs},
@@ -714,6 +714,11 @@ impl Chain for View<'_> {
     async fn issuer(&self, _: TokenId, _: Address) -> Result<Option<IssuerBandwidth>, NodeError> {
         drop(self.ask().await?);
         Ok(None)
+    }
+
+    async fn stake_yield(&self, _: Address) -> Result<StakeYield, NodeError> {
+        drop(self.ask().await?);
+        Ok(StakeYield::default())
     }
 
     async fn parameters(&self) -> Result<ChainParameters, NodeError> {

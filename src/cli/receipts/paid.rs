@@ -1,0 +1,218 @@
+//! `receipts verify --paid`: whether a payee was paid what was signed, from a file
+//! of `settle export`.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, Read},
+    path::Path,
+};
+
+use serde_json::json;
+
+use super::{amount_text, now_secs, reader};
+use crate::{
+    cli::{
+        Context, chain,
+        failure::{Exit, Failure, Outcome},
+    },
+    ledger::TransferRow,
+    receipts::ReceiptLine,
+    settle::{MAX_PROOF_BYTES, PaymentProof},
+    tron::rpc::Finality,
+    types::{Address, BlockId, RawAmount, Token, TokenId, TxId},
+};
+
+/// Who owes whom in what.
+type Between = (Address, Address, TokenId);
+
+#[derive(Default)]
+struct Found {
+    /// The newest receipt of each epoch.
+    owed: BTreeMap<Between, BTreeMap<i64, (u64, RawAmount)>>,
+    /// Each transfer once.
+    paid: BTreeMap<Between, BTreeMap<TxId, TransferRow>>,
+    /// The blocks that the proofs name.
+    blocks: BTreeMap<BlockId, Address>,
+    chain: Option<BlockId>,
+    receipts: u64,
+}
+
+fn bad(file: &Path, number: u64, reason: impl std::fmt::Display) -> Failure {
+    Failure::failed(
+        "invalid_proof",
+        format!("{}, line {number}: {reason}", file.display()),
+    )
+}
+
+pub(super) async fn verify(context: &Context, file: &Path, online: bool) -> Outcome {
+    let found = read(file)?;
+    if found.receipts == 0 {
+        return Err(Failure::failed(
+            "invalid_proof",
+            format!("{} holds no receipts", file.display()),
+        ));
+    }
+    if online {
+        ask(context, &found).await?;
+    }
+    let mut open = false;
+    let mut rows = Vec::new();
+    let mut lines = Vec::new();
+    for (between, epochs) in &found.owed {
+        let (payer, payee, token) = *between;
+        let owed = sum(epochs.values().map(|(_, amount)| *amount))?;
+        let transfers = found.paid.get(between);
+        let paid = sum(transfers
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .map(|transfer| transfer.amount))?;
+        open |= paid < owed;
+        let payments: Vec<_> = transfers
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .map(|transfer| {
+                json!({
+                    "txid": transfer.txid,
+                    "block": transfer.block,
+                    "amount_raw": transfer.amount,
+                })
+            })
+            .collect();
+        lines.push(format!(
+            "{payer} owes {payee} {} by {} receipts, and paid {} in {} transfers",
+            amount_text(owed, token),
+            epochs.len(),
+            amount_text(paid, token),
+            payments.len()
+        ));
+        rows.push(json!({
+            "payer": payer,
+            "payee": payee,
+            "token": token,
+            "owed_raw": owed,
+            "paid_raw": paid,
+            "payments": payments,
+        }));
+    }
+    let witnesses: std::collections::BTreeSet<_> = found.blocks.values().collect();
+    let document = json!({
+        "paid": !open,
+        "pairs": rows,
+        "blocks": found.blocks.len(),
+        "witnesses": witnesses,
+        "online": online,
+    });
+    context.out.result(&document, || {
+        if !online {
+            lines.push(format!(
+                "{} blocks, each signed by a witness it names; whether they are the chain's, a node \
+                 tells: --online",
+                found.blocks.len()
+            ));
+        }
+        lines.join("\n")
+    })?;
+    if open {
+        return Err(Failure::new(
+            Exit::Disagree,
+            "unpaid",
+            "not all that was signed is shown to be paid".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn sum(mut amounts: impl Iterator<Item = RawAmount>) -> Outcome<RawAmount> {
+    amounts
+        .try_fold(RawAmount::ZERO, RawAmount::checked_add)
+        .ok_or_else(|| Failure::failed("invalid_proof", "the sums are above i64".to_owned()))
+}
+
+fn read(file: &Path) -> Outcome<Found> {
+    let mut input = reader(file)?;
+    let mut found = Found::default();
+    let mut number = 0;
+    let longest = u64::try_from(MAX_PROOF_BYTES).unwrap_or(u64::MAX);
+    loop {
+        let mut line = Vec::new();
+        let read = Read::by_ref(&mut input)
+            .take(longest.saturating_add(1))
+            .read_until(b'\n', &mut line)
+            .map_err(|error| Failure::file(file, error))?;
+        if read == 0 {
+            return Ok(found);
+        }
+        number += 1;
+        let line = String::from_utf8(line).map_err(|error| bad(file, number, error))?;
+        let line = line.trim();
+        if line.len() > MAX_PROOF_BYTES {
+            return Err(bad(file, number, "the line is too long"));
+        }
+        if line.is_empty() {
+            continue;
+        }
+        if PaymentProof::is_meant(line) {
+            payment(&mut found, line).map_err(|reason| bad(file, number, reason))?;
+        } else {
+            receipt(&mut found, line).map_err(|reason| bad(file, number, reason))?;
+        }
+    }
+}
+
+fn payment(found: &mut Found, line: &str) -> Result<(), String> {
+    let proof = PaymentProof::from_json(line).map_err(|error| error.to_string())?;
+    let transfer = proof.check().map_err(|error| error.to_string())?;
+    let Token::Trc10(token) = transfer.token else {
+        return Err("it pays TRX, and receipts are in tokens".into());
+    };
+    let witness = proof.witness().unwrap_or(Address::ZERO);
+    found.blocks.insert(proof.block(), witness);
+    found
+        .paid
+        .entry((transfer.payer, transfer.payee, token))
+        .or_default()
+        .insert(transfer.txid, transfer);
+    Ok(())
+}
+
+fn receipt(found: &mut Found, line: &str) -> Result<(), String> {
+    let line = ReceiptLine::parse(line).map_err(|error| error.to_string())?;
+    line.verify(now_secs()).map_err(|error| error.to_string())?;
+    if *found.chain.get_or_insert(line.genesis) != line.genesis {
+        return Err("it is of another chain than those before it".into());
+    }
+    let receipt = &line.signed.receipt;
+    let newest = found
+        .owed
+        .entry((receipt.payer, receipt.payee, receipt.token))
+        .or_default()
+        .entry(receipt.epoch.get())
+        .or_insert((receipt.sequence, receipt.amount));
+    if receipt.sequence > newest.0 {
+        *newest = (receipt.sequence, receipt.amount);
+    }
+    found.receipts += 1;
+    Ok(())
+}
+
+/// Whether a node has these blocks, solid, under these ids.
+async fn ask(context: &Context, found: &Found) -> Outcome {
+    let chain = chain::connect(context).await?;
+    if found.chain != Some(chain.genesis) {
+        return Err(Failure::failed(
+            "wrong_network",
+            "the receipts are of another chain than the node".to_owned(),
+        ));
+    }
+    for block in found.blocks.keys() {
+        let theirs = chain.node.block(Finality::Solid, block.number()).await?;
+        if theirs.map(|theirs| theirs.id()) != Some(*block) {
+            return Err(Failure::new(
+                Exit::Disagree,
+                "not_the_chains",
+                format!("block {block} is not in the node's solid chain"),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Settling by policy, for ever.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{Desk, TOKEN, batches_json, batches_text, policy::PolicyFlags};
+use crate::{
+    cli::{
+        Context, account, chain,
+        failure::{Exit, Outcome},
+        units,
+    },
+    types::Token,
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    #[command(flatten)]
+    flags: PolicyFlags,
+    /// Look for what is due this often.
+    #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "10m")]
+    every: Duration,
+    /// Also pay what no bandwidth covers, by burning TRX.
+    #[arg(long)]
+    burn: bool,
+    /// Also pay accounts that do not exist yet, at the cost of making them.
+    #[arg(long)]
+    activate: bool,
+}
+
+impl Watch {
+    /// Ends by a signal, which drops it anywhere: what is in flight is on disk.
+    pub(super) async fn run(self, context: &Context) -> Outcome {
+        let key = account::key(context)?;
+        let chain = chain::connect(context).await?;
+        chain::guard_mainnet(context)?;
+        chain.token(context, Token::Trc10(TOKEN)).await?;
+        let desk = Desk::new(context, chain, key.address())?;
+        let mut policy = self.flags.or(&context.settings.settle).policy();
+        policy.free_only |= !self.burn;
+        policy.activate &= self.activate;
+        context.out.note(format!(
+            "settling for {} every {} s; Ctrl-C ends it, and nothing is lost",
+            key.address(),
+            self.every.as_secs()
+        ));
+        loop {
+            let round = desk.with(async |engine| {
+                engine
+                    .run(&key, TOKEN, &policy, |plan| !plan.payouts.is_empty())
+                    .await
+            });
+            match round.await {
+                Ok(report) if report.batches.is_empty() => {
+                    let deferred = report.plan.map_or(0, |plan| plan.deferred.len());
+                    tracing::info!("nothing to pay; {deferred} debts wait");
+                }
+                Ok(report) => context.out.result(&batches_json(&report.batches), || {
+                    batches_text(&report.batches)
+                })?,
+                // A node that is gone comes back; everything else needs a person.
+                Err(failure) if matches!(failure.exit, Exit::Node) => {
+                    context
+                        .out
+                        .warn(format!("{}: trying again", failure.message));
+                }
+                Err(failure) => return Err(failure),
+            }
+            tokio::time::sleep(self.every).await;
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Settlement as its user types it: policies, the watch, proofs, and the way back
+//! from a copy.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use seedrail::types::{Token, TokenId};
+use serde_json::Value;
+
+use crate::kill::{Site, succeeds};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// Exit code, and what was said on stderr.
+fn fails(mut command: Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), text)
+}
+
+fn on_a_site(payees: u32, test: impl FnOnce(&Site) + Send + 'static) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let site = Site::new(None, payees).await;
+        tokio::task::spawn_blocking(move || test(&site))
+            .await
+            .unwrap();
+    });
+}
+
+#[test]
+fn policies_come_from_flags_and_the_configuration() {
+    on_a_site(3, |site| {
+        site.owe(1);
+        let plan = |flags: &[&str]| {
+            let arguments = [&["settle", "plan", "--json"], flags].concat();
+            json(&site.succeeds(&arguments))
+        };
+        let count = |plan: &Value, what: &str| plan[what].as_array().unwrap().len();
+        assert_eq!(count(&plan(&[]), "payouts"), 3);
+        let none = plan(&["--max-fee", "0TRX"]);
+        assert_eq!((count(&none, "payouts"), count(&none, "deferred")), (0, 3));
+        let reason = none["deferred"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains("would burn"), "{reason}");
+        // Old enough is paid, however small.
+        let small = ["--min-payout", "1BTT"];
+        assert_eq!(count(&plan(&small), "payouts"), 0);
+        let old = plan(&["--min-payout", "1BTT", "--max-age", "0s"]);
+        assert_eq!(count(&old, "payouts"), 3);
+        fs::write(
+            site.home.path().join("config.toml"),
+            "[settle]\nmax_payouts = 1\nreserve = \"5TRX\"\n",
+        )
+        .unwrap();
+        assert_eq!(count(&plan(&[]), "payouts"), 1);
+        assert_eq!(count(&plan(&["--max-payouts", "2"]), "payouts"), 2);
+        let text = site.succeeds(&["settle", "plan", "--price", "1BTT=0.0001TRX"]);
+        assert!(text.contains("worth "), "{text}");
+        assert!(text.contains("more than 5 %"), "{text}");
+        fs::write(
+            site.home.path().join("config.toml"),
+            "[settle]\nreserve = \"5BTT\"\n",
+        )
+        .unwrap();
+        let (code, said) = fails(site.seedrail(&["settle", "plan"]));
+        assert_eq!(code, Some(1));
+        assert!(
+            said.contains("[settle] reserve: `5BTT` is in BTT"),
+            "{said}"
+        );
+    });
+}
+
+#[test]
+fn what_was_paid_is_proven_from_a_file_and_by_a_node() {
+    on_a_site(3, |site| {
+        site.owe(1);
+        site.succeeds(&["settle", "run", "--yes"]);
+        let history = json(&site.succeeds(&["settle", "history", "--json"]));
+        assert_eq!(history["batches"].as_array().unwrap().len(), 1);
+        assert_eq!(history["batches"][0]["confirmed"], 3);
+        let folder = site.home.path().join("proofs");
+        let folder_text = folder.to_str().unwrap();
+        let exported = json(&site.succeeds(&["settle", "export", "-o", folder_text, "--json"]));
+        let files = exported["files"].as_array().unwrap();
+        assert_eq!(files.len(), 3);
+        let file = files[0]["file"].as_str().unwrap();
+        let verify = ["receipts", "verify", "--paid", file];
+        let verdict = json(&site.succeeds(&[&verify[..], &["--online", "--json"]].concat()));
+        assert_eq!(verdict["paid"], true);
+        let pair = &verdict["pairs"][0];
+        assert_eq!(pair["owed_raw"], pair["paid_raw"]);
+        assert_eq!(pair["payments"].as_array().unwrap().len(), 1);
+        // Without a node, and without a home.
+        let empty = tempfile::tempdir().unwrap();
+        succeeds(
+            Command::new(env!("CARGO_BIN_EXE_seedrail"))
+                .args(verify)
+                .env_clear()
+                .env("SEEDRAIL_HOME", empty.path())
+                .output()
+                .unwrap(),
+        );
+
+        let text = fs::read_to_string(file).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 2);
+        let write = |name: &str, text: &str| {
+            let path = folder.join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let check = |path: &Path| {
+            fails(site.seedrail(&["receipts", "verify", "--paid", path.to_str().unwrap()]))
+        };
+        let (code, said) = check(&write("unpaid", lines[0]));
+        assert_eq!(code, Some(7), "{said}");
+        // The same payment twice is one payment.
+        let twice = format!("{text}{}\n", lines[1]);
+        let path = write("twice", &twice);
+        let path = path.to_str().unwrap();
+        let verdict = json(&site.succeeds(&["receipts", "verify", "--paid", path, "--json"]));
+        assert_eq!(verdict["pairs"][0]["payments"].as_array().unwrap().len(), 1);
+        // One digit of the transaction, of the header, of the signature.
+        for name in [
+            "transaction",
+            "tx_trie_root",
+            "parent_hash",
+            "witness_signature",
+        ] {
+            let place = text.find(&format!("\"{name}\":\"")).unwrap() + name.len() + 4 + 20;
+            let mut bytes = text.clone().into_bytes();
+            bytes[place] = if bytes[place] == b'0' { b'1' } else { b'0' };
+            let changed = String::from_utf8(bytes).unwrap();
+            let (code, said) = check(&write(name, &changed));
+            assert_eq!(code, Some(1), "{name}: {said}");
+            assert!(said.contains("line 2"), "{name}: {said}");
+        }
+    });
+}
+
+/// Waits until what `is` asks is so; a minute at most.
+fn wait_until(what: &str, is: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is() {
+        assert!(began.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_watch_pays_what_falls_due_until_it_is_told_to_end() {
+    on_a_site(2, |site| {
+        site.owe(1);
+        let mut watch = site
+            .seedrail(&[
+                "settle",
+                "watch",
+                "--every",
+                "1s",
+                "--burn",
+                "--activate",
+                "--json",
+            ])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        for round in 1..=2 {
+            if round > 1 {
+                site.owe(round);
+            }
+            wait_until("a round is paid", || {
+                (0..2).all(|n| {
+                    site.devnet
+                        .balance(Site::payee(n), Token::Trc10(TokenId::BTT))
+                        == Site::amount(n, round)
+                })
+            });
+        }
+        let pid = watch.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert_eq!(watch.wait().unwrap().code(), Some(130));
+        site.is_settled(2);
+    });
+}
+
+#[test]
+fn a_copied_home_comes_back_by_recover_and_adopt() {
+    on_a_site(2, |site| {
+        site.owe(1);
+        // Binds the ledger: what comes after is its own to explain.
+        site.succeeds(&["settle", "plan"]);
+        let home = site.home.path();
+        let ledger = |home: &Path| -> PathBuf {
+            fs::read_dir(home.join("ledgers"))
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .find(|path| path.extension().is_some_and(|end| end == "sqlite"))
+                .unwrap()
+        };
+        let other = tempfile::tempdir().unwrap();
+        fs::create_dir(other.path().join("ledgers")).unwrap();
+        let from = ledger(home);
+        let to = other.path().join("ledgers").join(from.file_name().unwrap());
+        fs::copy(&from, to).unwrap();
+        // The original pays, and pays something that no receipt explains.
+        site.succeeds(&["settle", "run", "--yes"]);
+        let friend = Site::payee(77).to_string();
+        site.succeeds(&["send", "--to", &friend, "--amount", "2BTT", "--yes"]);
+
+        let copied = |arguments: &[&str]| {
+            let mut command = site.seedrail(arguments);
+            command.env("SEEDRAIL_HOME", other.path());
+            command
+        };
+        let (code, said) = fails(copied(&["settle", "run", "--yes"]));
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("settle recover"), "{said}");
+        // What may still be on its way from the original must pass first.
+        site.devnet.advance(Duration::from_secs(1));
+        let recovering = copied(&["settle", "recover", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let recovered = std::thread::spawn(move || recovering.wait_with_output().unwrap());
+        wait_until("it has waited long enough", || {
+            site.devnet.advance(Duration::from_secs(30));
+            std::thread::park_timeout(Duration::from_millis(300));
+            recovered.is_finished()
+        });
+        let output = recovered.join().unwrap();
+        assert_eq!(output.status.code(), Some(7));
+        let report = json(&String::from_utf8(output.stdout).unwrap());
+        assert_eq!(report["done"], false);
+        assert_eq!(report["matched"].as_array().unwrap().len(), 2);
+        let unassigned = report["unassigned"].as_array().unwrap();
+        assert_eq!(unassigned.len(), 1);
+        assert_eq!(unassigned[0]["payee"], friend);
+        let txid = unassigned[0]["txid"].as_str().unwrap();
+        let run = |arguments: &[&str]| succeeds(copied(arguments).output().unwrap());
+        let adopted = json(&run(&[
+            "settle",
+            "adopt",
+            txid,
+            "--note",
+            "a present",
+            "--json",
+        ]));
+        assert_eq!(adopted["adopted"][0], txid);
+        assert_eq!(json(&run(&["settle", "recover", "--json"]))["done"], true);
+        // Nothing is owed any more, by what the chain shows.
+        let plan = json(&run(&["settle", "plan", "--json"]));
+        assert_eq!(plan["payouts"].as_array().unwrap().len(), 0);
+        assert_eq!(json(&run(&["settle", "audit", "--json"]))["ok"], true);
+    });
+}
