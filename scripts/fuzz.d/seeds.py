@@ -119,6 +119,19 @@ def tracker_reply():
     yield bencoded({b"failure reason": b"not here"})
 
 
+def dht():
+    who = b"abcdefghij0123456789"
+    node, node6 = who + b"\x7f\0\0\1\x1a\xe1", who + b"\0" * 15 + b"\1\x1a\xe1"
+    for name, given in ((b"ping", {}), (b"find_node", {b"target": who}), (b"get_peers", {b"info_hash": who, b"want": [b"n4", b"n6"]}),
+                        (b"announce_peer", {b"info_hash": who, b"port": 6881, b"implied_port": 1, b"token": b"12345678"})):
+        yield bencoded({b"t": b"aa", b"y": b"q", b"q": name, b"a": {b"id": who, **given}})
+    yield bencoded({b"t": b"aa", b"y": b"r", b"ip": node[20:], b"r": {b"id": who, b"nodes": node, b"nodes6": node6, b"token": b"x" * 8,
+                                                                      b"values": [node[20:], node6[20:]]}})
+    yield bencoded({b"t": b"aa", b"y": b"e", b"e": [201, b"A Generic Error Occurred"]})
+    yield b"\0\0\0\1\0\0\0\0" + b"\0\0\0\x78" + b"\0" * 8 + node[20:] + node6[20:]
+    yield b"BT-SEARCH * HTTP/1.1\r\nHost: 239.192.152.143:6771\r\nPort: 6881\r\nInfohash: " + b"0a" * 20 + b"\r\ncookie: 1a\r\n\r\n\r\n"
+
+
 def wire():
     yield b"\x13BitTorrent protocol" + b"\0" * 5 + b"\x10\0\x05" + b"\1" * 40
     messages = [b"", b"\0", b"\1", b"\2", b"\3", b"\4\0\0\0\7", b"\5\xff\x80", b"\6" + b"\0" * 8 + b"\0\0\x40\0",

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     receipts::pay::PayExtension,
-    swarm::{self, Session, SessionError},
+    swarm::{
+        self, Session, SessionError,
+        dht::{DhtOptions, WELL_KNOWN},
+    },
 };
 
 /// How long what is due may take to be settled when a session ends.
@@ -41,6 +44,26 @@ pub(crate) struct SwarmFlags {
     /// Speak TCP only.
     #[arg(long)]
     no_utp: bool,
+    /// A node of the distributed hash table to begin with, besides the well-known
+    /// ones, as HOST:PORT; give it again for more.
+    #[arg(long, value_name = "NODE", value_parser = node)]
+    dht_node: Vec<String>,
+    /// Do not look for peers in the distributed hash table.
+    #[arg(long, conflicts_with = "dht_node")]
+    no_dht: bool,
+    /// Do not look for peers in the local network.
+    #[arg(long)]
+    no_lsd: bool,
+}
+
+/// `HOST:PORT`.
+fn node(text: &str) -> Result<String, String> {
+    let port = text.rsplit_once(':').and_then(|(host, port)| {
+        let port: u16 = port.parse().ok()?;
+        (!host.is_empty() && port != 0).then_some(port)
+    });
+    port.map(|_| text.to_owned())
+        .ok_or_else(|| format!("`{text}` is not HOST:PORT"))
 }
 
 /// As [`swarm::Encryption`].
@@ -63,6 +86,19 @@ impl From<Encryption> for swarm::Encryption {
 }
 
 impl SwarmFlags {
+    fn dht(&self, context: &Context) -> Option<DhtOptions> {
+        if self.no_dht {
+            return None;
+        }
+        let mut nodes = self.dht_node.clone();
+        // From loopback nobody out there is reached.
+        if !self.listen.ip().is_loopback() {
+            nodes.extend(WELL_KNOWN.map(str::to_owned));
+        }
+        let state = Some(context.settings.home.join("swarm/dht-nodes"));
+        Some(DhtOptions { nodes, state })
+    }
+
     /// Starts a session; `paid_share` is percent of a limited upload.
     pub(super) async fn session(
         &self,
@@ -76,6 +112,9 @@ impl SwarmFlags {
             .down_limit(self.down_limit.map(|rate| rate.0))
             .encryption(self.encryption.into())
             .transports(true, !self.no_utp)
+            .dht(self.dht(context))
+            // At loopback nobody would hear.
+            .lsd(!self.no_lsd && !self.listen.ip().is_loopback())
             .paid_share(paid_share)
             .state_dir(context.settings.home.join("swarm"))
             .grace(GRACE);

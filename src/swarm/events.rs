@@ -101,6 +101,11 @@ pub enum Event {
         /// How many peers it named.
         peers: usize,
     },
+    /// A search of the distributed hash table ended.
+    DhtReply {
+        /// How many peers it named.
+        peers: usize,
+    },
     /// A tracker did not help. It is asked again later.
     TrackerError {
         /// Which.

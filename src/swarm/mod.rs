@@ -5,8 +5,10 @@
 pub mod bencode;
 pub mod bitfield;
 pub mod choker;
+pub mod dht;
 pub mod extended;
 pub mod hooks;
+pub mod lsd;
 pub mod metainfo;
 pub mod mse;
 pub mod picker;

@@ -21,18 +21,20 @@ use tokio::{
 use super::{
     buffers::Buffers,
     choker::{Candidate, Choker, Group, ROUND_SECONDS},
+    dht::{Dht, DhtOptions},
     handle::TorrentHandle,
     hooks::{ConnId, Extension, UploadClass},
     limiter::Limiter,
     listen::Listeners,
     lock::lock,
+    lsd,
     metainfo::{CreateError, CreateOptions, Magnet, Metainfo, create},
     mse::Encryption,
     peer::{self, Conn, run::Incoming},
     torrent::{PeerSource, Place, Setup, Torrent, drive},
     tracker,
     utp::Utp,
-    wire::PeerId,
+    wire::{Handshake, PeerId},
 };
 use crate::types::InfoHash;
 
@@ -90,6 +92,8 @@ pub struct SessionBuilder {
     encryption: Encryption,
     tcp: bool,
     utp: bool,
+    dht: Option<DhtOptions>,
+    lsd: bool,
     extensions: Vec<Arc<dyn Extension>>,
     state_dir: Option<PathBuf>,
     grace: Duration,
@@ -163,6 +167,22 @@ impl SessionBuilder {
         self
     }
 
+    /// Takes part in the distributed hash table (BEP 5), to find peers of torrents
+    /// that are not private. Default: no.
+    #[must_use]
+    pub fn dht(mut self, options: Option<DhtOptions>) -> Self {
+        self.dht = options;
+        self
+    }
+
+    /// Tells the local network of torrents that are not private, and listens to
+    /// others there (BEP 14; IPv4). Default: no.
+    #[must_use]
+    pub fn lsd(mut self, lsd: bool) -> Self {
+        self.lsd = lsd;
+        self
+    }
+
     /// Registers an extension. The first one that a peer shares sets prices and
     /// allowances; all of them get their messages.
     #[must_use]
@@ -206,6 +226,14 @@ impl SessionBuilder {
         prefix.copy_from_slice(&self.peer_id_prefix);
         rest.copy_from_slice(noise);
 
+        let bind = |source| SessionError::Bind { addr, source };
+        let (dht, node) = match self.dht {
+            Some(options) => {
+                let (dht, node) = Dht::start(addr, options).await.map_err(bind)?;
+                (Some(dht), Some(node))
+            }
+            None => (None, None),
+        };
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Arc::new(Shared {
             peer_id,
@@ -213,6 +241,7 @@ impl SessionBuilder {
             dials_tcp: self.tcp,
             encryption: self.encryption,
             utp,
+            dht,
             key: u32::from_be_bytes(*key),
             extensions: self.extensions,
             state_dir: self.state_dir,
@@ -241,6 +270,18 @@ impl SessionBuilder {
         }
         shared.spawn(choke_loop(shared.clone(), choker));
         shared.spawn(tick_loop(shared.clone()));
+        if let Some(node) = node {
+            shared.spawn(node);
+        }
+        if self.lsd {
+            match lsd::bind(addr) {
+                Ok(socket) => {
+                    shared.spawn(lsd::run(shared.clone(), socket));
+                }
+                // A network without multicast: there are other sources.
+                Err(error) => tracing::warn!(%error, "no local service discovery"),
+            }
+        }
         let limits = shared.clone();
         shared.spawn(async move { limits.up.run().await });
         let limits = shared.clone();
@@ -327,6 +368,8 @@ impl Session {
             encryption: Encryption::default(),
             tcp: true,
             utp: true,
+            dht: None,
+            lsd: false,
             extensions: Vec::new(),
             state_dir: None,
             grace: Duration::from_secs(10),
@@ -341,6 +384,13 @@ impl Session {
     /// Who it says to be.
     pub fn peer_id(&self) -> PeerId {
         self.guard.shared.peer_id
+    }
+
+    /// The port of its DHT node, and how many others that knows.
+    pub fn dht(&self) -> Option<(u16, usize)> {
+        let dht = self.guard.shared.dht.as_ref()?;
+        let nodes = *dht.nodes().borrow();
+        Some((dht.port(), nodes))
     }
 
     /// Changes the limit of all uploads, in bytes a second.
@@ -377,6 +427,7 @@ impl Session {
             path: path.to_owned(),
             source,
         })?;
+        self.hint_nodes(metainfo);
         let setup = Setup {
             hash: metainfo.info.hash(),
             name: None,
@@ -425,6 +476,9 @@ impl Session {
     ) -> Result<TorrentHandle, SessionError> {
         let mut peers = options.peers;
         let place = Place::Folder(folder.to_owned());
+        if let Source::Torrent(metainfo) = &source {
+            self.hint_nodes(metainfo);
+        }
         let extra = options.trackers.into_iter().map(|url| vec![url]);
         let mut setup = match source {
             Source::Torrent(metainfo) => Setup {
@@ -451,6 +505,16 @@ impl Session {
         };
         setup.trackers.extend(extra);
         self.start_torrent(setup, &peers)
+    }
+
+    /// Nodes that a torrent file names.
+    fn hint_nodes(&self, metainfo: &Metainfo) {
+        let Some(dht) = &self.guard.shared.dht else {
+            return;
+        };
+        if !metainfo.info.is_private() {
+            dht.hint_names(&metainfo.nodes);
+        }
     }
 
     fn start_torrent(
@@ -510,6 +574,7 @@ pub(super) struct Shared {
     pub(super) dials_tcp: bool,
     pub(super) encryption: Encryption,
     pub(super) utp: Option<Utp>,
+    pub(super) dht: Option<Dht>,
     pub(super) key: u32,
     pub(super) extensions: Vec<Arc<dyn Extension>>,
     pub(super) state_dir: Option<PathBuf>,
@@ -540,6 +605,16 @@ impl Shared {
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
         true
+    }
+
+    /// What we begin connections with.
+    pub(super) fn handshake(&self, hash: InfoHash) -> Handshake {
+        let ours = Handshake::new(hash, self.peer_id);
+        if self.dht.is_some() {
+            ours.with_dht()
+        } else {
+            ours
+        }
     }
 
     pub(super) fn next_conn_id(&self) -> ConnId {

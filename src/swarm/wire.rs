@@ -51,6 +51,20 @@ impl Handshake {
         }
     }
 
+    /// The same, from one that has a DHT node (BEP 5).
+    #[must_use]
+    pub fn with_dht(mut self) -> Self {
+        let [.., byte] = &mut self.reserved;
+        *byte |= 1;
+        self
+    }
+
+    /// BEP 5: the last bit.
+    pub fn dht(&self) -> bool {
+        let [.., byte] = self.reserved;
+        byte & 1 != 0
+    }
+
     /// BEP 10: bit 20 from the right.
     pub fn extended(&self) -> bool {
         let [.., byte, _, _] = self.reserved;

@@ -3,8 +3,7 @@
 {"mode": "plain" | "encrypted" | "utp", "dht": [port, ...] | null, "pex": bool,
  "jobs": [{"source": "path or magnet", "dir": "...", "peers": ["ip:port"]}]}
 
-Prints one line of JSON when it listens, {"version", "port", "dht"}, and one for
-each torrent that is complete. Ends when its stdin does.
+Prints one line of JSON when it listens, {"version", "port"}. Ends when its stdin does.
 """
 
 import json

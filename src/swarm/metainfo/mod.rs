@@ -31,6 +31,9 @@ pub const MAX_INFO_BYTES: usize = 48 << 20;
 /// The most trackers kept of one torrent; further ones are dropped.
 pub const MAX_TRACKERS: usize = 64;
 
+/// The most DHT nodes kept of one torrent file.
+pub const MAX_NODES: usize = 64;
+
 /// Why a torrent file is not acceptable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetainfoError {
@@ -314,6 +317,8 @@ pub struct Metainfo {
     pub info: Info,
     /// Tracker URLs in tiers (BEP 12), at most [`MAX_TRACKERS`] in all.
     pub trackers: Vec<Vec<String>>,
+    /// Nodes of the distributed hash table (BEP 5), at most [`MAX_NODES`].
+    pub nodes: Vec<(String, u16)>,
     /// Free text.
     pub comment: Option<String>,
     /// The program that made it.
@@ -328,6 +333,7 @@ impl Metainfo {
         Self {
             info,
             trackers: Vec::new(),
+            nodes: Vec::new(),
             comment: None,
             created_by: None,
             creation_date: None,
@@ -346,6 +352,7 @@ impl Metainfo {
         Ok(Self {
             info,
             trackers: trackers(&value),
+            nodes: nodes(&value),
             comment: text(&value, "comment"),
             created_by: text(&value, "created by"),
             creation_date: value.get("creation date").and_then(Value::as_int),
@@ -366,6 +373,12 @@ impl Metainfo {
                 .iter()
                 .map(|tier| Value::List(tier.iter().map(|url| url.as_str().into()).collect()));
             put("announce-list", Value::List(tiers.collect()));
+        }
+        if !self.nodes.is_empty() {
+            let nodes = self.nodes.iter().map(|(host, port)| {
+                Value::List(vec![host.as_str().into(), u32::from(*port).into()])
+            });
+            put("nodes", Value::List(nodes.collect()));
         }
         if let Some(comment) = &self.comment {
             put("comment", comment.as_str().into());
@@ -485,6 +498,23 @@ fn multiple(files: &Value) -> Result<Vec<FileEntry>, MetainfoError> {
     }
     names::check_folders(&seen)?;
     Ok(entries)
+}
+
+fn nodes(value: &Value) -> Vec<(String, u16)> {
+    let list = value.get("nodes").and_then(Value::as_list);
+    let nodes = list.unwrap_or_default().iter().filter_map(|node| {
+        let [host, port] = node.as_list()? else {
+            return None;
+        };
+        let host = host
+            .as_str()
+            .filter(|host| !host.is_empty() && host.len() <= 255)?;
+        let port = u16::try_from(port.as_int()?)
+            .ok()
+            .filter(|port| *port != 0)?;
+        Some((host.to_owned(), port))
+    });
+    nodes.take(MAX_NODES).collect()
 }
 
 fn trackers(value: &Value) -> Vec<Vec<String>> {

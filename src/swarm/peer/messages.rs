@@ -1,6 +1,6 @@
 //! What each message of the peer's does.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use super::{Conn, run::Close};
 use crate::swarm::{lock::lock, torrent::Claim, wire::Message};
@@ -23,14 +23,24 @@ impl Conn {
             Message::HaveAll => self.on_claim(Claim::All)?,
             Message::HaveNone => self.on_claim(Claim::None)?,
             Message::Extended { id, payload } => self.on_extended(id, &payload)?,
+            Message::Port(port) => self.on_port(port),
             // Hints that are not needed, and what nobody knows yet.
             Message::KeepAlive
-            | Message::Port(_)
             | Message::Suggest(_)
             | Message::AllowedFast(_)
             | Message::Unknown(_) => {}
         }
         Ok(())
+    }
+
+    /// The peer has a DHT node there.
+    fn on_port(&self, port: u16) {
+        if let Some(dht) = &self.shared.dht
+            && port != 0
+            && !self.torrent.is_private()
+        {
+            dht.hint(SocketAddr::new(self.remote.ip(), port));
+        }
     }
 
     fn on_interest(&self, interested: bool) {

@@ -120,6 +120,7 @@ pub(super) struct Conn {
     carried: Carried,
     fast: bool,
     extended: bool,
+    dht: bool,
     pub(super) torrent: Arc<Torrent>,
     shared: Arc<Shared>,
     out: Mutex<Outbox>,
@@ -271,6 +272,7 @@ impl Conn {
             carried,
             fast: theirs.fast(),
             extended: theirs.extended(),
+            dht: theirs.dht(),
             out: Mutex::default(),
             link: Mutex::new(Link {
                 choking: true,

@@ -86,7 +86,7 @@ async fn shake(
     mut stream: Stream,
     encrypt: bool,
 ) -> Result<(Stream, Handshake), Close> {
-    let ours = Handshake::new(torrent.hash, shared.peer_id).encode();
+    let ours = shared.handshake(torrent.hash).encode();
     let shaking = async {
         if encrypt {
             let agreed = mse::initiate(&mut stream, torrent.hash, shared.encryption, &ours).await?;
@@ -137,7 +137,7 @@ pub(super) async fn accept(
         let torrent = shared
             .torrent(theirs.info_hash)
             .ok_or(Close::Local("no such torrent"))?;
-        let ours = Handshake::new(torrent.hash, shared.peer_id);
+        let ours = shared.handshake(torrent.hash);
         stream.write_all(&ours.encode()).await?;
         stream.flush().await?;
         Ok((torrent, theirs))

@@ -19,7 +19,7 @@ use crate::swarm::{
     mse::MseError,
     session::Shared,
     torrent::Torrent,
-    wire::{self, Handshake, WireError},
+    wire::{self, Handshake, Message, WireError},
 };
 
 /// Read at once: several chunks.
@@ -177,6 +177,11 @@ impl Conn {
     fn greet(self: &Arc<Self>) {
         lock(&self.link).live = self.torrent.greet(self, self.fast);
         self.send_extended_handshake();
+        if let Some(dht) = self.shared.dht.as_ref().filter(|_| self.dht)
+            && !self.torrent.is_private()
+        {
+            self.send(Message::Port(dht.port()));
+        }
     }
 
     async fn read_loop(self: &Arc<Self>, mut socket: Reader) -> Result<(), Close> {

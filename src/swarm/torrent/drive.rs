@@ -29,6 +29,9 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
     for tier in torrent.trackers().to_vec() {
         shared.spawn(torrent.clone().announce_loop(tier));
     }
+    if !torrent.is_private() {
+        shared.spawn(torrent.clone().dht_loop());
+    }
     while torrent.info.get().is_none() {
         if matches!(*torrent.phase.borrow(), Phase::Failed(_)) || torrent.is_stopping() {
             return;
@@ -43,6 +46,9 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
     if torrent.setup.info.is_none()
         && let Some(info) = torrent.info.get()
     {
+        if info.is_private() {
+            torrent.forget_public_peers();
+        }
         torrent.emit(Event::MetadataReceived {
             name: info.name().to_owned(),
             bytes: info.layout().total(),

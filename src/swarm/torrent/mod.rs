@@ -3,6 +3,7 @@
 
 mod announce;
 mod assembly;
+mod discover;
 mod drive;
 mod peers;
 mod pieces;

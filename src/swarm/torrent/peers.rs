@@ -37,6 +37,8 @@ const MAX_DIALLING: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::swarm) enum PeerSource {
     Pex,
+    Dht,
+    Lan,
     Tracker,
     Incoming,
     User,
@@ -117,6 +119,15 @@ impl Torrent {
         }
         drop(state);
         self.changed.notify_one();
+    }
+
+    /// A magnet link turns out to be of a private torrent: only its trackers and its
+    /// owner may say who its peers are (BEP 27).
+    pub(super) fn forget_public_peers(&self) {
+        let mut state = lock(&self.state);
+        state
+            .known
+            .retain(|_, known| known.source >= PeerSource::Tracker);
     }
 
     /// Addresses to dial now; they are marked as being dialled.

@@ -1,6 +1,7 @@
 //! Other people's programs, as they come from their packages: they download from
 //! us and we from them. All on loopback; `scripts/peers` installs them.
 
+mod dht;
 mod matrix;
 mod program;
 mod ten;

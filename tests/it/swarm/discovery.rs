@@ -1,0 +1,126 @@
+//! Peers that find each other without a tracker.
+
+use std::{fs, time::Duration};
+
+use seedrail::swarm::{
+    Event, SeedOptions, Session, TorrentHandle,
+    dht::DhtOptions,
+    metainfo::{CreateOptions, Metainfo, create},
+};
+
+use super::{add, file, of, torrent, until, within};
+
+async fn node(begins_with: Vec<String>) -> Session {
+    let options = DhtOptions {
+        nodes: begins_with,
+        state: None,
+    };
+    let session = Session::builder().dht(Some(options));
+    session.start().await.unwrap()
+}
+
+/// Where a session's node is.
+pub(super) fn at(session: &Session) -> String {
+    format!("127.0.0.1:{}", session.dht().unwrap().0)
+}
+
+/// What the first search found.
+async fn searched(torrent: &TorrentHandle) -> usize {
+    let mut events = torrent.events();
+    within(async {
+        loop {
+            if let Event::DhtReply { peers } = events.recv().await.unwrap() {
+                return peers;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_of_nodes_brings_peers_together() {
+    let first = node(vec![]).await;
+    let mut all = vec![first];
+    for _ in 0..20 {
+        // Each knows the one that came before it, and nobody else.
+        let last = at(all.last().unwrap());
+        all.push(node(vec![last]).await);
+    }
+    until("everybody knows several", || {
+        all.iter().all(|one| one.dht().unwrap().1 >= 8)
+    })
+    .await;
+    let (_dir, path) = file(300_000, 620);
+    let metainfo = torrent(&path, 32 << 10, &[]);
+    let options = SeedOptions::default();
+    let seed = all[3].seed(&metainfo, &path, options).unwrap();
+    searched(&seed).await;
+    let magnet = seedrail::swarm::Source::Magnet(metainfo.magnet());
+    let (leech, _out) = add(&all[17], magnet, &[]);
+    let got = within(leech.wait_complete()).await.unwrap();
+    assert_eq!(fs::read(got).unwrap(), fs::read(&path).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torrent_file_and_a_peer_tell_of_nodes() {
+    let (seeder, other) = (node(vec![]).await, node(vec![]).await);
+    let (_dir, path) = file(100_000, 621);
+    let (host, port) = ("127.0.0.1".to_owned(), other.dht().unwrap().0);
+    let metainfo = Metainfo {
+        nodes: vec![(host, port)],
+        ..torrent(&path, 32 << 10, &[])
+    };
+    let metainfo = Metainfo::from_bytes(&metainfo.to_bytes()).unwrap();
+    let options = SeedOptions::default();
+    seeder.seed(&metainfo, &path, options).unwrap();
+    until("the file's node is known", || seeder.dht().unwrap().1 == 1).await;
+    // It learns of the seeder's node by their connection.
+    let leecher = node(vec![]).await;
+    let (_leech, _out) = add(&leecher, of(&metainfo), &[seeder.listen_addr()]);
+    until("the peer's node is known", || leecher.dht().unwrap().1 >= 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn private_torrents_are_told_of_nowhere() {
+    let (_dir, path) = file(100_000, 622);
+    let options = CreateOptions {
+        private: true,
+        ..CreateOptions::default()
+    };
+    let hidden = create(&path, &options, &|_, _| {}).unwrap();
+    let open = torrent(&path, 32 << 10, &[]);
+    let seeder = node(vec![]).await;
+    let leecher = node(vec![at(&seeder)]).await;
+    until("they know each other", || {
+        leecher.dht().unwrap().1 == 1 && seeder.dht().unwrap().1 == 1
+    })
+    .await;
+    for metainfo in [&hidden, &open] {
+        let options = SeedOptions::default();
+        seeder.seed(metainfo, &path, options).unwrap();
+    }
+    let (leech, _out) = add(&leecher, of(&open), &[]);
+    within(leech.wait_complete()).await.unwrap();
+    // What the open one needed is more than enough time for the other.
+    let (leech, _out) = add(&leecher, of(&hidden), &[]);
+    let mut events = leech.events();
+    let found = tokio::time::timeout(Duration::from_secs(1), async {
+        while !matches!(
+            events.recv().await.unwrap(),
+            Event::DhtReply { .. } | Event::PeerConnected { .. }
+        ) {}
+    });
+    assert!(found.await.is_err(), "a private torrent was looked for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neighbours_find_each_other() {
+    let start = async || Session::builder().lsd(true).start().await.unwrap();
+    let (seeder, leecher) = (start().await, start().await);
+    let (_dir, path) = file(100_000, 623);
+    let metainfo = torrent(&path, 32 << 10, &[]);
+    let options = SeedOptions::default();
+    seeder.seed(&metainfo, &path, options).unwrap();
+    let (leech, _out) = add(&leecher, of(&metainfo), &[]);
+    within(leech.wait_complete()).await.unwrap();
+}
