@@ -21,7 +21,10 @@ fuzz_target!(|data: &[u8]| {
         let again = Packet::decode(&packet.encode(to, false)).map(|packet| packet.body);
         match (packet.body, again) {
             (Body::Answer(id, answer), Some(Body::Answer(other, same))) => {
-                assert_eq!((id, &answer.peers, &answer.token), (other, &same.peers, &same.token));
+                assert_eq!(
+                    (id, &answer.peers, &answer.token),
+                    (other, &same.peers, &same.token)
+                );
                 assert_eq!(answer.nodes.len(), same.nodes.len());
             }
             (Body::Answer(..), None) => {}

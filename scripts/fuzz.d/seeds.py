@@ -80,6 +80,19 @@ def receipt_file():
         yield from text.splitlines()
 
 
+def typed_data():
+    kinds = ["address", "trcToken", "bool", "string", "bytes", "bytes32", "uint256", "int8", "uint8[2]", "Inner[]"]
+    inner = {"n": "-5"}
+    address = "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC"
+    values = [address, "1002000", True, "text", "0x00ff", "0x" + "07" * 32, "0xff", -128, [1, 255], [inner, inner]]
+    yield json.dumps({
+        "types": {"Outer": [{"name": f"f{n}", "type": kind} for n, kind in enumerate(kinds)], "Inner": [{"name": "n", "type": "int64"}]},
+        "primaryType": "Outer", "domain": {"name": "Example", "version": "1", "chainId": "0x2b6653dc", "verifyingContract": address},
+        "message": {f"f{n}": value for n, value in enumerate(values)},
+    }).encode()
+    yield b'{"types":{"A":[{"name":"a","type":"A[]"}]},"primaryType":"A","domain":{},"message":{"a":[{"a":[]}]}}'
+
+
 def payout_file():
     address = b"TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC"
     yield b"address,amount\n" + address + b",12.5BTT\n" + address + b",3TRX\n"

@@ -75,6 +75,7 @@ pub enum TypedJsonError {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Field {
     name: String,
     r#type: String,

@@ -5,6 +5,7 @@
 mod contracts;
 pub(crate) mod peer;
 mod session;
+mod typed;
 
 use std::{
     io::Write,
