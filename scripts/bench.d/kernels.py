@@ -37,6 +37,18 @@ class Setup:
         script = ROOT / "scripts/bench.d/tronweb.mjs"
         return lambda seconds: ["node", script, kernel, str(seconds)]
 
+    def libsecp256k1(self, kernel):
+        folder = ROOT / "scripts/bench.d/libsecp256k1"
+        target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "libsecp256k1"
+        run(*("cargo", "build", "--locked", "--quiet", "--release", "--manifest-path", folder / "Cargo.toml", "--target-dir", target))
+        return lambda seconds: [target / "release/seedrail-libsecp256k1", kernel, str(seconds)]
+
+    def gosign(self):
+        program = self.peers / "gosign"
+        environment = dict(os.environ, CGO_ENABLED="1")
+        run("go", "-C", ROOT / "scripts/bench.d/gosign", "build", "-o", program, ".", env=environment)
+        return lambda seconds: [program, str(seconds)]
+
     def tronpy(self, kernel):
         script = ROOT / "scripts/bench.d/tronpy_kernels.py"
         return lambda seconds: [self.peers / "python/bin/python", script, kernel, str(seconds)]
