@@ -5,6 +5,7 @@ mod hostile;
 pub(crate) mod interop;
 mod payments;
 mod resume;
+mod siege;
 mod transfer;
 mod transports;
 mod udp_tracker;

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Asked, Conn, Link, Told};
+use super::{Asked, Conn, Link, MAX_REFUSALS, Told};
 use crate::swarm::{
     extended::OUR_REQQ,
     hooks::UploadClass,
@@ -56,7 +56,12 @@ impl Conn {
     /// How many more chunks to ask for now.
     fn room(&self) -> usize {
         let link = lock(&self.link);
-        if link.peer_choking || !link.interested || !link.live || self.awaits_greeting(&link) {
+        if link.peer_choking
+            || !link.interested
+            || !link.live
+            || link.paused_until.is_some()
+            || self.awaits_greeting(&link)
+        {
             return 0;
         }
         // One second's worth: several round trips anywhere.
@@ -154,6 +159,8 @@ impl Conn {
         };
         link.answered_at = Instant::now();
         link.snubbed = false;
+        link.paused_until = None;
+        link.refusals = 0;
         drop(link);
         self.traffic
             .down
@@ -173,11 +180,20 @@ impl Conn {
 
     /// The peer will not serve this request.
     pub(super) fn on_reject(&self, block: Block) {
-        let asked = lock(&self.link).asked.remove(&block);
+        let mut link = lock(&self.link);
+        let asked = link.asked.remove(&block);
+        if asked.is_some() && !link.peer_choking {
+            link.refusals = link.refusals.saturating_add(1);
+        }
+        let refuses = link.refusals > MAX_REFUSALS;
+        drop(link);
         if let Some(asked) = asked {
             self.torrent.unpick(self.id, block);
             self.tell_dropped(asked, block.length);
             self.torrent.wake_all();
+        }
+        if refuses {
+            self.close("it refuses what it says to have");
         }
     }
 

@@ -50,6 +50,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(100);
 const STALLED_WRITE: Duration = Duration::from_secs(90);
 /// A peer that sends no chunk for so long, while asked, does not answer.
 const SNUBBED: Duration = Duration::from_secs(30);
+/// The same for one that never sent any: nothing says that it ever will.
+const SNUBBED_AT_ONCE: Duration = Duration::from_secs(10);
+/// A peer that does not answer is asked nothing for so long, and then one chunk.
+const PAUSE: Duration = Duration::from_secs(60);
+/// So many refusals in a row by a peer that serves us: it has not what it says.
+const MAX_REFUSALS: u32 = 256;
 /// What a peer began that may not be paid for so long is finished by others.
 const HELD: Duration = Duration::from_secs(10);
 
@@ -91,6 +97,10 @@ struct Link {
     asked_at: Instant,
     answered_at: Instant,
     snubbed: bool,
+    /// It is asked for nothing until then.
+    paused_until: Option<Instant>,
+    /// Requests that it refused since it last sent a chunk.
+    refusals: u32,
     /// Since when the extension lets nothing be asked for.
     held_since: Option<Instant>,
     reqq: u32,
@@ -284,6 +294,8 @@ impl Conn {
                 asked_at: now,
                 answered_at: now,
                 snubbed: false,
+                paused_until: None,
+                refusals: 0,
                 held_since: None,
                 reqq: DEFAULT_REQQ,
                 their_ids: BTreeMap::new(),
@@ -421,9 +433,19 @@ impl Conn {
             self.torrent.wake_all();
             return;
         }
+        if link.paused_until.is_some_and(|at| at <= Instant::now()) {
+            link.paused_until = None;
+            self.wake();
+        }
         let last = link.answered_at.max(link.asked_at);
-        if !link.asked.is_empty() && last.elapsed() > SNUBBED {
+        let patience = if traffic.down.load(Ordering::Relaxed) == 0 {
+            SNUBBED_AT_ONCE
+        } else {
+            SNUBBED
+        };
+        if !link.asked.is_empty() && last.elapsed() > patience {
             link.snubbed = true;
+            link.paused_until = Some(Instant::now() + PAUSE);
             drop(link);
             self.drop_all_asked(true);
         }

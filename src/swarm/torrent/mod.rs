@@ -10,7 +10,7 @@ mod pieces;
 mod resume;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::{
@@ -106,6 +106,7 @@ struct State {
     /// Pieces of which chunks are here.
     assemblies: HashMap<u32, Assembly>,
     peers: HashMap<ConnId, Entry>,
+    departed: BTreeMap<ConnId, SocketAddr>,
     known: HashMap<SocketAddr, Known>,
     banned_ips: HashSet<IpAddr>,
     banned_addrs: HashSet<SocketAddr>,
@@ -134,6 +135,7 @@ impl Torrent {
                 picker: None,
                 assemblies: HashMap::new(),
                 peers: HashMap::new(),
+                departed: BTreeMap::new(),
                 known: HashMap::new(),
                 banned_ips: HashSet::new(),
                 banned_addrs: HashSet::new(),

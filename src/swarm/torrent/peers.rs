@@ -1,7 +1,7 @@
 //! Who is connected, what they have, and whom to dial.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -30,6 +30,9 @@ const RETRY: Duration = Duration::from_secs(2);
 const MAX_RETRY: Duration = Duration::from_secs(300);
 /// `have`s kept of a peer while the metadata is missing.
 const MAX_EARLY: usize = 4096;
+/// Connections that are over of which it is known where they led: what they sent
+/// may turn out to be bad later.
+const MAX_DEPARTED: usize = 256;
 /// Connections of one torrent that are being opened at once.
 const MAX_DIALLING: usize = 16;
 
@@ -396,6 +399,11 @@ impl Torrent {
                 known.conn = None;
             }
         }
+        // Ids only rise: the first is of the one that left, or came, longest ago.
+        state.departed.insert(conn.id, conn.remote);
+        while state.departed.len() > MAX_DEPARTED {
+            state.departed.pop_first();
+        }
         drop(state);
         for (tag, bytes) in lost {
             conn.tell(crate::swarm::peer::Told::Dropped { tag, bytes });
@@ -409,11 +417,18 @@ impl Torrent {
         self.wake_all();
     }
 
-    /// Never again with this peer. A whole address, but on loopback, where
+    /// Where a connection leads or led, if it is not long ago.
+    pub(super) fn remote(&self, conn: ConnId) -> Option<SocketAddr> {
+        let state = lock(&self.state);
+        let here = state.peers.get(&conn).map(|entry| entry.conn.remote);
+        here.or_else(|| state.departed.get(&conn).copied())
+    }
+
+    /// Never again with this peer. A whole address, but at `localhost`, where
     /// everybody has the same one, only this port.
     pub(in crate::swarm) fn ban(&self, addr: SocketAddr, why: &str) {
         let mut state = lock(&self.state);
-        if addr.ip().is_loopback() {
+        if addr.ip() == Ipv4Addr::LOCALHOST || addr.ip() == Ipv6Addr::LOCALHOST {
             state.banned_addrs.insert(addr);
             let banned = state.peers.values().find(|entry| entry.conn.remote == addr);
             if let Some(listens_at) = banned.and_then(|entry| entry.listens_at) {

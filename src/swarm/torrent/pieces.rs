@@ -176,16 +176,17 @@ impl Torrent {
         self.count_waste(length.unwrap_or(0).into());
         self.drop_contributions(contributions);
         self.emit(Event::PieceFailed { piece });
-        let senders: Vec<_> = senders.into_iter().filter_map(|id| self.conn(id)).collect();
+        // Also those that have left: a liar must not leave its blame behind.
         match &senders[..] {
             [one] => {
-                let remote = one.remote;
-                self.ban(remote, "it sent a bad piece");
+                if let Some(remote) = self.remote(*one) {
+                    self.ban(remote, "it sent a bad piece");
+                }
             }
             // One of them lied. From now on each is asked for whole pieces, so
             // that the next bad one tells who.
             several => {
-                for conn in several {
+                for conn in several.iter().filter_map(|id| self.conn(*id)) {
                     conn.suspect.store(true, Ordering::Relaxed);
                 }
             }

@@ -56,6 +56,6 @@ pub(crate) async fn soon(what: &str, condition: impl Fn() -> bool) -> bool {
     clippy::explicit_write,
     reason = "the test harness captures what println prints"
 )]
-fn print(text: &str) {
+pub(super) fn print(text: &str) {
     writeln!(std::io::stdout(), "{text}").unwrap();
 }

@@ -197,12 +197,12 @@ async fn every_program_seeds_and_leeches() {
     // They mostly wait: transmission looks whom to serve every ten seconds.
     let (plain, encrypted, utp) = tokio::join!(
         matrix("interop", &all, Mode::Plain),
+        matrix("interop, encrypted", &all, Mode::Encrypted),
         matrix(
-            "interop, encrypted",
-            &[Transmission, Aria2, Libtorrent],
-            Mode::Encrypted
+            "interop, uTP",
+            &[Transmission, Libtorrent, Qbittorrent],
+            Mode::Utp
         ),
-        matrix("interop, uTP", &[Transmission, Libtorrent], Mode::Utp),
     );
     assert!(plain && encrypted && utp, "a cell failed; see above");
 }

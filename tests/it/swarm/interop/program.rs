@@ -126,7 +126,7 @@ impl Program {
             Self::Transmission => transmission(jobs, mode).await,
             Self::Aria2 => aria2(jobs, mode).await,
             Self::Libtorrent => libtorrent(jobs, mode, None).await,
-            Self::Qbittorrent => qbittorrent(jobs).await,
+            Self::Qbittorrent => qbittorrent(jobs, mode).await,
         }
     }
 }
@@ -284,18 +284,24 @@ pub(crate) async fn script(name: &str, arguments: &[String]) -> (Child, Value, T
     (child, said, home)
 }
 
-async fn qbittorrent(jobs: &[Job]) -> Running {
+async fn qbittorrent(jobs: &[Job], mode: Mode) -> Running {
     let home = tempfile::tempdir().unwrap();
     let (port, web) = (free_port(), free_port());
     let config = home.path().join("qBittorrent/config");
     fs::create_dir_all(&config).unwrap();
     let mut file = fs::File::create(config.join("qBittorrent.conf")).unwrap();
+    let (encryption, protocol) = match mode {
+        Mode::Plain => (0, "TCP"),
+        Mode::Encrypted => (1, "TCP"),
+        Mode::Utp => (0, "UTP"),
+    };
     write!(
         file,
         "[LegalNotice]\nAccepted=true\n\
          [BitTorrent]\nSession\\Port={port}\nSession\\DHTEnabled=false\nSession\\LSDEnabled=false\n\
          Session\\PeXEnabled=false\nSession\\QueueingSystemEnabled=false\n\
          Session\\Interface=lo\nSession\\InterfaceName=lo\nSession\\InterfaceAddress=127.0.0.1\n\
+         Session\\Encryption={encryption}\nSession\\BTProtocol={protocol}\n\
          Session\\MultiConnectionsPerIp=true\nSession\\GlobalMaxRatio=-1\n\
          [Preferences]\nConnection\\UPnP=false\nWebUI\\Address=127.0.0.1\nWebUI\\Port={web}\n\
          WebUI\\LocalHostAuth=false\nWebUI\\UseUPnP=false\n"
