@@ -5,6 +5,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "a measurement that fails shall end with a panic; its result is its output"
 )]
 
@@ -24,12 +25,19 @@ use seedrail::{
         ReceiptRow, SqliteLedger, TransferRow,
     },
     receipts::{Receipt, ReceiptDomain, ReceiptLine, SignedReceipt, import},
+    settle::{
+        Policy, net,
+        plan::{Means, plan, select},
+    },
     tron::{
         contract::Contract,
+        fees::Situation,
         keys::SecretKey,
         transaction::{Draft, RefBlock},
     },
-    types::{Address, BlockId, RawAmount, Salt, Token, TokenId, UnixMs},
+    types::{
+        Address, BlockId, Clock as _, RawAmount, Salt, Sun, SystemClock, Token, TokenId, UnixMs,
+    },
 };
 use sha2::{Digest, Sha256};
 
@@ -341,6 +349,96 @@ fn worker(store: &str, n: u64, seconds: u64) -> (usize, Duration) {
     (done, begin.elapsed())
 }
 
+/// Writes a file of receipts by the key in PAYER_KEY, each to a payee of its own,
+/// for the chain with this genesis block.
+fn debts(file: &str, count: u64, genesis: &str) {
+    let key = hex::decode(std::env::var("PAYER_KEY").unwrap()).unwrap();
+    let key = SecretKey::from_bytes(&key).unwrap();
+    let domain = ReceiptDomain::new(genesis.parse().unwrap());
+    let now = u64::try_from(SystemClock.now().secs()).unwrap();
+    let mut out = BufWriter::new(File::create(file).unwrap());
+    for n in 0..count {
+        let payee: [u8; 32] = Sha256::digest(n.to_be_bytes()).into();
+        let (body, _) = payee.split_first_chunk::<20>().unwrap();
+        let receipt = Receipt {
+            payer: key.address(),
+            payee: Address::from_body(*body),
+            signer: key.address(),
+            vault: Address::ZERO,
+            token: TokenId::BTT,
+            epoch: EpochId::new(i64::try_from(n).unwrap()).unwrap(),
+            since_block: 0,
+            sequence: 1,
+            amount: RawAmount::new(1_000).unwrap(),
+            delivered_bytes: 1 << 20,
+            issued_at: now,
+            grant: Salt::ZERO,
+        };
+        let signed = SignedReceipt::sign(receipt, &domain, &key).unwrap();
+        let line = ReceiptLine::new(&domain, signed, None).to_json();
+        writeln!(out, "{line}").unwrap();
+    }
+    out.flush().unwrap();
+}
+
+/// Makes a ledger file of `count` open debts of one payer to as many payees: the
+/// sums that receipts leave behind, which is all that a plan reads of them.
+fn owe(store: &str, count: u64) {
+    drop(open(store));
+    let mut connection = rusqlite::Connection::open(store).unwrap();
+    let transaction = connection.transaction().unwrap();
+    let payer = key(0).address();
+    {
+        let mut insert = transaction
+            .prepare(
+                "INSERT INTO pair (payer, payee, token, issued, received, first_since, owed_since)
+                 VALUES (?1, ?2, ?3, ?4, 0, 70000000, ?5)",
+            )
+            .unwrap();
+        for n in 0..count {
+            let payee: [u8; 32] = Sha256::digest(n.to_be_bytes()).into();
+            let (body, _) = payee.split_first_chunk::<20>().unwrap();
+            let amount = i64::try_from(1_000 + n % 100_000).unwrap();
+            let since = i64::try_from(NOW_SECS - n % 86_400).unwrap();
+            insert
+                .execute((payer.body(), body, TokenId::BTT.get(), amount, since))
+                .unwrap();
+        }
+    }
+    transaction.commit().unwrap();
+}
+
+/// Plans over all debts of a ledger: reads, nets, orders, prices. Prints how much
+/// memory it took at most.
+fn plan_all(store: &str) -> (usize, Duration) {
+    let ledger = open(store);
+    let payer = key(0).address();
+    let prices = [("getTransactionFee", 1_000)].map(|(name, sun)| (name.to_owned(), sun));
+    let mut means = Means {
+        token_balance: RawAmount::MAX,
+        trx: Sun(u64::MAX),
+        situation: Situation::new(prices.into_iter().collect()),
+        ..Means::default()
+    };
+    means.situation.resources.free_limit = 600;
+    let policy = Policy::default();
+    let begin = Instant::now();
+    let debts: Vec<_> = ledger
+        .positions(payer, TokenId::BTT)
+        .unwrap()
+        .iter()
+        .map(net)
+        .collect();
+    let selected = select(&debts, &policy, NOW_SECS);
+    let now = UnixMs(1_790_000_000_000);
+    let plan = plan(payer, TokenId::BTT, selected, &means, &policy, now);
+    let wall = begin.elapsed();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    eprintln!("{}", peak.unwrap().trim());
+    (plan.payouts.len(), wall)
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args()
         .skip(1)
@@ -348,6 +446,15 @@ fn main() {
         .collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (ops, wall) = match words.as_slice() {
+        ["debts", file, count, genesis] => {
+            debts(file, count.parse().unwrap(), genesis);
+            return;
+        }
+        ["owe", place, count] => {
+            owe(place, count.parse().unwrap());
+            return;
+        }
+        ["plan", place] => plan_all(place),
         ["make", file, count] => {
             make(file, count.parse().unwrap());
             return;
@@ -361,7 +468,7 @@ fn main() {
             worker(place, n.parse().unwrap(), seconds.parse().unwrap())
         }
         _ => {
-            println!("make, verify, store, ingest, sign, attempts, worker");
+            println!("make, verify, store, ingest, sign, attempts, worker, debts, owe, plan");
             return;
         }
     };

@@ -112,6 +112,9 @@ impl Backend for SqliteTransaction<'_> {
         columns: &[(&str, Kind)],
         rows: &[Vec<Param<'_>>],
     ) -> Result<Vec<Row>, LedgerError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut statement = self.0.prepare_cached(&one_by_one(sql, columns))?;
         let mut found = Vec::new();
         for row in rows {
@@ -126,6 +129,9 @@ impl Backend for SqliteTransaction<'_> {
         columns: &[(&str, Kind)],
         rows: &[Vec<Param<'_>>],
     ) -> Result<u64, LedgerError> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
         let mut statement = self.0.prepare_cached(&one_by_one(sql, columns))?;
         let mut changed = 0;
         for row in rows {

@@ -1,7 +1,7 @@
 //! The witnesses that made the solid blocks read so far. A node can invent a
 //! chain, but not the signatures of witnesses that are known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     payouts::fenced,
@@ -45,8 +45,11 @@ pub(in crate::ledger) fn trust(
 /// Who is known, while blocks are taken in.
 pub(super) struct Known {
     witnesses: BTreeMap<Address, u64>,
+    /// Those who made the blocks taken in.
+    seen: BTreeSet<Address>,
     account: Address,
     to_learn: u64,
+    learning: bool,
 }
 
 impl Known {
@@ -61,8 +64,10 @@ impl Known {
                 .into_iter()
                 .map(|witness| (witness.address, witness.last_block))
                 .collect(),
+            seen: BTreeSet::new(),
             account,
             to_learn: rows::unsigned(row, "to_learn")?,
+            learning: false,
         })
     }
 
@@ -92,7 +97,9 @@ impl Known {
             });
         }
         for block in vouched {
+            self.learning |= self.to_learn > 0;
             self.to_learn = self.to_learn.saturating_sub(1);
+            self.seen.insert(block.witness);
             let last = self.witnesses.entry(block.witness).or_default();
             *last = block.id.number().max(*last);
         }
@@ -100,12 +107,15 @@ impl Known {
     }
 
     pub(super) fn store(&self, tx: &Transaction<'_>) -> Result<(), LedgerError> {
-        tx.execute(
-            "UPDATE account SET to_learn = ?2 WHERE account = ?1",
-            params![self.account.body(), int("to_learn", self.to_learn)?],
-        )?;
-        let mut rows = Vec::with_capacity(self.witnesses.len());
-        for (witness, last_block) in &self.witnesses {
+        if self.learning {
+            tx.execute(
+                "UPDATE account SET to_learn = ?2 WHERE account = ?1",
+                params![self.account.body(), int("to_learn", self.to_learn)?],
+            )?;
+        }
+        let mut rows = Vec::with_capacity(self.seen.len());
+        for witness in &self.seen {
+            let last_block = self.witnesses.get(witness).unwrap_or(&0);
             rows.push(vec![
                 Param::Bytes(Some(witness.body())),
                 Param::Int(Some(int("block", *last_block)?)),

@@ -226,8 +226,10 @@ impl Storm {
         self.world.chain.set_faults(Faults::default());
         self.world.ahead_ms.store(0, Ordering::SeqCst);
         for _ in 0..5 {
-            if let Err(error) = self.world.run() {
-                self.unexpected("calm", &error);
+            match self.world.run() {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) => self.unexpected("calm", &error),
             }
         }
         // Whatever still floats about arrives now.
