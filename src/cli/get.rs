@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
+    events::Troubles,
     failure::{Failure, Outcome},
     files::sha256,
     live::{self, LivePeer},
@@ -146,8 +147,17 @@ impl Get {
         let mut tick = tokio::time::interval(SHOW_EVERY);
         let complete = handle.wait_complete();
         tokio::pin!(complete);
+        let mut events = handle.events();
+        let mut troubles = Troubles::default();
         let outcome = loop {
             tokio::select! {
+                event = events.recv() => {
+                    // One that missed some is told the next ones.
+                    if let Ok(event) = event {
+                        bar.suspend(|| troubles.tell(context, &event))?;
+                    }
+                    continue;
+                }
                 outcome = &mut complete => {
                     break outcome.map_err(|error| Failure::failed("download", error));
                 }

@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod devnet;
 mod earnings;
+mod events;
 mod failure;
 mod files;
 mod get;

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{
     Context,
+    events::Troubles,
     failure::{Failure, Outcome},
     live, pay,
     session::GrantFlags,
@@ -173,7 +174,14 @@ async fn watch(
     let earned = || pay.map_or(0, |pay| pay.totals().earned_raw);
     let bar = context.out.bar(0, "{spinner} {msg}");
     let mut tick = tokio::time::interval(SHOW_EVERY);
+    let mut troubles = Troubles::default();
+    let mut events: Vec<_> = seeding.iter().map(TorrentHandle::events).collect();
     loop {
+        for events in &mut events {
+            while let Ok(event) = events.try_recv() {
+                bar.suspend(|| troubles.tell(context, &event))?;
+            }
+        }
         tokio::select! {
             _ = tick.tick() => {}
             () = context.interrupt.wait() => {

@@ -7,7 +7,10 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     thread,
 };
 
@@ -83,6 +86,8 @@ struct Entry {
     offset: u64,
     length: u64,
     pad: bool,
+    /// Written to since it was last made durable.
+    dirty: Arc<AtomicBool>,
 }
 
 /// Reads content, and keeps the file that it read last open.
@@ -151,6 +156,7 @@ impl Storage {
             offset: file.offset,
             length: file.length,
             pad: file.pad,
+            dirty: Arc::default(),
         });
         Self {
             root: root.to_owned(),
@@ -169,6 +175,7 @@ impl Storage {
                 offset,
                 length: *length,
                 pad: false,
+                dirty: Arc::default(),
             };
             offset += length;
             entry
@@ -219,6 +226,7 @@ impl Storage {
             }
             let fail = |source| StorageError::new("write", &entry.path, source);
             let file = self.open_for_writing(&entry.path)?;
+            entry.dirty.store(true, Ordering::Release);
             file.write_all_at(part, at).map_err(fail)?;
         }
         Ok(())
@@ -241,18 +249,24 @@ impl Storage {
         Ok(())
     }
 
-    /// Makes the content durable.
+    /// Makes durable what was written.
     ///
     /// # Errors
     /// See [`StorageError`].
     pub fn sync(&self) -> Result<(), StorageError> {
-        for entry in self.entries.iter().filter(|entry| !entry.pad) {
-            let fail = |source| StorageError::new("write", &entry.path, source);
-            match OpenOptions::new().append(true).open(&entry.path) {
-                Ok(file) => file.sync_data().map_err(fail)?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(fail(error)),
+        for entry in &self.entries {
+            if !entry.dirty.swap(false, Ordering::AcqRel) {
+                continue;
             }
+            let synced = match OpenOptions::new().append(true).open(&entry.path) {
+                Ok(file) => file.sync_data(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(error),
+            };
+            synced.map_err(|source| {
+                entry.dirty.store(true, Ordering::Release);
+                StorageError::new("write", &entry.path, source)
+            })?;
         }
         Ok(())
     }

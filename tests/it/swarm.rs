@@ -3,6 +3,7 @@
 mod discovery;
 mod hostile;
 pub(crate) mod interop;
+mod kills;
 mod payments;
 mod resume;
 mod siege;

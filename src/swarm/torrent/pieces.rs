@@ -112,12 +112,19 @@ impl Torrent {
         let this = self.clone();
         let job = tokio::task::spawn_blocking(move || {
             let _writing = writing;
+            let mark = || {
+                if let Some(resume) = &mut *lock(&this.resume) {
+                    resume.mark();
+                }
+            };
+            mark();
             let verdict = work.run(&info, &storage, &this.shared.buffers);
             if let Ok(Verdict::Finished(true)) = verdict
                 && let Some(resume) = &mut *lock(&this.resume)
             {
                 resume.note(piece);
             }
+            mark();
             verdict
         });
         match job.await {

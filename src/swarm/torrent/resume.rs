@@ -15,7 +15,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use sha1::{Digest, Sha1};
@@ -32,6 +32,9 @@ use crate::{
 
 /// File times are this coarse, and writes lag behind a bit.
 const TIME_SLACK: Duration = Duration::from_secs(2);
+
+/// How often the journal is marked while content is written.
+const MARK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a restart has to hash.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,6 +56,7 @@ pub(super) struct Resume {
     log: Option<File>,
     /// Pieces in the journal.
     noted: Vec<u32>,
+    marked: Option<Instant>,
 }
 
 impl Resume {
@@ -68,6 +72,7 @@ impl Resume {
             journal: dir.join(format!("{name}.journal")),
             log: None,
             noted: Vec::new(),
+            marked: None,
         })
     }
 
@@ -149,16 +154,35 @@ impl Resume {
     /// this piece's download and nothing else.
     pub(super) fn note(&mut self, piece: u32) {
         self.noted.push(piece);
-        if self.log.is_none() {
-            let mut options = OpenOptions::new();
-            self.log = options.create(true).append(true).open(&self.journal).ok();
-        }
+        self.open();
         if let Some(log) = &mut self.log
             && let Err(error) = log.write_all(&piece.to_be_bytes())
         {
             tracing::warn!(path = %self.journal.display(), %error, "cannot note a piece");
             self.log = None;
         }
+    }
+
+    fn open(&mut self) {
+        if self.log.is_none() {
+            let mut options = OpenOptions::new();
+            self.log = options.create(true).append(true).open(&self.journal).ok();
+        }
+    }
+
+    /// Content is being written, though no piece may be whole for long: that it
+    /// changed later than the journal would look like somebody else's doing.
+    pub(super) fn mark(&mut self) {
+        if self.marked.is_some_and(|at| at.elapsed() < MARK_EVERY) {
+            return;
+        }
+        self.open();
+        if let Some(log) = &self.log
+            && let Err(error) = log.set_modified(SystemTime::now())
+        {
+            tracing::debug!(%error, "cannot mark the journal");
+        }
+        self.marked = Some(Instant::now());
     }
 
     /// Something was written since the last record.
@@ -273,6 +297,25 @@ mod tests {
         assert_eq!(again.plan(&info, &storage).check, [3]);
         fs::write(&again.record, b"d4:have").unwrap();
         assert_eq!(again.plan(&info, &storage).check.len(), 7);
+    }
+
+    #[test]
+    fn a_long_piece_in_the_making_is_no_strangers_work() {
+        let dir = tempfile::tempdir().unwrap();
+        let (info, storage) = torrent(dir.path());
+        let mut resume = open(dir.path(), &info, &storage);
+        let have = Bitfield::empty(7);
+        resume.save(&have, &storage, false).unwrap();
+        let long_ago = SystemTime::now() - Duration::from_secs(60);
+        for path in [&resume.record, &resume.journal] {
+            let file = File::options().write(true).open(path).unwrap();
+            file.set_modified(long_ago).unwrap();
+        }
+        storage.write(0, b"part of a piece").unwrap();
+        let plan = |resume: &Resume| resume.plan(&info, &storage).check.len();
+        assert_eq!(plan(&resume), 7);
+        resume.mark();
+        assert_eq!(plan(&resume), 0);
     }
 
     #[test]
