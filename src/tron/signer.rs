@@ -1,8 +1,8 @@
 //! Signers that are no key in memory: a keystore that is opened when it is first
 //! needed, and another program.
 //!
-//! The program is run once for each request, without arguments and without a
-//! shell. It reads one JSON document from its standard input and writes one to
+//! The program is run once for each request, one after the other, without
+//! arguments and without a shell. It reads one JSON document from its standard input and writes one to
 //! its standard output; what it says to people goes to standard error.
 //!
 //! | `request` | besides it | answer |
@@ -128,6 +128,8 @@ pub struct ExternalSigner {
     address: Address,
     patience: Duration,
     hidden: Vec<String>,
+    /// Held while it is asked: somebody may have to press a button for each.
+    turn: Mutex<()>,
 }
 
 impl ExternalSigner {
@@ -147,6 +149,7 @@ impl ExternalSigner {
             address: Address::ZERO,
             patience,
             hidden: hidden.iter().map(|&name| name.to_owned()).collect(),
+            turn: Mutex::new(()),
         };
         let answer = signer.ask(&json!({ "version": 1, "request": "address" }));
         let address = answer.and_then(|answer| {
@@ -210,8 +213,9 @@ impl ExternalSigner {
         })
     }
 
-    /// Runs the program once.
+    /// Runs the program once, and never twice at a time.
     fn ask(&self, question: &Value) -> Result<Value, String> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut command = Command::new(&self.program);
         for name in &self.hidden {
             command.env_remove(name);

@@ -32,7 +32,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Ends by a signal, which drops it anywhere: what is in flight is on disk.
     pub(super) async fn run(self, context: &Context) -> Outcome {
-        let key = account::key(context)?;
+        let key = account::signer(context)?;
         let chain = chain::connect(context).await?;
         chain::guard_mainnet(context)?;
         chain.token(context, Token::Trc10(TOKEN)).await?;
@@ -48,7 +48,9 @@ impl Watch {
         loop {
             let round = desk.with(async |engine| {
                 engine
-                    .run(&key, TOKEN, &policy, |plan| !plan.payouts.is_empty())
+                    .run(key.as_ref(), TOKEN, &policy, |plan| {
+                        !plan.payouts.is_empty()
+                    })
                     .await
             });
             match round.await {
