@@ -106,7 +106,7 @@ def shares(market, table):
 
 
 def throughput(market, table):
-    for name, line, size in (("1 Gbit/s", GIGABIT, 384 * MIB), ("no limit", None, 768 * MIB)):
+    for name, line, size in (("1 Gbit/s", GIGABIT, 384 * MIB), ("no limit", None, 2048 * MIB)):
         for pieces, piece in (("256 KiB", MIB // 4), ("4 MiB", 4 * MIB)):
             ratios, held, wire = [], [], []
             for _ in range(market.rounds):
@@ -169,6 +169,7 @@ def main(arguments):
     FIGURES.mkdir(parents=True, exist_ok=True)
     market, table = Market(arguments.rounds), Table()
     for experiment in (shares, throughput, free_rider, chokers, receipt_sizes):
-        experiment(market, table)
+        if arguments.only in (None, experiment.__name__):
+            experiment(market, table)
     heading("economy", "The economy", measured, f"{arguments.rounds} rounds")
     table.show()

@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -150,7 +150,8 @@ struct Running {
     session: Session,
     handle: TorrentHandle,
     pay: Option<Arc<PayExtension>>,
-    done: Option<f64>,
+    /// When it had everything.
+    done: Arc<OnceLock<Instant>>,
     samples: Vec<(f64, u64)>,
 }
 
@@ -186,7 +187,7 @@ async fn join(
         session,
         handle,
         pay,
-        done: None,
+        done: Arc::default(),
         samples: Vec::new(),
     }
 }
@@ -224,23 +225,31 @@ pub(crate) async fn run(scenario: &Scenario) -> Outcome {
         }
         all.push(join(n + 2, leecher, &metainfo, folder.path(), peers).await);
     }
+    for one in &all {
+        let (handle, done) = (one.handle.clone(), Arc::clone(&one.done));
+        tokio::spawn(async move {
+            if handle.wait_complete().await.is_ok() {
+                // Set once only: there is one such task.
+                let _ = done.set(Instant::now());
+            }
+        });
+    }
     let start = Instant::now();
     let mut tick = tokio::time::interval(SAMPLE);
     let seconds = loop {
         tick.tick().await;
         let now = start.elapsed().as_secs_f64();
         for one in &mut all {
-            if one.done.is_none() {
-                let stats = one.handle.stats();
-                one.samples.push((now, stats.downloaded));
-                if stats.pieces_have == stats.pieces && stats.pieces > 0 {
-                    one.done = Some(now);
-                }
+            let sampled = one.samples.last().map(|(time, _)| *time);
+            let done = one.done.get().map(|at| at.saturating_duration_since(start));
+            // Once more after its end, for the last bytes.
+            if done.is_none_or(|done| sampled.is_none_or(|time| time < done.as_secs_f64())) {
+                one.samples.push((now, one.handle.stats().downloaded));
             }
         }
         let over = match scenario.seconds {
             Some(limit) => now >= limit,
-            None => all.iter().all(|one| one.done.is_some()),
+            None => all.iter().all(|one| one.done.get().is_some()),
         };
         if over {
             break now;
@@ -253,7 +262,10 @@ pub(crate) async fn run(scenario: &Scenario) -> Outcome {
         one.session.finish(Duration::from_secs(5)).await;
         let totals = one.pay.as_ref().map(|pay| pay.totals()).unwrap_or_default();
         leechers.push(Downloaded {
-            done: one.done,
+            done: one
+                .done
+                .get()
+                .map(|at| at.saturating_duration_since(start).as_secs_f64()),
             samples: one.samples,
             spent_raw: totals.spent_raw,
             receipts: totals.issued,
