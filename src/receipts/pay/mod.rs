@@ -28,7 +28,7 @@ use super::{
     debt::Budget,
     exchange::{Ask, Bid, Exchange, Held, Setup},
     grant::{GrantContext, GrantRefusal, Identity, Revoke, SignedGrant},
-    message::Instance,
+    message::{Instance, MAX_GRANTS},
 };
 use crate::{
     ledger::{Ledger, LedgerError},
@@ -276,7 +276,7 @@ struct Shared {
     /// Bytes each torrent still wants, as its owner said.
     left: Mutex<HashMap<InfoHash, u64>>,
     tallies: Mutex<Tallies>,
-    revoke: Option<(Revoke, Signature)>,
+    revokes: Vec<(Revoke, Signature)>,
     counters: Counters,
     /// The newest solid block's number.
     head: AtomicU64,
@@ -345,10 +345,12 @@ impl PayExtension {
             let left = good_grant(&config, grant)?;
             limit = Some(limit.map_or(left, |limit| limit.min(left)));
         }
-        // The newest revocation: peers keep the others from before.
-        let revocations = config.ledger.revocations(own)?;
-        let revoke = revocations.iter().max_by_key(|row| row.serial);
-        let revoke = revoke
+        // The newest revocations: peers keep older ones from before.
+        let mut revocations = config.ledger.revocations(own)?;
+        revocations.sort_by_key(|row| std::cmp::Reverse(row.serial));
+        let revokes = revocations
+            .iter()
+            .take(MAX_GRANTS)
             .map(|row| {
                 let body = Revoke {
                     payer: row.payer,
@@ -359,7 +361,7 @@ impl PayExtension {
                     .map(|signature| (body, signature))
                     .map_err(|error| LedgerError::Damaged(error.to_string()))
             })
-            .transpose()?;
+            .collect::<Result<Vec<_>, _>>()?;
         let head = config.chain.solid_head().await?;
         let balance = match terms.bid {
             Some(_) => config.chain.token_balance(own, config.token).await?,
@@ -374,7 +376,7 @@ impl PayExtension {
             budgets: Mutex::default(),
             left: Mutex::default(),
             tallies: Mutex::default(),
-            revoke,
+            revokes,
             counters: Counters::default(),
             head: AtomicU64::new(head),
             conns: Mutex::new(Vec::new()),
@@ -450,9 +452,13 @@ impl PayExtension {
     pub fn shutdown(&self) {
         // The worker may have ended already; then there is nobody to tell.
         let _ = self.events.send(Event::Shutdown);
-        if let Some(handle) = locked(&self.worker).take()
-            && handle.join().is_err()
-        {
+        let Some(handle) = locked(&self.worker).take() else {
+            return;
+        };
+        // The last owner may be a connection that the worker has in hand: it ends
+        // by itself then, after what it has begun.
+        let own = handle.thread().id() == std::thread::current().id();
+        if !own && handle.join().is_err() {
             tracing::error!("the payment worker panicked");
         }
     }
@@ -507,7 +513,7 @@ impl Extension for PayExtension {
             domain: shared.domain,
             token: shared.config.token,
             identity: shared.config.identity.clone(),
-            revoke: shared.revoke,
+            revokes: shared.revokes.clone(),
             ask: shared.ask_of(peer.info_hash),
             bid: shared.config.terms.bid,
             torrent: peer.info_hash,

@@ -1,12 +1,18 @@
 //! A buyer and a seller over one link.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
 
 use seedrail::{
     ledger::{Pair, ReceiptRow},
-    receipts::{Held, pay::PayEvent},
+    receipts::{
+        Held, Identity,
+        pay::{PayConfig, PayEvent, PayExtension, Terms},
+    },
     swarm::hooks::{PriceTag, UploadClass},
-    types::{TokenId, TxId, UnixMs},
+    types::{SystemClock, TokenId, TxId, UnixMs},
 };
 
 use super::link::*;
@@ -262,6 +268,46 @@ async fn a_settlement_is_believed_from_ones_own_node_only_and_once() {
     }
     let settled = |event: &PayEvent| matches!(event, PayEvent::Settled { .. });
     assert_eq!(payee.events().into_iter().filter(settled).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_worker_may_be_the_last_to_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = both_rich();
+    let payee = Party::start(2, sqlite(folder.path(), "b"), chain.clone(), seller()).await;
+    let (give, taken) = mpsc::channel::<Arc<PayExtension>>();
+    let (said, heard) = mpsc::channel();
+    let taken = Mutex::new(taken);
+    let pay = PayExtension::start(PayConfig {
+        identity: Identity::own(Arc::new(key(1))),
+        genesis: genesis(),
+        token: TokenId::BTT,
+        terms: Terms::default(),
+        on_private: false,
+        ledger: sqlite(folder.path(), "a"),
+        chain,
+        clock: Arc::new(SystemClock),
+        on_event: Arc::new(move |_| {
+            // The first event waits for what it is to drop; later ones find nothing.
+            if let Ok(last) = taken.lock().unwrap().recv() {
+                drop(last);
+                said.send(()).unwrap();
+            }
+        }),
+    })
+    .await
+    .unwrap();
+    let payer = Party {
+        ledger: sqlite(folder.path(), "unused"),
+        pay,
+        events: Arc::default(),
+    };
+    let line = Joined::new(&payer, &payee);
+    give.send(payer.pay).unwrap();
+    drop(give);
+    // That the two have met is the first event; the worker lets go, and lives.
+    heard.recv_timeout(Duration::from_secs(20)).unwrap();
+    line.close();
 }
 
 #[tokio::test(flavor = "multi_thread")]
