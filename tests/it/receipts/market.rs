@@ -159,7 +159,7 @@ async fn join(
     n: usize,
     leecher: &Leecher,
     metainfo: &Metainfo,
-    folder: &Path,
+    (folder, contents): (&Path, &Path),
     peers: Vec<SocketAddr>,
 ) -> Running {
     let pay = match leecher.bid {
@@ -174,7 +174,7 @@ async fn join(
         builder = builder.extension(pay.clone());
     }
     let session = builder.start().await.expect("a free port");
-    let to = folder.join(n.to_string());
+    let to = contents.join(n.to_string());
     std::fs::create_dir_all(&to).expect("room on disk");
     let options = AddOptions {
         peers,
@@ -195,7 +195,13 @@ async fn join(
 /// Runs one experiment to its end.
 pub(crate) async fn run(scenario: &Scenario) -> Outcome {
     let folder = TempDir::new().expect("room on disk");
-    let path = folder.path().join("content.bin");
+    // The content may be elsewhere than the ledgers: a benchmark of payments is
+    // not one of how the kernel writes gigabytes back.
+    let elsewhere = std::env::var_os("SEEDRAIL_BENCH_CONTENT");
+    let contents = elsewhere
+        .map_or_else(TempDir::new, TempDir::new_in)
+        .expect("room for the content");
+    let path = contents.path().join("content.bin");
     content(&path, scenario.bytes);
     let seller = match scenario.floor {
         Some(floor) => Some(pay(1, Some(floor), None, folder.path()).await),
@@ -223,7 +229,8 @@ pub(crate) async fn run(scenario: &Scenario) -> Outcome {
         if scenario.meeting {
             peers.extend(all.iter().map(|other| other.session.listen_addr()));
         }
-        all.push(join(n + 2, leecher, &metainfo, folder.path(), peers).await);
+        let folders = (folder.path(), contents.path());
+        all.push(join(n + 2, leecher, &metainfo, folders, peers).await);
     }
     for one in &all {
         let (handle, done) = (one.handle.clone(), Arc::clone(&one.done));
