@@ -432,7 +432,7 @@ proptest! {
     }
 
     #[test]
-    fn any_messages_in_any_order_cost_no_panic(picks in proptest::collection::vec(0usize..12, 0..40)) {
+    fn any_messages_in_any_order_cost_no_panic(picks in proptest::collection::vec(0usize..13, 0..40)) {
         let mut duo = awarded();
         let all = [
             Message::Bid(0),
@@ -447,6 +447,7 @@ proptest! {
             Message::Settled(crate::types::TxId::from_bytes([1; 32])),
             Message::Bye("x".to_owned()),
             Message::Sync { issued: Vec::new(), received: Vec::new() },
+            Message::Grants { grants: Vec::new(), revokes: Vec::new() },
         ];
         for pick in picks {
             let message = all[pick].clone();

@@ -43,7 +43,7 @@ pub(super) fn setup(n: u8, conn: u64, now: UnixMs) -> Setup {
         domain: domain(),
         token: TokenId::BTT,
         identity: Identity::own(Arc::new(k(n))),
-        revoke: None,
+        revokes: Vec::new(),
         ask: (n == 2).then_some(Ask {
             floor_price: PRICE,
             unproven_cap: raw(10_000_000),

@@ -20,6 +20,10 @@ pub const MAX_REASON_BYTES: usize = 200;
 /// The most receipts in each list of a `sync`: every epoch that can be open.
 pub const MAX_SYNC_RECEIPTS: usize = MAX_OPEN_EPOCHS;
 
+/// The most grants and the most revocations in a `grants`: one for each receipt of
+/// the `sync` that follows.
+pub const MAX_GRANTS: usize = 2 * MAX_SYNC_RECEIPTS;
+
 /// Which process of an address it is: a payer keeps one epoch for each, since
 /// two sellers' processes count what they served apart.
 pub type Instance = [u8; 8];
@@ -110,6 +114,14 @@ pub enum Message {
         /// Signed by the one it is sent to.
         received: Vec<SignedReceipt>,
     },
+    /// Before a `sync`: the grants that its receipts are under, and what the
+    /// sender took back.
+    Grants {
+        /// Of either side.
+        grants: Vec<SignedGrant>,
+        /// Of the sender.
+        revokes: Vec<(Revoke, Signature)>,
+    },
     /// A transfer to the receiver of this message; he looks for himself.
     Settled(TxId),
     /// The exchange ends; ordinary sharing goes on.
@@ -133,8 +145,8 @@ pub enum MessageError {
         key: &'static str,
     },
     /// More than there can be.
-    #[error("sr_pay sync carries more than {MAX_SYNC_RECEIPTS} receipts a list")]
-    TooMany,
+    #[error("sr_pay carries more than {0} in a list")]
+    TooMany(usize),
 }
 
 fn int(number: u64) -> Value {
@@ -209,15 +221,20 @@ impl Fields<'_> {
             .ok_or_else(|| self.error(key))
     }
 
-    fn receipts(&self, key: &'static str) -> Result<Vec<SignedReceipt>, MessageError> {
+    fn list<T>(
+        &self,
+        key: &'static str,
+        most: usize,
+        read: impl Fn(&Value) -> Result<T, MessageError>,
+    ) -> Result<Vec<T>, MessageError> {
         let Some(list) = self.value.get(key) else {
             return Ok(Vec::new());
         };
         let list = list.as_list().ok_or_else(|| self.error(key))?;
-        if list.len() > MAX_SYNC_RECEIPTS {
-            return Err(MessageError::TooMany);
+        if list.len() > most {
+            return Err(MessageError::TooMany(most));
         }
-        list.iter().map(receipt_of).collect()
+        list.iter().map(read).collect()
     }
 }
 
@@ -299,6 +316,15 @@ fn grant_of(value: &Value) -> Result<SignedGrant, MessageError> {
     })
 }
 
+fn revoke_value((revoke, signature): &(Revoke, Signature)) -> Value {
+    Value::dict([
+        ("payer", raw(&revoke.payer.to_bytes())),
+        ("signer", raw(&revoke.signer.to_bytes())),
+        ("serial", int(revoke.serial)),
+        ("sig", raw(&signature.to_bytes())),
+    ])
+}
+
 fn revoke_of(value: &Value) -> Result<(Revoke, Signature), MessageError> {
     let fields = Fields {
         message: "revoke",
@@ -335,16 +361,8 @@ impl Message {
                 if let Some(grant) = &hello.grant {
                     entries.push(("grant", grant_value(grant)));
                 }
-                if let Some((revoke, signature)) = &hello.revoke {
-                    entries.push((
-                        "revoke",
-                        Value::dict([
-                            ("payer", raw(&revoke.payer.to_bytes())),
-                            ("signer", raw(&revoke.signer.to_bytes())),
-                            ("serial", int(revoke.serial)),
-                            ("sig", raw(&signature.to_bytes())),
-                        ]),
-                    ));
+                if let Some(revoke) = &hello.revoke {
+                    entries.push(("revoke", revoke_value(revoke)));
                 }
                 Value::dict(entries)
             }
@@ -404,6 +422,15 @@ impl Message {
                     name("sync"),
                     ("issued", list(issued)),
                     ("received", list(received)),
+                ])
+            }
+            Self::Grants { grants, revokes } => {
+                let grants = grants.iter().take(MAX_GRANTS).map(grant_value);
+                let revokes = revokes.iter().take(MAX_GRANTS).map(revoke_value);
+                Value::dict([
+                    name("grants"),
+                    ("grants", Value::List(grants.collect())),
+                    ("revokes", Value::List(revokes.collect())),
                 ])
             }
             Self::Settled(txid) => Value::dict([name("settled"), ("txid", raw(txid.as_bytes()))]),
@@ -488,8 +515,15 @@ impl Message {
             b"sync" => {
                 let fields = fields("sync");
                 Self::Sync {
-                    issued: fields.receipts("issued")?,
-                    received: fields.receipts("received")?,
+                    issued: fields.list("issued", MAX_SYNC_RECEIPTS, receipt_of)?,
+                    received: fields.list("received", MAX_SYNC_RECEIPTS, receipt_of)?,
+                }
+            }
+            b"grants" => {
+                let fields = fields("grants");
+                Self::Grants {
+                    grants: fields.list("grants", MAX_GRANTS, grant_of)?,
+                    revokes: fields.list("revokes", MAX_GRANTS, revoke_of)?,
                 }
             }
             b"settled" => Self::Settled(TxId::from_bytes(fields("settled").array("txid")?)),

@@ -82,17 +82,11 @@ impl Exchange {
         self.own_grants = known.own_grants;
         self.friend = known.friend;
         let mut outputs = Vec::new();
-        if let Some((revoke, signature)) = peer.revoke {
-            if revoke.payer != peer.address
-                || !self
-                    .setup
-                    .domain
-                    .is_signed_by(&revoke, &signature, peer.address)
-            {
-                return vec![violation("sr_pay: `revoke` is not signed by its payer")];
+        if let Some(revoke) = peer.revoke {
+            outputs.push(self.take_revoke(peer.address, revoke));
+            if let Some(Output::Close(_)) = outputs.last() {
+                return outputs;
             }
-            self.grants.revoke(revoke.signer, revoke.serial);
-            outputs.push(Output::Revoked(revoke, signature));
         }
         let signer = match self.signer_of_peer(&peer, now) {
             Ok(signer) => signer,
@@ -113,6 +107,7 @@ impl Exchange {
             self.grants.add(grant);
         }
         self.stage = Stage::Established;
+        outputs.extend(self.own_papers(&known.issued, &known.received));
         outputs.push(Output::Send(Message::Sync {
             issued: known.issued,
             received: known.received,
@@ -132,6 +127,58 @@ impl Exchange {
             }));
         }
         outputs
+    }
+
+    /// The grants that our `sync` needs, and what we took back.
+    fn own_papers(&self, issued: &[SignedReceipt], received: &[SignedReceipt]) -> Option<Output> {
+        let mut grants: Vec<SignedGrant> = Vec::new();
+        let ours = issued.iter().map(|signed| (signed, &self.own_grants));
+        let theirs = received.iter().map(|signed| (signed, &self.grants));
+        for (signed, known) in ours.chain(theirs) {
+            if let Some(grant) = known.get(signed.receipt.grant)
+                && !grants.contains(grant)
+            {
+                grants.push(*grant);
+            }
+        }
+        let revokes = self.setup.revokes.clone();
+        let some = !grants.is_empty() || revokes.len() > 1;
+        some.then_some(Output::Send(Message::Grants { grants, revokes }))
+    }
+
+    /// What the peer took back; it must have signed that itself.
+    fn take_revoke(&mut self, peer: Address, (revoke, signature): (Revoke, Signature)) -> Output {
+        let domain = &self.setup.domain;
+        if revoke.payer != peer || !domain.is_signed_by(&revoke, &signature, peer) {
+            return violation("sr_pay: `revoke` is not signed by its payer");
+        }
+        self.grants.revoke(revoke.signer, revoke.serial);
+        Output::Revoked(revoke, signature)
+    }
+
+    /// Grants of the peer's, and ours that it holds. One that its payer did not
+    /// sign, or another's, says nothing.
+    pub(super) fn take_grants(
+        &mut self,
+        peer: Address,
+        grants: &[SignedGrant],
+        revokes: &[(Revoke, Signature)],
+    ) -> Vec<Output> {
+        for grant in grants {
+            let payer = grant.grant.payer;
+            if !(payer == peer || payer == self.own())
+                || grant.check_signature(&self.setup.domain).is_err()
+            {
+                continue;
+            }
+            if payer == peer {
+                self.grants.add(*grant);
+            } else {
+                self.own_grants.add(*grant);
+            }
+        }
+        let taken = revokes.iter().map(|revoke| self.take_revoke(peer, *revoke));
+        taken.collect()
     }
 
     pub(super) fn over(&mut self, now: UnixMs) -> Vec<Output> {

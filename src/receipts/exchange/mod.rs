@@ -115,8 +115,9 @@ pub struct Setup {
     pub token: TokenId,
     /// Who we are, and what signs for us.
     pub identity: Identity,
-    /// The newest grant that we took back, for the peer to know.
-    pub revoke: Option<(Revoke, Signature)>,
+    /// The newest grants that we took back, the newest first, for the peer to
+    /// know.
+    pub revokes: Vec<(Revoke, Signature)>,
     /// Sells, at this.
     pub ask: Option<Ask>,
     /// Buys, at this.
@@ -242,6 +243,7 @@ pub struct Exchange {
     own_grants: KnownGrants,
     friend: bool,
     synced: bool,
+    granted: bool,
     // Selling.
     sale: Option<Sale>,
     bid_of_peer: Option<(u64, UnixMs)>,
@@ -288,7 +290,7 @@ impl Exchange {
             instance: setup.instance,
             sells: setup.ask.is_some(),
             grant: setup.identity.grant().copied(),
-            revoke: setup.revoke,
+            revoke: setup.revokes.first().copied(),
         }));
         let now = setup.now;
         let machine = Self {
@@ -302,6 +304,7 @@ impl Exchange {
             own_grants: KnownGrants::default(),
             friend: false,
             synced: false,
+            granted: false,
             sale: None,
             bid_of_peer: None,
             served_free: 0,
@@ -442,6 +445,13 @@ impl Exchange {
                 }
                 self.synced = true;
                 self.sync(peer, &issued, &received, debt, credit, now)
+            }
+            Message::Grants { grants, revokes } => {
+                if self.granted || self.synced {
+                    return vec![violation("sr_pay: `grants` after `sync`, or again")];
+                }
+                self.granted = true;
+                self.take_grants(peer, &grants, &revokes)
             }
             Message::Quote {
                 floor_price,

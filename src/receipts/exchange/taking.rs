@@ -166,8 +166,13 @@ impl Exchange {
         outputs
     }
 
-    /// The grant a receipt of the peer's is under, if any.
+    /// The grant a receipt of the peer's, or of ours, is under, if any.
     pub fn grant_of(&self, signed: &SignedReceipt) -> Option<SignedGrant> {
-        self.grants.get(signed.receipt.grant).copied()
+        let known = if signed.receipt.payer == self.own() {
+            &self.own_grants
+        } else {
+            &self.grants
+        };
+        known.get(signed.receipt.grant).copied()
     }
 }

@@ -2,7 +2,7 @@
 
 use seedrail::{
     ledger::{LedgerError, Pair, RevocationRow},
-    receipts::{ReceiptDomain, SignedGrant, SpendGrant},
+    receipts::{ReceiptDomain, Revoke, SignedGrant, SpendGrant, pay::PayEvent},
     swarm::hooks::UploadClass,
     types::{Clock, SystemClock, TokenId},
 };
@@ -152,6 +152,73 @@ async fn a_stolen_session_key_is_worth_its_grant_and_no_more() {
     let total = given.grant.max_total.get();
     assert!(paid <= total && paid > total - 10_000, "{paid}");
     assert!(refused > 0, "more was signed than may be paid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_machine_signed_under_its_own_session_key_is_evidence() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = FakeChain::with(&[(key(WALLET).address(), 1_000_000_000)]);
+    let payee = Party::start(SELLER, sqlite(folder.path(), "b"), chain.clone(), seller()).await;
+    let given = grant(10_000);
+    {
+        let ledger = sqlite(folder.path(), "one");
+        let one = Party::start(SESSION, ledger, chain.clone(), session(given)).await;
+        let line = Joined::new(&one, &payee);
+        line.wait_for_award();
+        line.download(4);
+        line.finish();
+        line.close();
+    }
+    // The other machine has the wallet's key, and never heard of that grant.
+    let other = Party::start(WALLET, sqlite(folder.path(), "two"), chain, buyer(PRICE)).await;
+    assert_eq!(other.ledger.grant(given.hash()).unwrap(), None);
+    let line = Joined::new(&other, &payee);
+    line.wait_for_award();
+    let held = payee.ledger.received(&pair()).unwrap()[0].get().amount;
+    wait_until("it is shown what it owes", || {
+        other
+            .events()
+            .iter()
+            .any(|event| matches!(event, PayEvent::Evidence { amount, .. } if *amount == held))
+    });
+    assert!(other.ledger.grant(given.hash()).unwrap().is_some());
+    line.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_revocation_reaches_who_can_be_harmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = FakeChain::with(&[(key(WALLET).address(), 1_000_000_000)]);
+    let payee = Party::start(SELLER, sqlite(folder.path(), "b"), chain.clone(), seller()).await;
+    let owner = sqlite(folder.path(), "a");
+    let domain = ReceiptDomain::new(genesis());
+    // Two session keys were taken back; the payee knows both of them.
+    for (signer, serial) in [(SESSION, 5), (SESSION + 1, 6)] {
+        let mut given = grant(10_000).grant;
+        (given.signer, given.serial) = (key(signer).address(), serial);
+        let given = SignedGrant::sign(given, &domain, &key(WALLET)).unwrap();
+        payee.ledger.store_grant(&given.to_row()).unwrap();
+        let body = Revoke {
+            payer: given.grant.payer,
+            signer: given.grant.signer,
+            serial,
+        };
+        let signature = domain.sign(&body, &key(WALLET)).unwrap();
+        let row = RevocationRow {
+            payer: body.payer,
+            signer: body.signer,
+            serial,
+            signature: signature.to_bytes(),
+        };
+        owner.store_revocation(&row).unwrap();
+    }
+    let party = Party::start(WALLET, owner, chain, buyer(PRICE)).await;
+    let line = Joined::new(&party, &payee);
+    wait_until("both are known", || {
+        let known = payee.ledger.revocations(key(WALLET).address()).unwrap();
+        known.len() == 2
+    });
+    line.close();
 }
 
 #[tokio::test(flavor = "multi_thread")]

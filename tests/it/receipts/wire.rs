@@ -97,6 +97,7 @@ fn name(message: &Message) -> &'static str {
     match message {
         Message::Hello(_) => "hello",
         Message::Auth(_) => "auth",
+        Message::Grants { .. } => "grants",
         Message::Sync { .. } => "sync",
         Message::Quote { .. } => "quote",
         Message::Bid(_) => "bid",

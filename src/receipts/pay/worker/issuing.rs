@@ -135,7 +135,13 @@ impl Worker {
 
     pub(super) fn evidence(&mut self, conn: &Arc<Conn>, signed: &SignedReceipt) {
         let row = signed.to_row();
-        match self.shared.config.ledger.store_evidence(&row) {
+        let ledger = &self.shared.config.ledger;
+        // The grant it is under, which another machine of ours may have made.
+        let granted = match conn.with(|exchange, _, _| exchange.grant_of(signed)) {
+            Some(grant) => ledger.store_grant(&grant.to_row()).map(drop),
+            None => Ok(()),
+        };
+        match granted.and_then(|()| ledger.store_evidence(&row)) {
             Ok(stored) => {
                 if matches!(stored.get(), Stored::Unchanged) {
                     return;
