@@ -129,7 +129,13 @@ impl<C: Chain> Engine<'_, C> {
             },
             rows,
         };
-        let means = self.means(Token::Trx).await?;
+        // What an issuer pays of his token's transfers counts where the file has
+        // one token; of several it is left out, and the price is above the real one.
+        let priced = match due.split_first() {
+            Some((first, rest)) if rest.iter().all(|row| row.token == first.token) => first.token,
+            _ => Token::Trx,
+        };
+        let means = self.means(priced).await?;
         let mut situation = means.situation.clone();
         let mut seen = HashSet::new();
         for row in &due {
