@@ -354,6 +354,25 @@ pub(super) async fn receipt(
     Ok(Some(document))
 }
 
+/// The same, of a transaction that happened: that its receipt cannot be read now
+/// is no failure of it.
+async fn receipt_if_told(
+    context: &Context,
+    node: &Node,
+    transaction: &Transaction,
+    expected: Option<&Estimate>,
+) -> Option<Value> {
+    match receipt(context, node, transaction, expected).await {
+        Ok(receipt) => receipt,
+        Err(failure) => {
+            context
+                .out
+                .warn(format!("what it cost is not known: {}", failure.message));
+            None
+        }
+    }
+}
+
 async fn show(context: &Context, txid: TxId) -> Outcome {
     let chain = chain::connect(context).await?;
     let unknown = || {
@@ -513,7 +532,7 @@ pub(super) async fn hand_over(
     };
     let receipt = match stage {
         Some(Stage::Included { .. } | Stage::Solid { .. }) => {
-            receipt(context, node, transaction, Some(price)).await?
+            receipt_if_told(context, node, transaction, Some(price)).await
         }
         _ => None,
     };
@@ -606,7 +625,7 @@ async fn wait_for(context: &Context, txid: TxId, timeout: Duration) -> Outcome {
             let (stage, transaction) = ended?;
             let receipt = match stage {
                 Stage::Dead => None,
-                _ => receipt(context, &chain.node, &transaction, None).await?,
+                _ => receipt_if_told(context, &chain.node, &transaction, None).await,
             };
             report(context, txid, Some(stage), receipt)
         }
