@@ -218,7 +218,9 @@ def main(arguments):
     with tempfile.TemporaryDirectory(prefix="seedrail-bench-") as folder:
         bench = Bench(folder, arguments.size)
         memory = Memory(arguments.size + arguments.size // 2)
-        pairs = [pair for pair in PAIRS if arguments.only in (None, "-".join(pair))]
+        # `--only own`: every program with itself.
+        pairs = [pair for pair in PAIRS
+                 if arguments.only in (None, "-".join(pair)) or (arguments.only == "own" and pair[0] == pair[1])]
         results = {(pair, label): [] for pair in pairs for label, _ in PIECES}
         for number in range(arguments.rounds):
             for pair, label in results:
