@@ -84,6 +84,11 @@ pub struct Packet {
     pub body: Body,
 }
 
+/// An IPv4 address is one also where it is written as IPv6.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
 fn word(value: &Value) -> Option<Vec<u8>> {
     let word = value.as_bytes()?;
     (word.len() <= MAX_WORD).then(|| word.to_vec())
@@ -97,7 +102,7 @@ fn contacts<const N: usize>(bytes: &[u8], addrs: fn(&[u8]) -> Vec<SocketAddr>) -
     let (all, _) = bytes.as_chunks::<N>();
     let one = |entry: &[u8; N]| {
         let (id, addr) = entry.split_first_chunk::<20>()?;
-        Some((NodeId(*id), *addrs(addr).first()?))
+        Some((NodeId(*id), canonical(*addrs(addr).first()?)))
     };
     all.iter().take(MAX_LIST).filter_map(one).collect()
 }
@@ -167,7 +172,7 @@ impl Packet {
         };
         Answer {
             nodes,
-            peers: peers.take(MAX_LIST).collect(),
+            peers: peers.map(canonical).take(MAX_LIST).collect(),
             token: given.get("token").and_then(word),
             seen_at: seen_at.first().map(|addr| addr.ip()),
         }
@@ -317,6 +322,22 @@ mod tests {
             body(b"d1:eli201e23:A Generic Error Ocurrede1:t2:aa1:y1:ee"),
             Body::Error(201)
         );
+    }
+
+    #[test]
+    fn an_ipv4_address_in_disguise_is_one() {
+        let mut peer = vec![0; 18];
+        peer[10..].copy_from_slice(&[0xff, 0xff, 1, 2, 3, 4, 0, 5]);
+        let node = [vec![7; 20], peer.clone()].concat();
+        let given = Value::dict([
+            ("id", vec![1; 20].into()),
+            ("nodes6", node.into()),
+            ("values", Value::List(vec![peer.into()])),
+        ]);
+        let answer = Packet::answer(&given, None);
+        let addr = SocketAddr::from(([1, 2, 3, 4], 5));
+        assert_eq!(answer.peers, [addr]);
+        assert_eq!(answer.nodes, [(NodeId([7; 20]), addr)]);
     }
 
     proptest! {
