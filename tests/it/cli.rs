@@ -6,6 +6,7 @@ mod habits;
 mod ledger;
 mod lying;
 mod multisig;
+mod paid;
 mod payout_file;
 mod run;
 mod shell;
