@@ -1,5 +1,5 @@
 //! The distributed hash table (BEP 5, IPv6 by BEP 32, ids by BEP 42): finding
-//! peers without a tracker. One [`Dht`] serves a whole session, on a UDP socket of
+//! peers without a tracker. One `Dht` serves a whole session, on a UDP socket of
 //! its own; peers are told its port.
 //!
 //! [`message`], [`table`], [`search`] and [`store`] do no I/O; `node` is the one
