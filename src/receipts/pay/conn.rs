@@ -1,9 +1,12 @@
 //! One connection: counts bytes under a lock, and rings the worker for the rest.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
-    mpsc,
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Duration,
 };
 
 use super::{PeerView, Shared, locked, worker::Event};
@@ -22,6 +25,10 @@ use crate::{
 /// Messages of one peer that wait for the worker: a burst of receipts and the
 /// few others there are. More is a flood.
 const MAX_WAITING: usize = 64;
+
+/// So long after the last chunk a paying peer's receipt for it may come: it signs
+/// what is due after two seconds at the latest.
+const LAST_RECEIPT: Duration = Duration::from_secs(3);
 
 /// What a message takes on the wire: length, two ids (BEP 10), and itself.
 fn wire_bytes(payload: usize) -> u64 {
@@ -47,6 +54,8 @@ pub(super) struct Conn {
     waiting: AtomicUsize,
     rung: AtomicBool,
     interested: AtomicBool,
+    /// When a chunk was last sent, ms.
+    served_at: AtomicI64,
     gone: AtomicBool,
 }
 
@@ -86,6 +95,7 @@ impl Conn {
             waiting: AtomicUsize::new(0),
             rung: AtomicBool::new(false),
             interested: AtomicBool::new(false),
+            served_at: AtomicI64::new(0),
             gone: AtomicBool::new(false),
         }
     }
@@ -289,6 +299,7 @@ impl PeerExtension for Handle {
     }
 
     fn served(&self, _piece: u32, bytes: u32) {
+        self.0.served_at.store(self.0.now().0, Ordering::Relaxed);
         if self
             .0
             .with(|exchange, _, credit| exchange.served(bytes, credit))
@@ -310,8 +321,13 @@ impl PeerExtension for Handle {
     }
 
     fn drained(&self) -> bool {
-        self.0
-            .with(|exchange, debt, _| !exchange.established() || debt.settled())
+        let served_at = UnixMs(self.0.served_at.load(Ordering::Relaxed));
+        let lately = self.0.now().since(served_at) < LAST_RECEIPT;
+        self.0.with(|exchange, debt, credit| {
+            // What was served last is about to be paid for.
+            let paying = exchange.sale_price().is_some() && credit.unpaid_bytes() > 0;
+            !exchange.established() || (debt.settled() && !(paying && lately))
+        })
     }
 
     fn closed(&self) {

@@ -271,6 +271,21 @@ async fn a_settlement_is_believed_from_ones_own_node_only_and_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_seller_does_not_hang_up_before_the_last_receipt() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = both_rich();
+    let payer = Party::start(1, sqlite(folder.path(), "a"), chain.clone(), buyer(PRICE)).await;
+    let payee = Party::start(2, sqlite(folder.path(), "b"), chain, seller()).await;
+    let line = Joined::new(&payer, &payee);
+    line.wait_for_award();
+    assert!(line.seller.drained());
+    line.seller.served(1, 16 << 10);
+    assert!(!line.seller.drained(), "it is about to be paid for");
+    wait_until("nobody pays for it", || line.seller.drained());
+    line.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_worker_may_be_the_last_to_let_go() {
     let folder = tempfile::tempdir().unwrap();
     let chain = both_rich();
