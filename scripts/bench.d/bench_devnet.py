@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.request
 
-from measure import ROOT, commit, heading, memory_of, run
+from measure import ROOT, benchmark, commit, heading, memory_of, run
 
 COUNT = 20_000
 CONNECTIONS = 16
@@ -17,12 +17,7 @@ JAVA_TRON = {"accepted": (260, 370), "included": (200, 320), "start": 25_000, "i
 
 
 def program():
-    messages = run("cargo", "bench", "--locked", "--quiet", "--no-run", "--bench", "devnet", "--message-format", "json")
-    for line in messages.splitlines():
-        message = json.loads(line)
-        if message.get("executable") and message["target"]["name"] == "devnet":
-            return message["executable"]
-    sys.exit("scripts/bench: cargo built no devnet bench")
+    return benchmark("devnet")
 
 
 class Process:

@@ -9,7 +9,7 @@ import statistics
 import sys
 import tempfile
 
-from measure import ROOT, commit, heading, run
+from measure import ROOT, benchmark, commit, heading, run
 from plots import bars, lines
 
 MIB = 1 << 20
@@ -19,12 +19,7 @@ FIGURES = ROOT / "docs/economy"
 
 
 def program():
-    messages = run("cargo", "bench", "--locked", "--quiet", "--no-run", "--bench", "economy", "--message-format", "json")
-    for line in messages.splitlines():
-        message = json.loads(line)
-        if message.get("executable") and message["target"]["name"] == "economy":
-            return message["executable"]
-    sys.exit("scripts/bench: cargo built no economy")
+    return benchmark("economy")
 
 
 class Market:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import ROOT, commit, heading, run
+from measure import ROOT, benchmark, commit, heading, run
 
 RECEIPTS, SAMPLE, ATTEMPTS, SECONDS = 1_000_000, 100_000, 100_000, 15
 BIN = "/usr/lib/postgresql/15/bin"
@@ -33,13 +33,7 @@ cat >/dev/null
 
 
 def program():
-    messages = run("cargo", "bench", "--locked", "--quiet", "--no-run", "--bench", "ledger",
-                   "--no-default-features", "--features", "postgres", "--message-format", "json")
-    for line in messages.splitlines():
-        message = json.loads(line)
-        if message.get("executable") and message["target"]["name"] == "ledger":
-            return message["executable"]
-    sys.exit("scripts/bench: cargo built no benchmark of the ledger")
+    return benchmark("ledger", "--no-default-features", "--features", "postgres")
 
 
 class Stores:

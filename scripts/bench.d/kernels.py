@@ -6,20 +6,12 @@ import statistics
 import sys
 from pathlib import Path
 
-from measure import ROOT, commit, heading, run
+from measure import ROOT, benchmark, commit, heading, run
 
 
 def kernels():
     """Builds our kernels and says where the program is."""
-    messages = run(
-        *("cargo", "bench", "--locked", "--quiet", "--no-run", "--bench", "kernels"),
-        *("--no-default-features", "--features", "ledger", "--message-format", "json"),
-    )
-    for line in messages.splitlines():
-        message = json.loads(line)
-        if message.get("executable") and message["target"]["name"] == "kernels":
-            return message["executable"]
-    sys.exit("scripts/bench: cargo built no kernels")
+    return benchmark("kernels", "--no-default-features", "--features", "ledger")
 
 
 class Setup:

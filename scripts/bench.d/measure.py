@@ -1,5 +1,6 @@
 """What every benchmark of this folder shares: running, naming what was measured, memory."""
 
+import json
 import os
 import platform
 import subprocess
@@ -15,6 +16,17 @@ def run(*command, **options):
     if done.returncode != 0:
         sys.exit(f"scripts/bench: `{' '.join(map(str, command))}` ended with {done.returncode}")
     return done.stdout
+
+
+def benchmark(name, *options):
+    """Builds one of benches/ and says where the program is."""
+    messages = run("cargo", "bench", "--locked", "--quiet", "--no-run", "--bench", name, *options,
+                   "--message-format", "json")
+    for line in messages.splitlines():
+        message = json.loads(line)
+        if message.get("executable") and message["target"]["name"] == name:
+            return message["executable"]
+    sys.exit(f"scripts/bench: cargo built no benchmark `{name}`")
 
 
 def commit():

@@ -149,6 +149,18 @@ pub(crate) fn signer(context: &Context) -> Outcome<Box<dyn Signer>> {
     }
 }
 
+/// Who acts, and unless it is only to be shown what would be done, who signs.
+pub(crate) fn actor(
+    context: &Context,
+    dry_run: bool,
+) -> Outcome<(Address, Option<Box<dyn Signer>>)> {
+    if dry_run {
+        return Ok((address(context)?, None));
+    }
+    let signer = signer(context)?;
+    Ok((signer.address(), Some(signer)))
+}
+
 fn external(program: &std::path::Path) -> Outcome<ExternalSigner> {
     // Nor the program itself: it may well be this one, with a key.
     let hidden = [PRIVATE_KEY_VARIABLE, PASSPHRASE_VARIABLE, SIGNER_VARIABLE];

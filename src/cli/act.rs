@@ -43,15 +43,7 @@ pub(super) async fn act(
     flags: &ActFlags,
     contract: impl FnOnce(Address) -> Outcome<(Contract, String)>,
 ) -> Outcome {
-    let signer = if flags.dry_run {
-        None
-    } else {
-        Some(account::signer(context)?)
-    };
-    let from = match &signer {
-        Some(signer) => signer.address(),
-        None => account::address(context)?,
-    };
+    let (from, signer) = account::actor(context, flags.dry_run)?;
     let (contract, words) = contract(from)?;
     let chain = chain::connect(context).await?;
     let head = chain.fresh_head(context).await?.header.timestamp;

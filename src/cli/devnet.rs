@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     devnet::{Devnet as Running, Pace, Parameters, Preset},
-    types::{Decimals, RawAmount, Sun, Token, TokenId, UnitAmount, UnixMs},
+    types::{Decimals, RawAmount, Sun, TokenId, UnixMs},
 };
 
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ pub(crate) struct Devnet {
     #[arg(long, value_name = "N", default_value_t = 10)]
     accounts: u32,
     /// TRX for each of them.
-    #[arg(long, value_name = "AMOUNT", default_value = "1000000TRX", value_parser = trx)]
+    #[arg(long, value_name = "AMOUNT", default_value = "1000000TRX", value_parser = units::trx)]
     balance: Sun,
     /// BTT for each of them.
     #[arg(long, value_name = "AMOUNT", default_value = "1000000000BTT", value_parser = units::btt)]
@@ -93,14 +93,6 @@ fn pace(text: &str) -> Result<Pace, String> {
         return Ok(Pace::Instant);
     }
     units::duration(text).map(Pace::Every)
-}
-
-fn trx(text: &str) -> Result<Sun, String> {
-    let amount: UnitAmount = text.parse().map_err(|error| format!("{error}"))?;
-    match amount.token {
-        Token::Trx => Ok(Sun(amount.raw.unsigned())),
-        other => Err(format!("`{text}` is in {other}, not in TRX")),
-    }
 }
 
 impl Devnet {
@@ -256,7 +248,7 @@ mod tests {
     fn paces_and_amounts_are_read() {
         assert_eq!(pace("instant"), Ok(Pace::Instant));
         assert_eq!(pace("250ms"), Ok(Pace::Every(Duration::from_millis(250))));
-        assert_eq!(trx("2TRX"), Ok(Sun(2_000_000)));
-        assert!(trx("2BTT").is_err());
+        assert_eq!(units::trx("2TRX"), Ok(Sun(2_000_000)));
+        assert!(units::trx("2BTT").is_err());
     }
 }

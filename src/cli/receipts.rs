@@ -17,7 +17,7 @@ use super::{
     store,
 };
 use crate::{
-    ledger::{Ledger, ReceiptEntry, ReceiptFilter, ReceiptKind},
+    ledger::{Ledger, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow},
     receipts::{
         LineRefusal, ReceiptDomain, ReceiptLine, ReceiptLines, SignedGrant, SignedReceipt, import,
     },
@@ -294,20 +294,7 @@ fn export(
     };
     let mut count = 0u64;
     pages(ledger, &filter(kind), |entry| {
-        let signed = SignedReceipt::from_row(&entry.receipt).map_err(|error| {
-            Failure::failed("ledger", format!("a stored receipt is damaged: {error}"))
-        })?;
-        let grant = match entry.receipt.grant {
-            Salt::ZERO => None,
-            hash => ledger.grant(hash)?,
-        };
-        let grant = grant
-            .map(|grant| SignedGrant::from_row(&grant))
-            .transpose()
-            .map_err(|error| {
-                Failure::failed("ledger", format!("a stored grant is damaged: {error}"))
-            })?;
-        let line = ReceiptLine::new(&domain, signed, grant).to_json();
+        let line = stored_line(ledger, &domain, &entry.receipt)?;
         count += 1;
         writeln!(writer, "{line}").map_err(failed)
     })?;
@@ -320,6 +307,28 @@ fn export(
         });
     }
     Ok(())
+}
+
+/// A stored receipt with its grant, as a line of a file.
+pub(crate) fn stored_line(
+    ledger: &dyn Ledger,
+    domain: &ReceiptDomain,
+    row: &ReceiptRow,
+) -> Outcome<String> {
+    let signed = SignedReceipt::from_row(row).map_err(|error| {
+        Failure::failed("ledger", format!("a stored receipt is damaged: {error}"))
+    })?;
+    let grant = match row.grant {
+        Salt::ZERO => None,
+        hash => ledger.grant(hash)?,
+    };
+    let grant = grant
+        .map(|grant| SignedGrant::from_row(&grant))
+        .transpose()
+        .map_err(|error| {
+            Failure::failed("ledger", format!("a stored grant is damaged: {error}"))
+        })?;
+    Ok(ReceiptLine::new(domain, signed, grant).to_json())
 }
 
 fn take_in(

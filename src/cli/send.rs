@@ -89,15 +89,7 @@ async fn one(
     how: How,
 ) -> Outcome {
     // Keys come before the node: a wrong passphrase asks nobody anything.
-    let key = if how.dry_run {
-        None
-    } else {
-        Some(account::signer(context)?)
-    };
-    let from = match &key {
-        Some(key) => key.address(),
-        None => account::address(context)?,
-    };
+    let (from, key) = account::actor(context, how.dry_run)?;
     let chain = chain::connect(context).await?;
     let token = chain.token(context, amount.token).await?;
     let order = SendOrder {

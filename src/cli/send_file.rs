@@ -45,15 +45,7 @@ fn read(context: &Context, path: &Path) -> Outcome<PayoutFile> {
 
 pub(super) async fn run(context: &Context, path: &Path, how: How) -> Outcome {
     let file = read(context, path)?;
-    let key = if how.dry_run {
-        None
-    } else {
-        Some(account::signer(context)?)
-    };
-    let from = match &key {
-        Some(key) => key.address(),
-        None => account::address(context)?,
-    };
+    let (from, key) = account::actor(context, how.dry_run)?;
     if let Some(row) = file.rows.iter().find(|row| row.payee == from) {
         return Err(Failure::failed(
             "payout_file",

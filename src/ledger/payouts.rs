@@ -59,6 +59,13 @@ pub enum PayoutState {
     Failed,
 }
 
+impl PayoutState {
+    /// Whether it may still happen.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Planned | Self::InFlight)
+    }
+}
+
 /// Where an attempt stands. Only `Solid` and `Dead` are ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AttemptState {
@@ -237,6 +244,13 @@ pub struct OutgoingRow {
     pub ours: bool,
     /// Whether it was made elsewhere and the user said that he knows it.
     pub adopted: bool,
+}
+
+impl OutgoingRow {
+    /// Whether the ledger explains it, or its user did.
+    pub const fn is_explained(&self) -> bool {
+        self.ours || self.adopted
+    }
 }
 
 /// Whether an account of this ledger may sign.

@@ -319,22 +319,27 @@ impl ReceiptLine {
     }
 }
 
-/// The receipts of a file, line by line, each with its number from 1 on. Empty
-/// lines are passed over; a bad line is an item like the others.
+/// The lines of a file, each with its number from 1 on. Empty lines are passed
+/// over; a line that is longer than allowed, or no text, is an item like the others.
 #[derive(Debug)]
-pub struct ReceiptLines<R> {
+pub struct NumberedLines<R> {
     reader: R,
     number: u64,
+    most: usize,
 }
 
-impl<R: BufRead> ReceiptLines<R> {
-    /// Reads from the beginning.
-    pub fn new(reader: R) -> Self {
-        Self { reader, number: 0 }
+impl<R: BufRead> NumberedLines<R> {
+    /// Reads from the beginning lines of at most `most` bytes.
+    pub fn new(reader: R, most: usize) -> Self {
+        Self {
+            reader,
+            number: 0,
+            most,
+        }
     }
 
-    /// One line without its end, at most [`MAX_LINE_BYTES`] of it; the flag says
-    /// that it was longer. `None` at the end.
+    /// One line without its end, as much of it as is allowed; the flag says that it
+    /// was longer. `None` at the end.
     fn line(&mut self) -> io::Result<Option<(Vec<u8>, bool)>> {
         let (mut line, mut long, mut any) = (Vec::new(), false, false);
         loop {
@@ -345,7 +350,7 @@ impl<R: BufRead> ReceiptLines<R> {
             any = true;
             let end = available.iter().position(|b| *b == b'\n');
             let (part, _) = available.split_at(end.unwrap_or(available.len()));
-            let room = MAX_LINE_BYTES - line.len();
+            let room = self.most - line.len();
             long |= part.len() > room;
             line.extend(part.iter().take(room));
             let used = part.len() + usize::from(end.is_some());
@@ -357,8 +362,8 @@ impl<R: BufRead> ReceiptLines<R> {
     }
 }
 
-impl<R: BufRead> Iterator for ReceiptLines<R> {
-    type Item = io::Result<(u64, Result<ReceiptLine, LineRefusal>)>;
+impl<R: BufRead> Iterator for NumberedLines<R> {
+    type Item = io::Result<(u64, Result<String, LineRefusal>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -372,15 +377,31 @@ impl<R: BufRead> Iterator for ReceiptLines<R> {
                 continue;
             }
             let read = if long {
-                Err(shape(format!(
-                    "the line has more than {MAX_LINE_BYTES} bytes"
-                )))
+                Err(shape(format!("the line has more than {} bytes", self.most)))
             } else {
-                std::str::from_utf8(&line)
-                    .map_err(|_| shape("it is not UTF-8"))
-                    .and_then(ReceiptLine::parse)
+                String::from_utf8(line).map_err(|_| shape("it is not UTF-8"))
             };
             return Some(Ok((self.number, read)));
         }
+    }
+}
+
+/// The receipts of a file, line by line; a bad line is an item like the others.
+#[derive(Debug)]
+pub struct ReceiptLines<R>(NumberedLines<R>);
+
+impl<R: BufRead> ReceiptLines<R> {
+    /// Reads from the beginning.
+    pub fn new(reader: R) -> Self {
+        Self(NumberedLines::new(reader, MAX_LINE_BYTES))
+    }
+}
+
+impl<R: BufRead> Iterator for ReceiptLines<R> {
+    type Item = io::Result<(u64, Result<ReceiptLine, LineRefusal>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let line = self.0.next()?;
+        Some(line.map(|(number, line)| (number, line.and_then(|line| ReceiptLine::parse(&line)))))
     }
 }

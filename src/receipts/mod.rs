@@ -37,7 +37,7 @@ pub use exchange::{
 };
 #[cfg(feature = "swarm")]
 pub use exposure::{Exposed, Exposure, Network, Stranger};
-pub use file::{LineRefusal, MAX_LINE_BYTES, ReceiptLine, ReceiptLines};
+pub use file::{LineRefusal, MAX_LINE_BYTES, NumberedLines, ReceiptLine, ReceiptLines};
 pub use grant::{
     GrantContext, GrantRefusal, Identity, KnownGrants, Revoke, SignedGrant, SpendGrant,
 };

@@ -69,7 +69,7 @@ pub fn compare(
             Some(row) if row.transfer != *seen => {
                 found.push(difference(DifferenceKind::Wrong, seen));
             }
-            Some(row) if row.ours || row.adopted => {}
+            Some(row) if row.is_explained() => {}
             _ => found.push(difference(DifferenceKind::Unknown, seen)),
         }
     }

@@ -1,8 +1,9 @@
-//! What settlement tells while it works and when it is done. Pure.
+//! What settlement tells while it works and when it is done.
 
 use crate::{
     ledger::{
-        AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, PayoutId, PayoutRow, PayoutState,
+        AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, Durable, Ledger, LedgerError,
+        PayoutId, PayoutRow, PayoutState,
     },
     types::{RawAmount, Sun, TxId},
 };
@@ -62,16 +63,35 @@ pub struct PayoutReport {
 impl PayoutReport {
     /// The attempt that paid or may pay.
     pub fn current(&self) -> Option<&AttemptRow> {
-        self.attempts
-            .iter()
-            .find(|attempt| attempt.state != AttemptState::Dead)
+        current(&self.attempts)
     }
 }
 
+/// Of a payout's attempts, the one that paid or may pay.
+pub(super) fn current(attempts: &[impl AsRef<AttemptRow>]) -> Option<&AttemptRow> {
+    attempts
+        .iter()
+        .map(AsRef::as_ref)
+        .find(|attempt| attempt.state != AttemptState::Dead)
+}
+
 impl BatchReport {
+    /// Reads how a batch stands by what is on disk.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub fn read(ledger: &dyn Ledger, batch: BatchRow) -> Result<Self, LedgerError> {
+        let payouts = ledger.payouts(batch.id)?;
+        let attempts = ledger.attempts(batch.id)?;
+        let attempts = attempts.into_iter().map(Durable::into_inner).collect();
+        Ok(Self::new(batch, payouts, attempts))
+    }
+
     /// From a batch's rows.
     pub fn new(batch: BatchRow, payouts: Vec<PayoutRow>, attempts: Vec<AttemptRow>) -> Self {
-        let payouts = group(payouts, attempts);
+        let payouts: Vec<_> = group(payouts, attempts)
+            .map(|(payout, attempts)| PayoutReport { payout, attempts })
+            .collect();
         let mut report = Self {
             batch,
             counts: BatchCounts::default(),
@@ -110,19 +130,16 @@ impl BatchReport {
 }
 
 /// Puts each attempt to its payout; both come in the payouts' order.
-pub(super) fn group(payouts: Vec<PayoutRow>, attempts: Vec<AttemptRow>) -> Vec<PayoutReport> {
+pub(super) fn group<T: AsRef<AttemptRow>>(
+    payouts: Vec<PayoutRow>,
+    attempts: Vec<T>,
+) -> impl Iterator<Item = (PayoutRow, Vec<T>)> {
     let mut rest = attempts.into_iter().peekable();
-    payouts
-        .into_iter()
-        .map(|payout| {
-            let mut own = Vec::new();
-            while let Some(attempt) = rest.next_if(|attempt| attempt.payout == payout.id) {
-                own.push(attempt);
-            }
-            PayoutReport {
-                payout,
-                attempts: own,
-            }
-        })
-        .collect()
+    payouts.into_iter().map(move |payout| {
+        let mut own = Vec::new();
+        while let Some(attempt) = rest.next_if(|attempt| attempt.as_ref().payout == payout.id) {
+            own.push(attempt);
+        }
+        (payout, own)
+    })
 }

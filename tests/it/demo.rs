@@ -8,7 +8,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use seedrail::{
@@ -18,6 +18,8 @@ use seedrail::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::waiting::wait_until;
 
 const SEEDRAIL: &str = env!("CARGO_BIN_EXE_seedrail");
 
@@ -220,14 +222,6 @@ fn processes_with(needle: &str) -> usize {
             })
         })
         .count()
-}
-
-fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
 }
 
 #[test]

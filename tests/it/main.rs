@@ -19,4 +19,5 @@ mod settle;
 mod settling;
 mod swarm;
 mod tron;
+mod waiting;
 mod workers;

@@ -5,13 +5,16 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use seedrail::types::{Token, TokenId};
 use serde_json::Value;
 
-use crate::kill::{Site, succeeds};
+use crate::{
+    kill::{Site, succeeds},
+    waiting::wait_until,
+};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -145,14 +148,8 @@ fn what_was_paid_is_proven_from_a_file_and_by_a_node() {
     });
 }
 
-/// Waits until what `is` asks is so; a minute at most.
-fn wait_until(what: &str, is: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is() {
-        assert!(began.elapsed() < Duration::from_secs(60), "never: {what}");
-        std::thread::yield_now();
-    }
-}
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_watch_pays_what_falls_due_until_it_is_told_to_end() {
@@ -176,7 +173,7 @@ fn a_watch_pays_what_falls_due_until_it_is_told_to_end() {
             if round > 1 {
                 site.owe(round);
             }
-            wait_until("a round is paid", || {
+            wait_until("a round is paid", LIMIT, || {
                 (0..2).all(|n| {
                     site.devnet
                         .balance(Site::payee(n), Token::Trc10(TokenId::BTT))
@@ -237,11 +234,13 @@ fn a_copied_home_comes_back_by_recover_and_adopt() {
             .spawn()
             .unwrap();
         let recovered = std::thread::spawn(move || recovering.wait_with_output().unwrap());
-        wait_until("it has waited long enough", || {
+        while !recovered.is_finished() {
+            let head = site.devnet.head_number();
             site.devnet.advance(Duration::from_secs(30));
-            std::thread::park_timeout(Duration::from_millis(300));
-            recovered.is_finished()
-        });
+            wait_until("a block follows", LIMIT, || {
+                site.devnet.head_number() > head || recovered.is_finished()
+            });
+        }
         let output = recovered.join().unwrap();
         assert_eq!(output.status.code(), Some(7));
         let report = json(&String::from_utf8(output.stdout).unwrap());

@@ -2,21 +2,15 @@
 
 use std::{
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use seedrail::ledger::{AttemptState, Ledger};
 
-use crate::{kill::Site, postgres_server};
+use crate::{kill::Site, postgres_server, waiting::wait_until};
 
-/// Waits for something that others do.
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let limit = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < limit, "waited in vain for: {what}");
-        std::thread::yield_now();
-    }
-}
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn run(site: &Site) -> Child {
     site.seedrail(&["settle", "run", "--yes", "--json"])
@@ -49,7 +43,7 @@ async fn a_killed_workers_account_is_taken_over_and_nobody_is_paid_twice() {
         site.owe(1);
         let ledger = site.watcher();
         let mut workers = [run(&site), run(&site)];
-        wait_until("some are sent", || sent(&site, ledger.as_ref()) > 5);
+        wait_until("some are sent", LIMIT, || sent(&site, ledger.as_ref()) > 5);
         let holder = ledger.account_holder(site.payer.address).unwrap().unwrap();
         let has_it = |worker: &Child| holder.starts_with(&format!("process {} ", worker.id()));
         let at = workers.iter().position(has_it).expect("one of the two");
@@ -73,7 +67,7 @@ async fn a_worker_that_stood_still_stops_when_another_took_over() {
         site.owe(1);
         let ledger = site.watcher();
         let still = run(&site);
-        wait_until("some are sent", || sent(&site, ledger.as_ref()) > 5);
+        wait_until("some are sent", LIMIT, || sent(&site, ledger.as_ref()) > 5);
         let signal = |name: &str| {
             let id = still.id().to_string();
             assert!(
@@ -109,7 +103,7 @@ async fn a_batch_goes_on_when_postgres_was_stopped_and_started() {
         let ledger = site.watcher();
         for order in ["stop", "crash"] {
             let worker = run(&site);
-            wait_until("some are signed", || {
+            wait_until("some are signed", LIMIT, || {
                 !ledger.live_attempts(site.payer.address).unwrap().is_empty()
                     || ledger.unfinished(site.payer.address).unwrap().is_empty()
             });

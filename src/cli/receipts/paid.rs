@@ -1,11 +1,7 @@
 //! `receipts verify --paid`: whether a payee was paid what was signed, from a file
 //! of `settle export`.
 
-use std::{
-    collections::BTreeMap,
-    io::{BufRead, Read},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use serde_json::json;
 
@@ -16,7 +12,7 @@ use crate::{
         failure::{Exit, Failure, Outcome},
     },
     ledger::TransferRow,
-    receipts::ReceiptLine,
+    receipts::{NumberedLines, ReceiptLine},
     settle::{MAX_PROOF_BYTES, PaymentProof},
     tron::rpc::Finality,
     types::{Address, BlockId, RawAmount, Token, TokenId, TxId},
@@ -129,34 +125,18 @@ fn sum(mut amounts: impl Iterator<Item = RawAmount>) -> Outcome<RawAmount> {
 }
 
 fn read(file: &Path) -> Outcome<Found> {
-    let mut input = reader(file)?;
     let mut found = Found::default();
-    let mut number = 0;
-    let longest = u64::try_from(MAX_PROOF_BYTES).unwrap_or(u64::MAX);
-    loop {
-        let mut line = Vec::new();
-        let read = Read::by_ref(&mut input)
-            .take(longest.saturating_add(1))
-            .read_until(b'\n', &mut line)
-            .map_err(|error| Failure::file(file, error))?;
-        if read == 0 {
-            return Ok(found);
-        }
-        number += 1;
-        let line = String::from_utf8(line).map_err(|error| bad(file, number, error))?;
-        let line = line.trim();
-        if line.len() > MAX_PROOF_BYTES {
-            return Err(bad(file, number, "the line is too long"));
-        }
-        if line.is_empty() {
-            continue;
-        }
-        if PaymentProof::is_meant(line) {
-            payment(&mut found, line).map_err(|reason| bad(file, number, reason))?;
+    for line in NumberedLines::new(reader(file)?, MAX_PROOF_BYTES) {
+        let (number, line) = line.map_err(|error| Failure::file(file, error))?;
+        let line = line.map_err(|refusal| bad(file, number, refusal))?;
+        let taken = if PaymentProof::is_meant(&line) {
+            payment(&mut found, &line)
         } else {
-            receipt(&mut found, line).map_err(|reason| bad(file, number, reason))?;
-        }
+            receipt(&mut found, &line)
+        };
+        taken.map_err(|reason| bad(file, number, reason))?;
     }
+    Ok(found)
 }
 
 fn payment(found: &mut Found, line: &str) -> Result<(), String> {

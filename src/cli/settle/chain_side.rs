@@ -130,7 +130,7 @@ fn unknown(ledger: &dyn Ledger, account: crate::types::Address) -> Outcome<Vec<T
     let outgoing = ledger.outgoing(account, cursor.bound.number(), u32::MAX)?;
     Ok(outgoing
         .into_iter()
-        .filter(|row| !row.ours && !row.adopted)
+        .filter(|row| !row.is_explained())
         .map(|row| row.transfer.txid)
         .collect())
 }

@@ -15,12 +15,13 @@ use crate::{
     cli::{
         Context, account, chain,
         failure::{Failure, Outcome},
+        receipts::stored_line,
     },
     ledger::{Ledger, Pair, TransferRow},
-    receipts::{ReceiptDomain, ReceiptLine, SignedGrant, SignedReceipt},
+    receipts::ReceiptDomain,
     settle::{Chain as _, PaymentProof},
     tron::block::Block,
-    types::{Address, Salt, Token},
+    types::{Address, Token},
 };
 
 #[derive(Debug, Args)]
@@ -100,9 +101,6 @@ fn paid(ledger: &dyn Ledger, account: Address) -> Outcome<BTreeMap<Address, Vec<
 
 /// The newest receipt of each epoch, as lines.
 fn receipts(ledger: &dyn Ledger, payer: Address, payee: Address) -> Outcome<Vec<String>> {
-    let damaged = |error: &dyn std::fmt::Display| {
-        Failure::failed("ledger", format!("a stored receipt is damaged: {error}"))
-    };
     let domain = ReceiptDomain::new(ledger.genesis());
     let pair = Pair {
         payer,
@@ -111,17 +109,7 @@ fn receipts(ledger: &dyn Ledger, payer: Address, payee: Address) -> Outcome<Vec<
     };
     let mut lines = Vec::new();
     for row in ledger.issued(&pair)? {
-        let row = row.get();
-        let signed = SignedReceipt::from_row(row).map_err(|error| damaged(&error))?;
-        let grant = match row.grant {
-            Salt::ZERO => None,
-            hash => ledger.grant(hash)?,
-        };
-        let grant = grant
-            .map(|grant| SignedGrant::from_row(&grant))
-            .transpose()
-            .map_err(|error| damaged(&error))?;
-        lines.push(ReceiptLine::new(&domain, signed, grant).to_json());
+        lines.push(stored_line(ledger, &domain, row.get())?);
     }
     Ok(lines)
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{batches_json, batches_text};
 use crate::{
     cli::{Context, account, failure::Outcome, store},
-    ledger::{Durable, Ledger, LedgerError, PayoutKind},
+    ledger::PayoutKind,
     settle::BatchReport,
     types::Sun,
 };
@@ -18,13 +18,6 @@ pub(crate) struct History {
     limit: u32,
 }
 
-fn report(ledger: &dyn Ledger, batch: crate::ledger::BatchRow) -> Result<BatchReport, LedgerError> {
-    let payouts = ledger.payouts(batch.id)?;
-    let attempts = ledger.attempts(batch.id)?;
-    let attempts = attempts.into_iter().map(Durable::into_inner).collect();
-    Ok(BatchReport::new(batch, payouts, attempts))
-}
-
 pub(super) async fn status(context: &Context) -> Outcome {
     let account = account::address(context)?;
     let (_, ledger) = store::open_offline(context).await?;
@@ -34,7 +27,7 @@ pub(super) async fn status(context: &Context) -> Outcome {
     }
     let reports = batches
         .into_iter()
-        .map(|batch| report(&*ledger, batch))
+        .map(|batch| BatchReport::read(&*ledger, batch))
         .collect::<Result<Vec<_>, _>>()?;
     let document = batches_json(&reports);
     context.out.result(&document, || batches_text(&reports))
@@ -54,7 +47,7 @@ impl History {
         let reports = ledger
             .batches(account, self.limit)?
             .into_iter()
-            .map(|batch| report(&*ledger, batch))
+            .map(|batch| BatchReport::read(&*ledger, batch))
             .collect::<Result<Vec<_>, _>>()?;
         let rows: Vec<_> = reports
             .iter()

@@ -412,7 +412,7 @@ pub(in crate::ledger) fn insert_attempts(
             return Err(LedgerError::AttemptLive(*paying));
         }
         let follows = u32::try_from(earlier.len()).is_ok_and(|n| attempt.ordinal == n + 1);
-        if !matches!(payout.state, PayoutState::Planned | PayoutState::InFlight) || !follows {
+        if !payout.state.is_open() || !follows {
             return Err(LedgerError::Contradiction(format!(
                 "payout {} ({:?}, {} attempts)",
                 payout.id,

@@ -2,11 +2,17 @@
 //! the account's lease is the only one who changes them, and what was changed
 //! is read back before it is acted on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::{
-    ledger::{AttemptRow, BatchId, Durable, Ledger, LedgerError, PayoutId, PayoutRow, PayoutState},
-    settle::state::{LivingAttempts, living},
+    ledger::{
+        AttemptRow, AttemptState, BatchId, Durable, Ledger, LedgerError, PayoutId, PayoutRow,
+        PayoutState,
+    },
+    settle::{
+        report::{current, group},
+        state::{LivingAttempts, living},
+    },
     types::{Address, RawAmount, Token, TxId},
 };
 
@@ -21,18 +27,12 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn is_open(&self) -> bool {
-        matches!(
-            self.payout.state,
-            PayoutState::Planned | PayoutState::InFlight
-        )
+        self.payout.state.is_open()
     }
 
     /// The attempt that paid or may pay.
     pub(super) fn current(&self) -> Option<&AttemptRow> {
-        self.attempts
-            .iter()
-            .map(Durable::get)
-            .find(|attempt| attempt.state != crate::ledger::AttemptState::Dead)
+        current(&self.attempts)
     }
 }
 
@@ -60,16 +60,8 @@ impl Board {
             .chain(driven.iter().copied())
             .collect();
         for batch in batches {
-            let mut attempts: BTreeMap<PayoutId, Vec<_>> = BTreeMap::new();
-            for attempt in ledger.attempts(batch)? {
-                attempts
-                    .entry(attempt.get().payout)
-                    .or_default()
-                    .push(attempt);
-            }
-            for payout in ledger.payouts(batch)? {
+            for (payout, attempts) in group(ledger.payouts(batch)?, ledger.attempts(batch)?) {
                 let index = board.entries.len();
-                let attempts = attempts.remove(&payout.id).unwrap_or_default();
                 board.by_payout.insert(payout.id, index);
                 for attempt in &attempts {
                     board.by_txid.insert(attempt.get().txid, index);
@@ -165,7 +157,7 @@ impl Board {
             if !fresh.get().state.is_live() {
                 self.living.remove(&txid);
             }
-            if fresh.get().state == crate::ledger::AttemptState::Solid {
+            if fresh.get().state == AttemptState::Solid {
                 entry.payout.state = PayoutState::Confirmed;
             }
             if let Some(old) = entry

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
-use super::{Engine, SettleError, Until};
+use super::{Engine, SendOrder, SettleError, Until};
 use crate::{
     ledger::{
-        AccountLease, AttemptRow, Durable, LedgerError, PayoutId, PayoutKind, PayoutRow,
+        AccountLease, AttemptRow, BatchId, Durable, LedgerError, PayoutId, PayoutKind, PayoutRow,
         PayoutState,
     },
     settle::{
@@ -209,7 +209,7 @@ impl<C: Chain> Engine<'_, C> {
             .ledger
             .payouts_numbered(&numbers)?
             .iter()
-            .filter(|payout| is_open(payout))
+            .filter(|payout| payout.state.is_open())
             .map(|payout| payout.batch)
             .collect();
         let open: Vec<_> = open.into_iter().collect();
@@ -270,7 +270,7 @@ impl<C: Chain> Engine<'_, C> {
         let mut own = HashSet::new();
         for state in self.standing(rows)? {
             if let RowState::Known(payout) | RowState::Differs(payout) = state
-                && is_open(&payout)
+                && payout.state.is_open()
             {
                 batches.insert(payout.batch);
                 own.insert(payout.id);
@@ -283,7 +283,7 @@ impl<C: Chain> Engine<'_, C> {
                 .flat_map(|report| report.payouts)
             {
                 let dead = payout.current().is_none() && !payout.attempts.is_empty();
-                if dead && is_open(&payout.payout) && own.contains(&payout.payout.id) {
+                if dead && payout.payout.state.is_open() && own.contains(&payout.payout.id) {
                     let reason = "it expired without getting into a block";
                     self.ledger.fail_payout(lease, payout.payout.id, reason)?;
                     self.tell(Event::GivenUp(payout.payout.id, reason.to_owned()));
@@ -375,7 +375,7 @@ impl<C: Chain> Engine<'_, C> {
         &self,
         lease: &AccountLease,
         rows: &[(&FileRow, PayoutId)],
-    ) -> Result<(), SettleError> {
+    ) -> Result<BatchId, SettleError> {
         let batch = self.new_batch(PayoutKind::Send)?;
         let mut ends: HashMap<(Address, Token), RawAmount> = HashMap::new();
         let mut payouts = Vec::with_capacity(rows.len());
@@ -386,31 +386,9 @@ impl<C: Chain> Engine<'_, C> {
             };
             let to = from.checked_add(row.amount).ok_or_else(too_large)?;
             ends.insert((row.payee, row.token), to);
-            payouts.push(PayoutRow {
-                id: *id,
-                batch: batch.id,
-                kind: PayoutKind::Send,
-                payer: self.account,
-                payee: row.payee,
-                token: row.token,
-                from,
-                amount: row.amount,
-                memo: row.memo.clone(),
-                state: PayoutState::Planned,
-                reason: String::new(),
-                owed: RawAmount::ZERO,
-                owed_to_us: RawAmount::ZERO,
-            });
+            payouts.push(self.typed(&batch, *id, from, &order(row)));
         }
-        let id = self
-            .ledger
-            .insert_batch(lease, &batch, &payouts)?
-            .into_inner();
-        self.tell(Event::Planned {
-            batch: id,
-            payouts: payouts.len(),
-        });
-        Ok(())
+        self.insert(lease, &batch, &payouts)
     }
 
     fn report_rows(
@@ -452,8 +430,15 @@ impl<C: Chain> Engine<'_, C> {
     }
 }
 
-fn is_open(payout: &PayoutRow) -> bool {
-    matches!(payout.state, PayoutState::Planned | PayoutState::InFlight)
+/// The row as if it had been typed alone.
+fn order(row: &FileRow) -> SendOrder {
+    SendOrder {
+        payee: row.payee,
+        token: row.token,
+        amount: row.amount,
+        memo: row.memo.clone(),
+        again: false,
+    }
 }
 
 fn too_large() -> SettleError {

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     ledger::{
-        AccountLease, BatchId, BatchRow, Durable, Ledger, LedgerError, Pair, PayoutId, PayoutKind,
+        AccountLease, BatchId, BatchRow, Ledger, LedgerError, Pair, PayoutId, PayoutKind,
         PayoutRow, PayoutState, ReceiptRow, Recovery,
     },
     receipts::{ReceiptDomain, SignedGrant, SignedReceipt},
@@ -276,10 +276,8 @@ impl<C: Chain> Engine<'_, C> {
     /// The ledger's.
     pub fn batch_report(&self, batch: BatchId) -> Result<Option<BatchReport>, SettleError> {
         let row = self.ledger.batch(batch)?;
-        let payouts = self.ledger.payouts(batch)?;
-        let attempts = self.ledger.attempts(batch)?;
-        let attempts = attempts.into_iter().map(Durable::into_inner).collect();
-        Ok(row.map(|row| BatchReport::new(row, payouts, attempts)))
+        let report = row.map(|row| BatchReport::read(self.ledger, row));
+        Ok(report.transpose()?)
     }
 
     /// The plan, from the ledger as it is and the chain's account as it is.
@@ -379,8 +377,7 @@ impl<C: Chain> Engine<'_, C> {
         let mut sum = RawAmount::ZERO;
         for batch in self.ledger.unfinished(self.account)? {
             for payout in self.ledger.payouts(batch.id)? {
-                let open = matches!(payout.state, PayoutState::Planned | PayoutState::InFlight);
-                if open && payout.token == token {
+                if payout.state.is_open() && payout.token == token {
                     sum = sum.checked_add(payout.amount).unwrap_or(RawAmount::MAX);
                 }
             }
@@ -412,9 +409,19 @@ impl<C: Chain> Engine<'_, C> {
                 owed_to_us: planned.debt.owed_to_us,
             });
         }
+        self.insert(lease, &batch, &payouts)
+    }
+
+    /// Makes a batch durable, and tells.
+    fn insert(
+        &self,
+        lease: &AccountLease,
+        batch: &BatchRow,
+        payouts: &[PayoutRow],
+    ) -> Result<BatchId, SettleError> {
         let id = self
             .ledger
-            .insert_batch(lease, &batch, &payouts)?
+            .insert_batch(lease, batch, payouts)?
             .into_inner();
         self.tell(Event::Planned {
             batch: id,

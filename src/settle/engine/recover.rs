@@ -104,7 +104,7 @@ impl<C: Chain> Engine<'_, C> {
             .ledger
             .outgoing(self.account, cursor.bound.number(), u32::MAX)?;
         for row in outgoing {
-            if row.ours || row.adopted {
+            if row.is_explained() {
                 continue;
             }
             let transfer = row.transfer;

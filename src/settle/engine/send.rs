@@ -2,11 +2,13 @@
 
 use super::{Engine, SettleError, Until};
 use crate::{
-    ledger::{AccountLease, AttemptState, BatchId, PayoutKind, PayoutRow, PayoutState},
+    ledger::{
+        AccountLease, AttemptState, BatchId, BatchRow, PayoutId, PayoutKind, PayoutRow, PayoutState,
+    },
     settle::{
         chain::Chain,
         plan::{Cost, cost, transfer_bandwidth},
-        report::{BatchReport, Event},
+        report::BatchReport,
     },
     tron::{
         keys::Signer,
@@ -156,8 +158,7 @@ impl<C: Chain> Engine<'_, C> {
                 continue;
             }
             for payout in payouts {
-                let open = matches!(payout.state, PayoutState::Planned | PayoutState::InFlight);
-                if open
+                if payout.state.is_open()
                     && payout.kind == PayoutKind::Send
                     && payout.payee == order.payee
                     && payout.token == order.token
@@ -189,32 +190,37 @@ impl<C: Chain> Engine<'_, C> {
         order: &SendOrder,
     ) -> Result<BatchId, SettleError> {
         let batch = self.new_batch(PayoutKind::Send)?;
-        let payout = PayoutRow {
-            id: self.new_payout_id()?,
+        let from = self
+            .ledger
+            .range_end(self.account, order.payee, order.token)?;
+        let id = self.new_payout_id()?;
+        let payout = self.typed(&batch, id, from, order);
+        self.insert(lease, &batch, std::slice::from_ref(&payout))
+    }
+
+    /// A payout that its user typed: no receipt stands behind it.
+    pub(super) fn typed(
+        &self,
+        batch: &BatchRow,
+        id: PayoutId,
+        from: RawAmount,
+        order: &SendOrder,
+    ) -> PayoutRow {
+        PayoutRow {
+            id,
             batch: batch.id,
             kind: PayoutKind::Send,
             payer: self.account,
             payee: order.payee,
             token: order.token,
-            from: self
-                .ledger
-                .range_end(self.account, order.payee, order.token)?,
+            from,
             amount: order.amount,
             memo: order.memo.clone(),
             state: PayoutState::Planned,
             reason: String::new(),
             owed: RawAmount::ZERO,
             owed_to_us: RawAmount::ZERO,
-        };
-        let id = self
-            .ledger
-            .insert_batch(lease, &batch, std::slice::from_ref(&payout))?
-            .into_inner();
-        self.tell(Event::Planned {
-            batch: id,
-            payouts: 1,
-        });
-        Ok(id)
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! `account` and `token` by the real binary against the embedded node.
 
-use std::time::Duration;
-
 use seedrail::devnet::Devnet;
 use serde_json::{Value, json};
 
@@ -14,15 +12,7 @@ struct Site {
 
 impl Site {
     async fn new() -> Self {
-        let devnet = Devnet::builder()
-            .block_time(Duration::from_millis(200))
-            .start()
-            .await
-            .unwrap();
-        let key = devnet.accounts()[1].key.expose_bytes();
-        let home = Home::new()
-            .env("SEEDRAIL_NODE", &devnet.url())
-            .env("SEEDRAIL_PRIVATE_KEY", &hex::encode(key.as_slice()));
+        let (devnet, home) = Home::on_a_devnet().await;
         Self { devnet, home }
     }
 

@@ -26,15 +26,7 @@ fn payee(n: u8) -> Address {
 
 impl Site {
     async fn new() -> Self {
-        let devnet = Devnet::builder()
-            .block_time(Duration::from_millis(200))
-            .start()
-            .await
-            .unwrap();
-        let key = devnet.accounts()[1].key.expose_bytes();
-        let home = Home::new()
-            .env("SEEDRAIL_NODE", &devnet.url())
-            .env("SEEDRAIL_PRIVATE_KEY", &hex::encode(key.as_slice()));
+        let (devnet, home) = Home::on_a_devnet().await;
         Self { devnet, home }
     }
 

@@ -4,8 +4,10 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
+use seedrail::devnet::Devnet;
 use serde_json::Value;
 
 /// What a run left behind.
@@ -53,6 +55,20 @@ impl Home {
             folder: tempfile::tempdir().unwrap(),
             env: Vec::new(),
         }
+    }
+
+    /// On a devnet of its own, with the key of its second account.
+    pub(crate) async fn on_a_devnet() -> (Devnet, Self) {
+        let devnet = Devnet::builder()
+            .block_time(Duration::from_millis(200))
+            .start()
+            .await
+            .unwrap();
+        let key = devnet.accounts()[1].key.expose_bytes();
+        let home = Self::new()
+            .env("SEEDRAIL_NODE", &devnet.url())
+            .env("SEEDRAIL_PRIVATE_KEY", &hex::encode(key.as_slice()));
+        (devnet, home)
     }
 
     /// With the raw key number `n`, as the recordings number them.

@@ -9,7 +9,7 @@ use std::{
         Arc, Condvar, Mutex, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use seedrail::{
@@ -44,13 +44,21 @@ pub(crate) fn raw(n: i64) -> RawAmount {
 }
 
 /// Waits until `done`, and says what for when it takes too long.
-pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < DEADLINE, "waited too long until {what}");
-        // Not to be in time for anything: so as not to spin while others work.
-        std::thread::sleep(Duration::from_micros(200));
+pub(crate) fn wait_until(what: &str, done: impl FnMut() -> bool) {
+    crate::waiting::wait_until(what, DEADLINE, done);
+}
+
+/// Bytes that nothing shrinks, the same every time.
+pub(crate) fn content(size: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(size);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
     }
+    bytes
 }
 
 /// A chain on which the accounts are what the test says.

@@ -19,7 +19,10 @@ use seedrail::{
     types::TokenId,
 };
 
-use super::wire::{Death, Proxy, Who};
+use super::{
+    link::content,
+    wire::{Death, Proxy, Who},
+};
 
 const SIZE: usize = 12 << 20;
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -35,18 +38,6 @@ struct Site {
     before: [i64; 2],
 }
 
-fn content() -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut bytes = Vec::with_capacity(SIZE);
-    while bytes.len() < SIZE {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend(state.to_le_bytes());
-    }
-    bytes
-}
-
 fn ledger_of(home: &Path) -> Option<SqliteLedger> {
     let entries = fs::read_dir(home.join("ledgers")).ok()?;
     let file = entries
@@ -58,7 +49,7 @@ fn ledger_of(home: &Path) -> Option<SqliteLedger> {
 impl Site {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("content.bin"), content()).unwrap();
+        fs::write(folder.path().join("content.bin"), content(SIZE)).unwrap();
         let devnet = Devnet::builder()
             .block_time(Duration::from_millis(500))
             .start()
@@ -170,7 +161,10 @@ impl Site {
 
     fn check_download(&self) {
         let got = fs::read(self.target().join("content.bin")).unwrap();
-        assert!(got == content(), "what was downloaded is what was shared");
+        assert!(
+            got == content(SIZE),
+            "what was downloaded is what was shared"
+        );
     }
 
     fn rows(&self, who: Who) -> HashMap<EpochId, ReceiptRow> {
