@@ -16,6 +16,8 @@
 
 #[path = "../../tests/it/receipts/market.rs"]
 mod market;
+#[path = "../../tests/it/waiting.rs"]
+mod waiting;
 
 mod chokers;
 mod receipts;

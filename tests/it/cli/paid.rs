@@ -17,6 +17,7 @@ use seedrail::{
 use serde_json::Value;
 
 use super::run::Home;
+use crate::waiting::wait_until;
 
 const SIZE: usize = 8 << 20;
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -140,6 +141,11 @@ async fn a_wallet_pays_by_session_keys_and_the_seller_sees_who_pays() {
             .fund(payer, token, RawAmount::new(amount).unwrap())
             .unwrap();
     }
+    // Only what is solid is bid with.
+    let head = devnet.head_number();
+    wait_until("the wallet's coins are solid", DEADLINE, || {
+        devnet.solid_number() > head
+    });
     let content = seller_home.file("content.bin", vec![7; SIZE]);
     let torrent = seller_home.path().join("content.torrent");
     let seller = start(seller_home.command(), &content, &torrent);

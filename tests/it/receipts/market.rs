@@ -25,7 +25,11 @@ use seedrail::{
 };
 use tempfile::TempDir;
 
+use crate::waiting::wait_until;
+
 const SAMPLE: Duration = Duration::from_millis(100);
+/// What is on its way arrives in this time.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One who downloads.
 #[derive(Debug, Clone, Default)]
@@ -278,7 +282,12 @@ pub(crate) async fn run(scenario: &Scenario) -> Outcome {
             receipts: totals.issued,
         });
     }
-    let totals = seller.as_ref().map(|pay| pay.totals()).unwrap_or_default();
+    let spent: u64 = leechers.iter().map(|one| one.spent_raw).sum();
+    let totals = || seller.as_ref().map(|pay| pay.totals()).unwrap_or_default();
+    wait_until("the seller has what was spent", PATIENCE, || {
+        seller.is_none() || totals().earned_raw == spent
+    });
+    let totals = totals();
     seeder.finish(Duration::from_secs(1)).await;
     Outcome {
         leechers,

@@ -6,6 +6,7 @@ use std::{
     fs,
     net::SocketAddr,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -17,6 +18,7 @@ use seedrail::swarm::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
+    sync::broadcast::{self, error::RecvError},
     task::JoinSet,
 };
 
@@ -159,6 +161,27 @@ fn besiege(attack: Attack, victim: SocketAddr, handshake: Handshake, tasks: &mut
     });
 }
 
+/// Whom a download bans, as it goes: under a siege there are more events than a
+/// listener that waits until the end is kept.
+fn bans(
+    mut events: broadcast::Receiver<Event>,
+    tasks: &mut JoinSet<()>,
+) -> Arc<Mutex<Vec<SocketAddr>>> {
+    let banned = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&banned);
+    tasks.spawn(async move {
+        loop {
+            match events.recv().await {
+                Ok(Event::PeerBanned { addr, .. }) => all.lock().unwrap().push(addr),
+                Ok(_) => {}
+                Err(RecvError::Lagged(missed)) => panic!("{missed} events were missed"),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    });
+    banned
+}
+
 /// A process that does not outlive the test.
 struct Ended(Child);
 
@@ -208,9 +231,9 @@ async fn the_good_finish_the_bad_are_banned_and_memory_is_bounded() {
     for _ in 0..2 {
         let session = Session::builder().start().await.unwrap();
         let (leech, out) = add(&session, of(&metainfo), &lurking);
-        let events = leech.events();
+        let banned = bans(leech.events(), &mut tasks);
         leech.add_peer(seeder.listen_addr());
-        good.push((session, leech, out, events));
+        good.push((session, leech, out, banned));
     }
     let out = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_seedrail"));
@@ -257,17 +280,14 @@ async fn the_good_finish_the_bad_are_banned_and_memory_is_bounded() {
     }
 
     let liar = lurking[0];
-    for (_, leech, _, events) in &mut good {
+    for (_, leech, _, banned) in &good {
         let got = within(leech.wait_complete()).await.unwrap();
         assert_eq!(fs::read(got).unwrap(), content);
-        let mut banned = Vec::new();
-        while let Ok(event) = events.try_recv() {
-            if let Event::PeerBanned { addr, .. } = event {
-                banned.push(addr);
-            }
-        }
-        assert!(banned.contains(&liar), "{liar} is not among {banned:?}");
-        assert!(!banned.contains(&seeder.listen_addr()));
+        super::until("the liar is banned", || {
+            banned.lock().unwrap().contains(&liar)
+        })
+        .await;
+        assert!(!banned.lock().unwrap().contains(&seeder.listen_addr()));
     }
     let (most, last) = within(reading).await.unwrap();
     assert!(process.0.wait().unwrap().success(), "{last}");

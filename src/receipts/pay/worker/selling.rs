@@ -66,20 +66,22 @@ impl Worker {
         let ask = self.shared.ask_of(conn.context.info_hash);
         let floor = ask.map_or(0, |ask| ask.floor_price);
         let price = bid.map(|bid| if self.contended { bid } else { floor });
-        if let (None, Some(peer)) = (price, conn.peer()) {
+        let before = conn.view().sale_price;
+        let outputs = conn.input(Input::Admitted(price));
+        let after = conn.view().sale_price;
+        self.perform(conn, outputs);
+        // It is told once it is so.
+        let Some(peer) = conn.peer() else { return };
+        if price.is_none() {
             self.tell(PayEvent::NotSelling {
                 peer,
                 reason: reason.to_owned(),
             });
-        }
-        let before = conn.view().sale_price;
-        let outputs = conn.input(Input::Admitted(price));
-        if let (Some(price), Some(peer)) = (conn.view().sale_price, conn.peer())
+        } else if let Some(price) = after
             && before != Some(price)
         {
             self.tell(PayEvent::Selling { peer, price });
         }
-        self.perform(conn, outputs);
     }
 
     pub(super) fn reprice(&mut self, now: UnixMs) {
