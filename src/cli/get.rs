@@ -26,7 +26,11 @@ use crate::{
         Bid,
         pay::{PayExtension, Terms},
     },
-    swarm::{AddOptions, Phase, Source, Stats, TorrentHandle, metainfo::Magnet},
+    swarm::{
+        AddOptions, Event, Phase, Source, Stats, TorrentError, TorrentHandle,
+        metainfo::Magnet,
+        selection::{Selection, SelectionError},
+    },
     types::RawAmount,
 };
 
@@ -54,6 +58,11 @@ pub(crate) struct Get {
     /// The folder to download into.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
+    /// Download only these files: numbers as `torrent show` prints them, or names, as
+    /// `1,3-5` or `disc 1/*.flac`; give it again for more. The choice is remembered
+    /// until another one is made; `all` takes it back.
+    #[arg(long, value_name = "FILES")]
+    files: Vec<Selection>,
     /// Go on sharing when the download is complete.
     #[arg(long)]
     seed: bool,
@@ -79,6 +88,10 @@ impl Get {
         } else {
             Source::Torrent(Box::new(torrent::read(Path::new(&self.source))?))
         };
+        let files = self.files.iter().cloned().reduce(Selection::and);
+        if let (Source::Torrent(torrent), Some(files)) = (&source, &files) {
+            files.choose(&torrent.info).map_err(unknown_files)?;
+        }
         let terms = Terms {
             ask: self
                 .ask
@@ -101,6 +114,7 @@ impl Get {
             peers: self.swarm.peer.clone(),
             // It stays until told to finish: what is due is settled then.
             seed: true,
+            files,
         };
         let started = Instant::now();
         let handle = session.add(source, &self.output, options)?;
@@ -155,11 +169,14 @@ impl Get {
                     // One that missed some is told the next ones.
                     if let Ok(event) = event {
                         bar.suspend(|| troubles.tell(context, &event))?;
+                        if matches!(event, Event::Ready { .. }) {
+                            bar.suspend(|| self.tell_chosen(context, handle));
+                        }
                     }
                     continue;
                 }
                 outcome = &mut complete => {
-                    break outcome.map_err(|error| Failure::failed("download", error));
+                    break outcome.map_err(|error| self.failed(handle, &error));
                 }
                 () = context.interrupt.wait() => break Err(Failure::interrupted()),
                 _ = tick.tick() => {}
@@ -184,6 +201,30 @@ impl Get {
         };
         bar.finish_and_clear();
         outcome
+    }
+
+    /// A choice that was not made now.
+    fn tell_chosen(&self, context: &Context, handle: &TorrentHandle) {
+        if let (true, Some((files, all))) = (self.files.is_empty(), handle.chosen()) {
+            let by = if self.source.contains("&so=") {
+                "as the link says"
+            } else {
+                "as chosen before"
+            };
+            context.out.note(format!(
+                "{files} of {all} files are wanted, {by}; `--files all` takes all of them"
+            ));
+        }
+    }
+
+    /// Why there is no download. What a magnet link is asked for is known late.
+    fn failed(&self, handle: &TorrentHandle, error: &TorrentError) -> Failure {
+        let files = self.files.iter().cloned().reduce(Selection::and);
+        let unknown = files.zip(handle.info());
+        match unknown.and_then(|(files, info)| files.choose(&info).err()) {
+            Some(unknown) => unknown_files(unknown),
+            None => Failure::failed("download", error),
+        }
     }
 
     async fn done(
@@ -225,6 +266,10 @@ impl Get {
             )
         })
     }
+}
+
+fn unknown_files(error: SelectionError) -> Failure {
+    Failure::usage(error).hint("`seedrail torrent show` prints the files and their numbers")
 }
 
 fn message(stats: &Stats, spent: u64) -> String {

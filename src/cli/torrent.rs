@@ -201,11 +201,10 @@ async fn counts(metainfo: &Metainfo) -> Vec<Counted> {
 
 fn show(context: &Context, metainfo: &Metainfo, counts: Option<&[Counted]>) -> Outcome {
     let info = &metainfo.info;
-    let files: Vec<_> = info
-        .files()
-        .iter()
-        .map(|file| json!({ "path": file.path, "bytes": file.length }))
-        .collect();
+    let files = (1u32..).zip(info.files()).map(|(number, file)| {
+        json!({ "number": number, "path": file.path, "bytes": file.length, "pad": file.pad })
+    });
+    let files: Vec<_> = files.collect();
     let document = json!({
         "name": info.name(),
         "info_hash": info.hash(),
@@ -256,11 +255,25 @@ fn show(context: &Context, metainfo: &Metainfo, counts: Option<&[Counted]>) -> O
                 Err(error) => format!("  {error}\n"),
             });
         }
-        for file in info.files() {
+        // As `get --files` counts them: padding has a number, but is nobody's wish.
+        for (number, file) in (1u32..).zip(info.files()).filter(|(_, file)| !file.pad) {
             text.push_str(&format!(
-                "  {:>12}  {}\n",
+                "  {number:>6}  {:>12}  {}\n",
                 Size(file.length).to_string(),
                 file.path.join("/")
+            ));
+        }
+        let padding: Vec<u64> = info
+            .files()
+            .iter()
+            .filter(|file| file.pad)
+            .map(|file| file.length)
+            .collect();
+        if !padding.is_empty() {
+            text.push_str(&format!(
+                "  padding    {} in {} files that are never stored\n",
+                Size(padding.iter().sum()),
+                padding.len()
             ));
         }
         text.trim_end().to_owned()

@@ -16,7 +16,7 @@ pub enum Phase {
     },
     /// Pieces are missing.
     Downloading,
-    /// Everything is there.
+    /// Everything that is wanted is there.
     Seeding,
     /// Told to finish: settles what is due and says goodbye.
     Stopping,
@@ -68,7 +68,7 @@ pub enum Event {
     Completed {
         /// The file, or the folder with the files.
         path: PathBuf,
-        /// Bytes of the content.
+        /// Bytes of the wanted files.
         bytes: u64,
         /// Since the torrent was added.
         elapsed: Duration,

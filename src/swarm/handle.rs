@@ -39,9 +39,9 @@ pub struct Stats {
     pub pieces_have: u32,
     /// All pieces; 0 while the metadata is missing.
     pub pieces: u32,
-    /// Bytes of the content; 0 while the metadata is missing.
+    /// Bytes of the wanted files; 0 while the metadata is missing.
     pub bytes: u64,
-    /// Bytes that are still missing.
+    /// Those of them that are still missing.
     pub bytes_left: u64,
     /// Bytes of chunks received in this session, good or not.
     pub downloaded: u64,
@@ -82,6 +82,11 @@ impl TorrentHandle {
         self.torrent.path()
     }
 
+    /// How many files are wanted, and of how many, if not all of them are.
+    pub fn chosen(&self) -> Option<(usize, usize)> {
+        self.torrent.chosen()
+    }
+
     /// A link for others: with its trackers, without this session's address.
     pub fn magnet(&self) -> Magnet {
         Magnet {
@@ -89,6 +94,7 @@ impl TorrentHandle {
             name: self.torrent.name(),
             trackers: self.torrent.trackers().iter().flatten().cloned().collect(),
             peers: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -113,7 +119,8 @@ impl TorrentHandle {
         let peers = self.torrent.rows();
         let (pieces_have, pieces) = self.torrent.progress();
         let (downloaded, uploaded, wasted) = self.torrent.totals();
-        let bytes = self.torrent.info().map_or(0, |info| info.layout().total());
+        let total = || self.torrent.info().map(|info| info.layout().total());
+        let bytes = self.torrent.bytes_wanted().or_else(total).unwrap_or(0);
         let phase = self.phase();
         let unknown = matches!(phase, Phase::Metadata | Phase::Checking { .. });
         let left = self.torrent.bytes_left();
@@ -141,7 +148,7 @@ impl TorrentHandle {
             .await
     }
 
-    /// Waits until everything is there and on disk; its path.
+    /// Waits until everything that is wanted is there and on disk; its path.
     ///
     /// # Errors
     /// The torrent failed or was stopped before.

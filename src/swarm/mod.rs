@@ -13,6 +13,7 @@ pub mod metainfo;
 pub mod mse;
 pub mod picker;
 pub mod scheduler;
+pub mod selection;
 pub mod storage;
 pub mod tracker;
 pub mod wire;

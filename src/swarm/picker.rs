@@ -1,6 +1,6 @@
 //! What to ask of whom. Pure.
 //!
-//! A piece is *missing*, *begun* or *had*. Begun pieces are finished before new
+//! A piece that is wanted is *missing*, *begun* or *had*. Begun pieces are finished before new
 //! ones are begun; a new one is the rarest that the peer has. In the endgame,
 //! when every chunk that is left has been asked of somebody, chunks are asked of
 //! a second peer.
@@ -15,6 +15,7 @@ use super::{
     bitfield::Bitfield,
     hooks::{ConnId, PriceTag},
     metainfo::Layout,
+    selection::Wanted,
     wire::{Block, CHUNK},
 };
 
@@ -68,6 +69,9 @@ pub enum Received {
 pub struct Picker {
     layout: Layout,
     have: Bitfield,
+    wanted: Wanted,
+    /// Wanted pieces that are not had.
+    left: u32,
     availability: Vec<u32>,
     begun: BTreeMap<u32, Begun>,
     max_begun: usize,
@@ -75,13 +79,16 @@ pub struct Picker {
 }
 
 impl Picker {
-    /// A picker for what `have` lacks; `seed` makes its choices repeatable.
-    pub fn new(layout: Layout, have: Bitfield, seed: u32) -> Self {
+    /// A picker for what `have` lacks of `wanted`; `seed` makes its choices
+    /// repeatable.
+    pub fn new(layout: Layout, have: Bitfield, wanted: Wanted, seed: u32) -> Self {
         let max = (MAX_BEGUN_BYTES / u64::from(layout.piece_length())).clamp(2, 4096);
         Self {
             layout,
             availability: vec![0; size(layout.pieces())],
+            left: missing(&wanted, &have),
             have,
+            wanted,
             begun: BTreeMap::new(),
             max_begun: usize::try_from(max).expect("at most 4096"),
             random: seed | 1,
@@ -93,13 +100,20 @@ impl Picker {
         &self.have
     }
 
-    /// Whether a peer with these pieces has one that is missing here.
+    /// True if everything that is wanted is there.
+    pub fn is_done(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Whether a peer with these pieces has one that is wanted and missing here.
     pub fn interesting(&self, theirs: &Bitfield) -> bool {
         if theirs.is_full() {
-            return !self.have.is_full();
+            return !self.is_done();
         }
-        let pairs = theirs.as_bytes().iter().zip(self.have.as_bytes());
-        pairs.into_iter().any(|(theirs, ours)| theirs & !ours != 0)
+        let wanted = self.wanted.pieces().as_bytes();
+        let missing = wanted.iter().zip(self.have.as_bytes());
+        let mut pairs = theirs.as_bytes().iter().zip(missing);
+        pairs.any(|(theirs, (wanted, ours))| theirs & wanted & !ours != 0)
     }
 
     /// A peer came with these pieces.
@@ -152,8 +166,7 @@ impl Picker {
 
     /// Every chunk that is left was asked of somebody.
     pub fn is_endgame(&self) -> bool {
-        let left = self.layout.pieces() - self.have.count();
-        size(left) == self.begun.len() && self.begun.values().all(|begun| begun.missing == 0)
+        size(self.left) == self.begun.len() && self.begun.values().all(|begun| begun.missing == 0)
     }
 
     fn pick_begun(
@@ -198,7 +211,11 @@ impl Picker {
         let start = self.random % pieces;
         let mut best = None;
         for piece in (start..pieces).chain(0..start) {
-            if self.have.has(piece) || !theirs.has(piece) || self.begun.contains_key(&piece) {
+            if !self.wanted.pieces().has(piece)
+                || self.have.has(piece)
+                || !theirs.has(piece)
+                || self.begun.contains_key(&piece)
+            {
                 continue;
             }
             let count = self.availability.get(size(piece)).copied().unwrap_or(0);
@@ -321,7 +338,9 @@ impl Picker {
 
     /// The piece's hash matched. Who sent it, as tagged.
     pub fn verified(&mut self, piece: u32) -> Contributions {
-        self.have.insert(piece);
+        if self.have.insert(piece) && self.wanted.pieces().has(piece) {
+            self.left -= 1;
+        }
         self.take(piece)
     }
 
@@ -347,10 +366,16 @@ impl Picker {
         all
     }
 
-    /// Bytes still missing.
+    /// Bytes of the wanted files that are still missing.
     pub fn bytes_left(&self) -> u64 {
-        let left = (0..self.layout.pieces()).filter(|piece| !self.have.has(*piece));
-        left.map(|piece| u64::from(self.layout.piece_len(piece)))
+        self.wanted.bytes_left(self.layout, &self.have)
+    }
+
+    /// Bytes that are missing, wanted or not.
+    pub fn bytes_missing(&self) -> u64 {
+        let missing = (0..self.layout.pieces()).filter(|piece| !self.have.has(*piece));
+        missing
+            .map(|piece| u64::from(self.layout.piece_len(piece)))
             .sum()
     }
 
@@ -372,6 +397,13 @@ impl Picker {
     }
 }
 
+fn missing(wanted: &Wanted, have: &Bitfield) -> u32 {
+    let pairs = wanted.pieces().as_bytes().iter().zip(have.as_bytes());
+    pairs
+        .map(|(wanted, have)| (wanted & !have).count_ones())
+        .sum()
+}
+
 fn size(index: u32) -> usize {
     usize::try_from(index).expect("usize has at least 32 bits")
 }
@@ -389,7 +421,8 @@ mod tests {
 
     fn picker(pieces: u32) -> Picker {
         let layout = Layout::new(u64::from(pieces) * 65536, 65536).unwrap();
-        Picker::new(layout, Bitfield::empty(pieces), 7)
+        let wanted = Wanted::everything(layout);
+        Picker::new(layout, Bitfield::empty(pieces), wanted, 7)
     }
 
     #[test]

@@ -31,6 +31,7 @@ use super::{
     metainfo::{CreateError, CreateOptions, Magnet, Metainfo, create},
     mse::Encryption,
     peer::{self, Conn, run::Incoming},
+    selection::{Selection, SelectionError},
     torrent::{PeerSource, Place, Setup, Torrent, drive},
     tracker,
     utp::Utp,
@@ -75,6 +76,9 @@ pub enum SessionError {
     /// A torrent of it cannot be made.
     #[error(transparent)]
     Create(#[from] CreateError),
+    /// The files to download are not in the torrent.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
     /// The session was stopped.
     #[error("the session has ended")]
     Ended,
@@ -341,6 +345,9 @@ pub struct AddOptions {
     pub peers: Vec<SocketAddr>,
     /// Go on when the download is complete. If not, the torrent finishes itself.
     pub seed: bool,
+    /// The files to download. By default those that the magnet link names; else those
+    /// chosen when this download was begun; else all.
+    pub files: Option<Selection>,
 }
 
 impl Default for AddOptions {
@@ -350,6 +357,7 @@ impl Default for AddOptions {
             trackers: Vec::new(),
             peers: Vec::new(),
             seed: true,
+            files: None,
         }
     }
 }
@@ -436,6 +444,7 @@ impl Session {
             trackers: metainfo.trackers.clone(),
             seed: true,
             trusted: options.trusted,
+            files: None,
         };
         self.start_torrent(setup, &options.peers)
     }
@@ -474,6 +483,9 @@ impl Session {
         folder: &Path,
         options: AddOptions,
     ) -> Result<TorrentHandle, SessionError> {
+        if let (Source::Torrent(metainfo), Some(files)) = (&source, &options.files) {
+            files.choose(&metainfo.info)?;
+        }
         let mut peers = options.peers;
         let place = Place::Folder(folder.to_owned());
         if let Source::Torrent(metainfo) = &source {
@@ -482,6 +494,7 @@ impl Session {
         let extra = options.trackers.into_iter().map(|url| vec![url]);
         let mut setup = match source {
             Source::Torrent(metainfo) => Setup {
+                files: options.files,
                 hash: metainfo.info.hash(),
                 name: None,
                 trackers: metainfo.trackers,
@@ -492,7 +505,9 @@ impl Session {
             },
             Source::Magnet(magnet) => {
                 peers.extend(&magnet.peers);
+                let linked = Some(magnet.files).filter(|files| !files.is_empty());
                 Setup {
+                    files: options.files.or(linked.map(Selection::positions)),
                     hash: magnet.info_hash,
                     name: magnet.name,
                     trackers: magnet.trackers.into_iter().map(|url| vec![url]).collect(),

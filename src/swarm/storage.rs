@@ -1,6 +1,10 @@
 //! The content on disk. A torrent's files are one run of bytes; reads and
 //! writes are at offsets of that run. Files are opened for each access: pieces
 //! are large, opening is cheap, and a thousand idle torrents hold no handle.
+//!
+//! Pieces that a wanted file shares with one that is left out have bytes of both.
+//! Those of the second lie at their place of the content in one file with holes
+//! beside the download, the *part file*, and move when the file comes to be wanted.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -16,7 +20,7 @@ use std::{
 
 use super::{
     bitfield::Bitfield,
-    metainfo::{Info, Layout},
+    metainfo::{FileEntry, Info, Layout},
 };
 
 /// What went wrong with a file.
@@ -86,6 +90,8 @@ struct Entry {
     offset: u64,
     length: u64,
     pad: bool,
+    /// Left out: `path` is the part file, and its offsets are those of the content.
+    in_parts: bool,
     /// Written to since it was last made durable.
     dirty: Arc<AtomicBool>,
 }
@@ -138,30 +144,47 @@ impl Reader<'_> {
 pub struct Storage {
     root: PathBuf,
     folder: PathBuf,
+    /// The part file, whether there is one or not.
+    part_file: PathBuf,
+    /// The name of a file in the making.
+    new_name: String,
     entries: Vec<Entry>,
     layout: Layout,
 }
 
 impl Storage {
-    /// The content at `root`: the file itself, or the folder with the files.
-    pub fn new(info: &Info, root: &Path) -> Self {
-        let entries = info.files().iter().map(|file| Entry {
-            path: if info.is_single_file() {
-                root.to_owned()
+    /// All of the content at `root`: the file itself, or the folder with the files.
+    pub fn whole(info: &Info, root: &Path) -> Self {
+        Self::new(info, root, |_| true)
+    }
+
+    /// The content at `root`, where `in_place` tells by position which files have
+    /// files of their own. What is needed of the others lies in the part file.
+    pub fn new(info: &Info, root: &Path, in_place: impl Fn(u32) -> bool) -> Self {
+        let folder = root.parent().unwrap_or(root).to_owned();
+        let part_file = folder.join(format!(".{}.parts", info.hash()));
+        let entries = (0..).zip(info.files()).map(|(at, file)| {
+            let in_parts = !file.pad && !in_place(at);
+            let path = if in_parts {
+                part_file.clone()
             } else {
-                let mut path = root.to_owned();
-                path.extend(&file.path);
-                path
-            },
-            offset: file.offset,
-            length: file.length,
-            pad: file.pad,
-            dirty: Arc::default(),
+                own_path(info, root, file)
+            };
+            Entry {
+                path,
+                offset: file.offset,
+                length: file.length,
+                pad: file.pad,
+                in_parts,
+                dirty: Arc::default(),
+            }
         });
         Self {
-            root: root.to_owned(),
-            folder: root.parent().unwrap_or(root).to_owned(),
             entries: entries.collect(),
+            root: root.to_owned(),
+            folder,
+            part_file,
+            new_name: format!(".{}.new", info.hash()),
             layout: info.layout(),
         }
     }
@@ -175,6 +198,7 @@ impl Storage {
                 offset,
                 length: *length,
                 pad: false,
+                in_parts: false,
                 dirty: Arc::default(),
             };
             offset += length;
@@ -183,6 +207,8 @@ impl Storage {
         Self {
             root: root.to_owned(),
             folder: root.parent().unwrap_or(root).to_owned(),
+            part_file: root.with_extension("parts"),
+            new_name: String::new(),
             entries: entries.collect(),
             layout,
         }
@@ -232,21 +258,81 @@ impl Storage {
         Ok(())
     }
 
-    /// Makes every file with its full length (without taking room where the file
-    /// system has holes), so that empty files exist and permission is known
-    /// before the first piece comes.
+    /// Makes every file that is wanted with its full length (without taking room
+    /// where the file system has holes), so that empty files exist and permission is
+    /// known before the first piece comes. What the part file holds of a file that
+    /// was left out so far moves to it.
     ///
     /// # Errors
     /// See [`StorageError`].
     pub fn prepare(&self) -> Result<(), StorageError> {
-        for entry in self.entries.iter().filter(|entry| !entry.pad) {
+        let parted = fs::symlink_metadata(&self.part_file).is_ok();
+        for entry in self.own_entries() {
             let fail = |source| StorageError::new("create", &entry.path, source);
+            if parted && fs::symlink_metadata(&entry.path).is_err() {
+                self.take_from_parts(entry)?;
+            }
             let file = self.open_for_writing(&entry.path)?;
             if file.metadata().map_err(fail)?.len() < entry.length {
                 file.set_len(entry.length).map_err(fail)?;
             }
         }
         Ok(())
+    }
+
+    /// Makes a file of what the part file holds of it: parts of its first and its last
+    /// piece. It has its name when all of that is on stable storage.
+    fn take_from_parts(&self, entry: &Entry) -> Result<(), StorageError> {
+        self.refuse_links(&self.part_file)?;
+        let parent = entry.path.parent().unwrap_or(&self.folder);
+        let new = parent.join(&self.new_name);
+        let fail = |source| StorageError::new("create", &new, source);
+        self.refuse_links(&new)?;
+        fs::create_dir_all(parent).map_err(|source| StorageError::new("create", parent, source))?;
+        let parts = File::open(&self.part_file)
+            .map_err(|source| StorageError::new("read", &self.part_file, source))?;
+        let file = File::create(&new).map_err(fail)?;
+        file.set_len(entry.length).map_err(fail)?;
+        let end = entry.offset + entry.length;
+        if entry.length > 0 {
+            let first = self.layout.piece_at(entry.offset);
+            let last = self.layout.piece_at(end - 1);
+            for piece in [first, last]
+                .into_iter()
+                .take(if first == last { 1 } else { 2 })
+            {
+                let from = self.layout.offset(piece).max(entry.offset);
+                let to =
+                    (self.layout.offset(piece) + u64::from(self.layout.piece_len(piece))).min(end);
+                let mut data = vec![0; usize::try_from(to - from).expect("part of a piece")];
+                match parts.read_exact_at(&mut data, from) {
+                    Ok(()) => file
+                        .write_all_at(&data, from - entry.offset)
+                        .map_err(fail)?,
+                    // The part file ends before.
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                    Err(source) => return Err(StorageError::new("read", &self.part_file, source)),
+                }
+            }
+        }
+        file.sync_all().map_err(fail)?;
+        fs::rename(&new, &entry.path).map_err(fail)
+    }
+
+    /// Takes the part file away, if nothing of it is needed any more.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn drop_parts(&self) -> Result<(), StorageError> {
+        if self.entries.iter().any(|entry| entry.in_parts) {
+            return Ok(());
+        }
+        match fs::remove_file(&self.part_file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StorageError::new("remove", &self.part_file, error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes durable what was written.
@@ -271,17 +357,46 @@ impl Storage {
         Ok(())
     }
 
-    /// Length and time of change of each file (0 and 0 where there is none):
-    /// two equal lists mean that nobody touched the files in between.
+    /// Length and time of change of each file (0 and 0 where there is none, or where
+    /// it is left out), and of the part file, if there is one: two equal lists mean
+    /// that nobody touched the files in between.
     pub fn fingerprint(&self) -> Vec<(u64, i64)> {
-        let of = |entry: &Entry| {
-            let meta = fs::metadata(&entry.path).ok()?;
+        let of = |path: &Path| {
+            let meta = fs::metadata(path).ok()?;
             let changed = meta.modified().ok()?;
             let since = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
             Some((meta.len(), i64::try_from(since.as_nanos()).ok()?))
         };
         let files = self.entries.iter().filter(|entry| !entry.pad);
-        files.map(|entry| of(entry).unwrap_or_default()).collect()
+        let files = files.map(|entry| match entry.in_parts {
+            true => (0, 0),
+            false => of(&entry.path).unwrap_or_default(),
+        });
+        files.chain(of(&self.part_file)).collect()
+    }
+
+    /// By position, which files have files of their own; padding counts as such.
+    pub fn in_place(&self) -> Bitfield {
+        let files = u32::try_from(self.entries.len()).expect("at most MAX_FILES");
+        let mut all = Bitfield::empty(files);
+        for (at, entry) in (0..).zip(&self.entries) {
+            if !entry.in_parts {
+                all.insert(at);
+            }
+        }
+        all
+    }
+
+    /// Whether a piece can be here: some of it has a file of its own.
+    pub fn may_hold(&self, piece: u32) -> bool {
+        let length = usize::try_from(self.layout.piece_len(piece)).expect("usize has 32 bits");
+        let mut parts = self.parts(self.layout.offset(piece), length);
+        parts.any(|(entry, ..)| !entry.in_parts)
+    }
+
+    fn own_entries(&self) -> impl Iterator<Item = &Entry> {
+        let entries = self.entries.iter();
+        entries.filter(|entry| !entry.pad && !entry.in_parts)
     }
 
     /// True if no file is there.
@@ -331,7 +446,12 @@ impl Storage {
                 let from = offset.max(entry.offset);
                 let to = end.min(entry.offset + entry.length);
                 let length = usize::try_from(to - from).expect("no longer than the buffer");
-                (entry, from - entry.offset, length)
+                let at = if entry.in_parts {
+                    from
+                } else {
+                    from - entry.offset
+                };
+                (entry, at, length)
             })
     }
 
@@ -368,6 +488,15 @@ impl Storage {
         }
         Ok(())
     }
+}
+
+/// Where a file of the torrent lies below `root`.
+pub(super) fn own_path(info: &Info, root: &Path, file: &FileEntry) -> PathBuf {
+    let mut path = root.to_owned();
+    if !info.is_single_file() {
+        path.extend(&file.path);
+    }
+    path
 }
 
 /// A piece and its SHA-1, if it could be read.

@@ -8,7 +8,7 @@ mod lying;
 mod multisig;
 mod paid;
 mod payout_file;
-mod run;
+pub(crate) mod run;
 mod shell;
 mod signer;
 mod tx;

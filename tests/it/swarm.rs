@@ -6,6 +6,7 @@ pub(crate) mod interop;
 mod kills;
 mod payments;
 mod resume;
+mod selection;
 mod siege;
 mod transfer;
 mod transports;

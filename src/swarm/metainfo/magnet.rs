@@ -1,11 +1,12 @@
-//! Magnet links (BEP 9): `magnet:?xt=urn:btih:HASH&dn=NAME&tr=URL&x.pe=ADDR`.
+//! Magnet links (BEP 9, with 53):
+//! `magnet:?xt=urn:btih:HASH&dn=NAME&tr=URL&x.pe=ADDR&so=0,2-4`.
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr};
 
 use url::Url;
 
 use super::{MAX_TRACKERS, names};
-use crate::types::InfoHash;
+use crate::{swarm::selection::select_only, types::InfoHash};
 
 /// The longest link that is read.
 const MAX_BYTES: usize = 64 << 10;
@@ -24,6 +25,9 @@ pub enum MagnetError {
     /// The hash is neither 40 hex digits nor 32 base32 letters.
     #[error("`{0}` is not an info-hash (40 hex digits or 32 base32 letters)")]
     BadHash(String),
+    /// Its choice of files is none.
+    #[error("the magnet link's `so={0}` is not a list of file positions such as 0,2,4-6")]
+    BadFiles(String),
 }
 
 /// A torrent's identity and where to look for it.
@@ -37,6 +41,8 @@ pub struct Magnet {
     pub trackers: Vec<String>,
     /// `x.pe`: peers.
     pub peers: Vec<SocketAddr>,
+    /// `so`: positions of the wanted files, from 0 on; none: every file.
+    pub files: Vec<RangeInclusive<u32>>,
 }
 
 impl FromStr for Magnet {
@@ -55,6 +61,7 @@ impl FromStr for Magnet {
         let mut name = None;
         let mut trackers = Vec::new();
         let mut peers = Vec::new();
+        let mut files = Vec::new();
         for (key, value) in url.query_pairs() {
             // `xt.1`, `tr.2`: several of a kind may be numbered.
             let kind = match key.split_once('.') {
@@ -75,6 +82,10 @@ impl FromStr for Magnet {
                     trackers.push(value.into_owned());
                 }
                 "x.pe" if peers.len() < MAX_PEERS => peers.extend(value.parse::<SocketAddr>()),
+                "so" => {
+                    let bad = || MagnetError::BadFiles(value.chars().take(60).collect());
+                    files.extend(select_only(&value).ok_or_else(bad)?);
+                }
                 _ => {}
             }
         }
@@ -83,6 +94,7 @@ impl FromStr for Magnet {
             name,
             trackers,
             peers,
+            files,
         })
     }
 }
@@ -141,6 +153,13 @@ impl fmt::Display for Magnet {
         for peer in &self.peers {
             write!(f, "&x.pe={peer}")?;
         }
+        for (at, range) in self.files.iter().enumerate() {
+            let lead = if at == 0 { "&so=" } else { "," };
+            match (range.start(), range.end()) {
+                (one, same) if one == same => write!(f, "{lead}{one}")?,
+                (from, to) => write!(f, "{lead}{from}-{to}")?,
+            }
+        }
         Ok(())
     }
 }
@@ -167,6 +186,11 @@ mod tests {
         for text in ["", "http://a/", "magnet:?dn=x", "magnet:?xt=urn:btih:zz"] {
             assert!(text.parse::<Magnet>().is_err(), "{text}");
         }
+        let link = "magnet:?xt=urn:btih:631a31dd0a46257d5078c0dee4e66e26f73e42ac";
+        for files in ["", "x", "3-1", "1,,b"] {
+            let text = format!("{link}&so={files}");
+            assert!(text.parse::<Magnet>().is_err(), "{text}");
+        }
         let eighties = format!("magnet:?xt=urn:btih:{}", "é".repeat(16));
         assert!(eighties.parse::<Magnet>().is_err());
     }
@@ -178,12 +202,14 @@ mod tests {
             name in proptest::option::of("[^\\p{Cc}]{0,40}"),
             tracker in "http://[a-z]{1,10}/announce\\?x=[a-z&=%]{0,10}",
             peer in any::<([u8; 4], u16)>(),
+            files in proptest::collection::vec((0u32..9, 0u32..9), 0..4),
         ) {
             let magnet = Magnet {
                 info_hash: InfoHash::from_bytes(hash),
                 name,
                 trackers: vec![tracker],
                 peers: vec![SocketAddr::from(peer)],
+                files: files.into_iter().map(|(from, more)| from..=from + more).collect(),
             };
             prop_assert_eq!(magnet.to_string().parse(), Ok(magnet));
         }

@@ -132,6 +132,11 @@ impl Layout {
         u64::from(piece) * u64::from(self.piece_length)
     }
 
+    /// The piece that a byte of the content lies in.
+    pub fn piece_at(&self, offset: u64) -> u32 {
+        u32::try_from(offset / u64::from(self.piece_length)).unwrap_or(u32::MAX)
+    }
+
     /// Bytes of this piece; 0 beyond the end.
     pub fn piece_len(&self, piece: u32) -> u32 {
         let left = self.total.saturating_sub(self.offset(piece));
@@ -406,6 +411,7 @@ impl Metainfo {
             name: Some(self.info.name.clone()),
             trackers: self.trackers.iter().flatten().cloned().collect(),
             peers: Vec::new(),
+            files: Vec::new(),
         }
     }
 }

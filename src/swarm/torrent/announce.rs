@@ -31,7 +31,7 @@ impl Torrent {
             port: self.shared.listen.port(),
             uploaded,
             downloaded,
-            left: self.bytes_left(),
+            left: self.bytes_missing(),
             event,
             wanted: if self.is_stopping() { 0 } else { WANTED },
             key: self.shared.key,
@@ -76,7 +76,7 @@ impl Torrent {
         if checked.await.is_err() {
             return;
         }
-        let mut told_complete = self.is_complete();
+        let mut told_complete = self.is_full();
         loop {
             let asked = {
                 let _announcing = self.announcing.read().await;
@@ -103,7 +103,8 @@ impl Torrent {
             };
             let until = tokio::time::Instant::now() + wait;
             loop {
-                let became_complete = self.is_complete() && !told_complete;
+                // Who has chosen some of the files is no seeder, and completed nothing.
+                let became_complete = self.is_full() && !told_complete;
                 if became_complete && event == AnnounceEvent::None {
                     told_complete = true;
                     // What was on disk already was not downloaded.

@@ -242,7 +242,7 @@ mod tests {
     fn feed(piece: u32, order: &[u32], spoil: bool) -> (Verdict, bool) {
         let (dir, path, info, bytes) = torrent();
         let out = dir.path().join("out");
-        let storage = Storage::new(&info, &out);
+        let storage = Storage::whole(&info, &out);
         let buffers = Buffers::default();
         let layout = info.layout();
         let at = usize::try_from(layout.offset(piece)).unwrap();
@@ -287,7 +287,7 @@ mod tests {
         // Where the file belongs stands a folder.
         let out = dir.path().join("out");
         fs::create_dir(&out).unwrap();
-        let storage = Storage::new(&info, &out);
+        let storage = Storage::whole(&info, &out);
         let buffers = Buffers::default();
         let mut assembly = Assembly::new(0, 1 << 20);
         let work = assembly.place(0, &bytes[..SPAN], &buffers).unwrap();

@@ -1,6 +1,7 @@
 //! A torrent's own task: metadata, check, then transfers until told to stop.
 
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -13,9 +14,11 @@ use crate::swarm::{
     bitfield::Bitfield,
     events::{Event, Phase},
     lock::lock,
+    metainfo::Info,
     peer::{self, Told},
     picker::Picker,
-    storage::{Storage, StorageError},
+    selection::{SelectionError, Wanted},
+    storage::{Storage, StorageError, own_path},
 };
 
 /// How often verified pieces are made durable and recorded. After a kill, what
@@ -53,6 +56,10 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
             name: info.name().to_owned(),
             bytes: info.layout().total(),
         });
+    }
+    if let Err(error) = torrent.choose() {
+        torrent.set_phase(Phase::Failed(error.to_string()));
+        return;
     }
     if let Err(error) = torrent.clone().check().await {
         torrent.emit(Event::DiskError {
@@ -124,12 +131,9 @@ impl Torrent {
             Place::Folder(folder) => folder.join(info.name()),
         };
         let read_only = matches!(self.setup.place, Place::Content(_));
-        let storage = self
-            .storage
-            .get_or_init(|| Arc::new(Storage::new(&info, &root)))
-            .clone();
         let this = self.clone();
-        let checked = tokio::task::spawn_blocking(move || this.check_blocking(&storage, read_only));
+        let at = root.clone();
+        let checked = tokio::task::spawn_blocking(move || this.check_blocking(&at, read_only));
         let have = match checked.await {
             Ok(have) => have?,
             // The runtime is shutting down.
@@ -138,18 +142,23 @@ impl Torrent {
         if read_only && !have.is_full() {
             return Err(StorageError::Short { path: root });
         }
-        let complete = have.is_full();
+        let wanted = self.wanted.get_or_init(|| {
+            let files = u32::try_from(info.files().len()).expect("at most MAX_FILES");
+            Wanted::files(&info, Bitfield::full(files))
+        });
+        self.full.store(have.is_full(), Ordering::Release);
         let (count, total) = (have.count(), have.len());
         let seed = u32::from_be_bytes(*self.hash.as_bytes().first_chunk().expect("20 bytes"))
             ^ self.shared.key;
-        let picker = Picker::new(info.layout(), have, seed);
+        let picker = Picker::new(info.layout(), have, wanted.clone(), seed);
+        let complete = picker.is_done();
         lock(&self.state).picker = Some(picker);
         self.complete.store(complete, Ordering::Release);
         self.emit(Event::Ready { have: count, total });
         if complete {
             self.emit(Event::Completed {
                 path: root,
-                bytes: info.layout().total(),
+                bytes: wanted.bytes(),
                 elapsed: self.started.elapsed(),
             });
         }
@@ -162,21 +171,65 @@ impl Torrent {
         Ok(())
     }
 
-    fn check_blocking(&self, storage: &Storage, read_only: bool) -> Result<Bitfield, StorageError> {
+    /// Finds out which files were chosen, if that was said.
+    fn choose(&self) -> Result<(), SelectionError> {
+        if let (Some(info), Some(files)) = (self.info.get(), &self.setup.files) {
+            let wanted = Wanted::files(info, files.choose(info)?);
+            self.wanted.get_or_init(|| wanted);
+        }
+        Ok(())
+    }
+
+    /// Where each file's bytes lie. A file that is left out has one of its own if
+    /// this torrent made it before; a stranger's is never written to.
+    fn lay_out(
+        &self,
+        info: &Info,
+        root: &Path,
+        wanted: &Wanted,
+        resume: Option<&Resume>,
+    ) -> Storage {
+        let files = wanted.chosen().len();
+        let before = resume.and_then(|resume| resume.in_place(files));
+        Storage::new(info, root, |at| {
+            let made = || before.as_ref().is_some_and(|before| before.has(at));
+            let there = || {
+                let file = usize::try_from(at).ok().and_then(|at| info.files().get(at));
+                file.is_some_and(|file| own_path(info, root, file).is_file())
+            };
+            wanted.chosen().has(at) || (made() && there())
+        })
+    }
+
+    fn check_blocking(&self, root: &Path, read_only: bool) -> Result<Bitfield, StorageError> {
         let Some(info) = self.info.get() else {
             return Ok(Bitfield::empty(0));
         };
         let pieces = info.layout().pieces();
-        if self.setup.trusted {
-            return Ok(Bitfield::full(pieces));
-        }
-        let resume = self.shared.state_dir.as_deref().and_then(|dir| {
-            let opened = Resume::new(&dir.join("resume"), self.hash, storage.root());
+        let files = u32::try_from(info.files().len()).expect("at most MAX_FILES");
+        let trusted = self.setup.trusted;
+        let state = self.shared.state_dir.as_deref().filter(|_| !trusted);
+        let mut resume = state.and_then(|dir| {
+            let opened = Resume::new(&dir.join("resume"), self.hash, root);
             opened
                 .inspect_err(|error| tracing::warn!(%error, "no fast resume"))
                 .ok()
         });
-        let (mut have, check) = match &resume {
+        let wanted = self.wanted.get_or_init(|| {
+            let before = resume.as_ref().filter(|_| !read_only);
+            let before = before.and_then(|resume| resume.chosen(files));
+            Wanted::files(info, before.unwrap_or_else(|| Bitfield::full(files)))
+        });
+        if let Some(resume) = &mut resume {
+            resume.choose(wanted);
+        }
+        let storage = self
+            .storage
+            .get_or_init(|| Arc::new(self.lay_out(info, root, wanted, resume.as_ref())));
+        if trusted {
+            return Ok(Bitfield::full(pieces));
+        }
+        let (mut have, mut check) = match &resume {
             Some(resume) => {
                 let plan = resume.plan(info, storage);
                 (plan.have, plan.check)
@@ -184,6 +237,11 @@ impl Torrent {
             None if storage.is_absent() => (Bitfield::empty(pieces), Vec::new()),
             None => (Bitfield::empty(pieces), (0..pieces).collect()),
         };
+        // Nothing is moved before it is known what to believe.
+        if !read_only {
+            storage.prepare()?;
+        }
+        check.retain(|piece| storage.may_hold(*piece));
         let total = u32::try_from(check.len()).unwrap_or(u32::MAX);
         let done = AtomicU32::new(0);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -200,14 +258,15 @@ impl Torrent {
         for piece in found.iter() {
             have.insert(piece);
         }
-        if !read_only {
-            storage.prepare()?;
-        }
         if let Some(mut resume) = resume {
             if let Err(error) = resume.save(&have, storage, false) {
                 tracing::warn!(%error, "cannot record what is verified");
             }
             *lock(&self.resume) = Some(resume);
+        }
+        // After the record, which may speak of it.
+        if !read_only {
+            storage.drop_parts()?;
         }
         Ok(have)
     }
@@ -250,6 +309,15 @@ impl Torrent {
         }
         let left = lock(&self.state).picker.as_ref().map(Picker::bytes_left);
         // Before the metadata is there nobody knows; it is not nothing.
+        left.unwrap_or(1)
+    }
+
+    /// Bytes that are missing, wanted or not.
+    pub(super) fn bytes_missing(&self) -> u64 {
+        if self.is_full() {
+            return 0;
+        }
+        let left = lock(&self.state).picker.as_ref().map(Picker::bytes_missing);
         left.unwrap_or(1)
     }
 

@@ -35,6 +35,7 @@ use super::{
     metainfo::Info,
     peer::Conn,
     picker::Picker,
+    selection::{Selection, Wanted},
     session::Shared,
     storage::Storage,
 };
@@ -65,6 +66,8 @@ pub(super) struct Setup {
     pub(super) seed: bool,
     /// The content was hashed just now.
     pub(super) trusted: bool,
+    /// The wanted files; by default what was chosen before, or all.
+    pub(super) files: Option<Selection>,
 }
 
 #[derive(Debug)]
@@ -80,6 +83,7 @@ pub(super) struct Torrent {
     pub(super) shared: Arc<Shared>,
     setup: Setup,
     info: OnceLock<Arc<Info>>,
+    wanted: OnceLock<Wanted>,
     storage: OnceLock<Arc<Storage>>,
     state: Mutex<State>,
     resume: Mutex<Option<resume::Resume>>,
@@ -94,7 +98,10 @@ pub(super) struct Torrent {
     /// An extension has nothing left to send.
     pub(super) drained: Notify,
     stopping: AtomicBool,
+    /// Everything that is wanted is there.
     complete: AtomicBool,
+    /// Everything is there.
+    full: AtomicBool,
     down: AtomicU64,
     up: AtomicU64,
     waste: AtomicU64,
@@ -130,6 +137,7 @@ impl Torrent {
             shared,
             info,
             setup,
+            wanted: OnceLock::new(),
             storage: OnceLock::new(),
             state: Mutex::new(State {
                 picker: None,
@@ -151,6 +159,7 @@ impl Torrent {
             drained: Notify::new(),
             stopping: AtomicBool::new(false),
             complete: AtomicBool::new(false),
+            full: AtomicBool::new(false),
             down: AtomicU64::new(0),
             up: AtomicU64::new(0),
             waste: AtomicU64::new(0),
@@ -184,6 +193,26 @@ impl Torrent {
         self.storage.get().map(|storage| storage.root().to_owned())
     }
 
+    /// Bytes of the wanted files, once they are known.
+    pub(super) fn bytes_wanted(&self) -> Option<u64> {
+        self.wanted.get().map(Wanted::bytes)
+    }
+
+    /// How many files are wanted, and of how many, if not all are.
+    pub(super) fn chosen(&self) -> Option<(usize, usize)> {
+        let info = self.info.get()?;
+        let wanted = self.wanted.get().filter(|wanted| !wanted.is_everything())?;
+        let real = (0..).zip(info.files()).filter(|(_, file)| !file.pad);
+        let chosen = real.clone().filter(|(at, _)| wanted.chosen().has(*at));
+        Some((chosen.count(), real.count()))
+    }
+
+    /// Whether everything is there, wanted or not.
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
+    }
+
+    /// Whether everything that is wanted is there.
     pub(super) fn is_complete(&self) -> bool {
         self.complete.load(Ordering::Acquire)
     }

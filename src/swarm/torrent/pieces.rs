@@ -146,6 +146,7 @@ impl Torrent {
         let senders = picker.senders(piece);
         let contributions = picker.verified(piece);
         let (have, total) = (picker.have().count(), picker.have().len());
+        let done = picker.is_done();
         let conns: Vec<_> = state.peers.values().map(|e| e.conn.clone()).collect();
         // Under the lock, so that the counts rise and `Completed` is the last.
         self.emit(Event::PieceVerified { piece, have, total });
@@ -166,6 +167,9 @@ impl Torrent {
             conn.wake();
         }
         if have == total {
+            self.full.store(true, Ordering::Release);
+        }
+        if done {
             self.completed();
         }
     }
@@ -239,7 +243,7 @@ impl Torrent {
     fn completed(&self) {
         self.complete.store(true, Ordering::Release);
         let path = self.path().unwrap_or_default();
-        let bytes = self.info.get().map_or(0, |info| info.layout().total());
+        let bytes = self.bytes_wanted().unwrap_or(0);
         self.emit(Event::Completed {
             path: path.clone(),
             bytes,
@@ -261,7 +265,7 @@ impl Torrent {
         if !info.layout().contains(block) {
             return false;
         }
-        self.is_complete()
+        self.is_full()
             || lock(&self.state)
                 .picker
                 .as_ref()

@@ -25,6 +25,7 @@ use crate::{
         bencode::{self, Limits, Value},
         bitfield::Bitfield,
         metainfo::Info,
+        selection::Wanted,
         storage::Storage,
     },
     types::InfoHash,
@@ -57,6 +58,8 @@ pub(super) struct Resume {
     /// Pieces in the journal.
     noted: Vec<u32>,
     marked: Option<Instant>,
+    /// The wanted files by position, if not all are.
+    chosen: Option<Bitfield>,
 }
 
 impl Resume {
@@ -73,7 +76,39 @@ impl Resume {
             log: None,
             noted: Vec::new(),
             marked: None,
+            chosen: None,
         })
+    }
+
+    /// The wanted files of the last time, of so many; none: all of them, or there was
+    /// no last time.
+    pub(super) fn chosen(&self, files: u32) -> Option<Bitfield> {
+        let record = self.value()?;
+        let chosen = Bitfield::from_wire(record.get("chosen")?.as_bytes()?, files);
+        chosen.filter(|chosen| !chosen.is_empty())
+    }
+
+    /// The files that had files of their own the last time; none: there was no last
+    /// time.
+    pub(super) fn in_place(&self, files: u32) -> Option<Bitfield> {
+        let record = self.value()?;
+        match record.get("in_place") {
+            Some(bits) => Bitfield::from_wire(bits.as_bytes()?, files),
+            None => Some(Bitfield::full(files)),
+        }
+    }
+
+    fn value(&self) -> Option<Value> {
+        let bytes = fs::read(&self.record).ok()?;
+        let value = bencode::decode(&bytes, Limits::TORRENT).ok()?;
+        let ours = value.get("info_hash")?.as_bytes()? == self.hash.as_bytes();
+        ours.then_some(value)
+    }
+
+    /// These files are wanted from now on.
+    pub(super) fn choose(&mut self, wanted: &Wanted) {
+        let some = Some(wanted).filter(|wanted| !wanted.is_everything());
+        self.chosen = some.map(|wanted| wanted.chosen().clone());
     }
 
     /// Decides what to believe.
@@ -124,11 +159,7 @@ impl Resume {
     }
 
     fn read(&self, pieces: u32) -> Option<Record> {
-        let bytes = fs::read(&self.record).ok()?;
-        let value = bencode::decode(&bytes, Limits::TORRENT).ok()?;
-        if value.get("info_hash")?.as_bytes()? != self.hash.as_bytes() {
-            return None;
-        }
+        let value = self.value()?;
         let have = Bitfield::from_wire(value.get("have")?.as_bytes()?, pieces)?;
         let clean = value.get("clean")?.as_int()? == 1;
         let files = value.get("files")?.as_list()?.iter().map(|file| {
@@ -202,13 +233,20 @@ impl Resume {
             let length = i64::try_from(length).unwrap_or(i64::MAX);
             Value::List(vec![length.into(), changed.into()])
         });
-        let value = Value::dict([
+        let mut entries = vec![
             ("info_hash", self.hash.as_bytes()[..].into()),
             ("have", have.as_bytes().into()),
             ("clean", i64::from(clean).into()),
             ("files", Value::List(files.collect())),
-        ]);
-        replace(&self.record, &value.encode())?;
+        ];
+        if let Some(chosen) = &self.chosen {
+            entries.push(("chosen", chosen.as_bytes().into()));
+        }
+        let in_place = storage.in_place();
+        if !in_place.is_full() {
+            entries.push(("in_place", in_place.as_bytes().into()));
+        }
+        replace(&self.record, &Value::dict(entries).encode())?;
         self.noted.retain(|piece| !have.has(*piece));
         let rest: Vec<u8> = self.noted.iter().flat_map(|p| p.to_be_bytes()).collect();
         self.log = None;
@@ -241,7 +279,7 @@ mod tests {
             ..CreateOptions::default()
         };
         let info = metainfo::create(&file, &options, &|_, _| {}).unwrap().info;
-        let storage = Storage::new(&info, &file);
+        let storage = Storage::whole(&info, &file);
         (info, storage)
     }
 
