@@ -64,6 +64,9 @@ pub(crate) struct Seed {
     /// Peers only from the trackers.
     #[arg(long)]
     private: bool,
+    /// Let every file begin with a piece, by padding that nobody stores.
+    #[arg(long)]
+    pad_files: bool,
     #[command(flatten)]
     swarm: SwarmFlags,
     #[command(flatten)]
@@ -88,7 +91,12 @@ impl Seed {
                 Failure::usage("an ask of 0 is no ask").hint("leave --ask out to share for free")
             );
         }
-        let options = torrent::options(self.tracker.clone(), self.piece_size, self.private)?;
+        let options = torrent::options(
+            self.tracker.clone(),
+            self.piece_size,
+            self.private,
+            self.pad_files,
+        )?;
         let mut made = Vec::new();
         for path in &self.path {
             made.push((path, torrent::hash(context, path, options.clone()).await?));

@@ -53,6 +53,9 @@ pub(crate) struct Create {
     /// Peers only from the trackers.
     #[arg(long)]
     private: bool,
+    /// Let every file begin with a piece, by padding that nobody stores.
+    #[arg(long)]
+    pad_files: bool,
 }
 
 /// Reads a torrent file, bounded.
@@ -77,6 +80,7 @@ pub(crate) fn options(
     trackers: Vec<String>,
     piece_size: Option<Size>,
     private: bool,
+    pad_files: bool,
 ) -> Outcome<CreateOptions> {
     for url in &trackers {
         let parsed = url::Url::parse(url)
@@ -99,6 +103,7 @@ pub(crate) fn options(
         trackers,
         private,
         comment: None,
+        pad_files,
     })
 }
 
@@ -147,7 +152,12 @@ impl Torrent {
 
 impl Create {
     async fn run(self, context: &Context) -> Outcome {
-        let options = options(self.tracker, self.piece_size, self.private)?;
+        let options = options(
+            self.tracker,
+            self.piece_size,
+            self.private,
+            self.pad_files,
+        )?;
         let metainfo = hash(context, &self.path, options).await?;
         std::fs::write(&self.output, metainfo.to_bytes())
             .map_err(|error| Failure::file(&self.output, error))?;

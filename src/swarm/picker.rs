@@ -5,6 +5,8 @@
 //! when every chunk that is left has been asked of somebody, chunks are asked of
 //! a second peer.
 //!
+//! Padding is not asked for, unless a piece is nothing but padding.
+//!
 //! A request may be *exclusive*: a piece begun so belongs to that connection,
 //! nobody else is asked for any chunk of it until the owner lets go
 //! ([`Picker::release`]), and its chunks are never asked twice.
@@ -30,6 +32,8 @@ pub type Contributions = BTreeMap<ConnId, Vec<(PriceTag, u32)>>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Chunk {
     Missing,
+    /// Padding: here without being asked for.
+    Zeros,
     Asked {
         of: ConnId,
         also: Option<ConnId>,
@@ -190,16 +194,41 @@ impl Picker {
         }
         let piece = self.rarest(theirs)?;
         let chunks = self.layout.chunks(piece);
+        let zeros = self.padding(piece);
+        let mut all = vec![Chunk::Missing; size(chunks)];
+        for chunk in &zeros {
+            if let Some(chunk) = all.get_mut(size(*chunk)) {
+                *chunk = Chunk::Zeros;
+            }
+        }
+        let first = all.iter().position(|chunk| *chunk == Chunk::Missing)?;
+        let here = u32::try_from(zeros.len()).expect("no more than there are chunks");
         self.begun.insert(
             piece,
             Begun {
                 owner: exclusive.then_some(conn),
-                chunks: vec![Chunk::Missing; size(chunks)],
-                missing: chunks,
-                here: 0,
+                chunks: all,
+                missing: chunks - here,
+                here,
             },
         );
-        Some((piece, 0))
+        Some((piece, u32::try_from(first).ok()?))
+    }
+
+    /// The chunks of a piece that are padding, and so not asked for. A piece of nothing
+    /// else is asked for whole: somebody must have it.
+    pub fn padding(&self, piece: u32) -> Vec<u32> {
+        let chunks = self.layout.chunks(piece);
+        let is_padding = |chunk: &u32| {
+            let block = self.layout.chunk(piece, *chunk);
+            let offset = self.layout.offset(piece) + u64::from(block.begin);
+            self.wanted.is_padding(offset, block.length)
+        };
+        let zeros: Vec<u32> = (0..chunks).filter(is_padding).collect();
+        if zeros.len() == size(chunks) {
+            return Vec::new();
+        }
+        zeros
     }
 
     fn rarest(&mut self, theirs: &Bitfield) -> Option<u32> {
@@ -304,7 +333,8 @@ impl Picker {
             Chunk::Asked { also, .. } if *also == Some(conn) => *also = None,
             _ => {}
         }
-        if begun.here == 0 && begun.chunks.iter().all(|chunk| *chunk == Chunk::Missing) {
+        let idle = |chunk: &Chunk| matches!(chunk, Chunk::Missing | Chunk::Zeros);
+        if begun.chunks.iter().all(idle) {
             self.begun.remove(&block.piece);
         }
     }

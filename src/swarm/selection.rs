@@ -271,6 +271,8 @@ pub struct Wanted {
     bytes: u64,
     /// Wanted bytes of pieces that are wanted, but not wholly.
     partly: BTreeMap<u32, u32>,
+    /// Where padding begins and ends, in order.
+    padding: Vec<(u64, u64)>,
 }
 
 impl Wanted {
@@ -281,6 +283,7 @@ impl Wanted {
             pieces: Bitfield::full(layout.pieces()),
             bytes: layout.total(),
             partly: BTreeMap::new(),
+            padding: Vec::new(),
         }
     }
 
@@ -337,7 +340,15 @@ impl Wanted {
             pieces,
             bytes,
             partly: ends,
+            padding: padding(info.files()),
         }
+    }
+
+    /// Whether these bytes are zeros that everybody knows, and nobody must send.
+    pub fn is_padding(&self, offset: u64, length: u32) -> bool {
+        let next = self.padding.partition_point(|(from, _)| *from <= offset);
+        let within = next.checked_sub(1).and_then(|at| self.padding.get(at));
+        within.is_some_and(|(_, to)| offset + u64::from(length) <= *to)
     }
 
     /// The files, by position.
@@ -369,6 +380,18 @@ impl Wanted {
         };
         missing.map(bytes).sum()
     }
+}
+
+/// Runs of padding, those that touch made one.
+fn padding(files: &[FileEntry]) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for file in files.iter().filter(|file| file.pad && file.length > 0) {
+        match runs.last_mut() {
+            Some((_, to)) if *to == file.offset => *to += file.length,
+            _ => runs.push((file.offset, file.offset + file.length)),
+        }
+    }
+    runs
 }
 
 #[cfg(test)]
@@ -504,6 +527,10 @@ mod tests {
         let info = info(&[("a", 100), ("*.pad/1", 2 * PIECE - 100), ("b", 7)]);
         let all = Wanted::files(&info, Bitfield::full(3));
         assert!(all.pieces().is_full());
+        assert!(all.is_padding(100, 1) && all.is_padding(100, 2 * 16384 - 100));
+        for (offset, length) in [(99, 2), (0, 1), (100, 2 * 16384), (2 * PIECE, 7)] {
+            assert!(!all.is_padding(offset, length), "{offset} {length}");
+        }
         assert_eq!(all.bytes(), 107);
         let none = Bitfield::empty(3);
         assert_eq!(all.bytes_left(info.layout(), &none), 107);

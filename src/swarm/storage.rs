@@ -190,14 +190,14 @@ impl Storage {
     }
 
     /// Files that no torrent describes yet: for creating one.
-    pub(super) fn of_files(root: &Path, files: &[(PathBuf, u64)], layout: Layout) -> Self {
+    pub(super) fn of_files(root: &Path, files: &[(PathBuf, u64, bool)], layout: Layout) -> Self {
         let mut offset = 0;
-        let entries = files.iter().map(|(path, length)| {
+        let entries = files.iter().map(|(path, length, pad)| {
             let entry = Entry {
                 path: path.clone(),
                 offset,
                 length: *length,
-                pad: false,
+                pad: *pad,
                 in_parts: false,
                 dirty: Arc::default(),
             };

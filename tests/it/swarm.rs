@@ -4,6 +4,7 @@ mod discovery;
 mod hostile;
 pub(crate) mod interop;
 mod kills;
+mod padding;
 mod payments;
 mod resume;
 mod selection;

@@ -53,6 +53,9 @@ pub struct CreateOptions {
     pub private: bool,
     /// Free text.
     pub comment: Option<String>,
+    /// Lets every file begin with a piece, by padding between them (BEP 47): none
+    /// shares a piece with another, at the cost of more pieces.
+    pub pad_files: bool,
 }
 
 /// The piece length for this much content: the power of two that makes at most
@@ -83,13 +86,17 @@ pub fn create(
     let mut files = Vec::new();
     walk(&root, &mut Vec::new(), &mut files)?;
     files.sort();
-    let total = files.iter().map(|file| file.length).sum();
+    let content = files.iter().map(|file| file.length).sum();
     let piece_size = options
         .piece_size
-        .unwrap_or_else(|| piece_length_for(total));
+        .unwrap_or_else(|| piece_length_for(content));
     if !piece_size.is_power_of_two() || piece_size < 16 << 10 {
         return Err(CreateError::PieceSize(piece_size));
     }
+    if options.pad_files {
+        files = padded(files, piece_size.into());
+    }
+    let total = files.iter().map(|file| file.length).sum();
     let layout = Layout::new(total, piece_size.into())?;
     let hashes = hash(&root, &files, layout, progress)?;
 
@@ -106,10 +113,14 @@ pub fn create(
     } else {
         let entry = |file: &Found| {
             let path = file.path.iter().map(|part| part.as_str().into());
-            Value::dict([
+            let mut entry = vec![
                 ("length", int(file.length)),
                 ("path", Value::List(path.collect())),
-            ])
+            ];
+            if file.pad {
+                entry.push(("attr", "p".into()));
+            }
+            Value::dict(entry)
         };
         info.push(("files", Value::List(files.iter().map(entry).collect())));
     }
@@ -128,6 +139,31 @@ struct Found {
     path: Vec<String>,
     at: PathBuf,
     length: u64,
+    /// Zeros that lie nowhere.
+    pad: bool,
+}
+
+/// The same files, with padding where one would not begin with a piece. Its names are
+/// those that other programs give it.
+fn padded(files: Vec<Found>, piece_size: u64) -> Vec<Found> {
+    let mut all = Vec::with_capacity(2 * files.len());
+    let mut offset = 0u64;
+    for file in files {
+        let over = offset % piece_size;
+        if over > 0 && file.length > 0 {
+            let length = piece_size - over;
+            offset += length;
+            all.push(Found {
+                path: vec![".pad".to_owned(), length.to_string()],
+                at: PathBuf::new(),
+                length,
+                pad: true,
+            });
+        }
+        offset += file.length;
+        all.push(file);
+    }
+    all
 }
 
 fn file_name(path: &Path) -> Result<String, CreateError> {
@@ -148,6 +184,7 @@ fn walk(at: &Path, path: &mut Vec<String>, files: &mut Vec<Found>) -> Result<(),
             path: path.clone(),
             at: at.to_owned(),
             length: meta.len(),
+            pad: false,
         });
         if files.len() > MAX_FILES {
             return Err(CreateError::Metainfo(MetainfoError::BadSize {
@@ -180,7 +217,7 @@ fn hash(
 
     let paths: Vec<_> = files
         .iter()
-        .map(|file| (file.at.clone(), file.length))
+        .map(|file| (file.at.clone(), file.length, file.pad))
         .collect();
     let storage = Storage::of_files(root, &paths, layout);
     let pieces: Vec<u32> = (0..layout.pieces()).collect();

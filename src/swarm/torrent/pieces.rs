@@ -1,6 +1,7 @@
 //! From chunks to verified pieces on disk, and back to chunks.
 
 use std::{
+    collections::hash_map::Entry as Slot,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -88,10 +89,21 @@ impl Torrent {
             return received;
         }
         let length = size(info.layout().piece_len(block.piece));
-        let assembly = assemblies
-            .entry(block.piece)
-            .or_insert_with(|| Assembly::new(block.piece, length));
-        let work = assembly.place(size(block.begin), data, &self.shared.buffers);
+        let buffers = &self.shared.buffers;
+        let mut work = None;
+        let assembly = match assemblies.entry(block.piece) {
+            Slot::Occupied(slot) => slot.into_mut(),
+            Slot::Vacant(slot) => {
+                let assembly = slot.insert(Assembly::new(block.piece, length));
+                for zeros in picker.padding(block.piece) {
+                    let zeros = info.layout().chunk(block.piece, zeros);
+                    let data = vec![0; size(zeros.length)];
+                    work = work.or(assembly.place(size(zeros.begin), &data, buffers));
+                }
+                assembly
+            }
+        };
+        work = work.or(assembly.place(size(block.begin), data, buffers));
         drop(state);
         if let Some(work) = work {
             let job = self.clone().hash_and_write(info.clone(), work);
