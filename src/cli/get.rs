@@ -27,9 +27,8 @@ use crate::{
         pay::{PayExtension, Terms},
     },
     swarm::{
-        AddOptions, Event, Phase, Source, Stats, TorrentError, TorrentHandle,
-        metainfo::Magnet,
-        selection::{Selection, SelectionError},
+        AddOptions, Event, Phase, Source, Stats, TorrentError, TorrentHandle, metainfo::Magnet,
+        selection::Selection,
     },
     types::RawAmount,
 };
@@ -63,6 +62,9 @@ pub(crate) struct Get {
     /// until another one is made; `all` takes it back.
     #[arg(long, value_name = "FILES")]
     files: Vec<Selection>,
+    /// Hash all that is there, whatever is known of it from before.
+    #[arg(long)]
+    recheck: bool,
     /// Go on sharing when the download is complete.
     #[arg(long)]
     seed: bool,
@@ -90,7 +92,9 @@ impl Get {
         };
         let files = self.files.iter().cloned().reduce(Selection::and);
         if let (Source::Torrent(torrent), Some(files)) = (&source, &files) {
-            files.choose(&torrent.info).map_err(unknown_files)?;
+            files
+                .choose(&torrent.info)
+                .map_err(torrent::unknown_files)?;
         }
         let terms = Terms {
             ask: self
@@ -115,6 +119,7 @@ impl Get {
             // It stays until told to finish: what is due is settled then.
             seed: true,
             files,
+            recheck: self.recheck,
         };
         let started = Instant::now();
         let handle = session.add(source, &self.output, options)?;
@@ -222,7 +227,7 @@ impl Get {
         let files = self.files.iter().cloned().reduce(Selection::and);
         let unknown = files.zip(handle.info());
         match unknown.and_then(|(files, info)| files.choose(&info).err()) {
-            Some(unknown) => unknown_files(unknown),
+            Some(unknown) => torrent::unknown_files(unknown),
             None => Failure::failed("download", error),
         }
     }
@@ -266,10 +271,6 @@ impl Get {
             )
         })
     }
-}
-
-fn unknown_files(error: SelectionError) -> Failure {
-    Failure::usage(error).hint("`seedrail torrent show` prints the files and their numbers")
 }
 
 fn message(stats: &Stats, spent: u64) -> String {

@@ -3,6 +3,10 @@
 use std::{
     net::{Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +20,9 @@ use super::{
     units::{Size, duration},
 };
 use crate::swarm::{
-    metainfo::{CreateOptions, MAX_INFO_BYTES, Metainfo, create},
+    check::{FileReport, FileState, Report, check},
+    metainfo::{CreateOptions, Info, MAX_INFO_BYTES, Metainfo, create},
+    selection::{Selection, SelectionError, Wanted},
     tracker::{Client, Scraped, Server, ServerOptions},
 };
 
@@ -27,6 +33,8 @@ const MAX_FILE_BYTES: u64 = MAX_INFO_BYTES as u64 + (1 << 20);
 pub(crate) enum Torrent {
     /// Make a torrent file of a file or folder.
     Create(Create),
+    /// Hash content on disk and tell what of it is not as the torrent says.
+    Check(Check),
     /// Show what a torrent file holds.
     Show {
         /// The torrent file.
@@ -136,6 +144,7 @@ impl Torrent {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Create(create) => create.run(context).await,
+            Self::Check(check) => check.run(context).await,
             Self::Show { file, scrape } => {
                 let metainfo = read(&file)?;
                 let counts = if scrape {
@@ -152,12 +161,7 @@ impl Torrent {
 
 impl Create {
     async fn run(self, context: &Context) -> Outcome {
-        let options = options(
-            self.tracker,
-            self.piece_size,
-            self.private,
-            self.pad_files,
-        )?;
+        let options = options(self.tracker, self.piece_size, self.private, self.pad_files)?;
         let metainfo = hash(context, &self.path, options).await?;
         std::fs::write(&self.output, metainfo.to_bytes())
             .map_err(|error| Failure::file(&self.output, error))?;
@@ -288,6 +292,139 @@ fn show(context: &Context, metainfo: &Metainfo, counts: Option<&[Counted]>) -> O
         }
         text.trim_end().to_owned()
     })
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The torrent file.
+    file: PathBuf,
+    /// The content: the file, or the folder with the files; by default what has the
+    /// torrent's name in this folder.
+    path: Option<PathBuf>,
+    /// Look only at these files, chosen as `get` has it; give it again for more.
+    #[arg(long, value_name = "FILES")]
+    files: Vec<Selection>,
+}
+
+impl Check {
+    async fn run(self, context: &Context) -> Outcome {
+        let info = read(&self.file)?.info;
+        let files = self.files.into_iter().reduce(Selection::and);
+        let files = files.unwrap_or_else(Selection::all);
+        let wanted = Wanted::files(&info, files.choose(&info).map_err(unknown_files)?);
+        let path = self.path.unwrap_or_else(|| PathBuf::from(info.name()));
+        let found = std::fs::metadata(&path).map_err(|error| Failure::file(&path, error))?;
+        if found.is_dir() == info.is_single_file() {
+            let (is, be) = match found.is_dir() {
+                true => ("a folder", "a file"),
+                false => ("a file", "a folder"),
+            };
+            let words = format!("is {is}, and the torrent is of {be}");
+            return Err(Failure::file(&path, words));
+        }
+        let bar = context.out.bar(0, "checking {wide_bar} {percent}%");
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (progress, stop) = (bar.clone(), stopped.clone());
+        let (of, root) = (info.clone(), path.clone());
+        let hashing = tokio::task::spawn_blocking(move || {
+            check(&of, &root, &wanted, &|done, all| {
+                progress.set_length(u64::from(all));
+                progress.set_position(u64::from(done));
+                !stop.load(Ordering::Relaxed)
+            })
+        });
+        let hashed = async {
+            let hashed = hashing.await;
+            hashed.map_err(|error| Failure::failed("check", error))
+        };
+        let report = context.or_interrupt(hashed).await;
+        stopped.store(true, Ordering::Relaxed);
+        bar.finish_and_clear();
+        let report = report?.map_err(|error| Failure::failed("file", error))?;
+        tell_checked(context, &info, &path, &report)
+    }
+}
+
+fn state_words(state: FileState) -> (&'static str, String) {
+    match state {
+        FileState::Good => ("good", "good".into()),
+        FileState::Missing => ("missing", "missing".into()),
+        FileState::WrongSize { found } => ("wrong_size", format!("wrong size, {found} bytes")),
+        FileState::Damaged => ("damaged", "damaged".into()),
+        FileState::Unsure => ("unsure", "unsure: shares a wrong piece".into()),
+    }
+}
+
+/// The bad files and pieces are the result; that there are any is the failure.
+fn tell_checked(context: &Context, info: &Info, path: &Path, report: &Report) -> Outcome {
+    let named = |file: &FileReport| {
+        let entry = usize::try_from(file.position).ok();
+        let entry = entry.and_then(|at| info.files().get(at));
+        entry.map_or((&[][..], 0), |entry| (entry.path.as_slice(), entry.length))
+    };
+    let files = report.files.iter().map(|file| {
+        let (path, bytes) = named(file);
+        json!({
+            "number": u64::from(file.position) + 1,
+            "path": path,
+            "bytes": bytes,
+            "state": state_words(file.state).0,
+            "bad_pieces": file.bad_pieces,
+        })
+    });
+    let bad: Vec<u32> = report.bad_pieces().collect();
+    let document = json!({
+        "path": path,
+        "info_hash": info.hash(),
+        "good": report.is_good(),
+        "pieces": report.checked.count(),
+        "bad_pieces": bad,
+        "files": files.collect::<Vec<_>>(),
+    });
+    let wrong = || {
+        report
+            .files
+            .iter()
+            .filter(|file| file.state != FileState::Good)
+    };
+    context.out.result(&document, || {
+        let mut text = String::new();
+        for file in wrong() {
+            text.push_str(&format!(
+                "  {:>6}  {}: {}, {} bad pieces\n",
+                u64::from(file.position) + 1,
+                named(file).0.join("/"),
+                state_words(file.state).1,
+                file.bad_pieces,
+            ));
+        }
+        text.push_str(&format!(
+            "{}: {} of {} pieces are good",
+            path.display(),
+            report.good.count(),
+            report.checked.count(),
+        ));
+        text
+    })?;
+    if report.is_good() {
+        return Ok(());
+    }
+    Err(Failure::failed(
+        "bad_content",
+        format!(
+            "{} of {} files in {} are not as the torrent says ({} of {} pieces)",
+            wrong().count(),
+            report.files.len(),
+            path.display(),
+            bad.len(),
+            report.checked.count(),
+        ),
+    )
+    .hint("`seedrail get` keeps what is good and fetches the rest"))
+}
+
+pub(super) fn unknown_files(error: SelectionError) -> Failure {
+    Failure::usage(error).hint("`seedrail torrent show` prints the files and their numbers")
 }
 
 #[derive(Debug, Args)]

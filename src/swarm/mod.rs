@@ -4,6 +4,7 @@
 
 pub mod bencode;
 pub mod bitfield;
+pub mod check;
 pub mod choker;
 pub mod dht;
 pub mod extended;

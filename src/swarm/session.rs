@@ -348,6 +348,8 @@ pub struct AddOptions {
     /// The files to download. By default those that the magnet link names; else those
     /// chosen when this download was begun; else all.
     pub files: Option<Selection>,
+    /// Hash all that is there, whatever the record says of it.
+    pub recheck: bool,
 }
 
 impl Default for AddOptions {
@@ -358,6 +360,7 @@ impl Default for AddOptions {
             peers: Vec::new(),
             seed: true,
             files: None,
+            recheck: false,
         }
     }
 }
@@ -445,6 +448,7 @@ impl Session {
             seed: true,
             trusted: options.trusted,
             files: None,
+            recheck: false,
         };
         self.start_torrent(setup, &options.peers)
     }
@@ -495,6 +499,7 @@ impl Session {
         let mut setup = match source {
             Source::Torrent(metainfo) => Setup {
                 files: options.files,
+                recheck: options.recheck,
                 hash: metainfo.info.hash(),
                 name: None,
                 trackers: metainfo.trackers,
@@ -508,6 +513,7 @@ impl Session {
                 let linked = Some(magnet.files).filter(|files| !files.is_empty());
                 Setup {
                     files: options.files.or(linked.map(Selection::positions)),
+                    recheck: options.recheck,
                     hash: magnet.info_hash,
                     name: magnet.name,
                     trackers: magnet.trackers.into_iter().map(|url| vec![url]).collect(),

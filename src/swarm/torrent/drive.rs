@@ -230,12 +230,12 @@ impl Torrent {
             return Ok(Bitfield::full(pieces));
         }
         let (mut have, mut check) = match &resume {
-            Some(resume) => {
+            Some(resume) if !self.setup.recheck => {
                 let plan = resume.plan(info, storage);
                 (plan.have, plan.check)
             }
-            None if storage.is_absent() => (Bitfield::empty(pieces), Vec::new()),
-            None => (Bitfield::empty(pieces), (0..pieces).collect()),
+            _ if storage.is_absent() => (Bitfield::empty(pieces), Vec::new()),
+            _ => (Bitfield::empty(pieces), (0..pieces).collect()),
         };
         // Nothing is moved before it is known what to believe.
         if !read_only {

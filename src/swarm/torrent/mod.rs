@@ -68,6 +68,8 @@ pub(super) struct Setup {
     pub(super) trusted: bool,
     /// The wanted files; by default what was chosen before, or all.
     pub(super) files: Option<Selection>,
+    /// What is there is hashed, whatever is known of it.
+    pub(super) recheck: bool,
 }
 
 #[derive(Debug)]
