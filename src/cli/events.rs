@@ -38,9 +38,14 @@ impl Troubles {
                 json!({ "event": "tracker_error", "url": url, "message": message }),
                 Some(format!("{message}; going on with other sources")),
             ),
-            Event::DiskError { message } => (
-                json!({ "event": "disk_error", "message": message }),
-                Some(format!("{message}; trying again in a while")),
+            Event::DiskError { message, full } => (
+                json!({ "event": "disk_error", "message": message, "full": full }),
+                Some(match full {
+                    true => format!(
+                        "{message}; what is there is kept, and the rest comes when there is room"
+                    ),
+                    false => format!("{message}; trying again in a while"),
+                }),
             ),
             _ => return Ok(()),
         };

@@ -118,5 +118,7 @@ pub enum Event {
     DiskError {
         /// What was wrong, with the path.
         message: String,
+        /// There is no room. The download goes on when there is.
+        full: bool,
     },
 }

@@ -65,6 +65,11 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// There is no room.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::DiskFull { .. })
+    }
+
     fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
@@ -333,6 +338,37 @@ impl Storage {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Finds out whether there is room for so many bytes, by a file that it writes
+    /// and takes away again.
+    ///
+    /// # Errors
+    /// See [`StorageError`]; mostly that the disk is full.
+    pub fn probe(&self, bytes: u64) -> Result<(), StorageError> {
+        let path = self.folder.join(&self.new_name);
+        self.refuse_links(&path)?;
+        let fail = |source| StorageError::new("write", &path, source);
+        let file = File::create(&path).map_err(fail)?;
+        // Not zeros: some file systems have room for any number of those.
+        let data = vec![0x5a; 64 << 10];
+        let mut at = 0;
+        let written = loop {
+            let left = usize::try_from(bytes - at).unwrap_or(usize::MAX);
+            let Some(part) = data
+                .get(..left.min(data.len()))
+                .filter(|part| !part.is_empty())
+            else {
+                break Ok(());
+            };
+            match file.write_all_at(part, at) {
+                Ok(()) => at += u64::try_from(part.len()).expect("64 KiB at most"),
+                Err(error) => break Err(fail(error)),
+            }
+        };
+        drop(file);
+        let removed = fs::remove_file(&path).map_err(fail);
+        written.and(removed)
     }
 
     /// Makes durable what was written.

@@ -17,6 +17,7 @@ mod postgres_server;
 mod receipts;
 mod settle;
 mod settling;
+mod small_disk;
 mod swarm;
 mod tron;
 mod waiting;

@@ -2,6 +2,7 @@
 
 mod checking;
 mod discovery;
+mod full_disk;
 mod hostile;
 pub(crate) mod interop;
 mod kills;

@@ -64,6 +64,7 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
     if let Err(error) = torrent.clone().check().await {
         torrent.emit(Event::DiskError {
             message: error.to_string(),
+            full: error.is_full(),
         });
         torrent.set_phase(Phase::Failed(error.to_string()));
         return;
@@ -76,9 +77,7 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
             () = torrent.changed.notified() => {}
             () = tick => {
                 torrent.close_useless();
-                if torrent.disk_may_be_tried() {
-                    torrent.wake_all();
-                }
+                torrent.try_disk_again().await;
                 let connected = torrent.dialable();
                 for conn in torrent.conns() {
                     conn.tick_pex(&connected);
@@ -289,6 +288,7 @@ impl Torrent {
             if let Err(error) = storage.sync() {
                 this.emit(Event::DiskError {
                     message: error.to_string(),
+                    full: error.is_full(),
                 });
                 return;
             }

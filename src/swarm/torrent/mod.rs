@@ -121,6 +121,8 @@ struct State {
     banned_addrs: HashSet<SocketAddr>,
     /// The disk refused: nothing is asked for until then.
     disk_retry: Option<Instant>,
+    /// It refused for want of room.
+    disk_full: bool,
     fetching: usize,
 }
 
@@ -150,6 +152,7 @@ impl Torrent {
                 banned_ips: HashSet::new(),
                 banned_addrs: HashSet::new(),
                 disk_retry: None,
+                disk_full: false,
                 fetching: 0,
             }),
             resume: Mutex::new(None),

@@ -43,7 +43,7 @@ impl Torrent {
             return None;
         }
         let mut state = lock(&self.state);
-        if state.disk_retry.is_some_and(|at| at > Instant::now()) {
+        if state.disk_retry.is_some() {
             return None;
         }
         let State { picker, peers, .. } = &mut *state;
@@ -220,6 +220,7 @@ impl Torrent {
     fn disk_failed(&self, piece: u32, error: &StorageError) {
         let mut state = lock(&self.state);
         state.disk_retry = Some(Instant::now() + DISK_RETRY);
+        state.disk_full = error.is_full();
         state.forget_assembly(piece, &self.shared.buffers);
         let Some(picker) = &mut state.picker else {
             return;
@@ -229,6 +230,7 @@ impl Torrent {
         self.drop_contributions(contributions);
         self.emit(Event::DiskError {
             message: error.to_string(),
+            full: error.is_full(),
         });
     }
 
@@ -242,14 +244,28 @@ impl Torrent {
         }
     }
 
-    /// True once after the disk may be tried again.
-    pub(super) fn disk_may_be_tried(&self) -> bool {
-        let mut state = lock(&self.state);
-        let due = state.disk_retry.is_some_and(|at| at <= Instant::now());
-        if due {
-            state.disk_retry = None;
+    /// After the disk refused, lets the download go on, if it is time. Where there was
+    /// no room it is looked for first: what nobody can store must not be asked for,
+    /// and least of all paid for, again and again.
+    pub(super) async fn try_disk_again(&self) {
+        let full = {
+            let state = lock(&self.state);
+            if state.disk_retry.is_none_or(|at| at > Instant::now()) {
+                return;
+            }
+            state.disk_full
+        };
+        if let (true, Some(storage)) = (full, self.storage.get().cloned()) {
+            let room = u64::from(storage.layout().piece_length());
+            let probed = tokio::task::spawn_blocking(move || storage.probe(room)).await;
+            if let Ok(Err(error)) = probed {
+                tracing::debug!(%error, "still no room");
+                lock(&self.state).disk_retry = Some(Instant::now() + DISK_RETRY);
+                return;
+            }
         }
-        due
+        lock(&self.state).disk_retry = None;
+        self.wake_all();
     }
 
     fn completed(&self) {
@@ -311,6 +327,7 @@ impl Torrent {
         if let Err(error) = &burst {
             self.emit(Event::DiskError {
                 message: StorageError::to_string(error),
+                full: error.is_full(),
             });
         }
         burst

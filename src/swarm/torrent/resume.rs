@@ -181,16 +181,25 @@ impl Resume {
         noted
     }
 
-    /// This piece was written and verified. If that cannot be noted, a kill costs
-    /// this piece's download and nothing else.
+    /// This piece was written and verified. If that cannot be noted, as on a full
+    /// disk, the record is taken away until one can be written again: without it
+    /// everything is hashed, and nothing that is there is forgotten.
     pub(super) fn note(&mut self, piece: u32) {
         self.noted.push(piece);
         self.open();
-        if let Some(log) = &mut self.log
-            && let Err(error) = log.write_all(&piece.to_be_bytes())
-        {
+        let noted = match &mut self.log {
+            Some(log) => log.write_all(&piece.to_be_bytes()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
+        if let Err(error) = noted {
             tracing::warn!(path = %self.journal.display(), %error, "cannot note a piece");
             self.log = None;
+            match fs::remove_file(&self.record) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(path = %self.record.display(), %error, "cannot remove it");
+                }
+                _ => {}
+            }
         }
     }
 
@@ -354,6 +363,23 @@ mod tests {
         assert_eq!(plan(&resume), 7);
         resume.mark();
         assert_eq!(plan(&resume), 0);
+    }
+
+    #[test]
+    fn a_piece_that_cannot_be_noted_is_not_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let (info, storage) = torrent(dir.path());
+        let mut resume = open(dir.path(), &info, &storage);
+        resume.save(&Bitfield::empty(7), &storage, false).unwrap();
+        assert_eq!(resume.plan(&info, &storage).check.len(), 0);
+        // Where the journal belongs stands a folder.
+        fs::remove_file(&resume.journal).unwrap();
+        fs::create_dir(&resume.journal).unwrap();
+        resume.note(3);
+        assert_eq!(resume.plan(&info, &storage).check.len(), 7);
+        fs::remove_dir(&resume.journal).unwrap();
+        resume.save(&Bitfield::full(7), &storage, false).unwrap();
+        assert!(resume.plan(&info, &storage).have.is_full());
     }
 
     #[test]

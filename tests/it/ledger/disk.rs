@@ -1,7 +1,5 @@
 //! A disk that is full: nothing is half written, and nothing is lost.
 
-use std::{fs, path::Path, process::Command};
-
 use seedrail::{
     ledger::{
         EpochId, Ledger, LedgerError, PostgresLedger, PostgresUrl, ReceiptRow, SqliteLedger,
@@ -11,57 +9,7 @@ use seedrail::{
 };
 
 use super::{conformance::Rows, genesis};
-use crate::postgres_server::Server;
-
-/// A small disk, mounted until dropped. Only root can: CI is.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    fn new(mebibytes: u32, owner: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let options = format!("size={mebibytes}m,mode=0700,uid={}", id(owner));
-        run(
-            "mount",
-            &["-t", "tmpfs", "-o", &options, "tmpfs", path(folder.path())],
-        );
-        Self(folder)
-    }
-
-    /// Takes all of its space, to the last page.
-    fn fill(&self) {
-        let ballast = fs::File::create(self.0.path().join("ballast")).unwrap();
-        let page = [0; 4096];
-        while std::io::Write::write_all(&mut &ballast, &page).is_ok() {}
-    }
-
-    fn empty(&self) {
-        fs::remove_file(self.0.path().join("ballast")).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        run("umount", &[path(self.0.path())]);
-    }
-}
-
-fn id(user: &str) -> String {
-    let output = Command::new("id").args(["-u", user]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-fn path(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-fn run(program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{program} {arguments:?} (as root?): {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
+use crate::{postgres_server::Server, small_disk::Disk};
 
 fn receipt(n: u32) -> ReceiptRow {
     Rows::new().receipt(EpochId::new(i64::from(n)).unwrap(), 5, 1, 1_000)
@@ -88,7 +36,7 @@ fn all_are_there(ledger: &(impl Upkeep + ?Sized), count: u32) {
 #[test]
 fn a_full_disk_loses_nothing_of_a_file() {
     let disk = Disk::new(2, "root");
-    let file = disk.0.path().join("l");
+    let file = disk.path().join("l");
     let ledger = SqliteLedger::open(&file, genesis()).unwrap();
     ledger.store_received(&receipt(0)).unwrap();
     disk.fill();
@@ -106,7 +54,7 @@ fn a_full_disk_loses_nothing_of_a_file() {
 fn a_full_disk_loses_nothing_of_a_database() {
     // Large enough for a server's own files and its log of writes.
     let disk = Disk::new(160, "postgres");
-    let server = Server::start_in(path(disk.0.path()));
+    let server = Server::start_in(disk.path().to_str().unwrap());
     let url = PostgresUrl::parse(&server.database()).unwrap();
     let open = || PostgresLedger::open(&url, genesis());
     let ledger = open().unwrap();
