@@ -65,6 +65,12 @@ pub(crate) struct Get {
     /// Hash all that is there, whatever is known of it from before.
     #[arg(long)]
     recheck: bool,
+    /// Take room for all of it before anything comes, where the file system can.
+    #[arg(long)]
+    preallocate: bool,
+    /// Move the download into this folder when it is complete; nothing is overwritten.
+    #[arg(long, value_name = "DIR")]
+    move_to: Option<PathBuf>,
     /// Go on sharing when the download is complete.
     #[arg(long)]
     seed: bool,
@@ -96,6 +102,9 @@ impl Get {
                 .choose(&torrent.info)
                 .map_err(torrent::unknown_files)?;
         }
+        if let Some(folder) = &self.move_to {
+            self.check_target(folder, &source)?;
+        }
         let terms = Terms {
             ask: self
                 .ask
@@ -120,11 +129,16 @@ impl Get {
             seed: true,
             files,
             recheck: self.recheck,
+            preallocate: self.preallocate,
         };
         let started = Instant::now();
         let handle = session.add(source, &self.output, options)?;
         let outcome = self.follow(context, &handle, pay.as_ref()).await;
         let elapsed = started.elapsed();
+        let outcome = match (outcome, &self.move_to) {
+            (Ok(_), Some(folder)) => relocate(context, &handle, folder).await,
+            (outcome, _) => outcome,
+        };
         if self.seed && outcome.is_ok() {
             context.out.note("complete; sharing until Ctrl-C");
             context.interrupt.wait().await;
@@ -208,6 +222,30 @@ impl Get {
         outcome
     }
 
+    /// What can be known before: that it would be refused at the end.
+    fn check_target(&self, folder: &Path, source: &Source) -> Outcome {
+        let absolute = |path: &Path| {
+            let absolute = std::path::absolute(path);
+            absolute.map_err(|error| Failure::file(path, error))
+        };
+        if absolute(folder)? == absolute(&self.output)? {
+            return Err(Failure::usage(format!(
+                "--move-to names {}, where it is downloaded to",
+                folder.display()
+            )));
+        }
+        if let Source::Torrent(torrent) = source {
+            let target = folder.join(torrent.info.name());
+            if std::fs::symlink_metadata(&target).is_ok() {
+                let words = "is there already, and nothing is overwritten";
+                return Err(Failure::file(&target, words).hint(
+                    "`seedrail torrent check` tells whether it is what is to be downloaded",
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// A choice that was not made now.
     fn tell_chosen(&self, context: &Context, handle: &TorrentHandle) {
         if let (true, Some((files, all))) = (self.files.is_empty(), handle.chosen()) {
@@ -271,6 +309,20 @@ impl Get {
             )
         })
     }
+}
+
+/// Takes a complete download where it shall lie; that it stays where it is if that
+/// cannot be is said by the error.
+async fn relocate(context: &Context, handle: &TorrentHandle, folder: &Path) -> Outcome<PathBuf> {
+    let moved = async {
+        let moved = handle.move_to(folder).await;
+        moved.map_err(|error| Failure::failed("move", error))
+    };
+    let path = context.or_interrupt(moved).await?;
+    context
+        .out
+        .event(&json!({ "event": "moved", "path": path }))?;
+    Ok(path)
 }
 
 fn message(stats: &Stats, spent: u64) -> String {

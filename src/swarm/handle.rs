@@ -1,6 +1,11 @@
 //! A torrent as its owner sees it.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::broadcast;
 
@@ -8,6 +13,7 @@ use super::{
     events::{Event, Phase},
     metainfo::{Info, Magnet},
     peer::PeerRow,
+    relocate::MoveError,
     torrent::{PeerSource, Torrent},
 };
 use crate::types::InfoHash;
@@ -168,6 +174,17 @@ impl TorrentHandle {
             phase if wanted(&phase) || self.torrent.is_complete() => Ok(()),
             _ => Err(TorrentError::Stopped),
         }
+    }
+
+    /// Moves complete content into `folder`, across file systems too, and goes on from
+    /// there; its new path. Nothing is overwritten. At every moment the content is
+    /// whole in one place or the other; see [`relocate`](super::relocate).
+    ///
+    /// # Errors
+    /// See [`MoveError`]. The content is where it was, unless the original of a copy
+    /// could not be removed.
+    pub async fn move_to(&self, folder: &Path) -> Result<PathBuf, MoveError> {
+        self.torrent.clone().move_to(folder.to_owned()).await
     }
 
     /// Stops in order: extensions settle what is due (at most `grace`), the

@@ -32,6 +32,7 @@ use super::{
     mse::Encryption,
     peer::{self, Conn, run::Incoming},
     selection::{Selection, SelectionError},
+    storage::Room,
     torrent::{PeerSource, Place, Setup, Torrent, drive},
     tracker,
     utp::Utp,
@@ -350,6 +351,8 @@ pub struct AddOptions {
     pub files: Option<Selection>,
     /// Hash all that is there, whatever the record says of it.
     pub recheck: bool,
+    /// Take room for the wanted files before anything comes, where the file system can.
+    pub preallocate: bool,
 }
 
 impl Default for AddOptions {
@@ -361,6 +364,7 @@ impl Default for AddOptions {
             seed: true,
             files: None,
             recheck: false,
+            preallocate: false,
         }
     }
 }
@@ -449,6 +453,7 @@ impl Session {
             trusted: options.trusted,
             files: None,
             recheck: false,
+            room: Room::AsItComes,
         };
         self.start_torrent(setup, &options.peers)
     }
@@ -490,6 +495,10 @@ impl Session {
         if let (Source::Torrent(metainfo), Some(files)) = (&source, &options.files) {
             files.choose(&metainfo.info)?;
         }
+        let room = match options.preallocate {
+            true => Room::Taken,
+            false => Room::AsItComes,
+        };
         let mut peers = options.peers;
         let place = Place::Folder(folder.to_owned());
         if let Source::Torrent(metainfo) = &source {
@@ -500,6 +509,7 @@ impl Session {
             Source::Torrent(metainfo) => Setup {
                 files: options.files,
                 recheck: options.recheck,
+                room,
                 hash: metainfo.info.hash(),
                 name: None,
                 trackers: metainfo.trackers,
@@ -514,6 +524,7 @@ impl Session {
                 Setup {
                     files: options.files.or(linked.map(Selection::positions)),
                     recheck: options.recheck,
+                    room,
                     hash: magnet.info_hash,
                     name: magnet.name,
                     trackers: magnet.trackers.into_iter().map(|url| vec![url]).collect(),

@@ -70,7 +70,7 @@ impl StorageError {
         matches!(self, Self::DiskFull { .. })
     }
 
-    fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
+    pub(super) fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
@@ -142,6 +142,15 @@ impl Reader<'_> {
             })
         }
     }
+}
+
+/// When the room for content is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// At once, where the file system can.
+    Taken,
+    /// As content comes, where the file system has holes.
+    AsItComes,
 }
 
 /// Where a torrent's content lies.
@@ -224,6 +233,21 @@ impl Storage {
         &self.root
     }
 
+    /// Where that is.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The part file, whether there is one or not.
+    pub(super) fn part_file(&self) -> &Path {
+        &self.part_file
+    }
+
+    /// The files that have a place of their own, in order.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.own_entries().map(|entry| entry.path.as_path())
+    }
+
     /// Reads `buf.len()` bytes at `offset` of the content.
     ///
     /// # Errors
@@ -270,7 +294,7 @@ impl Storage {
     ///
     /// # Errors
     /// See [`StorageError`].
-    pub fn prepare(&self) -> Result<(), StorageError> {
+    pub fn prepare(&self, room: Room) -> Result<(), StorageError> {
         let parted = fs::symlink_metadata(&self.part_file).is_ok();
         for entry in self.own_entries() {
             let fail = |source| StorageError::new("create", &entry.path, source);
@@ -280,6 +304,9 @@ impl Storage {
             let file = self.open_for_writing(&entry.path)?;
             if file.metadata().map_err(fail)?.len() < entry.length {
                 file.set_len(entry.length).map_err(fail)?;
+            }
+            if room == Room::Taken && entry.length > 0 {
+                allocate(&file, entry.length).map_err(fail)?;
             }
         }
         Ok(())
@@ -524,6 +551,28 @@ impl Storage {
         }
         Ok(())
     }
+}
+
+/// Takes room for all of a file; what is in it stays. Where the file system cannot do
+/// that without writing, nothing is done.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn allocate(file: &File, length: u64) -> io::Result<()> {
+    use rustix::{
+        fs::{FallocateFlags, fallocate},
+        io::Errno,
+    };
+    loop {
+        match fallocate(file, FallocateFlags::empty(), 0, length) {
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+            other => return other.map_err(Into::into),
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn allocate(_file: &File, _length: u64) -> io::Result<()> {
+    Ok(())
 }
 
 /// Where a file of the torrent lies below `root`.

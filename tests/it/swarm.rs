@@ -8,6 +8,7 @@ pub(crate) mod interop;
 mod kills;
 mod padding;
 mod payments;
+mod relocation;
 mod resume;
 mod selection;
 mod siege;

@@ -222,15 +222,14 @@ impl Torrent {
         if let Some(resume) = &mut resume {
             resume.choose(wanted);
         }
-        let storage = self
-            .storage
-            .get_or_init(|| Arc::new(self.lay_out(info, root, wanted, resume.as_ref())));
+        let storage = Arc::new(self.lay_out(info, root, wanted, resume.as_ref()));
+        *lock(&self.storage) = Some(storage.clone());
         if trusted {
             return Ok(Bitfield::full(pieces));
         }
         let (mut have, mut check) = match &resume {
             Some(resume) if !self.setup.recheck => {
-                let plan = resume.plan(info, storage);
+                let plan = resume.plan(info, &storage);
                 (plan.have, plan.check)
             }
             _ if storage.is_absent() => (Bitfield::empty(pieces), Vec::new()),
@@ -238,7 +237,7 @@ impl Torrent {
         };
         // Nothing is moved before it is known what to believe.
         if !read_only {
-            storage.prepare()?;
+            storage.prepare(self.setup.room)?;
         }
         check.retain(|piece| storage.may_hold(*piece));
         let total = u32::try_from(check.len()).unwrap_or(u32::MAX);
@@ -258,7 +257,7 @@ impl Torrent {
             have.insert(piece);
         }
         if let Some(mut resume) = resume {
-            if let Err(error) = resume.save(&have, storage, false) {
+            if let Err(error) = resume.save(&have, &storage, false) {
                 tracing::warn!(%error, "cannot record what is verified");
             }
             *lock(&self.resume) = Some(resume);
@@ -272,7 +271,8 @@ impl Torrent {
 
     /// Makes verified pieces durable, then records them.
     async fn record(self: Arc<Self>, clean: bool) {
-        let Some(storage) = self.storage.get().cloned() else {
+        let moving = self.moving.clone().read_owned().await;
+        let Some(storage) = self.storage() else {
             return;
         };
         let have = lock(&self.state).picker.as_ref().map(|p| p.have().clone());
@@ -285,6 +285,7 @@ impl Torrent {
         }
         let this = self.clone();
         let recorded = tokio::task::spawn_blocking(move || {
+            let _moving = moving;
             if let Err(error) = storage.sync() {
                 this.emit(Event::DiskError {
                     message: error.to_string(),

@@ -7,6 +7,7 @@ mod discover;
 mod drive;
 mod peers;
 mod pieces;
+mod relocate;
 mod resume;
 
 use std::{
@@ -37,7 +38,7 @@ use super::{
     picker::Picker,
     selection::{Selection, Wanted},
     session::Shared,
-    storage::Storage,
+    storage::{Room, Storage},
 };
 use crate::types::InfoHash;
 
@@ -70,6 +71,8 @@ pub(super) struct Setup {
     pub(super) files: Option<Selection>,
     /// What is there is hashed, whatever is known of it.
     pub(super) recheck: bool,
+    /// Whether room is taken before anything comes.
+    pub(super) room: Room,
 }
 
 #[derive(Debug)]
@@ -86,7 +89,7 @@ pub(super) struct Torrent {
     setup: Setup,
     info: OnceLock<Arc<Info>>,
     wanted: OnceLock<Wanted>,
-    storage: OnceLock<Arc<Storage>>,
+    storage: Mutex<Option<Arc<Storage>>>,
     state: Mutex<State>,
     resume: Mutex<Option<resume::Resume>>,
     phase: watch::Sender<Phase>,
@@ -95,6 +98,8 @@ pub(super) struct Torrent {
     changed: Notify,
     /// Read by every job that writes content, so that the end can wait for them.
     writing: Arc<RwLock<()>>,
+    /// Read by every job that reads content or records it, so that it can be moved.
+    moving: Arc<RwLock<()>>,
     /// Read by every announce, so that the last one comes last.
     announcing: RwLock<()>,
     /// An extension has nothing left to send.
@@ -142,7 +147,7 @@ impl Torrent {
             info,
             setup,
             wanted: OnceLock::new(),
-            storage: OnceLock::new(),
+            storage: Mutex::default(),
             state: Mutex::new(State {
                 picker: None,
                 assemblies: HashMap::new(),
@@ -160,6 +165,7 @@ impl Torrent {
             events: broadcast::channel(EVENTS).0,
             changed: Notify::new(),
             writing: Arc::default(),
+            moving: Arc::default(),
             announcing: RwLock::default(),
             drained: Notify::new(),
             stopping: AtomicBool::new(false),
@@ -193,9 +199,13 @@ impl Torrent {
         self.events.subscribe()
     }
 
+    fn storage(&self) -> Option<Arc<Storage>> {
+        lock(&self.storage).clone()
+    }
+
     /// Where the content is, once that is known.
     pub(super) fn path(&self) -> Option<PathBuf> {
-        self.storage.get().map(|storage| storage.root().to_owned())
+        self.storage().map(|storage| storage.root().to_owned())
     }
 
     /// Bytes of the wanted files, once they are known.

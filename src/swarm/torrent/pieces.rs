@@ -113,7 +113,7 @@ impl Torrent {
     }
 
     async fn hash_and_write(self: Arc<Self>, info: Arc<Info>, work: Arc<Work>) {
-        let Some(storage) = self.storage.get().cloned() else {
+        let Some(storage) = self.storage() else {
             return;
         };
         let writing = self.writing.clone().read_owned().await;
@@ -255,7 +255,7 @@ impl Torrent {
             }
             state.disk_full
         };
-        if let (true, Some(storage)) = (full, self.storage.get().cloned()) {
+        if let (true, Some(storage)) = (full, self.storage()) {
             let room = u64::from(storage.layout().piece_length());
             let probed = tokio::task::spawn_blocking(move || storage.probe(room)).await;
             if let Ok(Err(error)) = probed {
@@ -309,13 +309,15 @@ impl Torrent {
         let gone = || StorageError::Short {
             path: self.path().unwrap_or_default(),
         };
-        let (Some(info), Some(storage)) = (self.info.get(), self.storage.get().cloned()) else {
+        let moving = self.moving.clone().read_owned().await;
+        let (Some(info), Some(storage)) = (self.info.get(), self.storage()) else {
             return Err(gone());
         };
         let layout = info.layout();
         let blocks = blocks.to_vec();
         let _permit = self.shared.disk.acquire().await.map_err(|_| gone())?;
         let read = tokio::task::spawn_blocking(move || {
+            let _moving = moving;
             let mut reader = storage.reader();
             for block in blocks {
                 let offset = layout.offset(block.piece) + u64::from(block.begin);

@@ -225,6 +225,15 @@ impl Resume {
         self.marked = Some(Instant::now());
     }
 
+    /// There is nothing at this place any more.
+    pub(super) fn forget(self) {
+        for path in [&self.record, &self.journal] {
+            if let Err(error) = fs::remove_file(path) {
+                tracing::debug!(path = %path.display(), %error, "cannot remove it");
+            }
+        }
+    }
+
     /// Something was written since the last record.
     pub(super) fn is_dirty(&self) -> bool {
         !self.noted.is_empty()

@@ -1,0 +1,212 @@
+//! Moves finished content elsewhere. It is whole in one place or the other at every
+//! moment, and nothing is ever overwritten.
+//!
+//! Within a file system that is one rename. Across, the files are copied into a
+//! folder of our own beside the target, made durable and hashed against the torrent;
+//! then the copy gets its name, and only then the original is taken away. A kill
+//! leaves the original, or both.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    thread,
+};
+
+use super::{
+    bitfield::Bitfield,
+    metainfo::Info,
+    storage::{Storage, StorageError},
+};
+
+/// Bytes copied before it is asked whether to go on.
+const COPIED_AT_ONCE: u64 = 64 << 20;
+
+/// Why content was not moved. It is where it was.
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    /// Something is there.
+    #[error("{0} is there already; nothing is overwritten, and the download stays where it is")]
+    Exists(PathBuf),
+    /// The torrent is not complete.
+    #[error("the download is not complete; it is moved when it is")]
+    Incomplete,
+    /// What was read back of the copy is not what the torrent says.
+    #[error("the copy in {0} is not right; the download stays where it is")]
+    BadCopy(PathBuf),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The session has ended.
+    #[error("the session has ended")]
+    Ended,
+}
+
+fn fail(action: &'static str, path: &Path) -> impl Fn(io::Error) -> MoveError {
+    let path = path.to_owned();
+    move |source| StorageError::new(action, &path, source).into()
+}
+
+/// Renames, but never over something.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // A file system that cannot promise it.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
+            other => return other.map_err(Into::into),
+        }
+    }
+    if fs::symlink_metadata(to).is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(from, to)
+}
+
+/// Makes renames in `folder` durable.
+fn sync_folder(folder: &Path) -> Result<(), MoveError> {
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(fail("write", folder))
+}
+
+/// Gives what lies at `from` the name of `to`: the same files elsewhere. False where
+/// that is another file system: nothing has happened then.
+pub(super) fn rename_content(from: &Storage, to: &Storage) -> Result<bool, MoveError> {
+    let target = to.root();
+    if fs::symlink_metadata(target).is_ok() {
+        return Err(MoveError::Exists(target.to_owned()));
+    }
+    let folder = to.folder();
+    fs::create_dir_all(folder).map_err(fail("create", folder))?;
+    from.sync()?;
+    match rename(from.root(), target) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(MoveError::Exists(target.to_owned()));
+        }
+        Err(error) => return Err(fail("move", from.root())(error)),
+    }
+    // The content is there now, whatever becomes of the rest. Where the part file is
+    // left behind, the pieces that need it are fetched again.
+    if fs::symlink_metadata(from.part_file()).is_ok()
+        && let Err(error) = fs::rename(from.part_file(), to.part_file())
+    {
+        tracing::warn!(path = %from.part_file().display(), %error, "cannot move it");
+    }
+    if let Err(error) = sync_folder(folder) {
+        tracing::warn!(%error, "a power cut may undo the move");
+    }
+    Ok(true)
+}
+
+/// Copies what lies at `from` to where `to` lies. `have` are the pieces that must be
+/// right in the copy; it ends early when `go_on` is false.
+pub(super) fn copy_content(
+    info: &Info,
+    have: &Bitfield,
+    from: &Storage,
+    to: &Storage,
+    go_on: &(dyn Fn() -> bool + Sync),
+) -> Result<(), MoveError> {
+    let staging = to.folder().join(format!(".{}.moving", info.hash()));
+    let copied = copy(info, have, from, to, &staging, go_on);
+    if copied.is_err() {
+        // What is left of it is taken away by the next try.
+        drop(fs::remove_dir_all(&staging));
+    }
+    copied
+}
+
+fn copy(
+    info: &Info,
+    have: &Bitfield,
+    from: &Storage,
+    to: &Storage,
+    staging: &Path,
+    go_on: &(dyn Fn() -> bool + Sync),
+) -> Result<(), MoveError> {
+    match fs::remove_dir_all(staging) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(fail("remove", staging)(error));
+        }
+        _ => {}
+    }
+    fs::create_dir(staging).map_err(fail("create", staging))?;
+    let name = to.root().file_name().unwrap_or_default();
+    let in_place = from.in_place();
+    let copied = Storage::new(info, &staging.join(name), |at| in_place.has(at));
+    let mut folders = vec![staging.to_owned()];
+    for (source, target) in from.files().zip(copied.files()) {
+        let parent = target.parent().unwrap_or(staging);
+        fs::create_dir_all(parent).map_err(fail("create", parent))?;
+        folders.push(parent.to_owned());
+        copy_file(source, target, go_on)?;
+    }
+    if fs::symlink_metadata(from.part_file()).is_ok() {
+        copy_file(from.part_file(), copied.part_file(), go_on)?;
+    }
+    folders.sort();
+    folders.dedup();
+    folders.iter().try_for_each(|folder| sync_folder(folder))?;
+
+    let pieces: Vec<u32> = have.iter().collect();
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let right = copied.check(info, &pieces, threads, go_on)?;
+    if !go_on() {
+        return Err(MoveError::Ended);
+    }
+    if right.count() != have.count() {
+        return Err(MoveError::BadCopy(to.folder().to_owned()));
+    }
+    rename(copied.root(), to.root()).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => MoveError::Exists(to.root().to_owned()),
+        _ => fail("move", copied.root())(error),
+    })?;
+    if fs::symlink_metadata(copied.part_file()).is_ok() {
+        let moved = fs::rename(copied.part_file(), to.part_file());
+        moved.map_err(fail("move", copied.part_file()))?;
+    }
+    sync_folder(to.folder())?;
+    if let Err(error) = fs::remove_dir(staging) {
+        tracing::warn!(path = %staging.display(), %error, "cannot remove it");
+    }
+    Ok(())
+}
+
+fn copy_file(from: &Path, to: &Path, go_on: &dyn Fn() -> bool) -> Result<(), MoveError> {
+    let source = File::open(from).map_err(fail("read", from))?;
+    let mut target = File::create_new(to).map_err(fail("create", to))?;
+    let mut part = source.take(COPIED_AT_ONCE);
+    while go_on() {
+        if io::copy(&mut part, &mut target).map_err(fail("write", to))? == 0 {
+            return target.sync_all().map_err(fail("write", to));
+        }
+        part.set_limit(COPIED_AT_ONCE);
+    }
+    Err(MoveError::Ended)
+}
+
+/// Takes away the files of content that is elsewhere now, and folders that are empty
+/// then; what else is in them stays.
+pub(super) fn remove(content: &Storage) -> Result<(), MoveError> {
+    let mut folders = Vec::new();
+    for file in content.files().chain([content.part_file()]) {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(fail("remove", file)(error));
+            }
+            _ => {}
+        }
+        let above = file.ancestors().skip(1);
+        folders.extend(above.take_while(|above| above.starts_with(content.root())));
+    }
+    folders.sort();
+    folders.dedup();
+    for folder in folders.into_iter().rev() {
+        // Somebody else's file is in it.
+        drop(fs::remove_dir(folder));
+    }
+    Ok(())
+}

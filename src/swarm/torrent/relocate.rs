@@ -1,0 +1,76 @@
+//! Moves a complete torrent's content, and goes on from the new place.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{Torrent, resume::Resume};
+use crate::swarm::{
+    bitfield::Bitfield,
+    lock::lock,
+    relocate::{MoveError, copy_content, remove, rename_content},
+    storage::Storage,
+};
+
+impl Torrent {
+    /// Moves the content into `folder`; its new path.
+    pub(in crate::swarm) async fn move_to(
+        self: Arc<Self>,
+        folder: PathBuf,
+    ) -> Result<PathBuf, MoveError> {
+        // One move at a time, and the end waits for it.
+        let writing = self.writing.clone().write_owned().await;
+        let (Some(info), Some(from)) = (self.info.get().cloned(), self.storage()) else {
+            return Err(MoveError::Incomplete);
+        };
+        let have = lock(&self.state).picker.as_ref().map(|p| p.have().clone());
+        let Some(have) = have.filter(|_| self.is_complete()) else {
+            return Err(MoveError::Incomplete);
+        };
+        let target = folder.join(info.name());
+        let in_place = from.in_place();
+        let to = Arc::new(Storage::new(&info, &target, |at| in_place.has(at)));
+        let this = self.clone();
+        let job = tokio::task::spawn_blocking(move || {
+            let _writing = writing;
+            // Nobody reads a file while its name changes.
+            let still = this.moving.blocking_write();
+            let renamed = rename_content(&from, &to)?;
+            if renamed {
+                this.now_at(&target, &have, &to);
+                return Ok(target);
+            }
+            drop(still);
+            let go_on = || !this.is_stopping();
+            copy_content(&info, &have, &from, &to, &go_on)?;
+            let _still = this.moving.blocking_write();
+            this.now_at(&target, &have, &to);
+            remove(&from)?;
+            Ok(target)
+        });
+        job.await.map_err(|_| MoveError::Ended)?
+    }
+
+    /// The content has another place; what is known of it is known there.
+    fn now_at(&self, root: &Path, have: &Bitfield, storage: &Arc<Storage>) {
+        *lock(&self.storage) = Some(storage.clone());
+        let mut held = lock(&self.resume);
+        let (Some(old), Some(dir)) = (held.take(), self.shared.state_dir.as_deref()) else {
+            return;
+        };
+        let new = Resume::new(&dir.join("resume"), self.hash, root).and_then(|mut new| {
+            if let Some(wanted) = self.wanted.get() {
+                new.choose(wanted);
+            }
+            new.save(have, storage, false)?;
+            Ok(new)
+        });
+        match new {
+            Ok(new) => *held = Some(new),
+            // It is hashed at the next start.
+            Err(error) => tracing::warn!(%error, "cannot record what is verified"),
+        }
+        old.forget();
+    }
+}
