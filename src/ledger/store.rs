@@ -238,12 +238,13 @@ pub trait Ledger: PartyStore + Send + Sync {
 
     // ---- our signature from elsewhere ----
 
-    /// Stores a verified receipt with our own signature that this ledger's log
-    /// did not make. [`Stored::Unchanged`] when the log has it, or newer.
+    /// Stores verified receipts with our own signature that this ledger's log
+    /// did not make, all of them or none. [`Stored::Unchanged`] for one that the
+    /// log has, or newer.
     ///
     /// # Errors
     /// The store's.
-    fn store_evidence(&self, receipt: &ReceiptRow) -> Result<Durable<Stored>, LedgerError>;
+    fn store_evidence(&self, receipts: &[ReceiptRow]) -> Result<Durable<Vec<Stored>>, LedgerError>;
 
     /// Makes evidence part of our log, all of these or none: from now on it
     /// is paid. Epochs without evidence are passed over. What a grant does not

@@ -2,7 +2,7 @@
 //! each epoch is kept, and doing it twice changes nothing.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io::{self, BufRead},
     num::NonZero,
     sync::{
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     ledger::{EpochId, Ledger, LedgerError, Pair, ReceiptRow, Stored},
-    types::{Address, RawAmount},
+    types::{Address, RawAmount, Salt},
 };
 
 /// How many refused lines are listed one by one; the rest are only counted.
@@ -50,8 +50,8 @@ pub struct ImportReport {
     /// How many were refused in all.
     pub refused_count: u64,
     /// Receipts that the importing account would have to pay: evidence until
-    /// adopted. The newest of each epoch and what it says.
-    pub to_adopt: Vec<(Pair, EpochId, RawAmount)>,
+    /// adopted. What the newest of each epoch says.
+    pub to_adopt: BTreeMap<(Pair, EpochId), RawAmount>,
 }
 
 impl ImportReport {
@@ -92,6 +92,7 @@ pub fn import(
         domain: ReceiptDomain::new(ledger.genesis()),
         account,
         ledger,
+        grants: BTreeSet::new(),
         report: ImportReport::default(),
     };
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
@@ -165,12 +166,15 @@ struct Intake<'a> {
     domain: ReceiptDomain,
     account: Address,
     ledger: &'a dyn Ledger,
+    /// Grants that are stored.
+    grants: BTreeSet<Salt>,
     report: ImportReport,
 }
 
 impl Intake<'_> {
     fn store(&mut self, lines: Vec<Line>) -> Result<(), LedgerError> {
-        let mut received = Vec::with_capacity(lines.len());
+        let mut received = Vec::new();
+        let mut evidence = Vec::new();
         for (number, verified) in lines {
             let line = match verified {
                 Ok(line) => line,
@@ -193,19 +197,21 @@ impl Intake<'_> {
             if receipt.payee == self.account {
                 received.push((number, row));
             } else {
-                let stored = self.ledger.store_evidence(&row)?.into_inner();
-                if matches!(stored, Stored::New | Stored::Superseded { .. }) {
-                    self.report
-                        .to_adopt
-                        .retain(|(pair, epoch, _)| (*pair, *epoch) != (row.pair, row.epoch));
-                    self.report.to_adopt.push((row.pair, row.epoch, row.amount));
-                }
-                self.count(number, &row, stored);
+                evidence.push((number, row));
             }
         }
-        let rows: Vec<_> = received.iter().map(|(_, row)| *row).collect();
+        let (numbers, rows): (Vec<_>, Vec<_>) = received.into_iter().unzip();
         let stored = self.ledger.store_received_all(&rows)?.into_inner();
-        for ((number, row), stored) in received.iter().zip(stored) {
+        for ((number, row), stored) in numbers.iter().zip(&rows).zip(stored) {
+            self.count(*number, row, stored);
+        }
+        let (numbers, rows): (Vec<_>, Vec<_>) = evidence.into_iter().unzip();
+        let stored = self.ledger.store_evidence(&rows)?.into_inner();
+        for ((number, row), stored) in numbers.iter().zip(&rows).zip(stored) {
+            if matches!(stored, Stored::New | Stored::Superseded { .. }) {
+                let epoch = (row.pair, row.epoch);
+                self.report.to_adopt.insert(epoch, row.amount);
+            }
             self.count(*number, row, stored);
         }
         Ok(())
@@ -221,7 +227,11 @@ impl Intake<'_> {
             self.report.refuse(number, revoked.into());
             return Ok(false);
         }
-        self.ledger.store_grant(&grant.to_row())?;
+        let row = grant.to_row();
+        if !self.grants.contains(&row.hash) {
+            self.ledger.store_grant(&row)?;
+            self.grants.insert(row.hash);
+        }
         Ok(true)
     }
 

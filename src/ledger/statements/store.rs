@@ -246,8 +246,12 @@ impl<S: Transactions> Ledger for S {
         self.read(|tx| receipts::equivocations(tx, pair))
     }
 
-    fn store_evidence(&self, receipt: &ReceiptRow) -> Result<Durable<Stored>, LedgerError> {
-        self.write(|tx| receipts::store_evidence(tx, receipt))
+    fn store_evidence(&self, all: &[ReceiptRow]) -> Result<Durable<Vec<Stored>>, LedgerError> {
+        self.write(|tx| {
+            all.iter()
+                .map(|receipt| receipts::store_evidence(tx, receipt))
+                .collect()
+        })
     }
 
     fn adopt(&self, epochs: &[(Pair, EpochId)]) -> Result<Durable<Adopted>, LedgerError> {

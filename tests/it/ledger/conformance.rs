@@ -274,12 +274,19 @@ pub(crate) fn evidence_is_no_debt_until_adopted(store: &dyn Store) {
     ledger
         .issue(&lease, &own, Remainder::default(), None)
         .unwrap();
-    let evidence = |receipt: &ReceiptRow| ledger.store_evidence(receipt).unwrap().into_inner();
-    assert_eq!(evidence(&own), Stored::Unchanged, "our log has it");
     let foreign = rows.receipt(Rows::epoch(77), 3, 5, 1000);
-    assert_eq!(evidence(&foreign), Stored::New);
     let higher = rows.receipt(lease.epoch, 5, 4, 400);
-    assert_eq!(evidence(&higher), Stored::New);
+    let stored = ledger.store_evidence(&[own, foreign, higher, foreign]);
+    assert_eq!(
+        stored.unwrap().into_inner(),
+        // Our log has the first.
+        [
+            Stored::Unchanged,
+            Stored::New,
+            Stored::New,
+            Stored::Unchanged
+        ]
+    );
     assert_eq!(ledger.position(&rows.pair).unwrap().issued, raw(100));
 
     let both = [(rows.pair, foreign.epoch), (rows.pair, lease.epoch)];
@@ -377,10 +384,10 @@ pub(crate) fn pages_walk_through_all_receipts(store: &dyn Store) {
             .store_received(&rows.receipt(Rows::epoch(epoch), 5, 1, 10))
             .unwrap();
         ledger
-            .store_evidence(&ReceiptRow {
+            .store_evidence(&[ReceiptRow {
                 pair: rows.pair.reversed(),
                 ..rows.receipt(Rows::epoch(epoch), 5, 1, 10)
-            })
+            }])
             .unwrap();
     }
     let mut seen = Vec::new();

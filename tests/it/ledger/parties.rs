@@ -70,7 +70,7 @@ pub(crate) fn grants_bound_what_is_issued(store: &dyn Store) {
     stolen.pair.payee = Address::from_body([7; 20]);
     stolen.grant = given.hash;
     stolen.signer = given.signer;
-    ledger.store_evidence(&stolen).unwrap();
+    ledger.store_evidence(&[stolen]).unwrap();
     assert!(matches!(
         ledger.adopt(&[(stolen.pair, stolen.epoch)]),
         Err(LedgerError::GrantSpent { .. })

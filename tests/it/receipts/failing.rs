@@ -122,8 +122,8 @@ impl Ledger for Failing {
         self.inner.equivocations(pair)
     }
 
-    fn store_evidence(&self, receipt: &ReceiptRow) -> Result<Durable<Stored>, LedgerError> {
-        self.step(|| self.inner.store_evidence(receipt))
+    fn store_evidence(&self, receipts: &[ReceiptRow]) -> Result<Durable<Vec<Stored>>, LedgerError> {
+        self.step(|| self.inner.store_evidence(receipts))
     }
 
     fn adopt(&self, epochs: &[(Pair, EpochId)]) -> Result<Durable<Adopted>, LedgerError> {

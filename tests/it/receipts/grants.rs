@@ -142,7 +142,7 @@ async fn a_stolen_session_key_is_worth_its_grant_and_no_more() {
     owner.store_grant(&given.to_row()).unwrap();
     let (mut paid, mut refused) = (0, 0);
     for row in &promised {
-        owner.store_evidence(row).unwrap();
+        owner.store_evidence(&[*row]).unwrap();
         match owner.adopt(&[(row.pair, row.epoch)]) {
             Ok(adopted) => paid += adopted.get().added.get(),
             Err(LedgerError::GrantSpent { .. }) => refused += 1,

@@ -127,7 +127,7 @@ pass_on! {
             ceiling: Option<RawAmount>, origin: &Origin) -> Durable<ReceiptRow>;
         fn store_received_for(receipt: &ReceiptRow, origin: &Origin) -> Durable<Stored>;
         fn store_received_all(receipts: &[ReceiptRow]) -> Durable<Vec<Stored>>;
-        fn store_evidence(receipt: &ReceiptRow) -> Durable<Stored>;
+        fn store_evidence(receipts: &[ReceiptRow]) -> Durable<Vec<Stored>>;
         fn adopt(epochs: &[(Pair, EpochId)]) -> Durable<Adopted>;
         fn record_transfer(transfer: &TransferRow) -> Durable<bool>;
         fn lease_account(account: Address, holder: &str) -> AccountLease;

@@ -181,7 +181,7 @@ impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
     pub(crate) fn adopt(&self, receipts: &[ReceiptRow]) {
         let mut epochs = Vec::new();
         for row in receipts {
-            self.ledger.store_evidence(row).unwrap();
+            self.ledger.store_evidence(&[*row]).unwrap();
             epochs.push((row.pair, row.epoch));
         }
         self.ledger.adopt(&epochs).unwrap();

@@ -141,9 +141,9 @@ impl Worker {
             Some(grant) => ledger.store_grant(&grant.to_row()).map(drop),
             None => Ok(()),
         };
-        match granted.and_then(|()| ledger.store_evidence(&row)) {
+        match granted.and_then(|()| ledger.store_evidence(&[row])) {
             Ok(stored) => {
-                if matches!(stored.get(), Stored::Unchanged) {
+                if stored.get().as_slice() == [Stored::Unchanged] {
                     return;
                 }
                 self.tell(PayEvent::Evidence {
