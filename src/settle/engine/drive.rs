@@ -53,6 +53,9 @@ const FEW: usize = 8;
 /// How many attempts are handed over at a time.
 const SENDERS: usize = 16;
 
+/// The least time between two looks at a chain whose blocks come fast.
+const LOOK_FASTEST: Duration = Duration::from_millis(50);
+
 /// Above so many living attempts only solid blocks are watched.
 const WATCH_INCLUSION: usize = 20;
 
@@ -76,6 +79,10 @@ struct Memory {
     refused: BTreeMap<TxId, BTreeSet<String>>,
     /// The last refusal, whole.
     last_refusal: Option<NodeError>,
+    /// The newest head seen.
+    head: Option<Head>,
+    /// How often to look, as this chain's blocks come.
+    look_every: Option<Duration>,
 }
 
 impl Memory {
@@ -84,6 +91,16 @@ impl Memory {
     fn is_broken(&self, nodes: usize) -> bool {
         let by: BTreeSet<_> = self.refused.values().flatten().collect();
         self.refused.len() >= BREAKER && by.len() >= nodes.min(2)
+    }
+
+    /// Notes how fast blocks come: a sixth of their interval is how often to look.
+    fn see(&mut self, head: Head) {
+        if let Some(before) = self.head.replace(head)
+            && let blocks @ 1.. = head.id.number().saturating_sub(before.id.number())
+        {
+            let slot = head.time.since(before.time) / u32::try_from(blocks).unwrap_or(u32::MAX);
+            self.look_every = Some((slot / 6).clamp(LOOK_FASTEST, LOOK_EVERY));
+        }
     }
 
     /// Whether an attempt goes out now: never sent by this process, or long ago.
@@ -119,6 +136,7 @@ impl<C: Chain> Engine<'_, C> {
         loop {
             self.read_on(lease, Some(&mut board)).await?;
             let head = self.patiently(|| self.chain.head()).await?;
+            memory.see(head);
             let work = self.work(&board, head, &memory)?;
             for (payout, reason) in &work.give_up {
                 self.give_up(lease, &mut board, *payout, reason.clone())?;
@@ -149,7 +167,8 @@ impl<C: Chain> Engine<'_, C> {
             }
             let more = work.sign.len() > group && group > 0;
             if !more {
-                self.chain.pause(LOOK_EVERY).await;
+                let look_every = memory.look_every.unwrap_or(LOOK_EVERY);
+                self.chain.pause(look_every).await;
             }
         }
     }
