@@ -21,11 +21,14 @@ use crate::{
     receipts::{
         LineRefusal, ReceiptDomain, ReceiptLine, ReceiptLines, SignedGrant, SignedReceipt, import,
     },
-    types::{Address, Clock, Decimals, RawAmount, Salt, SystemClock, TokenId},
+    types::{Address, Clock, Decimals, RawAmount, Salt, Sun, SystemClock, Token, TokenId},
 };
 
 /// Receipts read from the ledger at a time.
 const PAGE: u32 = 1_000;
+
+/// Receipts shown one by one before a question; the rest are counted.
+const MAX_LISTED: usize = 50;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Receipts {
@@ -160,6 +163,14 @@ pub(crate) fn amount_text(amount: RawAmount, token: TokenId) -> String {
         format!("{} BTT", amount.to_decimal(Decimals::BTT))
     } else {
         format!("{amount}raw:{token}")
+    }
+}
+
+/// The same, of whatever is paid in.
+pub(crate) fn paid_text(amount: RawAmount, token: Token) -> String {
+    match token {
+        Token::Trx => Sun(amount.unsigned()).to_string(),
+        Token::Trc10(id) => amount_text(amount, id),
     }
 }
 
@@ -395,11 +406,13 @@ fn adopt(context: &Context, ledger: &dyn Ledger, account: Address) -> Outcome {
     let mut lines = Vec::new();
     pages(ledger, &wanted, |entry| {
         let row = &entry.receipt;
-        lines.push(format!(
-            "  {} to {}",
-            amount_text(row.amount, row.pair.token),
-            row.pair.payee
-        ));
+        if lines.len() < MAX_LISTED {
+            lines.push(format!(
+                "  {} to {}",
+                amount_text(row.amount, row.pair.token),
+                row.pair.payee
+            ));
+        }
         epochs.push((row.pair, row.epoch));
         Ok(())
     })?;
@@ -409,6 +422,12 @@ fn adopt(context: &Context, ledger: &dyn Ledger, account: Address) -> Outcome {
             .result(&json!({ "adopted": 0, "added_raw": "0" }), || {
                 "nothing to adopt".into()
             });
+    }
+    if epochs.len() > lines.len() {
+        let more = epochs.len() - lines.len();
+        lines.push(format!(
+            "  and {more} more: `seedrail receipts list --kind evidence` has them all"
+        ));
     }
     context.out.note(format!(
         "{} would become debts of {account}:\n{}",

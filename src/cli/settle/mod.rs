@@ -7,10 +7,8 @@ pub(crate) mod policy;
 mod watch;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -29,14 +27,14 @@ use super::{
     chain::{self, Chain},
     failure::{Exit, Failure, Outcome},
     output::Output,
-    receipts::amount_text,
+    receipts::{amount_text, paid_text},
     store,
     units::Worth,
 };
 use crate::{
     ledger::{Ledger, LedgerError},
     settle::{BatchReport, Engine, Event, NodeChain, Plan, SettleError, random_number},
-    types::{Address, Decimals, RawAmount, Sun, SystemClock, Token, TokenId},
+    types::{Address, Decimals, RawAmount, Sun, SystemClock, Token, TokenId, TxId},
 };
 
 #[derive(Debug, Subcommand)]
@@ -101,37 +99,72 @@ fn holder() -> String {
 /// Counts what an engine reports, and shows it.
 struct Progress {
     bar: indicatif::ProgressBar,
-    signed: AtomicU64,
-    solid: AtomicU64,
+    counts: Mutex<Counts>,
+}
+
+/// How far the attempts are: each counts once, however often it is sent.
+#[derive(Default)]
+struct Counts {
+    signed: u64,
+    sent: BTreeSet<TxId>,
+    included: BTreeSet<TxId>,
+    solid: u64,
+}
+
+impl Counts {
+    fn text(&self) -> String {
+        format!(
+            "{} signed, {} sent, {} included",
+            self.signed,
+            self.sent.len(),
+            self.included.len()
+        )
+    }
 }
 
 impl Progress {
     fn new(context: &Context) -> Self {
         Self {
-            bar: context.out.bar(0, "{bar:32} {pos}/{len} solid  {msg}"),
-            signed: AtomicU64::new(0),
-            solid: AtomicU64::new(0),
+            bar: context
+                .out
+                .bar(0, "{bar:32} {pos}/{len} solid, {eta} left  {msg}"),
+            counts: Mutex::default(),
         }
     }
 
+    /// Begins to count, with what earlier runs left.
+    fn begin(&self, pending: u64) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = Counts::default();
+        self.bar.reset();
+        self.bar.set_length(pending);
+    }
+
     fn see(&self, event: &Event) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Planned { payouts, .. } => self.bar.inc_length(*payouts as u64),
-            Event::Signed(_) => {
-                let signed = self.signed.fetch_add(1, Ordering::Relaxed) + 1;
-                self.bar.set_message(format!("{signed} signed"));
+            Event::Signed(_) => counts.signed += 1,
+            Event::Sent(txid, _) => {
+                counts.sent.insert(*txid);
             }
-            Event::Sent(..) => {}
-            Event::Included(txid, block) => {
-                self.bar.set_message(format!("{txid} in block {block}"))
+            Event::Included(txid, _) => {
+                counts.included.insert(*txid);
             }
-            Event::Solid(..) => self
-                .bar
-                .set_position(self.solid.fetch_add(1, Ordering::Relaxed) + 1),
+            Event::Solid(txid, _) => {
+                // It may have been signed, sent and seen by an earlier run.
+                counts.sent.insert(*txid);
+                counts.included.insert(*txid);
+                counts.solid += 1;
+                self.bar.set_position(counts.solid);
+            }
             Event::Dead(txid) => tracing::info!("{txid} expired unused; a new attempt follows"),
             Event::GivenUp(payout, reason) => tracing::warn!("payout {payout} given up: {reason}"),
-            Event::Waiting(reason) => self.bar.set_message(reason.clone()),
+            Event::Waiting(reason) => {
+                self.bar.set_message(format!("{}: {reason}", counts.text()));
+                return;
+            }
         }
+        self.bar.set_message(counts.text());
     }
 }
 
@@ -175,6 +208,11 @@ impl Desk {
         &self,
         mut work: impl AsyncFnMut(&Engine<'_, NodeChain>) -> Result<T, SettleError>,
     ) -> Outcome<T> {
+        let mut pending = 0;
+        for batch in self.ledger.unfinished(self.account)? {
+            pending += self.ledger.counts(batch.id)?.pending;
+        }
+        self.progress.begin(pending);
         let report = |event: &Event| self.progress.see(event);
         let engine = Engine {
             ledger: self.ledger.as_ref(),
@@ -432,7 +470,8 @@ fn batches_text(reports: &[BatchReport]) -> String {
                 .map_or_else(|| "unsigned".to_owned(), |row| row.txid.to_string());
             text.push_str(&format!(
                 "  {} to {}  {txid}\n",
-                payout.payout.amount, payout.payout.payee
+                paid_text(payout.payout.amount, payout.payout.token),
+                payout.payout.payee
             ));
         }
     }
