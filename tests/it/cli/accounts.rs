@@ -1,6 +1,6 @@
 //! `account` and `token` by the real binary against the embedded node.
 
-use seedrail::devnet::Devnet;
+use seedrail::devnet::{Devnet, Fault, FaultKind};
 use serde_json::{Value, json};
 
 use super::run::{Home, Run};
@@ -61,6 +61,33 @@ async fn an_account_is_activated_and_shown_with_what_it_has() {
     // The chain refuses to make it again: its code, exit 4.
     let again = site.run(&["account", "activate", new]);
     assert_eq!(again.error(4)["code"], "CONTRACT_VALIDATE_ERROR");
+}
+
+/// It happened: that the node cannot say what it cost is a warning.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_cannot_be_read_is_no_failure() {
+    let site = Site::new().await;
+    for endpoint in [
+        "/wallet/gettransactioninfobyid",
+        "/walletsolidity/gettransactioninfobyid",
+    ] {
+        let fault = Fault {
+            endpoint: endpoint.to_owned(),
+            per_million: 1_000_000,
+            kind: FaultKind::Garbage,
+            times: None,
+        };
+        site.devnet.add_fault(fault).unwrap();
+    }
+    let run = site.run(&["account", "stake", "100TRX"]);
+    let done = run.json();
+    assert_eq!(done["state"], "solid", "{run:?}");
+    assert!(done["fee_sun"].is_null(), "{run:?}");
+    let told = run.stderr.lines().find(|line| line.starts_with("warning:"));
+    assert!(
+        told.is_some_and(|line| line.contains("what it cost is not known")),
+        "{run:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
