@@ -60,3 +60,6 @@ mod cheating_sellers;
 mod duo;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "swarm")]
+#[cfg(test)]
+mod wire_vectors;
