@@ -115,7 +115,11 @@ impl Get {
             max_per_peer: self.max_per_peer,
             ..Terms::default()
         };
-        let pay = pay::start(context, terms, &self.grant).await?;
+        let piece_length = match &source {
+            Source::Torrent(metainfo) => Some(metainfo.info.layout().piece_length()),
+            Source::Magnet(_) => None,
+        };
+        let pay = pay::start(context, terms, &self.grant, piece_length).await?;
         std::fs::create_dir_all(&self.output)
             .map_err(|error| Failure::file(&self.output, error))?;
         let session = self.swarm.session(context, pay.as_ref(), 80).await?;

@@ -35,22 +35,29 @@ pub(crate) fn ask(price: Price, unproven_cap: Option<RawAmount>) -> Ask {
 }
 
 /// Starts payments; without an ask or a bid there are none, and no key, node or
-/// ledger is touched.
+/// ledger is touched. `piece_length` is the longest of any torrent, in bytes;
+/// `None` when it is not known yet.
 pub(crate) async fn start(
     context: &Context,
     terms: Terms,
     grant: &GrantFlags,
+    piece_length: Option<u32>,
 ) -> Outcome<Option<Arc<PayExtension>>> {
     if terms.ask.is_none() && terms.ask_for.is_empty() && terms.bid.is_none() {
         return Ok(None);
     }
     context
-        .or_interrupt(begin(context, terms, grant))
+        .or_interrupt(begin(context, terms, grant, piece_length))
         .await
         .map(Some)
 }
 
-async fn begin(context: &Context, terms: Terms, grant: &GrantFlags) -> Outcome<Arc<PayExtension>> {
+async fn begin(
+    context: &Context,
+    terms: Terms,
+    grant: &GrantFlags,
+    piece_length: Option<u32>,
+) -> Outcome<Arc<PayExtension>> {
     let token = TokenId::BTT;
     let own = account::address(context)?;
     let chain = chain::connect(context).await?;
@@ -68,8 +75,9 @@ async fn begin(context: &Context, terms: Terms, grant: &GrantFlags) -> Outcome<A
     }
     let spends = terms.bid.map(|_| terms.max_spend);
     let identity = session::identity(context, chain.genesis, ledger.as_ref(), grant, spends)?;
-    if let Some(ask) = &terms.ask {
-        exposure(context, ask);
+    // One cap is for all: the prices differ, not what may be owed.
+    if let Some(ask) = terms.ask.iter().chain(terms.ask_for.values()).next() {
+        exposure(context, ask, piece_length);
     }
     let out = context.out;
     PayExtension::start(PayConfig {
@@ -88,18 +96,29 @@ async fn begin(context: &Context, terms: Terms, grant: &GrantFlags) -> Outcome<A
 }
 
 /// What a seller can lose to strangers, before it begins.
-fn exposure(context: &Context, ask: &Ask) {
+fn exposure(context: &Context, ask: &Ask, piece_length: Option<u32>) {
     if context.settings.network != Network::Devnet {
         context
             .out
             .note("a receipt is an unsecured promise: it is worth what its signer pays");
     }
-    let bounds = Exposure::of(ask, 0);
+    let bounds = Exposure::of(ask, piece_length.unwrap_or(0));
     let btt = |raw: u128| btt_text(u64::try_from(raw).unwrap_or(u64::MAX));
+    let window = match piece_length {
+        Some(_) => format!(
+            "a window of {} to {} is sent to a payer ahead of receipts, and {} more if it comes back and never pays",
+            Size(bounds.first_window),
+            Size(bounds.largest_window),
+            Size(bounds.written_off),
+        ),
+        None => format!(
+            "a window of {} to {} is sent to a payer ahead of receipts, more for large pieces (two of them and 1 MiB), and two pieces more if it comes back and never pays",
+            Size(bounds.first_window),
+            Size(bounds.largest_window),
+        ),
+    };
     context.out.note(format!(
-        "at risk: a window of {} to {} is sent to a payer ahead of receipts; one that never settled may owe {}, those of one /24 {}, all such together {}",
-        Size(bounds.first_window),
-        Size(bounds.largest_window),
+        "at risk: {window}; in all, one that never settled may take {}, those of one /24 {}, all such together {}",
         btt(bounds.per_address),
         btt(bounds.per_network),
         btt(bounds.total),

@@ -107,7 +107,8 @@ impl Seed {
             friends: self.friend.iter().copied().collect(),
             ..Terms::default()
         };
-        let pay = pay::start(context, terms, &self.grant).await?;
+        let longest = made.iter().map(|(_, one)| one.info.layout().piece_length());
+        let pay = pay::start(context, terms, &self.grant, longest.max()).await?;
         let paid_share = 100 - self.free_share;
         let session = self
             .swarm

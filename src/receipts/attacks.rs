@@ -346,6 +346,32 @@ fn a_debt_that_stays_shrinks_the_window_and_is_remembered() {
 }
 
 #[test]
+fn what_was_lost_counts_against_the_cap_until_as_much_was_settled() {
+    let cap = raw(20_000);
+    let fresh = Credit::new(PIECE).allowance(PRICE, cap);
+    let mut credit = Credit::new(PIECE);
+    credit.served(fresh, PRICE);
+    credit.write_off(fresh, PIECE);
+    credit.default_on(fresh);
+    assert_eq!(credit.unpaid_bytes(), 0);
+    let price = |bytes: u64| (u128::from(bytes) * u128::from(PRICE)).div_ceil(1 << 30);
+    let lost = credit.lost_units();
+    assert!(lost.abs_diff(price(fresh)) <= 1, "{lost}");
+    // Whatever is taken again and again, it ends at the cap.
+    let (mut taken, mut last) = (fresh, fresh);
+    while last > 0 {
+        last = credit.allowance(PRICE, cap);
+        credit.served(last, PRICE);
+        credit.default_on(last);
+        taken += last;
+    }
+    assert!(price(taken) <= 20_000, "{taken}");
+    assert!(price(taken) >= 19_990, "{taken}");
+    credit.settled(raw(20_000));
+    assert_eq!(credit.allowance(PRICE, cap), fresh);
+}
+
+#[test]
 fn the_budget_is_never_passed_by_what_is_on_the_way() {
     let mut budget = Budget::new(Some(raw(10)));
     let gib = 1 << 30;

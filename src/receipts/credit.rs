@@ -116,6 +116,8 @@ pub struct Credit {
     epochs: HashMap<EpochId, Followed>,
     /// Bytes ever written off, in this process.
     written_off: u64,
+    /// What they cost, in units · 2^30.
+    written_off_cost: u128,
     /// The position: owed by receipts and not settled on the solid chain, less
     /// what we owe in turn. In raw units.
     owed: i128,
@@ -148,6 +150,7 @@ impl Credit {
             paid_ahead: 0,
             credited: 0,
             written_off: 0,
+            written_off_cost: 0,
             epochs: HashMap::new(),
             owed: 0,
             trusted: RawAmount::ZERO,
@@ -353,17 +356,27 @@ impl Credit {
         credited
     }
 
+    /// Lost with this address, in raw units, rounded up: what was written off in
+    /// this process, and the debts that were given up and not forgiven.
+    pub fn lost_units(&self) -> u128 {
+        let written_off = self.written_off_cost.div_ceil(1 << GIB_BITS);
+        written_off.saturating_add(self.defaulted)
+    }
+
     /// How many more bytes may be sent now at `price`: what the window and the
-    /// cap on unsettled debts leave.
+    /// cap on unsettled debts leave. What was lost counts as if it were owed,
+    /// against the cap until as much was settled.
     pub fn allowance(&self, price: u64, cap: RawAmount) -> u64 {
         if self.contradicted || self.banned {
             return 0;
         }
         let by_window = self.window.bytes.saturating_sub(self.unpaid_bytes());
         let cap = u128::from(cap.unsigned());
+        let lost = self.lost_units();
         let room = self
             .ceiling
-            .map_or(cap, |ceiling| ceiling.min(cap))
+            .map_or(u128::MAX, |ceiling| ceiling.saturating_sub(lost))
+            .min(cap.saturating_sub(lost.saturating_sub(self.settled)))
             .saturating_sub(u128::from(self.owed().unsigned()))
             .saturating_sub(self.unpaid_units());
         let by_cap = (room << GIB_BITS)
@@ -390,6 +403,7 @@ impl Credit {
             && self.paid_ahead == 0
             && self.owed == 0
             && self.written_off == 0
+            && self.defaulted == 0
             && self.window.bytes == self.window.start
     }
 
@@ -436,21 +450,28 @@ impl Credit {
         self.settled = self.settled.saturating_add(u128::from(amount.unsigned()));
     }
 
+    /// What is written off of an address that never paid, in bytes.
+    pub fn never_paid_write_off(piece_length: u32) -> u64 {
+        2 * u64::from(piece_length)
+    }
+
     /// A connection is gone on which `served` bytes were sent at a price: up to a
     /// piece of them is written off, from the dearest down, since a piece that
     /// was not finished could not be paid. In all no more than two pieces and a
     /// quarter of what was paid: who only ever comes and goes gets nothing by it.
+    /// It is lost, and counts as such.
     pub fn write_off(&mut self, served: u64, piece_length: u32) {
-        let piece = u64::from(piece_length);
-        let most = (2 * piece).saturating_add(self.credited / 4);
+        let most = Self::never_paid_write_off(piece_length).saturating_add(self.credited / 4);
         let mut left = served
-            .min(piece)
+            .min(u64::from(piece_length))
             .min(most.saturating_sub(self.written_off))
             .min(self.unpaid_bytes());
         self.written_off = self.written_off.saturating_add(left);
         while let Some(mut entry) = self.unpaid.last_entry() {
             let bytes = left.min(*entry.get());
             left -= bytes;
+            let cost = cost(bytes, *entry.key());
+            self.written_off_cost = self.written_off_cost.saturating_add(cost);
             *entry.get_mut() -= bytes;
             if *entry.get() > 0 {
                 break;

@@ -6,7 +6,10 @@ use std::{
     net::IpAddr,
 };
 
-use super::{credit::Window, exchange::Ask};
+use super::{
+    credit::{Credit, Window},
+    exchange::Ask,
+};
 
 /// All addresses that never settled may owe this many caps of one together,
 const UNPROVEN_TOTAL: u128 = 10;
@@ -21,11 +24,15 @@ pub struct Exposure {
     pub first_window: u64,
     /// Sent ahead of receipts to one address at most, in bytes.
     pub largest_window: u64,
-    /// What one address may owe and not settle.
+    /// Written off, and so sent once more, as connections of one address that
+    /// never paid end, in bytes; a quarter of what it paid comes to it.
+    pub written_off: u64,
+    /// What one address may take and not settle: owed, sent ahead, written off
+    /// and given up.
     pub per_address: u128,
-    /// What all of one /24 (IPv6: /56) may owe together.
+    /// What all of one /24 (IPv6: /56) may take together.
     pub per_network: u128,
-    /// What all may owe together.
+    /// What all may take together.
     pub total: u128,
 }
 
@@ -37,6 +44,7 @@ impl Exposure {
         Self {
             first_window,
             largest_window: first_window.max(Window::LARGEST_BYTES),
+            written_off: Credit::never_paid_write_off(piece_length),
             per_address: cap,
             per_network: cap * UNPROVEN_NETWORK,
             total: cap * UNPROVEN_TOTAL,
@@ -71,8 +79,8 @@ impl Network {
 /// To settle a little does not free it from them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stranger {
-    /// Owed by receipts, and served and unpaid, above what it ever settled, in raw
-    /// units.
+    /// Owed by receipts, served and unpaid, and lost with it, above what it ever
+    /// settled, in raw units.
     pub used: u128,
     /// What it may take next: a window at its price, in raw units. Zero when it
     /// is not served on credit.

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, Command},
     sync::mpsc,
@@ -29,6 +29,17 @@ struct Seller {
     listen: String,
 }
 
+impl Seller {
+    /// Ends it; what it said to people.
+    fn end(mut self) -> String {
+        let mut aloud = self.child.stderr.take().unwrap();
+        self.child.kill().unwrap();
+        let mut text = String::new();
+        aloud.read_to_string(&mut text).unwrap();
+        text
+    }
+}
+
 impl Drop for Seller {
     fn drop(&mut self) {
         // It may have ended by itself.
@@ -37,15 +48,27 @@ impl Drop for Seller {
     }
 }
 
-fn start(mut command: Command, content: &Path, torrent: &Path) -> Seller {
-    let mut child = command
-        .arg("seed")
-        .arg(content)
-        .args(["--json", "--ask", "5BTT/GiB", "--up-limit", "4MiB/s"])
-        .args(["--listen", "127.0.0.1:0", "--torrent-out"])
-        .arg(torrent)
-        .spawn()
-        .unwrap();
+fn start(command: Command, content: &Path, torrent: &Path) -> Seller {
+    start_with(command, &["--ask", "5BTT/GiB"], &[content], Some(torrent))
+}
+
+fn start_with(
+    mut command: Command,
+    terms: &[&str],
+    contents: &[&Path],
+    torrent: Option<&Path>,
+) -> Seller {
+    command.arg("seed").args(contents).args(terms).args([
+        "--json",
+        "--up-limit",
+        "4MiB/s",
+        "--listen",
+        "127.0.0.1:0",
+    ]);
+    if let Some(torrent) = torrent {
+        command.arg("--torrent-out").arg(torrent);
+    }
+    let mut child = command.spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let (say, said) = mpsc::channel();
     std::thread::spawn(move || {
@@ -227,4 +250,145 @@ async fn a_wallet_pays_by_session_keys_and_the_seller_sees_who_pays() {
     assert!(!peer()["banned_at_ms"].is_null());
     assert_eq!(seller_home.run(["peers", "forgive", &payer]).code, 0);
     assert!(peer()["banned_at_ms"].is_null());
+}
+
+/// A devnet, and the home of a seller on it who signs with a raw key.
+async fn devnet_with_seller() -> (Devnet, Home) {
+    let devnet = Devnet::builder()
+        .block_time(Duration::from_millis(300))
+        .start()
+        .await
+        .unwrap();
+    let home = of_account(&devnet, 2);
+    (devnet, home)
+}
+
+fn of_account(devnet: &Devnet, n: usize) -> Home {
+    Home::new()
+        .env("SEEDRAIL_NODE", &devnet.url())
+        .env("SEEDRAIL_NETWORK", "devnet")
+        .env(
+            "SEEDRAIL_PRIVATE_KEY",
+            &hex::encode(devnet.accounts()[n].key.expose_bytes()),
+        )
+}
+
+/// What a download of `torrent` from the seller came to, in raw units, by an
+/// account that bids 20 BTT a GiB, which is four times the ask.
+fn spent_by(home: &Home, torrent: &Path, seller: &Seller) -> i64 {
+    let target = home.path().join(torrent.file_stem().unwrap());
+    let run = home.run([
+        "get",
+        torrent.to_str().unwrap(),
+        "--json",
+        "--bid",
+        "20BTT/GiB",
+        "--max-spend",
+        "5BTT",
+        "--listen",
+        "127.0.0.1:0",
+        "--peer",
+        &seller.listen,
+        "-o",
+        target.to_str().unwrap(),
+    ]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let last = run.stdout.lines().last().unwrap();
+    let done: Value = serde_json::from_str(last).unwrap();
+    assert_eq!(done["event"], "done");
+    number(&done["spent_raw"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_friend_pays_nothing_and_others_do() {
+    let (devnet, home) = devnet_with_seller().await;
+    let (friend, stranger) = (of_account(&devnet, 3), of_account(&devnet, 4));
+    let content = home.file("content.bin", vec![7; SIZE]);
+    let torrent = home.path().join("content.torrent");
+    let address = devnet.accounts()[3].address.to_string();
+    let terms = ["--ask", "5BTT/GiB", "--friend", &address];
+    let seller = start_with(home.command(), &terms, &[&content], Some(&torrent));
+    assert_eq!(spent_by(&friend, &torrent, &seller), 0);
+    // 8 MiB at the floor are 39,062 units; the beginning is free.
+    let spent = spent_by(&stranger, &torrent, &seller);
+    assert!((20_000..=39_062).contains(&spent), "{spent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_torrent_of_two_has_its_own_price() {
+    let (devnet, home) = devnet_with_seller().await;
+    let payer = of_account(&devnet, 3);
+    let cheap = home.file("cheap.bin", vec![7; SIZE]);
+    let dear = home.file("dear.bin", vec![8; SIZE]);
+    let torrents: Vec<PathBuf> = ["cheap", "dear"]
+        .iter()
+        .map(|name| {
+            let file = home.path().join(format!("{name}.torrent"));
+            let content = home.path().join(format!("{name}.bin"));
+            let run = home.run([
+                "torrent",
+                "create",
+                content.to_str().unwrap(),
+                "-o",
+                file.to_str().unwrap(),
+            ]);
+            assert_eq!(run.code, 0, "{run:?}");
+            file
+        })
+        .collect();
+    let own = format!("{}=15BTT/GiB", dear.display());
+    let terms = ["--ask", "5BTT/GiB", "--ask-for", &own];
+    let seller = start_with(home.command(), &terms, &[&cheap, &dear], None);
+    let spent = spent_by(&payer, &torrents[0], &seller);
+    assert!((20_000..=39_062).contains(&spent), "{spent}");
+    // The same bytes at three times the price, and half a unit from before.
+    let spent = spent_by(&payer, &torrents[1], &seller);
+    assert!((60_000..=117_188).contains(&spent), "{spent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_price_for_one_torrent_alone_the_other_is_free() {
+    let (devnet, home) = devnet_with_seller().await;
+    let payer = of_account(&devnet, 3);
+    let content = home.file("content.bin", vec![7; SIZE]);
+    let other = home.file("other.bin", vec![9; SIZE]);
+    let torrent = home.path().join("other.torrent");
+    let (from, to) = (other.to_str().unwrap(), torrent.to_str().unwrap());
+    let run = home.run(["torrent", "create", from, "-o", to, "--piece-size", "1MiB"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let own = format!("{}=15BTT/GiB", content.display());
+    let terms = ["--ask-for", &own, "--piece-size", "1MiB"];
+    let seller = start_with(home.command(), &terms, &[&content, &other], None);
+    assert_eq!(spent_by(&payer, &torrent, &seller), 0);
+    // What is at risk is told, and for the pieces that are shared.
+    let said = seller.end();
+    let window = "a window of 3 MiB to 16 MiB is sent to a payer ahead of receipts, and 2 MiB more";
+    assert!(said.contains(window), "{said}");
+    assert!(said.contains("may take 10"), "{said}");
+}
+
+#[test]
+fn prices_and_friends_that_mean_nothing_are_refused_before_a_node_is_asked() {
+    let home = Home::with_key(2);
+    let content = home.file("content.bin", "x");
+    let content = content.to_str().unwrap();
+    for (flags, words) in [
+        (
+            ["--ask-for", "elsewhere.bin=5BTT/GiB"],
+            "which is not shared here",
+        ),
+        (["--ask-for", "content.bin"], "is not PATH=PRICE"),
+        (["--ask-for", "content.bin=5"], "content.bin=5"),
+        (["--friend", "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2Hx"], "friend"),
+        (["--ask", "0BTT/GiB"], "an ask of 0 is no ask"),
+    ] {
+        let run = home.run(["--json", "seed", content].iter().chain(&flags));
+        let error = run.error(2);
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(words), "{flags:?}: {message}");
+    }
+    let free = format!("{content}=0BTT/GiB");
+    let run = home.run(["--json", "seed", content, "--ask-for", &free]);
+    let message = run.error(2)["message"].clone();
+    assert!(message.as_str().unwrap().contains("no ask"), "{message}");
 }

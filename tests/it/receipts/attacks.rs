@@ -65,10 +65,7 @@ async fn a_fresh_address_with_a_huge_bid_that_vanishes_takes_a_window_once() {
         line.wait_for_award();
         taken += line.take();
     }
-    assert!(
-        taken <= bounds.first_window + 2 * u64::from(PIECE),
-        "{taken}"
-    );
+    assert!(taken <= bounds.first_window + bounds.written_off, "{taken}");
     clock.advance(Duration::from_secs(61));
     wait_until("it is not served on credit any more", || {
         payee.events().iter().any(|event| {
@@ -82,6 +79,26 @@ async fn a_fresh_address_with_a_huge_bid_that_vanishes_takes_a_window_once() {
         .unwrap();
     assert_eq!(standing.defaults, 1);
     line.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_connections_of_an_address_take_one_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = rich(1..=2);
+    let payer = Party::start(1, sqlite(folder.path(), "a"), chain.clone(), buyer(PRICE)).await;
+    let payee = Party::start(2, sqlite(folder.path(), "b"), chain, seller()).await;
+    let lines = [0, 1].map(|_| Joined::new(&payer, &payee));
+    let mut taken = 0;
+    for line in &lines {
+        line.wait_for_award();
+    }
+    for line in &lines {
+        taken += line.take();
+    }
+    assert_eq!(taken, printed(PIECE).first_window);
+    for line in lines {
+        line.close();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,6 +203,45 @@ async fn both_sides_may_pay_each_other_at_once() {
     }
     // Only the imbalance is owed, and both say so.
     let net = i128::from(owed(down) - owed(up));
+    assert_eq!(i128::from(other.pay.peers()[0].owed_raw.get()), net);
+    assert_eq!(one.pay.peers()[0].owed_raw, raw(0));
     assert_eq!(one.ledger.position(&pair(1, 2)).unwrap().net(), net);
     assert_eq!(other.ledger.position(&pair(2, 1)).unwrap().net(), -net);
+}
+
+/// The files below a folder that hold tests, as one text.
+fn sources(folder: &std::path::Path, all: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, all);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            all.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_table_of_attacks_names_tests_that_there_are() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut all = String::new();
+    sources(&root.join("src"), &mut all);
+    sources(&root.join("tests"), &mut all);
+    let page = std::fs::read_to_string(root.join("src/receipts/DESIGN.md")).unwrap();
+    let table = page.split_once("| attack | rule |").unwrap().1;
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let mut named = 0;
+    for row in rows {
+        let tests = row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap();
+        for test in tests.split('`').skip(1).step_by(2) {
+            // The longest names are cut short.
+            let begins = test.split('…').next().unwrap();
+            assert!(all.contains(&format!("fn {begins}")), "{test}");
+            named += 1;
+        }
+    }
+    assert!(named > 30, "{named}");
 }

@@ -95,12 +95,18 @@ impl Worker {
         let settled = credit.settled_ever();
         let owed = u128::from(credit.owed().unsigned());
         let unpaid = credit.unpaid_units();
-        let used = owed.saturating_add(unpaid).saturating_sub(settled);
+        let lost = credit.lost_units();
+        let used = owed
+            .saturating_add(unpaid)
+            .saturating_add(lost)
+            .saturating_sub(settled);
         let next = price.map_or(0, |price| {
             let window = cost(credit.window().bytes(), price) >> GIB_BITS;
             // Served at all, it counts, however little a window costs.
             let most = owed.saturating_add(window.max(unpaid.saturating_add(1)));
-            most.saturating_sub(settled).saturating_sub(used)
+            most.saturating_add(lost)
+                .saturating_sub(settled)
+                .saturating_sub(used)
         });
         Stranger {
             used,
@@ -137,32 +143,32 @@ impl Worker {
             .collect()
     }
 
-    /// What strangers owe that this process has not met: read once.
+    /// What strangers owe or did not pay that this process has not met: read once.
     fn look_at_the_gone(&mut self) -> Result<(), LedgerError> {
         if self.gone.is_some() {
             return Ok(());
         }
         let config = &self.shared.config;
-        let banned: HashSet<Address> = config
-            .ledger
-            .standings(config.token)?
+        let mut owed: HashMap<Address, i128> = HashMap::new();
+        for position in config.ledger.positions(self.own(), config.token)? {
+            let settled = i128::from(position.paid_back.get());
+            // Nothing that we owe is theirs to lose us.
+            let owes = (-position.net()).max(0) - settled;
+            owed.insert(position.pair.payee, owes);
+        }
+        let mut banned = HashSet::new();
+        for standing in config.ledger.standings(config.token)? {
+            *owed.entry(standing.address).or_default() += i128::from(standing.defaulted.get());
+            if standing.banned_at.is_some() {
+                banned.insert(standing.address);
+            }
+        }
+        let gone = owed
             .into_iter()
-            .filter(|standing| standing.banned_at.is_some())
-            .map(|standing| standing.address)
-            .collect();
-        let gone = config
-            .ledger
-            .positions(self.own(), config.token)?
-            .into_iter()
-            .filter(|position| {
-                let peer = &position.pair.payee;
-                let met = self.accounts.contains_key(peer);
-                !met && !banned.contains(peer)
-            })
-            .filter_map(|position| {
-                let settled = i128::from(position.paid_back.get());
-                let owed = u128::try_from(-position.net() - settled).ok()?;
-                (owed > 0).then_some((position.pair.payee, owed))
+            .filter(|(peer, _)| !self.accounts.contains_key(peer) && !banned.contains(peer))
+            .filter_map(|(peer, owed)| {
+                let owed = u128::try_from(owed).ok()?;
+                (owed > 0).then_some((peer, owed))
             })
             .collect();
         self.gone = Some(gone);
