@@ -58,13 +58,13 @@ pub(crate) async fn connect(context: &Context) -> Outcome<Chain> {
         )
         .hint("check --network and --node"));
     }
-    let mainnet = Network::Mainnet;
-    if network != mainnet && mainnet.genesis() == Some(genesis) {
+    // What is allowed on a devnet must not happen on a network of strangers.
+    if let Some(other) = Network::of(genesis).filter(|other| *other != network) {
         return Err(Failure::failed(
             "wrong_network",
-            format!("the node is on mainnet, not on {network}"),
+            format!("the node is on {other}, not on {network}"),
         )
-        .hint("say --network mainnet if that is what you want"));
+        .hint(format!("say --network {other} if that is what you want")));
     }
     Ok(Chain { node, genesis })
 }

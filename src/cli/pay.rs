@@ -59,6 +59,7 @@ async fn begin(
     piece_length: Option<u32>,
 ) -> Outcome<Arc<PayExtension>> {
     let token = TokenId::BTT;
+    session::no_raw_key_among_strangers(context)?;
     let own = account::address(context)?;
     let chain = chain::connect(context).await?;
     chain::guard_mainnet(context)?;

@@ -69,6 +69,17 @@ fn now_secs() -> u64 {
     u64::try_from(SystemClock.now().secs()).unwrap_or(0)
 }
 
+/// A raw key is for tests and devnets: elsewhere it never meets strangers.
+pub(crate) fn no_raw_key_among_strangers(context: &Context) -> Outcome {
+    let network = context.settings.network;
+    if network == Network::Devnet || !account::is_raw(&context.settings)? {
+        return Ok(());
+    }
+    let message = format!("a raw private key is not used among strangers on {network}");
+    Err(Failure::failed("raw_key", message)
+        .hint("keep it in a wallet file: `seedrail wallet import`"))
+}
+
 /// Who the swarm signs as: a session key of the account, an earlier one if it
 /// still serves; on a devnet, a raw key itself.
 pub(crate) fn identity(
@@ -78,17 +89,8 @@ pub(crate) fn identity(
     flags: &GrantFlags,
     spends: Option<Option<RawAmount>>,
 ) -> Outcome<Identity> {
+    no_raw_key_among_strangers(context)?;
     if account::is_raw(&context.settings)? {
-        if context.settings.network != Network::Devnet {
-            return Err(Failure::failed(
-                "raw_key",
-                format!(
-                    "a raw private key is not used among strangers on {}",
-                    context.settings.network
-                ),
-            )
-            .hint("keep it in a wallet file: `seedrail wallet import`"));
-        }
         let key = account::key(context)?;
         if spends.is_some() {
             context.out.note(format!(

@@ -60,6 +60,20 @@ impl Network {
         }
     }
 
+    /// The public network that has this genesis block.
+    pub(crate) fn of(genesis: BlockId) -> Option<Self> {
+        match genesis.to_string().as_str() {
+            "00000000000000001ebf88508a03865c71d452e25f4d51194196a1d22b6653dc" => {
+                Some(Self::Mainnet)
+            }
+            "0000000000000000d698d4192c56cb6be724a558448e2684802de4d6cd8690dc" => Some(Self::Nile),
+            "0000000000000000de1aa88295e1fcf982742f773e0419c5a9c134c994a9059e" => {
+                Some(Self::Shasta)
+            }
+            _ => None,
+        }
+    }
+
     fn default_url(self) -> &'static str {
         Self::ALL
             .iter()

@@ -14,10 +14,13 @@ use seedrail::{
     devnet::Devnet,
     types::{Address, RawAmount, Token, TokenId},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::run::Home;
-use crate::waiting::wait_until;
+use crate::{
+    tron::server::{Reply, Server},
+    waiting::wait_until,
+};
 
 const SIZE: usize = 8 << 20;
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -391,4 +394,63 @@ fn prices_and_friends_that_mean_nothing_are_refused_before_a_node_is_asked() {
     let run = home.run(["--json", "seed", content, "--ask-for", &free]);
     let message = run.error(2)["message"].clone();
     assert!(message.as_str().unwrap().contains("no ask"), "{message}");
+}
+
+#[test]
+fn a_raw_key_is_not_used_among_strangers() {
+    let home = Home::with_key(2);
+    let content = home.file("content.bin", vec![7; 1 << 15]);
+    let content = content.to_str().unwrap();
+    let torrent = home.path().join("content.torrent");
+    let torrent = torrent.to_str().unwrap();
+    let run = home.run(["torrent", "create", content, "-o", torrent]);
+    assert_eq!(run.code, 0, "{run:?}");
+    for network in ["nile", "shasta", "mainnet"] {
+        for command in [
+            &["seed", content, "--ask", "5BTT/GiB"][..],
+            &["get", torrent, "--bid", "5BTT/GiB", "--max-spend", "1BTT"],
+            &["get", torrent, "--seed", "--ask", "5BTT/GiB"],
+        ] {
+            // Nobody answers there: it is refused before that matters.
+            let to = ["--json", "--yes", "--network", network];
+            let node = ["--node", "http://127.0.0.1:9"];
+            let error = home.run(command.iter().chain(&to).chain(&node)).error(1);
+            assert_eq!(error["code"], "raw_key", "{error}");
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains(network), "{message}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_public_network_is_no_devnet_whatever_it_is_called() {
+    for (network, genesis) in [
+        (
+            "nile",
+            "0000000000000000d698d4192c56cb6be724a558448e2684802de4d6cd8690dc",
+        ),
+        (
+            "shasta",
+            "0000000000000000de1aa88295e1fcf982742f773e0419c5a9c134c994a9059e",
+        ),
+        (
+            "mainnet",
+            "00000000000000001ebf88508a03865c71d452e25f4d51194196a1d22b6653dc",
+        ),
+    ] {
+        let server = Server::start(move |_, _| Reply::Json(json!({ "blockID": genesis }))).await;
+        let home = Home::with_key(2);
+        let content = home.file("content.bin", vec![7; 1 << 15]);
+        let node = ["--json", "--network", "devnet", "--node", &server.url()];
+        let seed = ["seed", content.to_str().unwrap(), "--ask", "5BTT/GiB"];
+        let error = home.run(seed.iter().chain(&node)).error(1);
+        assert_eq!(error["code"], "wrong_network", "{error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(network), "{message}");
+        let asked = server.asked();
+        assert!(
+            asked.iter().all(|path| path.contains("getblockbynum")),
+            "{asked:?}"
+        );
+    }
 }
