@@ -6,21 +6,10 @@ when the code changes, this fails until the mutant is written anew.
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-TREE = ROOT / "target" / "mutants"
-
-SWITCH = '''
-/// Whether this mutant is on.
-pub fn mutant(name: &str) -> bool {
-    static ON: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    ON.get_or_init(|| std::env::var("MUTANT").unwrap_or_default()) == name
-}
-'''
+from build import build
 
 # (mutant, [(file, text, text with the switch)])
 MUTANTS = [
@@ -206,32 +195,6 @@ MUTANTS = [
 ]
 
 
-def build():
-    for name in ["src", "tests", "benches", "examples", "fixtures"]:
-        shutil.rmtree(TREE / name, ignore_errors=True)
-        shutil.copytree(ROOT / name, TREE / name)
-    for name in ["Cargo.toml", "Cargo.lock", "README.md", "clippy.toml"]:
-        shutil.copy(ROOT / name, TREE / name)
-    library = TREE / "src" / "lib.rs"
-    library.write_text(library.read_text() + SWITCH)
-    # Two mutants may edit one place: their texts are looked for in what the
-    # first has left.
-    for mutant, edits in MUTANTS:
-        for file, old, new in edits:
-            path = TREE / file
-            text = path.read_text()
-            if text.count(old) != 1:
-                sys.exit(f"mutant `{mutant}`: {file} has this {text.count(old)} times:\n{old}")
-            path.write_text(text.replace(old, new.replace("NAME", f'"{mutant}"')))
-    # Of its own: what is built here must never be taken for the program.
-    environment = os.environ | {"CARGO_TARGET_DIR": str(TREE / "target")}
-    command = ["cargo", "test", "--locked", "--profile", "heavy", "--test", "it", "--no-run"]
-    built = subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True)
-    if built.returncode != 0:
-        sys.exit(built.stderr)
-    return re.search(r"Executable .*\((.*)\)", built.stderr).group(1)
-
-
 def run(program, mutant, seeds):
     environment = os.environ | {"MUTANT": mutant, "SEEDRAIL_SEEDS": str(seeds), "RUST_BACKTRACE": "0"}
     test = "settle::storm::storms_of_faults_pay_everybody_once"
@@ -241,7 +204,7 @@ def run(program, mutant, seeds):
 
 def main():
     seeds = int(sys.argv[1])
-    program = build()
+    program = build("settlement", MUTANTS)["it"]
     sound = run(program, "", 200)
     if sound.returncode != 0:
         sys.exit(f"without a mutant the simulation fails:\n{sound.stdout}{sound.stderr}")

@@ -1,0 +1,430 @@
+"""Mutants of the rules against attacks on payments (src/receipts/DESIGN.md): one
+build with a switch for each; the tests that its row names must fail with it.
+"""
+
+import os
+import subprocess
+import sys
+
+from build import build
+
+UNIT = "receipts::"
+
+# (row of the table, mutant, tests of the library, tests of tests/it, [(file, text, text with the switch)])
+MUTANTS = [
+    (
+        "a fresh address with a huge bid that vanishes",
+        "weighs as its bid at once",
+        [],
+        ["attacks::a_fresh_address_with_a_huge_bid_that_vanishes_takes_a_window_once"],
+        [("src/receipts/exchange/selling.rs", "if credit.proven() || credit.has_paid() {",
+          "if credit.proven() || credit.has_paid() || crate::mutant(NAME) {")],
+    ),
+    (
+        "a fresh address with a huge bid that vanishes",
+        "a piece is written off each time",
+        [],
+        ["attacks::a_fresh_address_with_a_huge_bid_that_vanishes_takes_a_window_once"],
+        [("src/receipts/credit.rs", ".min(most.saturating_sub(self.written_off))",
+          ".min(if crate::mutant(NAME) { most } else { most.saturating_sub(self.written_off) })")],
+    ),
+    (
+        "a fresh address with a huge bid that vanishes",
+        "a debt from before is never due",
+        [],
+        ["attacks::a_fresh_address_with_a_huge_bid_that_vanishes_takes_a_window_once"],
+        [("src/receipts/pay/worker/selling.rs", "} else if now >= carried.until {",
+          "} else if now >= carried.until && !crate::mutant(NAME) {")],
+    ),
+    (
+        "a payer that vanishes",
+        "no window",
+        [],
+        ["pair::a_vanishing_payer_takes_no_more_than_the_window"],
+        [("src/receipts/credit.rs", "        by_window.min(by_cap)\n",
+          "        if crate::mutant(NAME) { by_cap } else { by_window.min(by_cap) }\n")],
+    ),
+    (
+        "whitewashing",
+        "who settled anything has no ceiling",
+        [],
+        ["strangers::settling_next_to_nothing_frees_nobody_from_the_bounds"],
+        [("src/receipts/pay/worker/exposure.rs", "credit.set_ceiling(Some(ceiling));",
+          "let free = credit.proven() && crate::mutant(NAME);\n"
+          "                credit.set_ceiling((!free).then_some(ceiling));")],
+    ),
+    (
+        "whitewashing",
+        "one more of a network is always served",
+        ["exposure::tests::one_more_is_refused_at_two_caps_of_a_network_and_ten_of_all"],
+        ["strangers::ever_new_addresses_of_one_network_take_no_more_than_is_printed"],
+        [("src/receipts/exposure.rs", "sums.in_network(*network) > self.per_network)",
+          "sums.in_network(*network) > self.per_network && !crate::mutant(NAME))")],
+    ),
+    (
+        "whitewashing",
+        "a network has no ceiling",
+        ["exposure::tests::ceilings_are_never_passed_together"],
+        ["strangers::those_of_one_network_owe_no_more_than_is_printed_however_long_they_pay"],
+        [("src/receipts/exposure.rs", ".fold(all, u128::min);",
+          ".fold(all, |a, b| if crate::mutant(NAME) { a } else { a.min(b) });")],
+    ),
+    (
+        "whitewashing",
+        "what is left is given to each",
+        ["exposure::tests::ceilings_are_never_passed_together"],
+        [],
+        [("src/receipts/exposure.rs", "bound.saturating_sub(used).checked_div(served).unwrap_or(0)",
+          "bound.saturating_sub(used).checked_div(if crate::mutant(NAME) { 1 } else { served }).unwrap_or(0)")],
+    ),
+    (
+        "whitewashing",
+        "who is gone is forgotten",
+        [],
+        ["strangers::what_strangers_owe_from_before_counts_until_they_are_banned"],
+        [("src/receipts/pay/worker/exposure.rs", "gone.filter(|(peer, _)| !self.accounts.contains_key(*peer))",
+          "gone.filter(|(peer, _)| !self.accounts.contains_key(*peer) && !crate::mutant(NAME))")],
+    ),
+    (
+        "whitewashing",
+        "what is lost counts no more",
+        ["attacks::what_was_lost_counts_against_the_cap_until_as_much_was_settled"],
+        ["strangers::what_is_written_off_and_given_up_is_within_what_is_printed"],
+        [("src/receipts/credit.rs", "        written_off.saturating_add(self.defaulted)\n",
+          "        if crate::mutant(NAME) { 0 } else { written_off.saturating_add(self.defaulted) }\n")],
+    ),
+    (
+        "whitewashing",
+        "a restart forgets who did not pay",
+        [],
+        ["strangers::what_is_written_off_and_given_up_is_within_what_is_printed"],
+        [("src/receipts/pay/worker/exposure.rs", "+= i128::from(standing.defaulted.get());",
+          "+= if crate::mutant(NAME) { 0 } else { i128::from(standing.defaulted.get()) };")],
+    ),
+    (
+        "window growth on one-unit receipts",
+        "what is claimed as delivered is credited",
+        ["attacks::receipts_of_one_unit_buy_one_unit"],
+        [],
+        [("src/receipts/credit.rs", "let bytes = left.min(*entry.get()).min(affordable);",
+          "let bytes = left.min(*entry.get()).min(if crate::mutant(NAME) { u64::MAX } else { affordable });")],
+    ),
+    (
+        "many connections from one address",
+        "each connection has a window",
+        [],
+        ["attacks::two_connections_of_an_address_take_one_window"],
+        [("src/receipts/pay/worker/known.rs", "let credit = Arc::clone(&account.credit);",
+          "let mut credit = Arc::clone(&account.credit);\n"
+          "        if crate::mutant(NAME) {\n"
+          "            credit = Arc::new(Mutex::new(Credit::new(piece_length)));\n"
+          "        }")],
+    ),
+    (
+        "many connections from one address",
+        "a network may have all slots",
+        ["swarm::choker::tests::one_network_gets_at_most_half"],
+        [],
+        [("src/swarm/choker.rs", "of_group < self.slots / 2 &&",
+          "(of_group < self.slots / 2 || crate::mutant(NAME)) &&")],
+    ),
+    (
+        "fake contention against `--bid auto`",
+        "agrees to any price",
+        ["cheating_sellers::an_automatic_bid_is_not_driven_up_by_a_word"],
+        [],
+        [("src/receipts/exchange/buying.rs", "if price > most {", "if price > most && !crate::mutant(NAME) {")],
+    ),
+    (
+        "fake contention against `--bid auto`",
+        "begins at its most",
+        ["cheating_sellers::an_automatic_bid_is_not_driven_up_by_a_word"],
+        [],
+        [("src/receipts/exchange/buying.rs", "AutoBid::new(quote.floor_price, now)",
+          "AutoBid::new(if crate::mutant(NAME) { bid.most() } else { quote.floor_price }, now)")],
+    ),
+    (
+        "fake contention against `--bid auto`",
+        "a raise that brings nothing stays",
+        ["autobid::tests::who_only_says_that_it_is_contended_earns_next_to_nothing_by_it"],
+        [],
+        [("src/receipts/autobid.rs", "Change::Raised { from, rate: old } if !better(old) => {",
+          "Change::Raised { from, rate: old } if !better(old) && !crate::mutant(NAME) => {")],
+    ),
+    (
+        "a stolen session key",
+        "a payee does not hold a grant's number against it",
+        ["tests::each_reason_to_refuse_a_grant"],
+        ["grants::a_stolen_session_key_is_worth_its_grant_and_no_more"],
+        [("src/receipts/grant.rs", "if owed > u128::from(grant.max_per_payee.unsigned()) {",
+          "if owed > u128::from(grant.max_per_payee.unsigned()) && !crate::mutant(NAME) {")],
+    ),
+    (
+        "a stolen session key",
+        "receipts of other epochs under the grant are not counted",
+        [],
+        ["grants::a_stolen_session_key_is_worth_its_grant_and_no_more"],
+        [("src/receipts/exchange/taking.rs", "let elsewhere = credit.owed_under(receipt.grant, receipt.epoch);",
+          "let mut elsewhere = credit.owed_under(receipt.grant, receipt.epoch);\n"
+          "        if crate::mutant(NAME) {\n"
+          "            elsewhere = RawAmount::ZERO;\n"
+          "        }")],
+    ),
+    (
+        "a stolen session key",
+        "a revocation is passed over",
+        [],
+        ["grants::a_session_key_that_was_taken_back_is_nobody"],
+        [("src/receipts/grant.rs", ".filter(|up_to| *up_to >= grant.serial)",
+          ".filter(|up_to| *up_to >= grant.serial && !crate::mutant(NAME))")],
+    ),
+    *[
+        (
+            "grant exceeded, ended, replaced, revoked, forged",
+            mutant,
+            ["tests::each_reason_to_refuse_a_grant"],
+            [],
+            [("src/receipts/grant.rs", old, new)],
+        )
+        for mutant, old, new in [
+            ("another's grant will do", "if grant.payer != payer || grant.signer != signer {",
+             "if (grant.payer != payer || grant.signer != signer) && !crate::mutant(NAME) {"),
+            ("another token's grant will do", "if grant.token != token {", "if grant.token != token && !crate::mutant(NAME) {"),
+            ("a replaced grant will do", "context.highest_serial.filter(|known| *known > grant.serial)",
+             "context.highest_serial.filter(|known| *known > grant.serial && !crate::mutant(NAME))"),
+            ("a grant is good before its time", "if now_secs < grant.not_before {",
+             "if now_secs < grant.not_before && !crate::mutant(NAME) {"),
+            ("a grant never ends", "if now_secs > grant.not_after {", "if now_secs > grant.not_after && !crate::mutant(NAME) {"),
+            ("anybody signs a grant", ".is_signed_by(&self.grant, &self.signature, self.grant.payer)\n            .then_some(())",
+             ".is_signed_by(&self.grant, &self.signature, self.grant.payer)\n            .max(crate::mutant(NAME))\n            .then_some(())"),
+        ]
+    ],
+    (
+        "one key on two machines",
+        "an epoch in which another machine signed is used",
+        [],
+        ["restored::one_key_on_two_machines_at_once_owes_what_both_took",
+         "restored::a_payer_whose_disk_was_set_back_contradicts_nothing"],
+        [("src/receipts/pay/worker/issuing.rs", "if !foreign.contains(&lease.epoch) {",
+          "if !foreign.contains(&lease.epoch) || crate::mutant(NAME) {")],
+    ),
+    (
+        "one key on two machines",
+        "grants of the other machine are not taken",
+        [],
+        ["grants::what_another_machine_signed_under_its_own_session_key_is_evidence"],
+        [("src/receipts/exchange/greeting.rs", "if !(payer == peer || payer == self.own())",
+          "if crate::mutant(NAME) || !(payer == peer || payer == self.own())")],
+    ),
+    (
+        "both sides pay at once",
+        "one direction is not netted",
+        [],
+        ["attacks::both_sides_may_pay_each_other_at_once"],
+        [("src/receipts/pay/worker/issuing.rs", "locked(&conn.credit()).offset(draft.raised);",
+          "if !crate::mutant(NAME) {\n                    locked(&conn.credit()).offset(draft.raised);\n                }")],
+    ),
+    *[
+        (
+            "replay on another chain, token, pair",
+            mutant,
+            ["attacks::what_is_not_this_pairs_or_chains_receipt_closes_the_connection"],
+            [],
+            [("src/receipts/body.rs", old, new)],
+        )
+        for mutant, old, new in [
+            ("any payee's receipt will do", "|| other(expected.payee, receipt.payee)",
+             "|| (other(expected.payee, receipt.payee) && !crate::mutant(NAME))"),
+            ("any payer's receipt will do", "|| other(expected.payer, receipt.payer)",
+             "|| (other(expected.payer, receipt.payer) && !crate::mutant(NAME))"),
+            ("any token's receipt will do", "if expected.token.is_some_and(|token| token != receipt.token) {",
+             "if expected.token.is_some_and(|token| token != receipt.token) && !crate::mutant(NAME) {"),
+            ("a vault's receipt will do", "if receipt.vault != Address::ZERO {",
+             "if receipt.vault != Address::ZERO && !crate::mutant(NAME) {"),
+            ("a receipt from the future will do",
+             "if receipt.issued_at > expected.now_secs.saturating_add(MAX_CLOCK_SKEW_SECS) {",
+             "if receipt.issued_at > expected.now_secs.saturating_add(MAX_CLOCK_SKEW_SECS) && !crate::mutant(NAME) {"),
+        ]
+    ],
+    (
+        "replay in another epoch or place, for more; forged signer",
+        "nobody looks at a receipt's signature",
+        ["attacks::a_signature_is_good_for_its_own_statement_alone", "tests::each_reason_to_refuse"],
+        [],
+        [("src/receipts/body.rs", "            .is_signed_by(receipt, &self.signature, receipt.signer)\n        {",
+          "            .is_signed_by(receipt, &self.signature, receipt.signer)\n            && !crate::mutant(NAME)\n        {")],
+    ),
+    *[
+        (
+            "replay of a session, speaking for another",
+            mutant,
+            ["attacks::nobody_speaks_for_another"],
+            [],
+            [("src/receipts/exchange/greeting.rs", old, new)],
+        )
+        for mutant, old, new in [
+            ("nobody looks at `auth`", "if !self.setup.domain.is_signed_by(&theirs, &auth, signer) {",
+             "if !self.setup.domain.is_signed_by(&theirs, &auth, signer) && !crate::mutant(NAME) {"),
+            ("our nonce is not in it", "nonce_peer: other.1,",
+             "nonce_peer: if crate::mutant(NAME) { Salt::ZERO } else { other.1 },"),
+            ("the peer ids are not in it", "peer_ids: Hello::peer_ids(&this.2, &other.2),",
+             "peer_ids: if crate::mutant(NAME) { Hello::peer_ids(&[0; 20], &[0; 20]) } else { Hello::peer_ids(&this.2, &other.2) },"),
+        ]
+    ],
+    (
+        "making another default by saying its name",
+        "what is due begins with `hello`",
+        [],
+        ["attacks::nobody_can_make_another_default_by_saying_its_name"],
+        [("src/receipts/pay/worker/known.rs", "        conn.meet(debt, credit);\n",
+          "        conn.meet(debt, credit);\n"
+          "        if crate::mutant(NAME) {\n            self.met(conn, peer);\n        }\n")],
+    ),
+    (
+        "older receipt",
+        "a lower amount under a higher sequence will do",
+        ["attacks::an_older_receipt_changes_nothing_and_a_lower_amount_is_refused"],
+        [],
+        [("src/receipts/body.rs", "|| newer.amount < older.amount", "|| (newer.amount < older.amount && !crate::mutant(NAME))")],
+    ),
+    (
+        "older receipt",
+        "an older receipt is a higher one",
+        ["attacks::an_older_receipt_changes_nothing_and_a_lower_amount_is_refused"],
+        [],
+        [("src/receipts/body.rs", "Ok(if self.sequence > last.sequence {",
+          "Ok(if self.sequence > last.sequence || crate::mutant(NAME) {")],
+    ),
+    (
+        "equivocation",
+        "who contradicts itself is served on",
+        ["attacks::an_equivocation_is_kept_and_ends_the_service"],
+        [],
+        [("src/receipts/exchange/taking.rs",
+          "                credit.set_contradicted();\n                let mut outputs = vec![Output::Store",
+          "                if crate::mutant(NAME) {\n                    return Ok(Vec::new());\n                }\n"
+          "                credit.set_contradicted();\n                let mut outputs = vec![Output::Store")],
+    ),
+    (
+        "redirected payee",
+        "anybody signs a quote",
+        ["cheating_sellers::a_payee_is_never_put_in_anothers_place"],
+        [],
+        [("src/receipts/exchange/mod.rs", ".is_signed_by(&quote, &signature, self.peer_signer)\n",
+          ".is_signed_by(&quote, &signature, self.peer_signer)\n                    && !crate::mutant(NAME)\n")],
+    ),
+    (
+        "garbage data for pay",
+        "a piece is paid for before its hash matched",
+        [],
+        ["swarm::garbage_is_not_paid_for_and_who_sends_it_is_left"],
+        [("src/swarm/torrent/pieces.rs", "        self.drop_contributions(contributions);\n        self.emit(Event::PieceFailed",
+          "        if crate::mutant(NAME) {\n"
+          "            for (conn, chunks) in contributions {\n"
+          "                if let Some(conn) = self.conn(conn) {\n"
+          "                    conn.tell(Told::Verified { piece, chunks });\n"
+          "                }\n"
+          "            }\n"
+          "        } else {\n"
+          "            self.drop_contributions(contributions);\n"
+          "        }\n"
+          "        self.emit(Event::PieceFailed")],
+    ),
+    (
+        "a seller that stops",
+        "the bid is never withdrawn",
+        ["cheating_sellers::a_seller_that_stops_is_paid_for_what_came_and_asked_for_no_more"],
+        [],
+        [("src/receipts/exchange/mod.rs", "&& now.since(since) >= STALLED", "&& now.since(since) >= STALLED\n            && !crate::mutant(NAME)")],
+    ),
+    (
+        "over-commitment",
+        "promises more than it holds",
+        [],
+        ["attacks::a_payer_never_promises_more_than_it_holds"],
+        [("src/receipts/pay/worker/issuing.rs", "Some(self.balance),", "Some(self.balance).filter(|_| !crate::mutant(NAME)),")],
+    ),
+    (
+        "over-commitment",
+        "nobody looks whether a stranger exists",
+        [],
+        ["pair::a_stranger_without_an_account_or_money_is_not_served_on_credit"],
+        [("src/receipts/pay/worker/selling.rs", "Ok((false, _)) => Some(", "Ok((false, _)) if !crate::mutant(NAME) => Some("),
+         ("src/receipts/pay/worker/selling.rs", "Ok((true, balance)) => self.too_exposed", "Ok((_, balance)) => self.too_exposed")],
+    ),
+    (
+        "over-commitment",
+        "nobody looks what a stranger holds",
+        [],
+        ["pair::a_stranger_without_an_account_or_money_is_not_served_on_credit"],
+        [("src/receipts/pay/worker/exposure.rs", "if u128::from(balance.unsigned()) < wanted {",
+          "if u128::from(balance.unsigned()) < wanted && !crate::mutant(NAME) {")],
+    ),
+    (
+        "flood of receipts, of signatures",
+        "receipts are read as they come",
+        ["attacks::a_flood_of_receipts_is_passed_over_then_cut"],
+        [],
+        [("src/receipts/exchange/taking.rs", "} else if !large {", "} else if !large && !crate::mutant(NAME) {")],
+    ),
+    (
+        "flood of receipts, of signatures",
+        "quotes and bids are read as they come",
+        ["attacks::a_flood_of_quotes_or_bids_is_passed_over_then_cut"],
+        [],
+        [("src/receipts/exchange/mod.rs", "let may = self.terms > 0;", "let may = self.terms > 0 || crate::mutant(NAME);")],
+    ),
+    (
+        "a payer's old copy of its ledger",
+        "evidence is not looked at",
+        [],
+        ["restored::a_payer_whose_disk_was_set_back_contradicts_nothing"],
+        [("src/receipts/exchange/taking.rs", "if ours && signed.is_authentic(&self.setup.domain, grant) {",
+          "if ours && !crate::mutant(NAME) && signed.is_authentic(&self.setup.domain, grant) {")],
+    ),
+    (
+        "a payee's old copy",
+        "what a payer says it issued is passed over",
+        [],
+        ["restored::a_payee_with_an_old_copy_of_its_ledger_gets_back_what_it_lost"],
+        [("src/receipts/exchange/taking.rs", "            let taken = self.take_receipt(signed, credit, now);\n",
+          "            if crate::mutant(NAME) {\n                continue;\n            }\n"
+          "            let taken = self.take_receipt(signed, credit, now);\n")],
+    ),
+]
+
+
+def tests(row):
+    _, _, unit, whole, _ = row
+    for name in unit:
+        yield "lib", name if name.startswith("swarm::") else UNIT + name
+    for name in whole:
+        yield "it", UNIT + name
+
+
+def run(programs, mutant, binary, test):
+    environment = os.environ | {"MUTANT": mutant, "RUST_BACKTRACE": "0"}
+    command = [programs[binary], "--exact", test]
+    # There, since a property test leaves what it failed with where it runs.
+    done = subprocess.run(command, cwd=programs["tree"], env=environment, capture_output=True, text=True)
+    if "1 passed" not in done.stdout and "1 failed" not in done.stdout and done.returncode >= 0:
+        sys.exit(f"there is no test `{test}`:\n{done.stdout}{done.stderr}")
+    return done.returncode == 0
+
+
+def main():
+    programs = build("attacks", [(mutant, edits) for _, mutant, _, _, edits in MUTANTS])
+    for binary, test in sorted({one for row in MUTANTS for one in tests(row)}):
+        if not run(programs, "", binary, test):
+            sys.exit(f"without a mutant `{test}` fails")
+    print("| attack | rule that was broken | the test failed |")
+    print("|---|---|---|")
+    survived = 0
+    for row in MUTANTS:
+        passed = [test for binary, test in tests(row) if run(programs, row[1], binary, test)]
+        survived += bool(passed)
+        print(f"| {row[0]} | {row[1]} | {'**no**: ' + ', '.join(passed) if passed else 'yes'} |", flush=True)
+    sys.exit(1 if survived else 0)
+
+
+main()
