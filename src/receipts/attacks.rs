@@ -95,6 +95,16 @@ fn what_is_not_this_pairs_or_chains_receipt_closes_the_connection() {
     assert!(foreign(&|r| r.vault = k(3).address()));
     assert!(foreign(&|r| r.sequence = 0));
     assert!(foreign(&|r| r.issued_at += 3600));
+    // Another's receipt to us, good in itself, passed on by this peer.
+    let mut duo = awarded();
+    let theirs = Receipt {
+        payer: k(3).address(),
+        signer: k(3).address(),
+        ..body(1, 10, 1)
+    };
+    let theirs = SignedReceipt::sign(theirs, &domain(), &k(3)).unwrap();
+    duo.seller.take(Message::Receipt(Box::new(theirs)), duo.now);
+    assert!(duo.seller.closed && duo.seller.disk.is_empty());
     let mut duo = awarded();
     let other = ReceiptDomain::new(BlockId::from_bytes([8; 32]));
     let replayed = SignedReceipt::sign(body(1, 10, 1), &other, &k(1)).unwrap();

@@ -274,6 +274,38 @@ async fn every_chunk_is_priced_and_accounted_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_match_its_hash_is_never_to_be_paid() {
+    let (_dir, path) = file(1 << 20, 52);
+    let metainfo = torrent(&path, 64 << 10, &[]);
+    let seller = Pretend::paying(0);
+    let seeder = with(&seller, None).await;
+    let seed = seeder
+        .seed(&metainfo, &path, SeedOptions::default())
+        .unwrap();
+    seed.wait_ready().await.unwrap();
+    // All of it is something else now, and the seller does not know.
+    fs::write(&path, vec![0xee; 1 << 20]).unwrap();
+    let payer = Pretend::paying(1);
+    let leecher = with(&payer, None).await;
+    let (leech, _out) = add(&leecher, of(&metainfo), &[seeder.listen_addr()]);
+    until("the seller is left", || {
+        let peers = payer.peers.lock().unwrap();
+        let left = peers.iter().all(|peer| peer.closed.load(Ordering::Relaxed));
+        leech.stats().wasted > 0 && !peers.is_empty() && left
+    })
+    .await;
+    let peers = payer.peers.lock().unwrap();
+    for peer in peers.iter() {
+        assert_eq!(peer.verified.load(Ordering::Relaxed), 0);
+    }
+    assert!(
+        peers
+            .iter()
+            .any(|peer| peer.dropped.load(Ordering::Relaxed) >= 64 << 10)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_price_holds_and_a_wake_resumes() {
     let (_dir, path) = file(256 << 10, 52);
     let metainfo = torrent(&path, 64 << 10, &[]);
