@@ -14,6 +14,7 @@ use super::{
     events::Troubles,
     failure::{Failure, Outcome},
     files::sha256,
+    goals::{self, GoalFlags},
     live::{self, LivePeer},
     pay,
     session::GrantFlags,
@@ -84,6 +85,8 @@ pub(crate) struct Get {
     #[arg(long, value_name = "URL")]
     tracker: Vec<String>,
     #[command(flatten)]
+    goals: GoalFlags,
+    #[command(flatten)]
     swarm: SwarmFlags,
     #[command(flatten)]
     grant: GrantFlags,
@@ -91,6 +94,14 @@ pub(crate) struct Get {
 
 impl Get {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
+        if self.goals.any() && !self.seed {
+            return Err(Failure::usage(
+                "a goal of sharing goes with --seed: without it nothing is shared",
+            )
+            .hint("a download ends by itself when it is complete"));
+        }
+        let asks = self.ask.is_some_and(|ask| ask.0 > 0);
+        let goals = self.goals.goals(asks)?;
         let source = if self.source.starts_with("magnet:") {
             Source::Magnet(self.source.parse::<Magnet>().map_err(Failure::usage)?)
         } else {
@@ -134,6 +145,7 @@ impl Get {
             files,
             recheck: self.recheck,
             preallocate: self.preallocate,
+            goals,
         };
         let started = Instant::now();
         let handle = session.add(source, &self.output, options)?;
@@ -144,14 +156,19 @@ impl Get {
             (outcome, _) => outcome,
         };
         if self.seed && outcome.is_ok() {
-            context.out.note("complete; sharing until Ctrl-C");
-            context.interrupt.wait().await;
+            self.share(context, &handle).await;
         }
         let stats = handle.stats();
         session.finish(GRACE).await;
-        let spent = pay.as_ref().map_or(0, |pay| pay.totals().spent_raw);
+        let totals = pay.as_ref().map(|pay| pay.totals()).unwrap_or_default();
+        let (spent, earned) = (totals.spent_raw, totals.earned_raw);
         end(pay).await?;
         let path = outcome?;
+        if let Some(goal) = handle.reached() {
+            let document = goals::document(&handle, goal, &stats, earned);
+            context.out.event(&document)?;
+            context.out.note(goals::words(goal, &stats, earned));
+        }
         self.done(context, &path, elapsed, &stats, spent).await
     }
 
@@ -271,6 +288,19 @@ impl Get {
         match unknown.and_then(|(files, info)| files.choose(&info).err()) {
             Some(unknown) => torrent::unknown_files(unknown),
             None => Failure::failed("download", error),
+        }
+    }
+
+    /// Goes on until a goal is reached, or until told to stop.
+    async fn share(&self, context: &Context, handle: &TorrentHandle) {
+        context.out.note(if self.goals.any() {
+            "complete; sharing until a goal is reached, or Ctrl-C"
+        } else {
+            "complete; sharing until Ctrl-C"
+        });
+        tokio::select! {
+            _over = handle.wait_over() => {}
+            () = context.interrupt.wait() => {}
         }
     }
 

@@ -14,6 +14,7 @@ mod events;
 mod failure;
 mod files;
 mod get;
+mod goals;
 mod init;
 mod ledger;
 mod live;

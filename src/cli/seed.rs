@@ -1,8 +1,9 @@
 //! `seedrail seed`: share, and be paid for it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use clap::Args;
@@ -11,7 +12,8 @@ use serde_json::json;
 use super::{
     Context,
     events::Troubles,
-    failure::{Failure, Outcome},
+    failure::{Exit, Failure, Outcome},
+    goals::{self, GoalFlags},
     live, pay,
     session::GrantFlags,
     swarm::{GRACE, SHOW_EVERY, SwarmFlags, end},
@@ -23,7 +25,7 @@ use crate::{
         Ask,
         pay::{PayExtension, Terms},
     },
-    swarm::{Phase, SeedOptions, Stats, TorrentHandle, metainfo::Metainfo},
+    swarm::{Phase, SeedOptions, Stats, TorrentHandle, hooks::Extension, metainfo::Metainfo},
     types::{Address, InfoHash, RawAmount},
 };
 
@@ -68,6 +70,8 @@ pub(crate) struct Seed {
     #[arg(long)]
     pad_files: bool,
     #[command(flatten)]
+    goals: GoalFlags,
+    #[command(flatten)]
     swarm: SwarmFlags,
     #[command(flatten)]
     grant: GrantFlags,
@@ -97,6 +101,8 @@ impl Seed {
             self.private,
             self.pad_files,
         )?;
+        let asks = self.ask.is_some() || !self.ask_for.is_empty();
+        let goals = self.goals.goals(asks)?;
         let mut made = Vec::new();
         for path in &self.path {
             made.push((path, torrent::hash(context, path, options.clone()).await?));
@@ -119,6 +125,7 @@ impl Seed {
             let options = SeedOptions {
                 peers: self.swarm.peer.clone(),
                 trusted: true,
+                goals,
             };
             seeding.push(session.seed(metainfo, path, options)?);
             if let Some(file) = &self.torrent_out {
@@ -173,13 +180,73 @@ impl Seed {
     }
 }
 
-/// Shows figures until told to stop, or until every torrent has failed.
+/// Tells which torrents have ended since it was asked last.
+fn tell_ended(
+    context: &Context,
+    seeding: &[TorrentHandle],
+    stats: &[Stats],
+    told: &mut HashSet<InfoHash>,
+    pay: Option<&PayExtension>,
+) -> Outcome {
+    for (torrent, stats) in seeding.iter().zip(stats) {
+        let hash = torrent.info_hash();
+        let name = torrent.name().unwrap_or_else(|| hash.to_string());
+        match (&stats.phase, torrent.reached()) {
+            (Phase::Stopped, Some(goal)) if told.insert(hash) => {
+                let earned = pay.map_or(0, |pay| pay.earned(hash));
+                let document = goals::document(torrent, goal, stats, earned);
+                context.out.result(&document, || {
+                    format!("{name}: {}", goals::words(goal, stats, earned))
+                })?;
+            }
+            (Phase::Failed(reason), _) if told.insert(hash) => {
+                context.out.note(format!("{name}: {reason}"));
+                context.out.event(&json!({
+                    "event": "failed",
+                    "info_hash": hash,
+                    "name": name,
+                    "message": reason,
+                }))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What the command comes to when every torrent has ended.
+fn ended(stats: &[Stats]) -> Outcome {
+    let failures: Vec<&str> = stats
+        .iter()
+        .filter_map(|stats| match &stats.phase {
+            Phase::Failed(reason) => Some(reason.as_str()),
+            _ => None,
+        })
+        .collect();
+    match failures.as_slice() {
+        [] => Ok(()),
+        [reason, ..] if failures.len() == stats.len() => Err(Failure::failed("seed", reason)),
+        [reason, ..] => Err(Failure::new(
+            Exit::Partly,
+            "seed",
+            format!(
+                "{} of {} torrents could not be shared: {reason}",
+                failures.len(),
+                stats.len()
+            ),
+        )),
+    }
+}
+
+/// Shows figures until told to stop, or until every torrent has ended.
 async fn watch(
     context: &Context,
     seeding: &[TorrentHandle],
     pay: Option<&PayExtension>,
     show_peers: bool,
 ) -> Outcome {
+    let started = Instant::now();
+    let mut told = HashSet::new();
     let earned = || pay.map_or(0, |pay| pay.totals().earned_raw);
     let bar = context.out.bar(0, "{spinner} {msg}");
     let mut tick = tokio::time::interval(SHOW_EVERY);
@@ -199,20 +266,19 @@ async fn watch(
             }
         }
         let stats: Vec<Stats> = seeding.iter().map(TorrentHandle::stats).collect();
-        let failures: Vec<&str> = stats
-            .iter()
-            .filter_map(|stats| match &stats.phase {
-                Phase::Failed(reason) => Some(reason.as_str()),
-                _ => None,
-            })
-            .collect();
-        if let [reason, ..] = failures.as_slice()
-            && failures.len() == stats.len()
-        {
-            bar.finish_and_clear();
-            return Err(Failure::failed("seed", reason));
-        }
+        bar.suspend(|| tell_ended(context, seeding, &stats, &mut told, pay))?;
         let uploaded: u64 = stats.iter().map(|stats| stats.uploaded).sum();
+        if told.len() == seeding.len() {
+            bar.finish_and_clear();
+            ended(&stats)?;
+            return context.out.event(&json!({
+                "event": "done",
+                "torrents": stats.len(),
+                "uploaded": uploaded,
+                "seconds": started.elapsed().as_secs_f64(),
+                "earned_raw": earned().to_string(),
+            }));
+        }
         let rate: u64 = stats.iter().map(|stats| stats.up_rate).sum();
         let peers: usize = stats.iter().map(|stats| stats.peers.len()).sum();
         let live = live::peers(pay, seeding);

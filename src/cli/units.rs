@@ -16,6 +16,10 @@ pub(crate) struct Rate(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Price(pub(crate) u64);
 
+/// A proportion in thousandths: `1.5`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ratio(pub(crate) u64);
+
 const UNITS: [(&str, u64); 8] = [
     ("B", 1),
     ("KiB", 1 << 10),
@@ -86,6 +90,31 @@ impl FromStr for Rate {
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/s", Size(self.0))
+    }
+}
+
+impl FromStr for Ratio {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is not a ratio: write it as 2 or 1.5");
+        let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+        if !digits(whole) || !digits(part) || part.len() > 3 {
+            return Err(bad());
+        }
+        match format!("{whole}{part:0<3}").parse() {
+            Ok(0) => Err("a ratio of 0 is reached before anything is shared".into()),
+            Ok(thousandths) => Ok(Self(thousandths)),
+            Err(_) => Err(bad()),
+        }
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, hundredths) = (self.0 / 1000, self.0 % 1000 / 10);
+        write!(f, "{whole}.{hundredths:02}")
     }
 }
 
@@ -241,6 +270,24 @@ mod tests {
             assert!(bad.parse::<Size>().is_err(), "{bad}");
         }
         assert!("0".parse::<Rate>().is_err());
+        assert_eq!("1.5".parse(), Ok(Ratio(1500)));
+        assert_eq!("2".parse(), Ok(Ratio(2000)));
+        assert_eq!("0.001".parse(), Ok(Ratio(1)));
+        assert_eq!(Ratio(1509).to_string(), "1.50");
+        for bad in [
+            "0",
+            "0.0",
+            "",
+            ".5",
+            "1.",
+            "-1",
+            "1.0001",
+            "1,5",
+            "x",
+            "99999999999999999999",
+        ] {
+            assert!(bad.parse::<Ratio>().is_err(), "{bad}");
+        }
         assert!("5TRX/GiB".parse::<Price>().is_err());
         assert!("5BTT".parse::<Price>().is_err());
         assert!(duration("3").is_err());

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use super::goals::Goal;
+
 /// Where a torrent is in its life; `DESIGN.md` has the transitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
@@ -72,6 +74,11 @@ pub enum Event {
         bytes: u64,
         /// Since the torrent was added.
         elapsed: Duration,
+    },
+    /// It was shared enough, and finishes.
+    GoalReached {
+        /// What was reached.
+        goal: Goal,
     },
     /// A peer is connected.
     PeerConnected {

@@ -11,6 +11,7 @@ use tokio::sync::broadcast;
 
 use super::{
     events::{Event, Phase},
+    goals::Goal,
     metainfo::{Info, Magnet},
     peer::PeerRow,
     relocate::MoveError,
@@ -55,6 +56,8 @@ pub struct Stats {
     pub uploaded: u64,
     /// Bytes received that were of no use.
     pub wasted: u64,
+    /// How long it has been complete and shared.
+    pub seeding_for: Duration,
     /// Bytes a second received.
     pub down_rate: u64,
     /// Bytes a second sent.
@@ -120,6 +123,20 @@ impl TorrentHandle {
         self.torrent.phase().borrow().clone()
     }
 
+    /// The goal that has ended its sharing, if one has.
+    pub fn reached(&self) -> Option<Goal> {
+        self.torrent.reached()
+    }
+
+    /// Waits until it has stopped or failed, and which of the two.
+    pub async fn wait_over(&self) -> Phase {
+        let over = |phase: &Phase| matches!(phase, Phase::Stopped | Phase::Failed(_));
+        let mut phase = self.torrent.phase();
+        let reached = phase.wait_for(over).await;
+        // The sender lives as long as the torrent.
+        reached.map_or(Phase::Stopped, |phase| phase.clone())
+    }
+
     /// Figures at this moment.
     pub fn stats(&self) -> Stats {
         let peers = self.torrent.rows();
@@ -139,6 +156,7 @@ impl TorrentHandle {
             downloaded,
             uploaded,
             wasted,
+            seeding_for: self.torrent.seeding_for(),
             down_rate: peers.iter().map(|peer| peer.down_rate).sum(),
             up_rate: peers.iter().map(|peer| peer.up_rate).sum(),
             peers,

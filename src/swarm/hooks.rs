@@ -83,6 +83,12 @@ pub trait Extension: Send + Sync {
     /// Whether to announce it for this torrent at all.
     fn enabled(&self, info_hash: InfoHash, private: bool) -> bool;
 
+    /// What a torrent has earned in this session, in the extension's own unit: for
+    /// [`SeedGoals`](super::SeedGoals). Must not block.
+    fn earned(&self, _info_hash: InfoHash) -> u64 {
+        0
+    }
+
     /// Both sides have announced it.
     fn attach(&self, peer: PeerContext, link: Arc<dyn PeerLink>) -> Arc<dyn PeerExtension>;
 }

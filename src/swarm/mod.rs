@@ -22,6 +22,7 @@ pub mod wire;
 
 mod buffers;
 mod events;
+mod goals;
 mod handle;
 mod limiter;
 mod listen;
@@ -32,6 +33,7 @@ mod torrent;
 mod utp;
 
 pub use events::{Event, Phase};
+pub use goals::{Goal, SeedGoals};
 pub use handle::{Stats, TorrentError, TorrentHandle};
 pub use mse::Encryption;
 pub use peer::{PeerRow, Transport};

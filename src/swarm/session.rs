@@ -22,6 +22,7 @@ use super::{
     buffers::Buffers,
     choker::{Candidate, Choker, Group, ROUND_SECONDS},
     dht::{Dht, DhtOptions},
+    goals::SeedGoals,
     handle::TorrentHandle,
     hooks::{ConnId, Extension, UploadClass},
     limiter::Limiter,
@@ -335,6 +336,8 @@ pub struct SeedOptions {
     pub peers: Vec<SocketAddr>,
     /// The content was hashed just now: do not hash it again.
     pub trusted: bool,
+    /// What ends it. Default: nothing.
+    pub goals: SeedGoals,
 }
 
 /// How to download.
@@ -353,6 +356,8 @@ pub struct AddOptions {
     pub recheck: bool,
     /// Take room for the wanted files before anything comes, where the file system can.
     pub preallocate: bool,
+    /// With `seed`: what ends it. Default: nothing.
+    pub goals: SeedGoals,
 }
 
 impl Default for AddOptions {
@@ -365,6 +370,7 @@ impl Default for AddOptions {
             files: None,
             recheck: false,
             preallocate: false,
+            goals: SeedGoals::default(),
         }
     }
 }
@@ -450,6 +456,7 @@ impl Session {
             place: Place::Content(path),
             trackers: metainfo.trackers.clone(),
             seed: true,
+            goals: options.goals,
             trusted: options.trusted,
             files: None,
             recheck: false,
@@ -476,6 +483,7 @@ impl Session {
         let options = SeedOptions {
             peers,
             trusted: true,
+            ..SeedOptions::default()
         };
         let handle = self.seed(&metainfo, path, options)?;
         Ok((metainfo, handle))
@@ -516,6 +524,7 @@ impl Session {
                 info: Some(Arc::new(metainfo.info)),
                 place,
                 seed: options.seed,
+                goals: options.goals,
                 trusted: false,
             },
             Source::Magnet(magnet) => {
@@ -531,6 +540,7 @@ impl Session {
                     info: None,
                     place,
                     seed: options.seed,
+                    goals: options.goals,
                     trusted: false,
                 }
             }

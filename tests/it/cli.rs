@@ -2,6 +2,7 @@
 
 mod accounts;
 mod earnings;
+mod goals;
 mod habits;
 mod ledger;
 mod lying;

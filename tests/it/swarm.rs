@@ -3,6 +3,7 @@
 mod checking;
 mod discovery;
 mod full_disk;
+mod goals;
 mod hostile;
 pub(crate) mod interop;
 mod kills;

@@ -505,6 +505,12 @@ impl Extension for PayExtension {
         !private || self.shared.config.on_private
     }
 
+    fn earned(&self, info_hash: InfoHash) -> u64 {
+        let tallies = locked(&self.shared.tallies);
+        let tally = tallies.torrents.get(&info_hash);
+        tally.map_or(0, |tally| tally.earned_raw)
+    }
+
     fn attach(&self, peer: PeerContext, link: Arc<dyn PeerLink>) -> Arc<dyn PeerExtension> {
         let shared = &self.shared;
         let mut nonce = [0; 32];

@@ -88,7 +88,8 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
             recorded_at = Instant::now();
             torrent.clone().record(false).await;
         }
-        if torrent.is_complete() && !torrent.setup.seed && !torrent.is_stopping() {
+        let enough = !torrent.setup.seed || torrent.is_shared_enough();
+        if torrent.is_complete() && enough && !torrent.is_stopping() {
             let torrent = torrent.clone();
             let grace = shared.grace;
             shared.spawn(async move { torrent.finish(grace).await });
@@ -332,6 +333,8 @@ impl Torrent {
             let _stopped = phase.wait_for(over).await;
             return;
         }
+        let seeded_for = self.seeding_for();
+        self.seeded_for.get_or_init(|| seeded_for);
         let failed = matches!(*self.phase.borrow(), Phase::Failed(_));
         if !failed {
             self.set_phase(Phase::Stopping);

@@ -18,7 +18,7 @@ use std::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -31,6 +31,7 @@ use peers::{Entry, Known};
 
 use super::{
     events::{Event, Phase},
+    goals::{self, Goal, SeedGoals},
     hooks::ConnId,
     lock::lock,
     metainfo::Info,
@@ -65,6 +66,7 @@ pub(super) struct Setup {
     pub(super) trackers: Vec<Vec<String>>,
     /// Goes on after the download is complete.
     pub(super) seed: bool,
+    pub(super) goals: SeedGoals,
     /// The content was hashed just now.
     pub(super) trusted: bool,
     /// The wanted files; by default what was chosen before, or all.
@@ -113,6 +115,9 @@ pub(super) struct Torrent {
     up: AtomicU64,
     waste: AtomicU64,
     started: Instant,
+    seeding_since: OnceLock<Instant>,
+    seeded_for: OnceLock<Duration>,
+    reached: OnceLock<Goal>,
 }
 
 struct State {
@@ -175,6 +180,9 @@ impl Torrent {
             up: AtomicU64::new(0),
             waste: AtomicU64::new(0),
             started: Instant::now(),
+            seeding_since: OnceLock::new(),
+            seeded_for: OnceLock::new(),
+            reached: OnceLock::new(),
         }
     }
 
@@ -250,6 +258,9 @@ impl Torrent {
     }
 
     fn set_phase(&self, phase: Phase) {
+        if phase == Phase::Seeding {
+            self.seeding_since.get_or_init(Instant::now);
+        }
         self.phase.send_replace(phase);
     }
 
@@ -282,6 +293,40 @@ impl Torrent {
     pub(super) fn totals(&self) -> (u64, u64, u64) {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         (load(&self.down), load(&self.up), load(&self.waste))
+    }
+
+    /// How long it has been, or was, complete and shared.
+    pub(super) fn seeding_for(&self) -> Duration {
+        let since = self.seeding_since.get();
+        let ended = self.seeded_for.get().copied();
+        ended.unwrap_or_else(|| since.map_or(Duration::ZERO, Instant::elapsed))
+    }
+
+    /// What its sharing was ended by, if by a goal.
+    pub(super) fn reached(&self) -> Option<Goal> {
+        self.reached.get().copied()
+    }
+
+    /// Looks whether it was shared enough.
+    fn is_shared_enough(&self) -> bool {
+        let Some(bytes) = self.bytes_wanted().filter(|_| self.is_complete()) else {
+            return false;
+        };
+        let earned = self.shared.extensions.iter();
+        let goal = self.setup.goals.reached(goals::SoFar {
+            bytes,
+            uploaded: self.up.load(Ordering::Relaxed),
+            seeding_for: self.seeding_for(),
+            earned: earned
+                .map(|extension| extension.earned(self.hash))
+                .fold(0, u64::saturating_add),
+        });
+        if let Some(goal) = goal
+            && self.reached.set(goal).is_ok()
+        {
+            self.emit(Event::GoalReached { goal });
+        }
+        goal.is_some()
     }
 
     pub(super) fn rows(&self) -> Vec<super::PeerRow> {

@@ -116,6 +116,7 @@ async fn transmission_and_aria2_are_served_beside_a_payer_and_complain_of_nothin
     let options = SeedOptions {
         peers: Vec::new(),
         trusted: true,
+        ..SeedOptions::default()
     };
     let seeding = seeder.seed(&metainfo, &from.join(NAME), options).unwrap();
     // Transmission first: it takes its time before it asks.

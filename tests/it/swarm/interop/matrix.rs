@@ -84,6 +84,7 @@ impl Cell {
             let options = SeedOptions {
                 peers,
                 trusted: true,
+                ..SeedOptions::default()
             };
             let path = self.ours.path().join(NAME);
             session.seed(&self.metainfo, &path, options).unwrap();

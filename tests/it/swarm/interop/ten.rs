@@ -60,6 +60,7 @@ async fn ten_of_four_kinds_finish() {
     let options = SeedOptions {
         peers,
         trusted: true,
+        ..SeedOptions::default()
     };
     seeder.seed(&metainfo, &path, options).unwrap();
 

@@ -1,0 +1,171 @@
+//! `seed` and `get --seed` that end by themselves, and what they say then.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command},
+};
+
+use serde_json::Value;
+
+use super::run::Home;
+
+/// A child that is not left behind.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A seeder, and where it listens.
+fn seeder(mut command: Command, more: &[&str]) -> (Running, String, String) {
+    let mut child = command
+        .args(["seed", "--json", "--listen", "127.0.0.1:0"])
+        .args(more)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(first["event"], "seeding");
+    let listen = first["listen"].as_str().unwrap().to_owned();
+    // Read on, so that it never waits for us.
+    let running = Running(child);
+    std::thread::spawn(move || lines.for_each(drop));
+    (
+        running,
+        listen,
+        first["magnet"].as_str().unwrap().to_owned(),
+    )
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn lines(stdout: &str) -> Vec<Value> {
+    let lines = stdout.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn sharing_ends_by_itself_and_says_why() {
+    let home = Home::new();
+    let content = home.file("content.bin", vec![7; 300_000]);
+    let seed = |more: &[&str]| {
+        let mut all = vec!["seed", text(&content), "--listen", "127.0.0.1:0"];
+        all.extend(more);
+        home.run(all)
+    };
+    let run = seed(&["--seed-time", "1s"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let last = run.stdout.lines().last().unwrap();
+    let words = "content.bin: shared long enough: ";
+    assert!(
+        last.starts_with(words) && last.ends_with(" s, 0 B sent"),
+        "{run:?}"
+    );
+    let run = seed(&["--seed-time", "1s", "--json", "--no-utp"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    let said = lines(&run.stdout);
+    let goal = said.iter().find(|line| line["event"] == "goal").unwrap();
+    assert_eq!(goal["goal"], "time");
+    assert_eq!(goal["info_hash"], said[0]["info_hash"]);
+    let done = said.last().unwrap();
+    assert_eq!(
+        (&done["event"], &done["torrents"]),
+        (&"done".into(), &1.into())
+    );
+}
+
+#[test]
+fn a_download_is_shared_to_its_ratio_and_then_done() {
+    let home = Home::new();
+    let content = home.file("content.bin", vec![7; 400_000]);
+    let (_seeding, listen, magnet) = seeder(home.command(), &[text(&content)]);
+    let other = Home::new();
+    let out = other.path().join("out");
+    // It seeds to the next one.
+    let mut middle = other
+        .command()
+        .args(["get", &magnet, "--json", "--seed", "--seed-ratio", "0.5"])
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--peer",
+            &listen,
+            "-o",
+            text(&out),
+        ])
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(middle.stdout.take().unwrap());
+    let mut first = String::new();
+    output.read_line(&mut first).unwrap();
+    let first: Value = serde_json::from_str(&first).unwrap();
+    let middle = Running(middle);
+    let last = Home::new();
+    let into = last.path().join("out");
+    let mut leech = last.command();
+    leech.args(["get", &magnet, "--listen", "127.0.0.1:0"]);
+    leech.args([
+        "--peer",
+        first["listen"].as_str().unwrap(),
+        "-o",
+        text(&into),
+    ]);
+    let _leech = Running(leech.spawn().unwrap());
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    let said = lines(&rest);
+    let [.., goal, done] = said.as_slice() else {
+        panic!("{rest}");
+    };
+    assert_eq!(goal["goal"], "ratio", "{rest}");
+    assert!(goal["uploaded"].as_u64().unwrap() >= 200_000);
+    assert_eq!(
+        (&done["event"], &done["bytes"]),
+        (&"done".into(), &400_000.into())
+    );
+    let mut middle = middle;
+    assert_eq!(middle.0.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn goals_that_cannot_be_are_refused() {
+    let home = Home::new();
+    let content = home.file("content.bin", b"content");
+    let content = text(&content);
+    let cases: &[(&[&str], &str)] = &[
+        (&["seed", content, "--seed-ratio", "0"], "a ratio of 0"),
+        (
+            &["seed", content, "--seed-ratio", "much"],
+            "`much` is not a ratio",
+        ),
+        (&["seed", content, "--seed-time", "0s"], "a goal of 0"),
+        (
+            &["seed", content, "--seed-time", "soon"],
+            "`soon` is not a time",
+        ),
+        (&["seed", content, "--seed-earnings", "1BTT"], "--ask"),
+        (
+            &[
+                "get",
+                "magnet:?xt=urn:btih:0000000000000000000000000000000000000001",
+                "--seed-ratio",
+                "1",
+            ],
+            "--seed",
+        ),
+    ];
+    for (arguments, word) in cases {
+        let run = home.run(*arguments);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
+        assert!(run.stderr.contains(word), "{word}: {run:?}");
+    }
+}
