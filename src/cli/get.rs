@@ -16,7 +16,7 @@ use super::{
     files::sha256,
     goals::{self, GoalFlags},
     live::{self, LivePeer},
-    pay,
+    pay, progress,
     session::GrantFlags,
     swarm::{GRACE, SHOW_EVERY, SwarmFlags, end},
     torrent,
@@ -28,8 +28,8 @@ use crate::{
         pay::{PayExtension, Terms},
     },
     swarm::{
-        AddOptions, Event, Phase, Source, Stats, TorrentError, TorrentHandle, metainfo::Magnet,
-        selection::Selection,
+        AddOptions, Event, Phase, SeedGoals, Source, Stats, TorrentError, TorrentHandle,
+        metainfo::Magnet, selection::Selection,
     },
     types::RawAmount,
 };
@@ -146,6 +146,7 @@ impl Get {
             recheck: self.recheck,
             preallocate: self.preallocate,
             goals,
+            ..AddOptions::default()
         };
         let started = Instant::now();
         let handle = session.add(source, &self.output, options)?;
@@ -155,15 +156,18 @@ impl Get {
             (Ok(_), Some(folder)) => relocate(context, &handle, folder).await,
             (outcome, _) => outcome,
         };
-        if self.seed && outcome.is_ok() {
-            self.share(context, &handle).await;
-        }
+        let shared = if self.seed && outcome.is_ok() {
+            self.share(context, &handle, goals, pay.as_deref()).await
+        } else {
+            Ok(())
+        };
         let stats = handle.stats();
         session.finish(GRACE).await;
         let totals = pay.as_ref().map(|pay| pay.totals()).unwrap_or_default();
         let (spent, earned) = (totals.spent_raw, totals.earned_raw);
         end(pay).await?;
         let path = outcome?;
+        shared?;
         if let Some(goal) = handle.reached() {
             let document = goals::document(&handle, goal, &stats, earned);
             context.out.event(&document)?;
@@ -237,7 +241,7 @@ impl Get {
                 }
             }
             bar.set_message(text);
-            context.out.event(&progress(&stats, spent, &live))?;
+            context.out.event(&document(&stats, spent, &live))?;
         };
         bar.finish_and_clear();
         outcome
@@ -292,16 +296,50 @@ impl Get {
     }
 
     /// Goes on until a goal is reached, or until told to stop.
-    async fn share(&self, context: &Context, handle: &TorrentHandle) {
+    async fn share(
+        &self,
+        context: &Context,
+        handle: &TorrentHandle,
+        goals: SeedGoals,
+        pay: Option<&PayExtension>,
+    ) -> Outcome {
         context.out.note(if self.goals.any() {
             "complete; sharing until a goal is reached, or Ctrl-C"
         } else {
             "complete; sharing until Ctrl-C"
         });
-        tokio::select! {
-            _over = handle.wait_over() => {}
-            () = context.interrupt.wait() => {}
+        let bar = context.out.bar(0, "{msg}");
+        let mut tick = tokio::time::interval(SHOW_EVERY);
+        let mut events = handle.events();
+        let mut troubles = Troubles::default();
+        let torrents = std::slice::from_ref(handle);
+        loop {
+            tokio::select! {
+                _over = handle.wait_over() => break,
+                () = context.interrupt.wait() => break,
+                _ = tick.tick() => {}
+            }
+            while let Ok(event) = events.try_recv() {
+                bar.suspend(|| troubles.tell(context, &event))?;
+            }
+            let stats = handle.stats();
+            let spent = pay.map_or(0, |pay| pay.totals().spent_raw);
+            let live = live::peers(pay, torrents);
+            let tallies = progress::tallies(pay);
+            let one = std::slice::from_ref(&stats);
+            let mut text = progress::lines(torrents, one, goals, &tallies);
+            if self.show_peers {
+                for peer in &live {
+                    text.push('\n');
+                    text.push_str(&peer.line());
+                }
+            }
+            bar.set_message(text);
+            bar.tick();
+            context.out.event(&document(&stats, spent, &live))?;
         }
+        bar.finish_and_clear();
+        Ok(())
     }
 
     async fn done(
@@ -367,8 +405,8 @@ fn message(stats: &Stats, spent: u64) -> String {
         }
         _ => {
             let left = match stats.bytes_left.checked_div(stats.down_rate) {
-                Some(seconds) if stats.down_rate > 0 => format!("{seconds} s left"),
-                _ => "waiting for peers".into(),
+                Some(seconds) => format!("{} left", progress::time(seconds)),
+                None => "waiting for peers".into(),
             };
             let spent = if spent > 0 {
                 format!(", spent {}", btt_text(spent))
@@ -384,7 +422,7 @@ fn message(stats: &Stats, spent: u64) -> String {
     }
 }
 
-fn progress(stats: &Stats, spent: u64, live: &[LivePeer]) -> Value {
+fn document(stats: &Stats, spent: u64, live: &[LivePeer]) -> Value {
     json!({
         "event": "progress",
         "downloaded": stats.bytes.saturating_sub(stats.bytes_left),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     failure::{Failure, Outcome},
+    progress,
     units::{self, Ratio, Size, btt_text},
 };
 use crate::{
@@ -86,8 +87,8 @@ pub(super) fn words(goal: Goal, stats: &Stats, earned: u64) -> String {
             ratio(stats)
         ),
         Goal::Time => format!(
-            "shared long enough: {} s, {} sent",
-            stats.seeding_for.as_secs(),
+            "shared long enough: {}, {} sent",
+            progress::duration(stats.seeding_for),
             Size(stats.uploaded)
         ),
         Goal::Earned => format!(

@@ -104,18 +104,3 @@ impl LivePeer {
         line
     }
 }
-
-/// What each torrent came to in this session, for `--json`.
-pub(crate) fn torrents(pay: Option<&PayExtension>) -> Vec<Value> {
-    let Some(pay) = pay else { return Vec::new() };
-    pay.torrents()
-        .into_iter()
-        .map(|(info_hash, tally)| {
-            json!({
-                "info_hash": info_hash,
-                "spent_raw": tally.spent_raw.to_string(),
-                "earned_raw": tally.earned_raw.to_string(),
-            })
-        })
-        .collect()
-}

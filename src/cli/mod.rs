@@ -22,6 +22,7 @@ mod output;
 mod pay;
 mod peers;
 mod plot;
+mod progress;
 mod receipts;
 mod seed;
 mod send;

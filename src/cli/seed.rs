@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
+    str::FromStr,
     time::Instant,
 };
 
@@ -14,7 +15,7 @@ use super::{
     events::Troubles,
     failure::{Exit, Failure, Outcome},
     goals::{self, GoalFlags},
-    live, pay,
+    live, pay, progress,
     session::GrantFlags,
     swarm::{GRACE, SHOW_EVERY, SwarmFlags, end},
     torrent,
@@ -25,7 +26,9 @@ use crate::{
         Ask,
         pay::{PayExtension, Terms},
     },
-    swarm::{Phase, SeedOptions, Stats, TorrentHandle, hooks::Extension, metainfo::Metainfo},
+    swarm::{
+        Phase, SeedGoals, SeedOptions, Stats, TorrentHandle, hooks::Extension, metainfo::Metainfo,
+    },
     types::{Address, InfoHash, RawAmount},
 };
 
@@ -39,7 +42,7 @@ pub(crate) struct Seed {
     ask: Option<Price>,
     /// What payers of one torrent pay at least: a PATH or info-hash of those that
     /// are shared, and its price. Give it again for more.
-    #[arg(long, value_name = "PATH|HASH=PRICE", value_parser = ask_for)]
+    #[arg(long, value_name = "PATH|HASH=PRICE", value_parser = named::<Price>)]
     ask_for: Vec<(String, Price)>,
     /// Percent of the upload limit for peers that do not pay, while others do.
     #[arg(long, value_name = "PERCENT", default_value_t = 20,
@@ -69,6 +72,10 @@ pub(crate) struct Seed {
     /// Let every file begin with a piece, by padding that nobody stores.
     #[arg(long)]
     pad_files: bool,
+    /// Upload limit of one torrent, within the limit of all: a PATH or info-hash of
+    /// those that are shared, and its rate. Give it again for more.
+    #[arg(long, value_name = "PATH|HASH=RATE", value_parser = named::<Rate>)]
+    up_limit_for: Vec<(String, Rate)>,
     #[command(flatten)]
     goals: GoalFlags,
     #[command(flatten)]
@@ -77,12 +84,22 @@ pub(crate) struct Seed {
     grant: GrantFlags,
 }
 
-/// `NAME=PRICE`.
-fn ask_for(text: &str) -> Result<(String, Price), String> {
-    let (name, price) = text
+/// `NAME=VALUE`.
+fn named<T: FromStr<Err = String>>(text: &str) -> Result<(String, T), String> {
+    let (name, value) = text
         .rsplit_once('=')
-        .ok_or_else(|| format!("`{text}` is not PATH=PRICE or HASH=PRICE"))?;
-    Ok((name.to_owned(), price.parse()?))
+        .ok_or_else(|| format!("`{text}` has no `=`: write it as PATH=… or HASH=…"))?;
+    Ok((name.to_owned(), value.parse()?))
+}
+
+/// The torrent that a flag names by its path or info-hash.
+fn shared(made: &[(&PathBuf, Metainfo)], flag: &str, name: &str) -> Outcome<InfoHash> {
+    let torrent = made.iter().find(|(path, metainfo)| {
+        path.as_path() == Path::new(name) || metainfo.info.hash().to_string() == *name
+    });
+    torrent
+        .map(|(_, metainfo)| metainfo.info.hash())
+        .ok_or_else(|| Failure::usage(format!("{flag} names `{name}`, which is not shared here")))
 }
 
 impl Seed {
@@ -107,6 +124,10 @@ impl Seed {
         for path in &self.path {
             made.push((path, torrent::hash(context, path, options.clone()).await?));
         }
+        let mut limits = HashMap::new();
+        for (name, rate) in &self.up_limit_for {
+            limits.insert(shared(&made, "--up-limit-for", name)?, rate.0);
+        }
         let terms = Terms {
             ask: self.ask.map(|price| pay::ask(price, self.unproven_cap)),
             ask_for: self.asks_for(&made)?,
@@ -126,6 +147,7 @@ impl Seed {
                 peers: self.swarm.peer.clone(),
                 trusted: true,
                 goals,
+                up_limit: limits.get(&metainfo.info.hash()).copied(),
             };
             seeding.push(session.seed(metainfo, path, options)?);
             if let Some(file) = &self.torrent_out {
@@ -151,7 +173,7 @@ impl Seed {
                 )
             })?;
         }
-        let watched = watch(context, &seeding, pay.as_deref(), self.show_peers).await;
+        let watched = self.watch(context, &seeding, goals, pay.as_deref()).await;
         session.finish(GRACE).await;
         end(pay).await?;
         watched
@@ -163,20 +185,89 @@ impl Seed {
     fn asks_for(&self, made: &[(&PathBuf, Metainfo)]) -> Outcome<HashMap<InfoHash, Ask>> {
         let mut asks = HashMap::new();
         for (name, price) in &self.ask_for {
-            let torrent = made.iter().find(|(path, metainfo)| {
-                path.as_path() == Path::new(name) || metainfo.info.hash().to_string() == *name
-            });
-            let Some((_, metainfo)) = torrent else {
-                return Err(Failure::usage(format!(
-                    "--ask-for names `{name}`, which is not shared here"
-                )));
-            };
+            let hash = shared(made, "--ask-for", name)?;
             if price.0 == 0 {
                 return Err(Failure::usage("an ask of 0 is no ask"));
             }
-            asks.insert(metainfo.info.hash(), pay::ask(*price, self.unproven_cap));
+            asks.insert(hash, pay::ask(*price, self.unproven_cap));
         }
         Ok(asks)
+    }
+
+    /// Shows figures until told to stop, or until every torrent has ended.
+    async fn watch(
+        &self,
+        context: &Context,
+        seeding: &[TorrentHandle],
+        goals: SeedGoals,
+        pay: Option<&PayExtension>,
+    ) -> Outcome {
+        let started = Instant::now();
+        let mut told = HashSet::new();
+        let earned = || pay.map_or(0, |pay| pay.totals().earned_raw);
+        let bar = context.out.bar(0, "{msg}");
+        let mut tick = tokio::time::interval(SHOW_EVERY);
+        let mut troubles = Troubles::default();
+        let mut events: Vec<_> = seeding.iter().map(TorrentHandle::events).collect();
+        loop {
+            for events in &mut events {
+                while let Ok(event) = events.try_recv() {
+                    bar.suspend(|| troubles.tell(context, &event))?;
+                }
+            }
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = context.interrupt.wait() => {
+                    bar.finish_and_clear();
+                    return Err(Failure::interrupted());
+                }
+            }
+            let stats: Vec<Stats> = seeding.iter().map(TorrentHandle::stats).collect();
+            bar.suspend(|| tell_ended(context, seeding, &stats, &mut told, pay))?;
+            let uploaded: u64 = stats.iter().map(|stats| stats.uploaded).sum();
+            if told.len() == seeding.len() {
+                bar.finish_and_clear();
+                ended(&stats)?;
+                return context.out.event(&json!({
+                    "event": "done",
+                    "torrents": stats.len(),
+                    "uploaded": uploaded,
+                    "seconds": started.elapsed().as_secs_f64(),
+                    "earned_raw": earned().to_string(),
+                }));
+            }
+            let rate: u64 = stats.iter().map(|stats| stats.up_rate).sum();
+            let peers: usize = stats.iter().map(|stats| stats.peers.len()).sum();
+            let live = live::peers(pay, seeding);
+            let tallies = progress::tallies(pay);
+            let mut text = progress::lines(seeding, &stats, goals, &tallies);
+            if stats.len() > 1 {
+                text.push_str(&format!(
+                    "\n{} torrents: {} up, {} sent, {peers} peers, earned {}",
+                    stats.len(),
+                    Rate(rate),
+                    Size(uploaded),
+                    btt_text(earned())
+                ));
+            }
+            if self.show_peers {
+                for peer in &live {
+                    text.push('\n');
+                    text.push_str(&peer.line());
+                }
+            }
+            bar.set_message(text);
+            bar.tick();
+            context.out.event(&json!({
+                "event": "progress",
+                "uploaded": uploaded,
+                "rate": rate,
+                "peers": peers,
+                "earned_raw": earned().to_string(),
+                "payments": live.iter().map(live::LivePeer::document).collect::<Vec<_>>(),
+                "torrents": progress::documents(seeding, &stats, &tallies),
+            }))?;
+        }
     }
 }
 
@@ -235,75 +326,5 @@ fn ended(stats: &[Stats]) -> Outcome {
                 stats.len()
             ),
         )),
-    }
-}
-
-/// Shows figures until told to stop, or until every torrent has ended.
-async fn watch(
-    context: &Context,
-    seeding: &[TorrentHandle],
-    pay: Option<&PayExtension>,
-    show_peers: bool,
-) -> Outcome {
-    let started = Instant::now();
-    let mut told = HashSet::new();
-    let earned = || pay.map_or(0, |pay| pay.totals().earned_raw);
-    let bar = context.out.bar(0, "{spinner} {msg}");
-    let mut tick = tokio::time::interval(SHOW_EVERY);
-    let mut troubles = Troubles::default();
-    let mut events: Vec<_> = seeding.iter().map(TorrentHandle::events).collect();
-    loop {
-        for events in &mut events {
-            while let Ok(event) = events.try_recv() {
-                bar.suspend(|| troubles.tell(context, &event))?;
-            }
-        }
-        tokio::select! {
-            _ = tick.tick() => {}
-            () = context.interrupt.wait() => {
-                bar.finish_and_clear();
-                return Err(Failure::interrupted());
-            }
-        }
-        let stats: Vec<Stats> = seeding.iter().map(TorrentHandle::stats).collect();
-        bar.suspend(|| tell_ended(context, seeding, &stats, &mut told, pay))?;
-        let uploaded: u64 = stats.iter().map(|stats| stats.uploaded).sum();
-        if told.len() == seeding.len() {
-            bar.finish_and_clear();
-            ended(&stats)?;
-            return context.out.event(&json!({
-                "event": "done",
-                "torrents": stats.len(),
-                "uploaded": uploaded,
-                "seconds": started.elapsed().as_secs_f64(),
-                "earned_raw": earned().to_string(),
-            }));
-        }
-        let rate: u64 = stats.iter().map(|stats| stats.up_rate).sum();
-        let peers: usize = stats.iter().map(|stats| stats.peers.len()).sum();
-        let live = live::peers(pay, seeding);
-        let mut text = format!(
-            "{peers} peers, {} up, {} sent, earned {}",
-            Rate(rate),
-            Size(uploaded),
-            btt_text(earned())
-        );
-        if show_peers {
-            for peer in &live {
-                text.push('\n');
-                text.push_str(&peer.line());
-            }
-        }
-        bar.set_message(text);
-        bar.tick();
-        context.out.event(&json!({
-            "event": "progress",
-            "uploaded": uploaded,
-            "rate": rate,
-            "peers": peers,
-            "earned_raw": earned().to_string(),
-            "payments": live.iter().map(live::LivePeer::document).collect::<Vec<_>>(),
-            "torrents": live::torrents(pay),
-        }))?;
     }
 }

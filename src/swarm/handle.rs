@@ -123,6 +123,16 @@ impl TorrentHandle {
         self.torrent.phase().borrow().clone()
     }
 
+    /// Changes the limit of its uploads, in bytes a second; the session's holds too.
+    pub fn set_up_limit(&self, rate: Option<u64>) {
+        self.torrent.set_limit(&self.torrent.up_limit, rate);
+    }
+
+    /// Changes the limit of its downloads, in bytes a second; the session's holds too.
+    pub fn set_down_limit(&self, rate: Option<u64>) {
+        self.torrent.set_limit(&self.torrent.down_limit, rate);
+    }
+
     /// The goal that has ended its sharing, if one has.
     pub fn reached(&self) -> Option<Goal> {
         self.torrent.reached()

@@ -1,5 +1,6 @@
 //! Drives a [`Scheduler`]: connections say what they want and are woken when it
-//! is granted.
+//! is granted. A connection is under two limits each way, its torrent's and the
+//! session's: [`Allowance`].
 
 use std::{
     collections::HashMap,
@@ -20,25 +21,94 @@ use super::{
 
 /// What a connection was granted and has not used.
 #[derive(Debug)]
-pub(super) struct Credit {
+struct Credit {
     bytes: AtomicU64,
     ready: Arc<Notify>,
 }
 
 impl Credit {
-    pub(super) fn bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Uses `bytes` of it, if there are so many.
-    pub(super) fn take(&self, bytes: u64) -> bool {
+    /// Uses `bytes` of it. Only its connection's task does, so that what was there
+    /// a moment ago still is.
+    fn take(&self, bytes: u64) {
         let less = |held: u64| held.checked_sub(bytes);
         let order = Ordering::Relaxed;
-        self.bytes.fetch_update(order, order, less).is_ok()
+        let taken = self.bytes.fetch_update(order, order, less);
+        debug_assert!(taken.is_ok(), "nobody else takes it");
     }
 
     fn drain(&self) -> u64 {
         self.bytes.swap(0, Ordering::Relaxed)
+    }
+}
+
+/// What both limits over a connection let it do in one direction.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    conn: ConnId,
+    /// The torrent's first: while that holds a connection, it keeps nothing of what
+    /// others could use.
+    gates: [(Arc<Limiter>, Arc<Credit>); 2],
+}
+
+impl Allowance {
+    /// `ready` is notified whenever something was granted.
+    pub(super) fn new(
+        conn: ConnId,
+        torrent: &Arc<Limiter>,
+        session: &Arc<Limiter>,
+        ready: &Arc<Notify>,
+    ) -> Self {
+        let gate = |limiter: &Arc<Limiter>| {
+            let credit = limiter.register(conn, ready.clone());
+            (limiter.clone(), credit)
+        };
+        Self {
+            conn,
+            gates: [gate(torrent), gate(session)],
+        }
+    }
+
+    /// Uses `bytes`, if both limits have granted so many. If not, asks for what is
+    /// `wanted` in all: as which class, and how much.
+    pub(super) fn take(&self, bytes: u64, wanted: impl Fn() -> (UploadClass, u64)) -> bool {
+        for (at, (limiter, credit)) in self.gates.iter().enumerate() {
+            let held = credit.bytes();
+            if limiter.is_unlimited() || held >= bytes {
+                continue;
+            }
+            let (class, most) = wanted();
+            limiter.want(self.conn, class, most.saturating_sub(held));
+            for (inner, unused) in self.gates.iter().skip(at + 1) {
+                inner.release(self.conn, unused);
+            }
+            return false;
+        }
+        for (limiter, credit) in &self.gates {
+            if !limiter.is_unlimited() && credit.bytes() >= bytes {
+                credit.take(bytes);
+            }
+        }
+        true
+    }
+
+    /// Gives back what is not needed, and wants nothing.
+    pub(super) fn release(&self) {
+        for (limiter, credit) in &self.gates {
+            if !limiter.is_unlimited() {
+                limiter.release(self.conn, credit);
+            }
+        }
+    }
+
+    /// The connection is over: gives back what it did not use.
+    pub(super) fn end(&self) {
+        for (limiter, _) in &self.gates {
+            limiter.remove(self.conn);
+        }
     }
 }
 
@@ -48,7 +118,7 @@ struct Inner {
     credits: HashMap<ConnId, Arc<Credit>>,
 }
 
-/// One capacity of the session: all uploads, or all downloads.
+/// One capacity: all uploads, or all downloads, of the session or of a torrent.
 #[derive(Debug)]
 pub(super) struct Limiter {
     inner: Mutex<Inner>,
@@ -81,8 +151,7 @@ impl Limiter {
         self.changed.notify_one();
     }
 
-    /// `ready` is notified whenever something was granted.
-    pub(super) fn register(&self, conn: ConnId, ready: Arc<Notify>) -> Arc<Credit> {
+    fn register(&self, conn: ConnId, ready: Arc<Notify>) -> Arc<Credit> {
         let credit = Arc::new(Credit {
             bytes: AtomicU64::new(0),
             ready,
@@ -91,22 +160,21 @@ impl Limiter {
         credit
     }
 
-    pub(super) fn want(&self, conn: ConnId, class: UploadClass, bytes: u64) {
+    fn want(&self, conn: ConnId, class: UploadClass, bytes: u64) {
         lock(&self.inner).scheduler.want(conn, class, bytes);
         if bytes > 0 {
             self.changed.notify_one();
         }
     }
 
-    /// Gives back what is not needed, and wants nothing.
-    pub(super) fn release(&self, conn: ConnId, credit: &Credit) {
+    fn release(&self, conn: ConnId, credit: &Credit) {
         let mut inner = lock(&self.inner);
         inner.scheduler.idle(conn);
         let unused = credit.drain();
         inner.scheduler.refund(unused);
     }
 
-    pub(super) fn remove(&self, conn: ConnId) {
+    fn remove(&self, conn: ConnId) {
         let mut inner = lock(&self.inner);
         inner.scheduler.remove(conn);
         if let Some(credit) = inner.credits.remove(&conn) {
@@ -115,7 +183,7 @@ impl Limiter {
         }
     }
 
-    /// Grants for as long as the session lives.
+    /// Grants, for ever.
     pub(super) async fn run(&self) {
         loop {
             match self.grant_all() {

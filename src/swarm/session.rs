@@ -253,8 +253,9 @@ impl SessionBuilder {
             state_dir: self.state_dir,
             max_peers: self.max_peers.clamp(1, MAX_CONNS),
             grace: self.grace,
-            up: Limiter::new(self.up_limit, self.paid_share),
-            down: Limiter::new(self.down_limit, self.paid_share),
+            paid_share: self.paid_share,
+            up: Arc::new(Limiter::new(self.up_limit, self.paid_share)),
+            down: Arc::new(Limiter::new(self.down_limit, self.paid_share)),
             tracker: tracker::Client::new()
                 .map_err(SessionError::Tracker)?
                 .from(addr.ip()),
@@ -288,10 +289,9 @@ impl SessionBuilder {
                 Err(error) => tracing::warn!(%error, "no local service discovery"),
             }
         }
-        let limits = shared.clone();
-        shared.spawn(async move { limits.up.run().await });
-        let limits = shared.clone();
-        shared.spawn(async move { limits.down.run().await });
+        for limiter in [shared.up.clone(), shared.down.clone()] {
+            shared.spawn(async move { limiter.run().await });
+        }
         Ok(Session {
             guard: Arc::new(Guard { shared }),
         })
@@ -338,6 +338,8 @@ pub struct SeedOptions {
     pub trusted: bool,
     /// What ends it. Default: nothing.
     pub goals: SeedGoals,
+    /// Bytes a second to its peers together, within the session's limit.
+    pub up_limit: Option<u64>,
 }
 
 /// How to download.
@@ -358,6 +360,10 @@ pub struct AddOptions {
     pub preallocate: bool,
     /// With `seed`: what ends it. Default: nothing.
     pub goals: SeedGoals,
+    /// Bytes a second to its peers together, within the session's limit.
+    pub up_limit: Option<u64>,
+    /// Bytes a second from its peers together, within the session's limit.
+    pub down_limit: Option<u64>,
 }
 
 impl Default for AddOptions {
@@ -371,6 +377,8 @@ impl Default for AddOptions {
             recheck: false,
             preallocate: false,
             goals: SeedGoals::default(),
+            up_limit: None,
+            down_limit: None,
         }
     }
 }
@@ -457,6 +465,7 @@ impl Session {
             trackers: metainfo.trackers.clone(),
             seed: true,
             goals: options.goals,
+            limits: [options.up_limit, None],
             trusted: options.trusted,
             files: None,
             recheck: false,
@@ -525,6 +534,7 @@ impl Session {
                 place,
                 seed: options.seed,
                 goals: options.goals,
+                limits: [options.up_limit, options.down_limit],
                 trusted: false,
             },
             Source::Magnet(magnet) => {
@@ -541,6 +551,7 @@ impl Session {
                     place,
                     seed: options.seed,
                     goals: options.goals,
+                    limits: [options.up_limit, options.down_limit],
                     trusted: false,
                 }
             }
@@ -582,6 +593,7 @@ impl Session {
         };
         torrent.add_peers(peers, PeerSource::User);
         let handle = TorrentHandle::new(torrent.clone());
+        torrent.run_limits();
         if !shared.spawn(drive(torrent)) {
             return Err(SessionError::Ended);
         }
@@ -622,8 +634,9 @@ pub(super) struct Shared {
     pub(super) state_dir: Option<PathBuf>,
     pub(super) max_peers: usize,
     pub(super) grace: Duration,
-    pub(super) up: Limiter,
-    pub(super) down: Limiter,
+    pub(super) paid_share: u8,
+    pub(super) up: Arc<Limiter>,
+    pub(super) down: Arc<Limiter>,
     pub(super) tracker: tracker::Client,
     pub(super) torrents: Mutex<HashMap<InfoHash, Arc<Torrent>>>,
     pub(super) conns: Mutex<BTreeMap<ConnId, Arc<Conn>>>,

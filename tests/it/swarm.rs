@@ -7,6 +7,7 @@ mod goals;
 mod hostile;
 pub(crate) mod interop;
 mod kills;
+mod limits;
 mod padding;
 mod payments;
 mod relocation;

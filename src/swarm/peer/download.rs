@@ -92,24 +92,23 @@ impl Conn {
         if room == 0 {
             return;
         }
-        let limited = !self.shared.down.is_unlimited();
         let chunk = u64::from(CHUNK);
         let mut asked = Vec::new();
         let mut more = true;
         while more && asked.len() < room {
-            if limited && !self.down_credit.take(chunk) {
-                let wanted = chunk.saturating_mul(u64::try_from(room - asked.len()).unwrap_or(1));
-                let wanted = wanted.min(MAX_CREDIT);
-                self.shared.down.want(self.id, UploadClass::Free, wanted);
+            let left = u64::try_from(room - asked.len()).unwrap_or(1);
+            let wanted = || {
+                let most = chunk.saturating_mul(left).min(MAX_CREDIT);
+                (UploadClass::Free, most)
+            };
+            if !self.down_allowance.take(chunk, wanted) {
                 break;
             }
             match self.ask_one() {
                 Some(entry) => asked.push(entry),
                 None => {
                     more = false;
-                    if limited {
-                        self.shared.down.release(self.id, &self.down_credit);
-                    }
+                    self.down_allowance.release();
                 }
             }
         }

@@ -31,7 +31,7 @@ pub(super) use upload::Burst;
 use super::{
     extended::DEFAULT_REQQ,
     hooks::{ConnId, PeerExtension, PriceTag, UploadClass},
-    limiter::Credit,
+    limiter::Allowance,
     lock::lock,
     session::Shared,
     torrent::Torrent,
@@ -143,8 +143,8 @@ pub(super) struct Conn {
     ask_ready: Arc<Notify>,
     closing: Notify,
     reason: Mutex<Option<String>>,
-    up_credit: Arc<Credit>,
-    down_credit: Arc<Credit>,
+    up_allowance: Allowance,
+    down_allowance: Allowance,
     /// Its pieces are asked of it alone: a piece it had a part in was bad.
     pub(super) suspect: AtomicBool,
     /// Nothing of an extension's is left to be sent.
@@ -308,8 +308,8 @@ impl Conn {
             inbox: Mutex::default(),
             meter: OnceLock::new(),
             attached: Mutex::default(),
-            up_credit: shared.up.register(id, write_ready.clone()),
-            down_credit: shared.down.register(id, ask_ready.clone()),
+            up_allowance: Allowance::new(id, &torrent.up_limit, &shared.up, &write_ready),
+            down_allowance: Allowance::new(id, &torrent.down_limit, &shared.down, &ask_ready),
             write_ready,
             ask_ready,
             closing: Notify::new(),

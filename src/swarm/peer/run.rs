@@ -158,8 +158,8 @@ impl Drop for Registered {
         let conn = &self.conn;
         let shared = &conn.shared;
         lock(&shared.conns).remove(&conn.id);
-        shared.up.remove(conn.id);
-        shared.down.remove(conn.id);
+        conn.up_allowance.end();
+        conn.down_allowance.end();
         conn.stop_fetch();
         conn.drop_all_asked(false);
         let reason = lock(&conn.reason).clone();

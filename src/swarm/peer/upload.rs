@@ -131,16 +131,13 @@ impl Conn {
     /// The next requests that may be served now. If there are none, whatever
     /// changes that wakes the writer.
     fn next_requests(&self) -> Vec<Block> {
-        let limited = !self.shared.up.is_unlimited();
         let mut allowed = None;
         let mut chosen = Vec::new();
         let mut room = BURST;
         loop {
             let head = lock(&self.out).requests.front().copied();
             let Some(head) = head else {
-                if limited {
-                    self.shared.up.release(self.id, &self.up_credit);
-                }
+                self.up_allowance.release();
                 break;
             };
             let length = usize::try_from(head.length).unwrap_or(usize::MAX);
@@ -153,21 +150,17 @@ impl Conn {
                 meter.map_or(u64::MAX, |meter| meter.upload_allowance())
             });
             if *allowed < bytes {
-                if limited {
-                    self.shared.up.release(self.id, &self.up_credit);
-                }
+                self.up_allowance.release();
                 break;
             }
-            if limited && !self.up_credit.take(bytes) {
+            let wanted = || {
                 let class = lock(&self.link).class;
-                let queued = {
-                    let out = lock(&self.out);
-                    out.requests.iter().map(|one| u64::from(one.length)).sum()
-                };
+                let out = lock(&self.out);
+                let queued = out.requests.iter().map(|one| u64::from(one.length)).sum();
                 // A long request may need more credit than is held otherwise.
-                let most = (*allowed).min(queued).min(MAX_CREDIT.max(bytes));
-                let wanted = most.saturating_sub(self.up_credit.bytes());
-                self.shared.up.want(self.id, class, wanted);
+                (class, (*allowed).min(queued).min(MAX_CREDIT.max(bytes)))
+            };
+            if !self.up_allowance.take(bytes, wanted) {
                 // It may have been granted meanwhile, or soon: that wakes the writer.
                 break;
             }

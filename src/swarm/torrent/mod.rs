@@ -33,6 +33,7 @@ use super::{
     events::{Event, Phase},
     goals::{self, Goal, SeedGoals},
     hooks::ConnId,
+    limiter::Limiter,
     lock::lock,
     metainfo::Info,
     peer::Conn,
@@ -67,6 +68,8 @@ pub(super) struct Setup {
     /// Goes on after the download is complete.
     pub(super) seed: bool,
     pub(super) goals: SeedGoals,
+    /// Up and down, in bytes a second.
+    pub(super) limits: [Option<u64>; 2],
     /// The content was hashed just now.
     pub(super) trusted: bool,
     /// The wanted files; by default what was chosen before, or all.
@@ -88,6 +91,10 @@ pub(super) enum Place {
 pub(super) struct Torrent {
     pub(super) hash: InfoHash,
     pub(super) shared: Arc<Shared>,
+    pub(super) up_limit: Arc<Limiter>,
+    pub(super) down_limit: Arc<Limiter>,
+    /// Somebody grants what those two allow.
+    limits_run: AtomicBool,
     setup: Setup,
     info: OnceLock<Arc<Info>>,
     wanted: OnceLock<Wanted>,
@@ -146,8 +153,13 @@ impl Torrent {
             }
             None => Phase::Metadata,
         };
+        let [up, down] = setup.limits;
+        let limiter = |rate| Arc::new(Limiter::new(rate, shared.paid_share));
         Self {
             hash: setup.hash,
+            up_limit: limiter(up),
+            down_limit: limiter(down),
+            limits_run: AtomicBool::new(false),
             shared,
             info,
             setup,
@@ -242,6 +254,32 @@ impl Torrent {
 
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Grants what the limits allow, from the first one on: most torrents have none.
+    pub(super) fn run_limits(self: &Arc<Self>) {
+        let [up, down] = [&self.up_limit, &self.down_limit];
+        if up.is_unlimited() && down.is_unlimited() || self.limits_run.swap(true, Ordering::AcqRel)
+        {
+            return;
+        }
+        let (up, down) = (up.clone(), down.clone());
+        let mut phase = self.phase.subscribe();
+        self.shared.spawn(async move {
+            let over = |phase: &Phase| matches!(phase, Phase::Stopped | Phase::Failed(_));
+            tokio::select! {
+                () = up.run() => {}
+                () = down.run() => {}
+                _over = phase.wait_for(over) => {}
+            }
+        });
+    }
+
+    /// Changes a limit, in bytes a second.
+    pub(super) fn set_limit(self: &Arc<Self>, limiter: &Limiter, rate: Option<u64>) {
+        limiter.set_rate(rate);
+        self.run_limits();
+        self.wake_all();
     }
 
     pub(super) fn count_waste(&self, bytes: u64) {

@@ -137,6 +137,43 @@ fn a_download_is_shared_to_its_ratio_and_then_done() {
 }
 
 #[test]
+fn each_torrent_of_a_session_is_told_of_and_may_have_a_limit_of_its_own() {
+    let home = Home::new();
+    let one = home.file("one.bin", vec![1; 100_000]);
+    let two = home.file("two.bin", vec![2; 200_000]);
+    let (one, two) = (text(&one), text(&two));
+    let seed = |limit: &str| {
+        let all = ["seed", one, two, "--json", "--listen", "127.0.0.1:0"];
+        let more = ["--no-utp", "--seed-time", "1s", "--up-limit-for", limit];
+        home.run(all.into_iter().chain(more))
+    };
+    let run = seed(&format!("{two}=64KiB/s"));
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    let said = lines(&run.stdout);
+    let progress = said.iter().find(|line| line["event"] == "progress");
+    let rows = progress.unwrap()["torrents"].as_array().unwrap();
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["name"].as_str().unwrap(),
+                row["bytes"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(told, [("one.bin", 100_000), ("two.bin", 200_000)]);
+    assert_eq!(said.last().unwrap()["torrents"], 2);
+    for (limit, word) in [
+        ("three.bin=64KiB/s", "`three.bin`, which is not shared here"),
+        ("64KiB/s", "has no `=`"),
+        ("one.bin=fast", "`fast` is not a rate"),
+    ] {
+        let error = seed(limit).error(2);
+        assert!(error["message"].as_str().unwrap().contains(word), "{error}");
+    }
+}
+
+#[test]
 fn goals_that_cannot_be_are_refused() {
     let home = Home::new();
     let content = home.file("content.bin", b"content");

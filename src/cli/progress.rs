@@ -1,0 +1,293 @@
+//! How torrents stand: a line each for people, an object each for programs.
+
+use std::{collections::HashMap, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    goals,
+    units::{Rate, Size, btt_text},
+};
+use crate::{
+    receipts::pay::{PayExtension, Tally},
+    swarm::{Phase, SeedGoals, Stats, TorrentHandle},
+    types::InfoHash,
+};
+
+/// Lines at once: what a small terminal shows.
+const MAX_LINES: usize = 20;
+/// Columns of a name …
+const NAME: usize = 24;
+/// … and of a bar.
+const BAR: u64 = 16;
+
+/// What each torrent came to in this session.
+pub(super) fn tallies(pay: Option<&PayExtension>) -> HashMap<InfoHash, Tally> {
+    pay.map_or_else(HashMap::new, |pay| pay.torrents().into_iter().collect())
+}
+
+/// A line each, those that do most first; what does not fit is counted.
+pub(super) fn lines(
+    torrents: &[TorrentHandle],
+    stats: &[Stats],
+    goals: SeedGoals,
+    tallies: &HashMap<InfoHash, Tally>,
+) -> String {
+    let mut all: Vec<_> = torrents.iter().zip(stats).collect();
+    all.sort_by_key(|(_, stats)| std::cmp::Reverse(stats.up_rate.max(stats.down_rate)));
+    let shown = all.iter().take(MAX_LINES).map(|(torrent, stats)| {
+        let tally = tallies.get(&torrent.info_hash()).copied();
+        let name = torrent.name();
+        let name = name.unwrap_or_else(|| torrent.info_hash().to_string());
+        line(&name, stats, goals, tally.unwrap_or_default())
+    });
+    let mut text = shown.collect::<Vec<_>>().join("\n");
+    let rest = all.len().saturating_sub(MAX_LINES);
+    if rest > 0 {
+        text.push_str(&format!("\n… and {rest} more"));
+    }
+    text
+}
+
+/// One torrent: name, bar, what it does, how long that takes, who is there, what was
+/// paid.
+fn line(name: &str, stats: &Stats, goals: SeedGoals, tally: Tally) -> String {
+    let (part, what, left) = match &stats.phase {
+        Phase::Metadata => (None, "looking for its peers".to_owned(), None),
+        Phase::Checking { done, total } => {
+            let part = Some((u64::from(*done), u64::from(*total)));
+            (part, "checking".to_owned(), None)
+        }
+        Phase::Downloading => {
+            let here = stats.bytes.saturating_sub(stats.bytes_left);
+            let left = seconds(stats.bytes_left, stats.down_rate);
+            (
+                Some((here, stats.bytes)),
+                Rate(stats.down_rate).to_string(),
+                left,
+            )
+        }
+        Phase::Seeding => {
+            let (part, left) = to_goal(stats, goals);
+            let what = format!(
+                "{} up, {} sent, ratio {}",
+                Rate(stats.up_rate),
+                Size(stats.uploaded),
+                goals::ratio(stats)
+            );
+            (part, what, left)
+        }
+        Phase::Stopping => (None, "finishing".to_owned(), None),
+        Phase::Stopped => (None, "ended".to_owned(), None),
+        Phase::Failed(_) => (None, "failed".to_owned(), None),
+    };
+    let name = short(name);
+    let mut line = format!("{name:<NAME$}  ");
+    if let Some((done, all)) = part {
+        line.push_str(&bar(done, all));
+        line.push_str("  ");
+    }
+    line.push_str(&what);
+    if let Some(left) = left {
+        line.push_str(&format!(", {} left", time(left)));
+    }
+    let peers = stats.peers.len();
+    line.push_str(&format!(", {peers} peers"));
+    for (word, raw) in [("spent", tally.spent_raw), ("earned", tally.earned_raw)] {
+        if raw > 0 {
+            line.push_str(&format!(", {word} {}", btt_text(raw)));
+        }
+    }
+    line
+}
+
+/// How near the nearest goal is: a part of a whole, and the time that is left.
+fn to_goal(stats: &Stats, goals: SeedGoals) -> (Option<(u64, u64)>, Option<u64>) {
+    let (mut part, mut left) = (None, None);
+    if let Some(goal) = goals.time {
+        let rest = goal.saturating_sub(stats.seeding_for);
+        part = Some((stats.seeding_for.as_secs(), goal.as_secs().max(1)));
+        left = Some(rest.as_secs());
+    }
+    if let Some(permille) = goals.ratio_permille {
+        let wanted = u128::from(stats.bytes) * u128::from(permille) / 1000;
+        let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
+        let rest = wanted.saturating_sub(stats.uploaded);
+        let sooner = seconds(rest, stats.up_rate);
+        if part.is_none() || sooner.is_some_and(|one| left.is_none_or(|other| one < other)) {
+            part = Some((stats.uploaded, wanted));
+            left = sooner;
+        }
+    }
+    (part, left)
+}
+
+/// How long `bytes` take; unknown while nothing moves.
+fn seconds(bytes: u64, rate: u64) -> Option<u64> {
+    bytes.checked_div(rate)
+}
+
+/// A time as people read it: `45 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`.
+pub(super) fn time(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, _, _) => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
+/// The same of a duration.
+pub(super) fn duration(lasted: Duration) -> String {
+    time(lasted.as_secs())
+}
+
+fn bar(done: u64, all: u64) -> String {
+    let part = u128::from(done.min(all));
+    let whole = u128::from(all.max(1));
+    let cells = usize::try_from(part * u128::from(BAR) / whole).unwrap_or(0);
+    let width = usize::try_from(BAR).unwrap_or(0);
+    format!(
+        "{}{} {:>3}%",
+        "█".repeat(cells),
+        "░".repeat(width.saturating_sub(cells)),
+        part * 100 / whole
+    )
+}
+
+/// A name in its columns; a stranger's may hold anything.
+fn short(name: &str) -> String {
+    let clean: Vec<char> = name.chars().filter(|c| !c.is_control()).collect();
+    if clean.len() <= NAME {
+        return clean.into_iter().collect();
+    }
+    let kept = clean.into_iter().take(NAME - 1);
+    kept.chain(['…']).collect()
+}
+
+fn phase(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Metadata => "metadata",
+        Phase::Checking { .. } => "checking",
+        Phase::Downloading => "downloading",
+        Phase::Seeding => "seeding",
+        Phase::Stopping => "stopping",
+        Phase::Stopped => "stopped",
+        Phase::Failed(_) => "failed",
+    }
+}
+
+/// For `--json`: each torrent.
+pub(super) fn documents(
+    torrents: &[TorrentHandle],
+    stats: &[Stats],
+    tallies: &HashMap<InfoHash, Tally>,
+) -> Vec<Value> {
+    let all = torrents.iter().zip(stats).map(|(torrent, stats)| {
+        let tally = tallies.get(&torrent.info_hash()).copied();
+        let tally = tally.unwrap_or_default();
+        json!({
+            "info_hash": torrent.info_hash(),
+            "name": torrent.name(),
+            "phase": phase(&stats.phase),
+            "bytes": stats.bytes,
+            "bytes_left": stats.bytes_left,
+            "downloaded": stats.downloaded,
+            "uploaded": stats.uploaded,
+            "down_rate": stats.down_rate,
+            "up_rate": stats.up_rate,
+            "peers": stats.peers.len(),
+            "spent_raw": tally.spent_raw.to_string(),
+            "earned_raw": tally.earned_raw.to_string(),
+        })
+    });
+    all.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stats(phase: Phase) -> Stats {
+        Stats {
+            phase,
+            pieces_have: 0,
+            pieces: 64,
+            bytes: 64 << 20,
+            bytes_left: 48 << 20,
+            downloaded: 16 << 20,
+            uploaded: 32 << 20,
+            wasted: 0,
+            seeding_for: Duration::from_secs(60),
+            down_rate: 1 << 20,
+            up_rate: 512 << 10,
+            peers: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_line_says_how_a_torrent_stands() {
+        let none = SeedGoals::default();
+        let tally = |spent_raw, earned_raw| Tally {
+            spent_raw,
+            earned_raw,
+        };
+        assert_eq!(
+            line(
+                "film.bin",
+                &stats(Phase::Downloading),
+                none,
+                tally(250_000, 0)
+            ),
+            "film.bin                  ████░░░░░░░░░░░░  25%  1 MiB/s, 48 s left, 0 peers, spent 0.25 BTT"
+        );
+        assert_eq!(
+            line("film.bin", &stats(Phase::Seeding), none, tally(0, 7)),
+            "film.bin                  512 KiB/s up, 32 MiB sent, ratio 0.50, 0 peers, earned 0.000007 BTT"
+        );
+        let goals = SeedGoals {
+            ratio_permille: Some(1000),
+            time: Some(Duration::from_secs(3600)),
+            ..none
+        };
+        // 32 MiB at 512 KiB/s come before the hour is over.
+        assert_eq!(
+            line("film.bin", &stats(Phase::Seeding), goals, tally(0, 0)),
+            "film.bin                  ████████░░░░░░░░  50%  512 KiB/s up, 32 MiB sent, ratio 0.50, \
+             1 min 4 s left, 0 peers"
+        );
+        let idle = Stats {
+            up_rate: 0,
+            ..stats(Phase::Seeding)
+        };
+        let said = line("film.bin", &idle, goals, tally(0, 0));
+        assert!(
+            said.contains("░   1%  0 B/s up") && said.contains(", 59 min 0 s left"),
+            "{said}"
+        );
+        let checking = stats(Phase::Checking { done: 3, total: 4 });
+        let said = line("film.bin", &checking, none, tally(0, 0));
+        assert!(said.contains("████████████░░░░  75%  checking"), "{said}");
+    }
+
+    #[test]
+    fn a_name_keeps_to_its_columns_and_changes_no_colours() {
+        assert_eq!(short("a\u{1b}[31mb\nc"), "a[31mbc");
+        let long = short(&"ü".repeat(100));
+        assert_eq!(long.chars().count(), NAME);
+        assert!(long.ends_with('…'));
+    }
+
+    #[test]
+    fn bars_and_times_have_no_end_to_fall_off() {
+        assert_eq!(bar(0, 0), "░░░░░░░░░░░░░░░░   0%");
+        assert_eq!(bar(u64::MAX, u64::MAX), "████████████████ 100%");
+        assert_eq!(bar(9, 3), "████████████████ 100%");
+        assert_eq!(time(45), "45 s");
+        assert_eq!(time(185), "3 min 5 s");
+        assert_eq!(time(7_800), "2 h 10 min");
+        assert_eq!(time(273_600), "3 d 4 h");
+        assert_eq!(seconds(1, 0), None);
+    }
+}
