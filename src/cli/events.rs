@@ -6,13 +6,14 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use super::{Context, failure::Outcome};
-use crate::swarm::Event;
+use crate::swarm::{Event, ports::PortMapping};
 
 /// Remembers what was said.
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
     said: HashSet<String>,
     checked: u32,
+    ports: Option<PortMapping>,
 }
 
 /// Sentences that are remembered; then all may be said again.
@@ -50,13 +51,48 @@ impl Troubles {
             _ => return Ok(()),
         };
         if let Some(words) = words {
-            if self.said.len() >= MAX_SAID {
-                self.said.clear();
-            }
-            if self.said.insert(words.clone()) {
-                context.out.note(words);
-            }
+            self.say(context, words);
         }
         context.out.event(&document)
+    }
+
+    /// Tells whether the router lets peers in, when that has changed.
+    pub(super) fn tell_ports(&mut self, context: &Context, ports: PortMapping) -> Outcome {
+        if self.ports.as_ref() == Some(&ports) {
+            return Ok(());
+        }
+        let (document, words) = match &ports {
+            PortMapping::Off | PortMapping::Trying => return Ok(()),
+            PortMapping::Mapped { by, port, address } => {
+                let place = address.map_or_else(String::new, |address| format!(" of {address}"));
+                (
+                    json!({
+                        "event": "port_mapped",
+                        "by": by.to_string(),
+                        "port": port,
+                        "address": address,
+                    }),
+                    format!("the router lets peers in at port {port}{place} ({by})"),
+                )
+            }
+            PortMapping::Failed(message) => (
+                json!({ "event": "port_not_mapped", "message": message }),
+                format!(
+                    "no router was told to let peers in ({message}); going on with peers that we reach"
+                ),
+            ),
+        };
+        self.ports = Some(ports);
+        self.say(context, words);
+        context.out.event(&document)
+    }
+
+    fn say(&mut self, context: &Context, words: String) {
+        if self.said.len() >= MAX_SAID {
+            self.said.clear();
+        }
+        if self.said.insert(words.clone()) {
+            context.out.note(words);
+        }
     }
 }

@@ -225,6 +225,8 @@ impl Get {
                 () = context.interrupt.wait() => break Err(Failure::interrupted()),
                 _ = tick.tick() => {}
             }
+            let ports = handle.port_mapping();
+            bar.suspend(|| troubles.tell_ports(context, ports))?;
             let stats = handle.stats();
             let spent = pay.map_or(0, |pay| pay.totals().spent_raw);
             if let Some(pay) = pay {
@@ -322,6 +324,8 @@ impl Get {
             while let Ok(event) = events.try_recv() {
                 bar.suspend(|| troubles.tell(context, &event))?;
             }
+            let ports = handle.port_mapping();
+            bar.suspend(|| troubles.tell_ports(context, ports))?;
             let stats = handle.stats();
             let spent = pay.map_or(0, |pay| pay.totals().spent_raw);
             let live = live::peers(pay, torrents);

@@ -222,6 +222,10 @@ impl Seed {
                     return Err(Failure::interrupted());
                 }
             }
+            if let Some(torrent) = seeding.first() {
+                let ports = torrent.port_mapping();
+                bar.suspend(|| troubles.tell_ports(context, ports))?;
+            }
             let stats: Vec<Stats> = seeding.iter().map(TorrentHandle::stats).collect();
             bar.suspend(|| tell_ended(context, seeding, &stats, &mut told, pay))?;
             let uploaded: u64 = stats.iter().map(|stats| stats.uploaded).sum();

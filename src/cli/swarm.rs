@@ -14,6 +14,7 @@ use crate::{
     swarm::{
         self, Session, SessionError,
         dht::{DhtOptions, WELL_KNOWN},
+        ports::PortMapOptions,
     },
 };
 
@@ -54,6 +55,9 @@ pub(crate) struct SwarmFlags {
     /// Do not look for peers in the local network.
     #[arg(long)]
     no_lsd: bool,
+    /// Do not ask the router to let peers in.
+    #[arg(long)]
+    no_port_map: bool,
 }
 
 /// `HOST:PORT`.
@@ -115,6 +119,7 @@ impl SwarmFlags {
             .dht(self.dht(context))
             // At loopback nobody would hear.
             .lsd(!self.no_lsd && !self.listen.ip().is_loopback())
+            .port_map((!self.no_port_map).then(PortMapOptions::default))
             .paid_share(paid_share)
             .state_dir(context.settings.home.join("swarm"))
             .grace(GRACE);

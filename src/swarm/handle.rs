@@ -14,6 +14,7 @@ use super::{
     goals::Goal,
     metainfo::{Info, Magnet},
     peer::PeerRow,
+    ports::PortMapping,
     relocate::MoveError,
     torrent::{PeerSource, Torrent},
 };
@@ -131,6 +132,11 @@ impl TorrentHandle {
     /// Changes the limit of its downloads, in bytes a second; the session's holds too.
     pub fn set_down_limit(&self, rate: Option<u64>) {
         self.torrent.set_limit(&self.torrent.down_limit, rate);
+    }
+
+    /// Whether the session's gateway lets peers in.
+    pub fn port_mapping(&self) -> PortMapping {
+        self.torrent.shared.port_mapping()
     }
 
     /// The goal that has ended its sharing, if one has.

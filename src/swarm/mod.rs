@@ -13,6 +13,7 @@ pub mod lsd;
 pub mod metainfo;
 pub mod mse;
 pub mod picker;
+pub mod ports;
 pub mod relocate;
 pub mod scheduler;
 pub mod selection;

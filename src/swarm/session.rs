@@ -32,6 +32,7 @@ use super::{
     metainfo::{CreateError, CreateOptions, Magnet, Metainfo, create},
     mse::Encryption,
     peer::{self, Conn, run::Incoming},
+    ports::{self, PortMapOptions, PortMapping, Ports},
     selection::{Selection, SelectionError},
     storage::Room,
     torrent::{PeerSource, Place, Setup, Torrent, drive},
@@ -100,6 +101,7 @@ pub struct SessionBuilder {
     utp: bool,
     dht: Option<DhtOptions>,
     lsd: bool,
+    port_map: Option<PortMapOptions>,
     extensions: Vec<Arc<dyn Extension>>,
     state_dir: Option<PathBuf>,
     grace: Duration,
@@ -189,6 +191,15 @@ impl SessionBuilder {
         self
     }
 
+    /// Asks the gateway to let peers in, by PCP, NAT-PMP or UPnP; never from a
+    /// session that listens at loopback, unless the gateway is named and there too.
+    /// Default: no.
+    #[must_use]
+    pub fn port_map(mut self, options: Option<PortMapOptions>) -> Self {
+        self.port_map = options;
+        self
+    }
+
     /// Registers an extension. The first one that a peer shares sets prices and
     /// allowances; all of them get their messages.
     #[must_use]
@@ -240,6 +251,12 @@ impl SessionBuilder {
             }
             None => (None, None),
         };
+        let ports = self.port_map.and_then(|options| {
+            let dht = dht.as_ref().map(Dht::port);
+            let wanted = ports::wanted(addr, self.tcp, self.utp, dht);
+            Ports::start(addr.ip(), wanted, options)
+        });
+        let (ports, keep_ports) = ports.unzip();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Arc::new(Shared {
             peer_id,
@@ -248,6 +265,7 @@ impl SessionBuilder {
             encryption: self.encryption,
             utp,
             dht,
+            ports,
             key: u32::from_be_bytes(*key),
             extensions: self.extensions,
             state_dir: self.state_dir,
@@ -279,6 +297,9 @@ impl SessionBuilder {
         shared.spawn(tick_loop(shared.clone()));
         if let Some(node) = node {
             shared.spawn(node);
+        }
+        if let Some(keep) = keep_ports {
+            shared.spawn(keep);
         }
         if self.lsd {
             match lsd::bind(addr) {
@@ -399,6 +420,7 @@ impl Session {
             utp: true,
             dht: None,
             lsd: false,
+            port_map: None,
             extensions: Vec::new(),
             state_dir: None,
             grace: Duration::from_secs(10),
@@ -420,6 +442,11 @@ impl Session {
         let dht = self.guard.shared.dht.as_ref()?;
         let nodes = *dht.nodes().borrow();
         Some((dht.port(), nodes))
+    }
+
+    /// Whether the gateway lets peers in.
+    pub fn port_mapping(&self) -> PortMapping {
+        self.guard.shared.port_mapping()
     }
 
     /// Changes the limit of all uploads, in bytes a second.
@@ -617,7 +644,12 @@ impl Session {
         for torrent in all {
             ends.spawn(torrent.finish(grace));
         }
-        ends.join_all().await;
+        let close = async {
+            if let Some(ports) = &self.guard.shared.ports {
+                ports.end().await;
+            }
+        };
+        tokio::join!(ends.join_all(), close);
     }
 }
 
@@ -629,6 +661,7 @@ pub(super) struct Shared {
     pub(super) encryption: Encryption,
     pub(super) utp: Option<Utp>,
     pub(super) dht: Option<Dht>,
+    ports: Option<Ports>,
     pub(super) key: u32,
     pub(super) extensions: Vec<Arc<dyn Extension>>,
     pub(super) state_dir: Option<PathBuf>,
@@ -660,6 +693,17 @@ impl Shared {
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
         true
+    }
+
+    /// Where others reach us, as far as is known.
+    pub(super) fn public_port(&self) -> u16 {
+        let mapped = self.ports.as_ref().and_then(Ports::port);
+        mapped.unwrap_or(self.listen.port())
+    }
+
+    pub(super) fn port_mapping(&self) -> PortMapping {
+        let state = self.ports.as_ref().map(Ports::state);
+        state.map_or(PortMapping::Off, |state| state.borrow().clone())
     }
 
     /// What we begin connections with.

@@ -10,6 +10,7 @@ mod kills;
 mod limits;
 mod padding;
 mod payments;
+mod ports;
 mod relocation;
 mod resume;
 mod selection;

@@ -72,7 +72,7 @@ impl Conn {
         let handshake = ExtendedHandshake {
             ids,
             client: Some(concat!("Seedrail ", env!("CARGO_PKG_VERSION")).to_owned()),
-            port: Some(self.shared.listen.port()),
+            port: Some(self.shared.public_port()),
             reqq: Some(OUR_REQQ),
             metadata_size,
             upload_only: self.torrent.is_complete(),

@@ -28,7 +28,7 @@ impl Torrent {
         Announce {
             info_hash: self.hash,
             peer_id: self.shared.peer_id,
-            port: self.shared.listen.port(),
+            port: self.shared.public_port(),
             uploaded,
             downloaded,
             left: self.bytes_missing(),

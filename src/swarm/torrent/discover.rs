@@ -46,7 +46,7 @@ impl Torrent {
             if !self.is_public_and_open() {
                 return;
             }
-            if let Some(mut found) = dht.search(self.hash, Some(self.shared.listen.port())) {
+            if let Some(mut found) = dht.search(self.hash, Some(self.shared.public_port())) {
                 let mut peers = 0;
                 while let Some(some) = found.recv().await {
                     peers += some.len();
