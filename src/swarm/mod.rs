@@ -14,6 +14,7 @@ pub mod metainfo;
 pub mod mse;
 pub mod picker;
 pub mod ports;
+pub mod priority;
 pub mod relocate;
 pub mod scheduler;
 pub mod selection;

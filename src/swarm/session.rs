@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
@@ -33,6 +33,7 @@ use super::{
     mse::Encryption,
     peer::{self, Conn, run::Incoming},
     ports::{self, PortMapOptions, PortMapping, Ports},
+    priority::priority,
     selection::{Selection, SelectionError},
     storage::Room,
     torrent::{PeerSource, Place, Setup, Torrent, drive},
@@ -699,6 +700,22 @@ impl Shared {
     pub(super) fn public_port(&self) -> u16 {
         let mapped = self.ports.as_ref().and_then(Ports::port);
         mapped.unwrap_or(self.listen.port())
+    }
+
+    /// How much a connection with this peer matters to the swarm, as far as our own
+    /// address is known.
+    pub(super) fn priority(&self, peer: SocketAddr) -> u32 {
+        let v6 = peer.ip().to_canonical().is_ipv6();
+        let mapped = match self.port_mapping() {
+            PortMapping::Mapped { address, .. } if !v6 => address.map(IpAddr::V4),
+            _ => None,
+        };
+        let bound = Some(self.listen.ip()).filter(|ip| !ip.is_unspecified());
+        let seen = || self.dht.as_ref().and_then(|dht| dht.seen_at(v6));
+        let ours = mapped.or_else(seen).or(bound);
+        ours.map_or(0, |ours| {
+            priority(SocketAddr::new(ours, self.public_port()), peer)
+        })
     }
 
     pub(super) fn port_mapping(&self) -> PortMapping {

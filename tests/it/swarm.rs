@@ -8,6 +8,7 @@ mod hostile;
 pub(crate) mod interop;
 mod kills;
 mod limits;
+mod neighbours;
 mod padding;
 mod payments;
 mod ports;

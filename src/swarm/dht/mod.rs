@@ -15,7 +15,11 @@ mod allowance;
 mod node;
 mod saved;
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use tokio::{
     net::UdpSocket,
@@ -66,6 +70,7 @@ enum Command {
 pub(super) struct Dht {
     commands: mpsc::Sender<Command>,
     nodes: watch::Receiver<usize>,
+    seen_at: watch::Receiver<[Option<IpAddr>; 2]>,
     port: u16,
 }
 
@@ -84,10 +89,12 @@ impl Dht {
         let port = socket.local_addr()?.port();
         let (commands, wanted) = mpsc::channel(MAX_WAITING);
         let (told, nodes) = watch::channel(0);
-        let node = node::Node::new(socket, options, wanted, told)?;
+        let (saw, seen_at) = watch::channel([None; 2]);
+        let node = node::Node::new(socket, options, wanted, told, saw)?;
         let dht = Self {
             commands,
             nodes,
+            seen_at,
             port,
         };
         Ok((dht, node.run()))
@@ -96,6 +103,12 @@ impl Dht {
     /// Where the node listens.
     pub(super) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Our address out there, if several hosts agree on it.
+    pub(super) fn seen_at(&self, v6: bool) -> Option<IpAddr> {
+        let [four, six] = *self.seen_at.borrow();
+        if v6 { six } else { four }
     }
 
     /// How many nodes it knows that answer.

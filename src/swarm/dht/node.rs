@@ -96,6 +96,8 @@ pub(super) struct Node {
     options: DhtOptions,
     commands: mpsc::Receiver<Command>,
     told: watch::Sender<usize>,
+    /// Where others see us: IPv4, IPv6.
+    saw: watch::Sender<[Option<IpAddr>; 2]>,
     lookups: JoinSet<Vec<SocketAddr>>,
     begin_at: Instant,
     begin_wait: Duration,
@@ -116,6 +118,7 @@ impl Node {
         options: DhtOptions,
         commands: mpsc::Receiver<Command>,
         told: watch::Sender<usize>,
+        saw: watch::Sender<[Option<IpAddr>; 2]>,
     ) -> io::Result<Self> {
         let now = Instant::now();
         Ok(Self {
@@ -130,6 +133,7 @@ impl Node {
             options,
             commands,
             told,
+            saw,
             lookups: JoinSet::new(),
             begin_at: now,
             begin_wait: BEGIN_AGAIN,
@@ -363,6 +367,9 @@ impl Node {
         if agreeing.count() >= WITNESSES
             && let Ok(random) = random()
         {
+            self.saw.send_modify(|[four, six]| {
+                *(if v6 { six } else { four }) = Some(seen_at);
+            });
             let known = self.table(v6).all();
             *self.table(v6) = Table::new(NodeId::secured(random, seen_at));
             let now = Instant::now();

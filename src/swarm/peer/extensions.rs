@@ -47,7 +47,7 @@ pub(super) struct Fetch {
 }
 
 impl Conn {
-    pub(super) fn send_extended_handshake(&self) {
+    pub(in crate::swarm) fn send_extended_handshake(&self) {
         if !self.extended {
             return;
         }
@@ -106,6 +106,7 @@ impl Conn {
             .map_err(|_| Close::Protocol("its extension handshake is not bencoded"))?;
         let mut link = lock(&self.link);
         link.greeted = true;
+        link.upload_only = theirs.upload_only;
         // A later handshake adds and changes; 0 takes an extension away.
         for (name, id) in theirs.ids {
             if link.their_ids.len() < 64 || link.their_ids.contains_key(&name) {

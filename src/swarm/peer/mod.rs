@@ -107,6 +107,8 @@ struct Link {
     their_ids: BTreeMap<String, u8>,
     /// Its extension handshake has come.
     greeted: bool,
+    /// It wants nothing, whatever it has (BEP 21).
+    upload_only: bool,
     client: Option<String>,
     metadata_size: Option<u32>,
     metadata: extensions::Fetch,
@@ -300,6 +302,7 @@ impl Conn {
                 reqq: DEFAULT_REQQ,
                 their_ids: BTreeMap::new(),
                 greeted: false,
+                upload_only: false,
                 client: None,
                 metadata_size: None,
                 metadata: extensions::Fetch::default(),
@@ -369,6 +372,20 @@ impl Conn {
             lock(&self.inbox).push(told);
             self.ask_ready.notify_one();
         }
+    }
+
+    /// Nothing moves, and nobody pays.
+    pub(super) fn is_idle(&self) -> bool {
+        let still = |rate: &AtomicU64| rate.load(Ordering::Relaxed) == 0;
+        !self.is_metered() && still(&self.traffic.down_rate) && still(&self.traffic.up_rate)
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        lock(&self.reason).is_some()
+    }
+
+    pub(super) fn is_upload_only(&self) -> bool {
+        lock(&self.link).upload_only
     }
 
     pub(super) fn is_metered(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Who is connected, what they have, and whom to dial.
 
 use std::{
+    cmp::Reverse,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
@@ -161,8 +162,15 @@ impl Torrent {
                     && known.source != PeerSource::Incoming
             })
             .collect();
-        ready
-            .sort_by_key(|(addr, known)| (std::cmp::Reverse(known.source), known.failures, **addr));
+        ready.sort_by_cached_key(|(addr, known)| {
+            let priority = self.shared.priority(**addr);
+            (
+                Reverse(known.source),
+                known.failures,
+                Reverse(priority),
+                **addr,
+            )
+        });
         let chosen = ready.into_iter().take(room).map(|(addr, known)| {
             known.dialling = true;
             *addr
@@ -198,10 +206,23 @@ impl Torrent {
     pub(in crate::swarm) fn welcomes(&self, addr: SocketAddr) -> bool {
         let state = lock(&self.state);
         let checking = self.info.get().is_some() && state.picker.is_none();
-        !self.is_stopping()
-            && !checking
-            && state.peers.len() < self.shared.max_peers
-            && !state.is_banned(addr)
+        if self.is_stopping() || checking || state.is_banned(addr) {
+            return false;
+        }
+        if state.peers.len() < self.shared.max_peers {
+            return true;
+        }
+        // Full: one that matters more to the swarm (BEP 40) takes the place of one
+        // with which nothing happens.
+        let idle = state.peers.values().map(|entry| &entry.conn);
+        let idle = idle.filter(|conn| conn.is_idle() && !conn.is_closing());
+        let least = idle.min_by_key(|conn| self.shared.priority(conn.remote));
+        let least =
+            least.filter(|conn| self.shared.priority(conn.remote) < self.shared.priority(addr));
+        if let Some(least) = least {
+            least.close("there is a peer of higher priority");
+        }
+        least.is_some()
     }
 
     /// Takes a connection in.
@@ -469,12 +490,13 @@ impl Torrent {
         }
         let state = lock(&self.state);
         let useless = state.peers.values().filter(|entry| {
-            entry.bits.as_ref().is_some_and(Bitfield::is_full) && entry.conn.is_drained()
+            let full = entry.bits.as_ref().is_some_and(Bitfield::is_full);
+            (full || entry.conn.is_upload_only()) && entry.conn.is_drained()
         });
         let useless: Vec<_> = useless.map(|entry| entry.conn.clone()).collect();
         drop(state);
         for conn in useless {
-            conn.close("both are complete");
+            conn.close("neither wants anything of the other");
         }
     }
 }

@@ -279,6 +279,8 @@ impl Torrent {
         });
         self.set_phase(Phase::Seeding);
         for conn in self.conns() {
+            // It is upload-only from now on (BEP 21).
+            conn.send_extended_handshake();
             conn.tell(Told::Finished);
             conn.wake();
         }
