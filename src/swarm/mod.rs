@@ -8,6 +8,7 @@ pub mod check;
 pub mod choker;
 pub mod dht;
 pub mod extended;
+pub mod fast;
 pub mod hooks;
 pub mod lsd;
 pub mod metainfo;

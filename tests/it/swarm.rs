@@ -2,6 +2,7 @@
 
 mod checking;
 mod discovery;
+mod fast;
 mod full_disk;
 mod goals;
 mod hostile;

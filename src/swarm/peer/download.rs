@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Asked, Conn, Link, MAX_REFUSALS, Told};
+use super::{Asked, Conn, Link, MAX_REFUSALS, Named, Told};
 use crate::swarm::{
     extended::OUR_REQQ,
     hooks::UploadClass,
@@ -56,7 +56,8 @@ impl Conn {
     /// How many more chunks to ask for now.
     fn room(&self) -> usize {
         let link = lock(&self.link);
-        if link.peer_choking
+        let unasked = link.peer_choking && (self.is_metered() || !link.fast.allows());
+        if unasked
             || !link.interested
             || !link.live
             || link.paused_until.is_some()
@@ -93,6 +94,9 @@ impl Conn {
             return;
         }
         let chunk = u64::from(CHUNK);
+        let Some(named) = self.named() else {
+            return;
+        };
         let mut asked = Vec::new();
         let mut more = true;
         while more && asked.len() < room {
@@ -104,7 +108,7 @@ impl Conn {
             if !self.down_allowance.take(chunk, wanted) {
                 break;
             }
-            match self.ask_one() {
+            match self.ask_one(&named) {
                 Some(entry) => asked.push(entry),
                 None => {
                     more = false;
@@ -125,10 +129,10 @@ impl Conn {
         self.send_all(asked.into_iter().map(|(block, _)| Message::Request(block)));
     }
 
-    fn ask_one(&self) -> Option<(Block, Asked)> {
+    fn ask_one(&self, named: &Named) -> Option<(Block, Asked)> {
         let meter = self.meter.get();
         let exclusive = meter.is_some() || self.suspect.load(Ordering::Relaxed);
-        let block = self.torrent.pick(self.id, exclusive)?;
+        let block = self.torrent.pick(self.id, exclusive, named)?;
         let tag = match meter {
             None => None,
             Some(meter) => match meter.price_request(block.piece, block.length) {
@@ -181,6 +185,9 @@ impl Conn {
     pub(super) fn on_reject(&self, block: Block) {
         let mut link = lock(&self.link);
         let asked = link.asked.remove(&block);
+        if asked.is_some() && link.peer_choking {
+            link.fast.forbid(block.piece);
+        }
         if asked.is_some() && !link.peer_choking {
             link.refusals = link.refusals.saturating_add(1);
         }

@@ -24,11 +24,10 @@ impl Conn {
             Message::HaveNone => self.on_claim(Claim::None)?,
             Message::Extended { id, payload } => self.on_extended(id, &payload)?,
             Message::Port(port) => self.on_port(port),
-            // Hints that are not needed, and what nobody knows yet.
-            Message::KeepAlive
-            | Message::Suggest(_)
-            | Message::AllowedFast(_)
-            | Message::Unknown(_) => {}
+            Message::Suggest(piece) => self.on_suggest(piece),
+            Message::AllowedFast(piece) => self.on_allowed_fast(piece),
+            // What nobody knows yet.
+            Message::KeepAlive | Message::Unknown(_) => {}
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 
 mod download;
 mod extensions;
+mod fast;
 mod messages;
 mod open;
 pub(super) mod run;
@@ -25,6 +26,7 @@ use std::{
 
 use tokio::sync::Notify;
 
+pub(super) use fast::Named;
 pub use stream::Transport;
 pub(super) use upload::Burst;
 
@@ -114,6 +116,7 @@ struct Link {
     metadata: extensions::Fetch,
     /// Told of our pieces and attached to the extensions.
     live: bool,
+    fast: fast::Fast,
 }
 
 /// How the bytes of a connection go.
@@ -307,6 +310,7 @@ impl Conn {
                 metadata_size: None,
                 metadata: extensions::Fetch::default(),
                 live: false,
+                fast: fast::Fast::default(),
             }),
             inbox: Mutex::default(),
             meter: OnceLock::new(),

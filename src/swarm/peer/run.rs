@@ -175,7 +175,11 @@ impl Drop for Registered {
 impl Conn {
     /// The first messages: what we have, and what we speak.
     fn greet(self: &Arc<Self>) {
-        lock(&self.link).live = self.torrent.greet(self, self.fast);
+        let live = self.torrent.greet(self, self.fast);
+        lock(&self.link).live = live;
+        if live {
+            self.grant_fast();
+        }
         self.send_extended_handshake();
         if let Some(dht) = self.shared.dht.as_ref().filter(|_| self.dht)
             && !self.torrent.is_private()

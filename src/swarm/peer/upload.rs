@@ -64,7 +64,7 @@ impl Conn {
         if block.length > MAX_REQUEST {
             return Err(Close::Protocol("it asks for too much at once"));
         }
-        let served = !choking && self.torrent.can_serve(block);
+        let served = self.torrent.can_serve(block) && (!choking || self.is_granted(block));
         let mut out = lock(&self.out);
         let full = out.requests.len() >= usize::try_from(OUR_REQQ).unwrap_or(usize::MAX);
         if served && !full {

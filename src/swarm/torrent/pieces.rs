@@ -1,7 +1,7 @@
 //! From chunks to verified pieces on disk, and back to chunks.
 
 use std::{
-    collections::hash_map::Entry as Slot,
+    collections::{BTreeSet, hash_map::Entry as Slot},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -11,12 +11,13 @@ use super::{
     assembly::{Assembly, Verdict, Work},
 };
 use crate::swarm::{
+    bitfield::Bitfield,
     buffers::Buffers,
     events::{Event, Phase},
     hooks::{ConnId, PriceTag},
     lock::lock,
     metainfo::Info,
-    peer::{Burst, Told},
+    peer::{Burst, Named, Told},
     picker::{Contributions, Received},
     storage::StorageError,
     wire::{Block, Message},
@@ -38,7 +39,12 @@ impl State {
 
 impl Torrent {
     /// The next chunk to ask of a connection.
-    pub(in crate::swarm) fn pick(&self, conn: ConnId, exclusive: bool) -> Option<Block> {
+    pub(in crate::swarm) fn pick(
+        &self,
+        conn: ConnId,
+        exclusive: bool,
+        named: &Named,
+    ) -> Option<Block> {
         if self.is_stopping() {
             return None;
         }
@@ -48,7 +54,34 @@ impl Torrent {
         }
         let State { picker, peers, .. } = &mut *state;
         let bits = peers.get(&conn)?.bits.as_ref()?;
-        picker.as_mut()?.pick(conn, bits, exclusive)
+        let picker = picker.as_mut()?;
+        let rather = named.rather.as_ref();
+        let rather = rather.and_then(|rather| picker.pick(conn, rather, exclusive));
+        rather.or_else(|| picker.pick(conn, named.only.as_ref().unwrap_or(bits), exclusive))
+    }
+
+    /// Those of a few pieces that a peer has and we lack, if there are any.
+    pub(in crate::swarm) fn offered(
+        &self,
+        conn: ConnId,
+        pieces: &BTreeSet<u32>,
+    ) -> Option<Bitfield> {
+        let state = lock(&self.state);
+        let bits = state.peers.get(&conn)?.bits.as_ref()?;
+        let have = state.picker.as_ref()?.have();
+        let mut offered = Bitfield::empty(bits.len());
+        let useful = |piece: &&u32| bits.has(**piece) && !have.has(**piece);
+        for piece in pieces.iter().filter(useful) {
+            offered.insert(*piece);
+        }
+        (!offered.is_empty()).then_some(offered)
+    }
+
+    /// Whether a piece is here.
+    pub(in crate::swarm) fn has(&self, piece: u32) -> bool {
+        let state = lock(&self.state);
+        let picker = state.picker.as_ref();
+        picker.is_some_and(|picker| picker.have().has(piece))
     }
 
     /// A chunk that was picked for a connection will not come from it.
