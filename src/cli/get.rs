@@ -145,7 +145,6 @@ impl Get {
             files,
             recheck: self.recheck,
             preallocate: self.preallocate,
-            goals,
             ..AddOptions::default()
         };
         let started = Instant::now();
@@ -305,6 +304,8 @@ impl Get {
         goals: SeedGoals,
         pay: Option<&PayExtension>,
     ) -> Outcome {
+        // Not before: what ends the sharing shall not end a move.
+        handle.set_goals(goals);
         context.out.note(if self.goals.any() {
             "complete; sharing until a goal is reached, or Ctrl-C"
         } else {

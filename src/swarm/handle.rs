@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 
 use super::{
     events::{Event, Phase},
-    goals::Goal,
+    goals::{Goal, SeedGoals},
     metainfo::{Info, Magnet},
     peer::PeerRow,
     ports::PortMapping,
@@ -137,6 +137,11 @@ impl TorrentHandle {
     /// Whether the session's gateway lets peers in.
     pub fn port_mapping(&self) -> PortMapping {
         self.torrent.shared.port_mapping()
+    }
+
+    /// Changes what ends its sharing; one that has ended stays so.
+    pub fn set_goals(&self, goals: SeedGoals) {
+        self.torrent.set_goals(goals);
     }
 
     /// The goal that has ended its sharing, if one has.

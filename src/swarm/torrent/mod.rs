@@ -122,6 +122,7 @@ pub(super) struct Torrent {
     up: AtomicU64,
     waste: AtomicU64,
     started: Instant,
+    goals: Mutex<SeedGoals>,
     seeding_since: OnceLock<Instant>,
     seeded_for: OnceLock<Duration>,
     reached: OnceLock<Goal>,
@@ -153,7 +154,7 @@ impl Torrent {
             }
             None => Phase::Metadata,
         };
-        let [up, down] = setup.limits;
+        let ([up, down], goals) = (setup.limits, setup.goals);
         let limiter = |rate| Arc::new(Limiter::new(rate, shared.paid_share));
         Self {
             hash: setup.hash,
@@ -192,6 +193,7 @@ impl Torrent {
             up: AtomicU64::new(0),
             waste: AtomicU64::new(0),
             started: Instant::now(),
+            goals: Mutex::new(goals),
             seeding_since: OnceLock::new(),
             seeded_for: OnceLock::new(),
             reached: OnceLock::new(),
@@ -340,6 +342,10 @@ impl Torrent {
         ended.unwrap_or_else(|| since.map_or(Duration::ZERO, Instant::elapsed))
     }
 
+    pub(super) fn set_goals(&self, goals: SeedGoals) {
+        *lock(&self.goals) = goals;
+    }
+
     /// What its sharing was ended by, if by a goal.
     pub(super) fn reached(&self) -> Option<Goal> {
         self.reached.get().copied()
@@ -351,7 +357,8 @@ impl Torrent {
             return false;
         };
         let earned = self.shared.extensions.iter();
-        let goal = self.setup.goals.reached(goals::SoFar {
+        let goals = *lock(&self.goals);
+        let goal = goals.reached(goals::SoFar {
             bytes,
             uploaded: self.up.load(Ordering::Relaxed),
             seeding_for: self.seeding_for(),

@@ -90,10 +90,13 @@ fn a_download_is_shared_to_its_ratio_and_then_done() {
     let (_seeding, listen, magnet) = seeder(home.command(), &[text(&content)]);
     let other = Home::new();
     let out = other.path().join("out");
+    let moved = other.path().join("moved");
     // It seeds to the next one.
     let mut middle = other
         .command()
         .args(["get", &magnet, "--json", "--seed", "--seed-ratio", "0.5"])
+        .arg("--move-to")
+        .arg(&moved)
         .args([
             "--listen",
             "127.0.0.1:0",
@@ -128,6 +131,7 @@ fn a_download_is_shared_to_its_ratio_and_then_done() {
     };
     assert_eq!(goal["goal"], "ratio", "{rest}");
     assert!(goal["uploaded"].as_u64().unwrap() >= 200_000);
+    assert_eq!(done["path"], text(&moved.join("content.bin")));
     assert_eq!(
         (&done["event"], &done["bytes"]),
         (&"done".into(), &400_000.into())
