@@ -296,6 +296,14 @@ impl Storage {
     /// See [`StorageError`].
     pub fn prepare(&self, room: Room) -> Result<(), StorageError> {
         let parted = fs::symlink_metadata(&self.part_file).is_ok();
+        let end = self.parts_end();
+        if end > 0 {
+            let fail = |source| StorageError::new("create", &self.part_file, source);
+            let file = self.open_for_writing(&self.part_file)?;
+            if file.metadata().map_err(fail)?.len() < end {
+                file.set_len(end).map_err(fail)?;
+            }
+        }
         for entry in self.own_entries() {
             let fail = |source| StorageError::new("create", &entry.path, source);
             if parted && fs::symlink_metadata(&entry.path).is_err() {
@@ -310,6 +318,28 @@ impl Storage {
             }
         }
         Ok(())
+    }
+
+    /// Where the last byte lies that may come to be in the part file. It has that
+    /// length from the beginning: one that grew would look like a stranger's work.
+    fn parts_end(&self) -> u64 {
+        let left_out = self
+            .entries
+            .iter()
+            .filter(|entry| entry.in_parts && entry.length > 0);
+        let ends = left_out.flat_map(|entry| {
+            let end = entry.offset + entry.length;
+            let pieces = [
+                self.layout.piece_at(entry.offset),
+                self.layout.piece_at(end - 1),
+            ];
+            let shared = pieces.into_iter().filter(|piece| self.may_hold(*piece));
+            shared.map(move |piece| {
+                let next = self.layout.offset(piece) + u64::from(self.layout.piece_len(piece));
+                next.min(end)
+            })
+        });
+        ends.max().unwrap_or(0)
     }
 
     /// Makes a file of what the part file holds of it: parts of its first and its last

@@ -2,6 +2,7 @@
 //! us and we from them. All on loopback; `scripts/peers` installs them.
 
 mod dht;
+mod files;
 mod matrix;
 mod program;
 mod ten;

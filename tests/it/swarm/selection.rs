@@ -8,7 +8,7 @@ use std::{
 };
 
 use seedrail::swarm::{
-    AddOptions, SeedOptions, Session, SessionError, Source, TorrentHandle,
+    AddOptions, Event, SeedOptions, Session, SessionError, Source, TorrentHandle,
     metainfo::{CreateOptions, Metainfo, create},
     selection::Selection,
 };
@@ -310,4 +310,53 @@ async fn a_user_chooses_by_number_and_name_and_is_told_what_is_not_there() {
         serde_json::from_str(done.stdout.lines().last().unwrap()).unwrap();
     assert_eq!(last["bytes"], 7 * PIECE + 7);
     assert_eq!(album.there(out.path()), ["b", "c"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_selected_download_that_was_cut_off_hashes_only_what_was_in_flight() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("album");
+    fs::create_dir(&root).unwrap();
+    for (name, length) in [("a", 50_000), ("b", 2 << 20), ("c", 50_000)] {
+        fs::write(root.join(name), noise(length, 770)).unwrap();
+    }
+    let options = CreateOptions {
+        piece_size: Some(PIECE),
+        ..CreateOptions::default()
+    };
+    let metainfo = create(&root, &options, &|_, _| {}).unwrap();
+    let seeder = Session::builder().up_limit(Some(1 << 20));
+    let seeder = seeder.start().await.unwrap();
+    let options = SeedOptions::default();
+    seeder.seed(&metainfo, &root, options).unwrap();
+    let at = Place::new();
+    let begin = async || {
+        let session = Session::builder().state_dir(at.state.path());
+        let session = session.start().await.unwrap();
+        let options = AddOptions {
+            peers: vec![seeder.listen_addr()],
+            files: Some("b".parse().unwrap()),
+            ..AddOptions::default()
+        };
+        let handle = session.add(of(&metainfo), at.out.path(), options);
+        (session, handle.unwrap())
+    };
+    let (session, handle) = begin().await;
+    until("some pieces are there", || handle.stats().pieces_have >= 20).await;
+    drop((session, handle));
+    let (_session, handle) = begin().await;
+    let mut events = handle.events();
+    within(handle.wait_ready()).await.unwrap();
+    let have = handle.stats().pieces_have;
+    let mut checked = 0;
+    while let Ok(event) = events.try_recv() {
+        if let Event::Checking { total, .. } = event {
+            checked = total;
+        }
+    }
+    assert!(have >= 20 && checked <= have, "{checked} hashed for {have}");
+    seeder.set_up_limit(None);
+    within(handle.wait_complete()).await.unwrap();
+    let got = at.out.path().join("album/b");
+    assert!(fs::read(got).unwrap() == fs::read(root.join("b")).unwrap());
 }
