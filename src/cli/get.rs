@@ -245,6 +245,13 @@ impl Get {
             context.out.event(&document(&stats, spent, &live))?;
         };
         bar.finish_and_clear();
+        // What came together with the end is told, too.
+        while let Ok(event) = events.try_recv() {
+            troubles.tell(context, &event)?;
+            if matches!(event, Event::Ready { .. }) {
+                self.tell_chosen(context, handle);
+            }
+        }
         outcome
     }
 
