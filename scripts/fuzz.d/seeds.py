@@ -145,6 +145,22 @@ def dht():
     yield b"BT-SEARCH * HTTP/1.1\r\nHost: 239.192.152.143:6771\r\nPort: 6881\r\nInfohash: " + b"0a" * 20 + b"\r\ncookie: 1a\r\n\r\n\r\n"
 
 
+def ports():
+    port, outside = b"\x30\x30", b"\xcb\0\x71\5"
+    mapped = b"\0" * 10 + b"\xff\xff" + outside
+    for protocol, lifetime in ((b"\6", 3600), (b"\x11", 0)):
+        head = b"\2\x81\0\0" + lifetime.to_bytes(4, "big") + b"\0\0\0\x09" + b"\0" * 12
+        yield head + b"0" * 12 + protocol + b"\0\0\0" + port * 2 + mapped
+    yield b"\0\x82\0\0\0\0\0\x09" + port * 2 + b"\0\0\x0e\x10"
+    yield b"\0\x81\0\0\0\0\0\x09" + port + b"\0\0" + b"\0" * 4
+    yield b"\0\x80\0\0\0\0\0\x09" + outside
+    yield b"\0\x81\0\1\0\0\0\x09"
+    yield b"HTTP/1.1 200 OK\r\nLOCATION: http://10.0.0.1:5000/rootDesc.xml\r\n\r\n"
+    yield (b"<root><URLBase>http://10.0.0.1:5000/</URLBase><service><serviceType>urn:schemas-upnp-org:service:WANIPConnection:1"
+           b"</serviceType><controlURL>/ctl?a=1&amp;b=2</controlURL></service></root>")
+    yield b"<errorCode>725</errorCode><errorDescription>OnlyPermanentLeasesSupported</errorDescription>"
+
+
 def wire():
     yield b"\x13BitTorrent protocol" + b"\0" * 5 + b"\x10\0\x05" + b"\1" * 40
     messages = [b"", b"\0", b"\1", b"\2", b"\3", b"\4\0\0\0\7", b"\5\xff\x80", b"\6" + b"\0" * 8 + b"\0\0\x40\0",
