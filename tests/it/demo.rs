@@ -325,7 +325,10 @@ fn the_page_of_the_readme_does_what_it_says() {
                 "seedrail tracker",
                 &format!("seedrail tracker --listen 127.0.0.1:{tracker}"),
             )
-            .replace("127.0.0.1:6969", &format!("127.0.0.1:{tracker}"));
+            .replace("127.0.0.1:6969", &format!("127.0.0.1:{tracker}"))
+            // And nobody out there is asked for anything.
+            .replace("seedrail seed ", "seedrail seed --listen 127.0.0.1:0 ")
+            .replace("seedrail get ", "seedrail get --listen 127.0.0.1:0 ");
         let node = format!("export SEEDRAIL_NODE=http://127.0.0.1:{chain}\n");
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         let mut shell = Command::new("bash");

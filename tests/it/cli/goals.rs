@@ -87,7 +87,7 @@ fn sharing_ends_by_itself_and_says_why() {
 fn a_download_is_shared_to_its_ratio_and_then_done() {
     let home = Home::new();
     let content = home.file("content.bin", vec![7; 400_000]);
-    let (_seeding, listen, magnet) = seeder(home.command(), &[text(&content)]);
+    let (seeding, listen, magnet) = seeder(home.command(), &[text(&content)]);
     let other = Home::new();
     let out = other.path().join("out");
     let moved = other.path().join("moved");
@@ -108,10 +108,16 @@ fn a_download_is_shared_to_its_ratio_and_then_done() {
         .spawn()
         .unwrap();
     let mut output = BufReader::new(middle.stdout.take().unwrap());
-    let mut first = String::new();
-    output.read_line(&mut first).unwrap();
-    let first: Value = serde_json::from_str(&first).unwrap();
     let middle = Running(middle);
+    let mut next = || {
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        serde_json::from_str::<Value>(&line).unwrap()
+    };
+    let first = next();
+    while next()["downloaded"] != 400_000 {}
+    // The next one would meet it, too, and have it all from there.
+    drop(seeding);
     let last = Home::new();
     let into = last.path().join("out");
     let mut leech = last.command();

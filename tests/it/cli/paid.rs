@@ -380,7 +380,7 @@ fn prices_and_friends_that_mean_nothing_are_refused_before_a_node_is_asked() {
             ["--ask-for", "elsewhere.bin=5BTT/GiB"],
             "which is not shared here",
         ),
-        (["--ask-for", "content.bin"], "is not PATH=PRICE"),
+        (["--ask-for", "content.bin"], "write it as PATH="),
         (["--ask-for", "content.bin=5"], "content.bin=5"),
         (["--friend", "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2Hx"], "friend"),
         (["--ask", "0BTT/GiB"], "an ask of 0 is no ask"),
