@@ -21,16 +21,16 @@ fn mainnet() -> ReceiptDomain {
     ReceiptDomain::new(genesis)
 }
 
-fn k(n: u8) -> SecretKey {
+pub(super) fn k(n: u8) -> SecretKey {
     SecretKey::from_hex(&format!("{n:064x}")).unwrap()
 }
 
-fn raw(n: i64) -> RawAmount {
+pub(super) fn raw(n: i64) -> RawAmount {
     RawAmount::new(n).unwrap()
 }
 
 /// The receipt of the design's own vector.
-fn receipt() -> Receipt {
+pub(super) fn receipt() -> Receipt {
     Receipt {
         payer: k(1).address(),
         payee: k(2).address(),
@@ -47,7 +47,7 @@ fn receipt() -> Receipt {
     }
 }
 
-fn grant() -> SpendGrant {
+pub(super) fn grant() -> SpendGrant {
     SpendGrant {
         payer: k(1).address(),
         signer: k(2).address(),

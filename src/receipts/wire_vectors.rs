@@ -1,13 +1,16 @@
 //! The messages of `fixtures/receipts/wire.json`, which other clients may hold
-//! themselves against, and every value in them said once more here.
+//! themselves against, and every value in them said once more in Rust.
 
 use serde_json::Value as Json;
 
-use super::*;
+use super::{
+    tests::{k, raw},
+    *,
+};
 use crate::{
     ledger::EpochId,
     swarm::bencode,
-    tron::keys::{SecretKey, Signature},
+    tron::keys::Signature,
     types::{Address, BlockId, RawAmount, Salt, TokenId, TxId},
 };
 
@@ -16,11 +19,7 @@ fn file() -> Json {
 }
 
 fn account(n: u8) -> Address {
-    SecretKey::from_hex(&format!("{n:064x}")).unwrap().address()
-}
-
-fn raw(n: i64) -> RawAmount {
-    RawAmount::new(n).unwrap()
+    k(n).address()
 }
 
 /// What TronWeb signed, by its name in `vectors.json`.
@@ -35,20 +34,7 @@ fn signature(name: &str) -> Signature {
 
 fn direct() -> SignedReceipt {
     SignedReceipt {
-        receipt: Receipt {
-            payer: account(1),
-            payee: account(2),
-            signer: account(1),
-            vault: Address::ZERO,
-            token: TokenId::BTT,
-            epoch: EpochId::new(1).unwrap(),
-            since_block: 70_000_000,
-            sequence: 17,
-            amount: raw(123_456),
-            delivered_bytes: 1_048_576,
-            issued_at: 1_790_000_000,
-            grant: Salt::ZERO,
-        },
+        receipt: tests::receipt(),
         signature: signature("direct"),
     }
 }
@@ -109,16 +95,7 @@ fn smallest() -> SignedReceipt {
 
 fn grant() -> SignedGrant {
     SignedGrant {
-        grant: SpendGrant {
-            payer: account(1),
-            signer: account(2),
-            token: TokenId::BTT,
-            max_per_payee: raw(5_000_000),
-            max_total: raw(50_000_000),
-            not_before: 1_790_000_000,
-            not_after: 1_790_086_400,
-            serial: 1,
-        },
+        grant: tests::grant(),
         signature: signature("grant"),
     }
 }
