@@ -211,10 +211,7 @@ impl Get {
                 event = events.recv() => {
                     // One that missed some is told the next ones.
                     if let Ok(event) = event {
-                        bar.suspend(|| troubles.tell(context, &event))?;
-                        if matches!(event, Event::Ready { .. }) {
-                            bar.suspend(|| self.tell_chosen(context, handle));
-                        }
+                        bar.suspend(|| self.hear(context, handle, &mut troubles, &event))?;
                     }
                     continue;
                 }
@@ -236,10 +233,7 @@ impl Get {
             bar.set_position(stats.bytes.saturating_sub(stats.bytes_left));
             let mut text = message(&stats, spent);
             if self.show_peers {
-                for peer in &live {
-                    text.push('\n');
-                    text.push_str(&peer.line());
-                }
+                live::add_lines(&mut text, &live);
             }
             bar.set_message(text);
             context.out.event(&document(&stats, spent, &live))?;
@@ -247,12 +241,23 @@ impl Get {
         bar.finish_and_clear();
         // What came together with the end is told, too.
         while let Ok(event) = events.try_recv() {
-            troubles.tell(context, &event)?;
-            if matches!(event, Event::Ready { .. }) {
-                self.tell_chosen(context, handle);
-            }
+            self.hear(context, handle, &mut troubles, &event)?;
         }
         outcome
+    }
+
+    fn hear(
+        &self,
+        context: &Context,
+        handle: &TorrentHandle,
+        troubles: &mut Troubles,
+        event: &Event,
+    ) -> Outcome {
+        troubles.tell(context, event)?;
+        if matches!(event, Event::Ready { .. }) {
+            self.tell_chosen(context, handle);
+        }
+        Ok(())
     }
 
     /// What can be known before: that it would be refused at the end.
@@ -341,10 +346,7 @@ impl Get {
             let one = std::slice::from_ref(&stats);
             let mut text = progress::lines(torrents, one, goals, &tallies);
             if self.show_peers {
-                for peer in &live {
-                    text.push('\n');
-                    text.push_str(&peer.line());
-                }
+                live::add_lines(&mut text, &live);
             }
             bar.set_message(text);
             bar.tick();

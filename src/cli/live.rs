@@ -75,7 +75,7 @@ impl LivePeer {
     }
 
     /// One line for people.
-    pub(crate) fn line(&self) -> String {
+    fn line(&self) -> String {
         let view = &self.view;
         let peer = view.peer.map(|peer| peer.to_string()).unwrap_or_default();
         let mut line = format!("  {peer} {}", view.remote);
@@ -102,5 +102,13 @@ impl LivePeer {
             line.push_str(&format!("  {}", held_text(held)));
         }
         line
+    }
+}
+
+/// Adds a line for each.
+pub(crate) fn add_lines(text: &mut String, peers: &[LivePeer]) {
+    for peer in peers {
+        text.push('\n');
+        text.push_str(&peer.line());
     }
 }

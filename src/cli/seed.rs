@@ -255,10 +255,7 @@ impl Seed {
                 ));
             }
             if self.show_peers {
-                for peer in &live {
-                    text.push('\n');
-                    text.push_str(&peer.line());
-                }
+                live::add_lines(&mut text, &live);
             }
             bar.set_message(text);
             bar.tick();

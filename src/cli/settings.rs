@@ -43,6 +43,11 @@ pub(crate) enum Network {
     Mainnet,
 }
 
+/// The genesis blocks of the public networks.
+const MAINNET: &str = "00000000000000001ebf88508a03865c71d452e25f4d51194196a1d22b6653dc";
+const NILE: &str = "0000000000000000d698d4192c56cb6be724a558448e2684802de4d6cd8690dc";
+const SHASTA: &str = "0000000000000000de1aa88295e1fcf982742f773e0419c5a9c134c994a9059e";
+
 impl Network {
     const ALL: [(Self, &'static str, &'static str); 4] = [
         (Self::Devnet, "devnet", "http://127.0.0.1:9090"),
@@ -53,9 +58,8 @@ impl Network {
 
     /// The chain's genesis block, where it never changes.
     pub(crate) fn genesis(self) -> Option<BlockId> {
-        let mainnet = "00000000000000001ebf88508a03865c71d452e25f4d51194196a1d22b6653dc";
         match self {
-            Self::Mainnet => mainnet.parse().ok(),
+            Self::Mainnet => MAINNET.parse().ok(),
             Self::Devnet | Self::Nile | Self::Shasta => None,
         }
     }
@@ -63,13 +67,9 @@ impl Network {
     /// The public network that has this genesis block.
     pub(crate) fn of(genesis: BlockId) -> Option<Self> {
         match genesis.to_string().as_str() {
-            "00000000000000001ebf88508a03865c71d452e25f4d51194196a1d22b6653dc" => {
-                Some(Self::Mainnet)
-            }
-            "0000000000000000d698d4192c56cb6be724a558448e2684802de4d6cd8690dc" => Some(Self::Nile),
-            "0000000000000000de1aa88295e1fcf982742f773e0419c5a9c134c994a9059e" => {
-                Some(Self::Shasta)
-            }
+            MAINNET => Some(Self::Mainnet),
+            NILE => Some(Self::Nile),
+            SHASTA => Some(Self::Shasta),
             _ => None,
         }
     }
