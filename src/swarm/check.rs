@@ -6,7 +6,7 @@ use super::{
     bitfield::Bitfield,
     metainfo::Info,
     selection::Wanted,
-    storage::{Storage, StorageError, own_path},
+    storage::{Storage, StorageError, is_there, own_path},
 };
 
 /// What a file was found to be.
@@ -79,10 +79,8 @@ pub fn check(
 ) -> Result<Report, StorageError> {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    let position = |at: u32| usize::try_from(at).ok().and_then(|at| info.files().get(at));
     let storage = Storage::new(info, root, |at| {
-        let there = |file| own_path(info, root, file).is_file();
-        wanted.chosen().has(at) || position(at).is_some_and(there)
+        wanted.chosen().has(at) || is_there(info, root, at)
     });
     let pieces: Vec<u32> = wanted.pieces().iter().collect();
     let all = wanted.pieces().count();
@@ -98,12 +96,10 @@ pub fn check(
         let (mut bad, mut own_bad) = (0, false);
         let end = file.offset + file.length;
         if file.length > 0 {
-            for piece in layout.piece_at(file.offset)..=layout.piece_at(end - 1) {
+            for piece in layout.pieces_of(file.offset, file.length) {
                 if !good.has(piece) {
                     bad += 1;
-                    let from = layout.offset(piece);
-                    let to = from + u64::from(layout.piece_len(piece));
-                    own_bad |= file.offset <= from && to <= end;
+                    own_bad |= file.offset <= layout.offset(piece) && layout.end(piece) <= end;
                 }
             }
         }

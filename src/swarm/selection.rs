@@ -142,7 +142,7 @@ impl Selection {
     /// A part of it chooses nothing.
     pub fn choose(&self, info: &Info) -> Result<Bitfield, SelectionError> {
         let files = info.files();
-        let count = u32::try_from(files.len()).expect("at most MAX_FILES");
+        let count = info.file_count();
         if self.parts.is_empty() {
             return Ok(Bitfield::full(count));
         }
@@ -287,6 +287,11 @@ impl Wanted {
         }
     }
 
+    /// All of a torrent's files.
+    pub fn all(info: &Info) -> Self {
+        Self::files(info, Bitfield::full(info.file_count()))
+    }
+
     /// Those of a torrent's files, by position. Padding is wanted with everything
     /// else alone.
     pub fn files(info: &Info, files: Bitfield) -> Self {
@@ -302,19 +307,12 @@ impl Wanted {
         for (_, file) in wanted {
             bytes += file.length;
             let end = file.offset + file.length;
-            let (first, last) = (layout.piece_at(file.offset), layout.piece_at(end - 1));
-            for piece in first..=last {
+            for piece in layout.pieces_of(file.offset, file.length) {
                 pieces.insert(piece);
             }
-            let shared = if first == last {
-                vec![first]
-            } else {
-                vec![first, last]
-            };
-            for piece in shared {
-                let from = layout.offset(piece);
-                let to = (from + u64::from(layout.piece_len(piece))).min(end);
-                let part = to - from.max(file.offset);
+            for piece in layout.edges_of(file.offset, file.length) {
+                let to = layout.end(piece).min(end);
+                let part = to - layout.offset(piece).max(file.offset);
                 *ends.entry(piece).or_default() += u32::try_from(part).expect("part of a piece");
             }
         }
@@ -327,8 +325,7 @@ impl Wanted {
                     .iter()
                     .filter(|file| file.pad && file.length > 0);
                 for file in padding {
-                    let last = layout.piece_at(file.offset + file.length - 1);
-                    for piece in layout.piece_at(file.offset)..=last {
+                    for piece in layout.pieces_of(file.offset, file.length) {
                         ends.entry(piece).or_default();
                     }
                 }

@@ -545,45 +545,39 @@ impl Session {
             false => Room::AsItComes,
         };
         let mut peers = options.peers;
-        let place = Place::Folder(folder.to_owned());
-        if let Source::Torrent(metainfo) = &source {
-            self.hint_nodes(metainfo);
-        }
         let extra = options.trackers.into_iter().map(|url| vec![url]);
-        let mut setup = match source {
-            Source::Torrent(metainfo) => Setup {
-                files: options.files,
-                recheck: options.recheck,
-                room,
-                hash: metainfo.info.hash(),
-                name: None,
-                trackers: metainfo.trackers,
-                info: Some(Arc::new(metainfo.info)),
-                place,
-                seed: options.seed,
-                goals: options.goals,
-                limits: [options.up_limit, options.down_limit],
-                trusted: false,
-            },
+        let hash = match &source {
+            Source::Torrent(metainfo) => metainfo.info.hash(),
+            Source::Magnet(magnet) => magnet.info_hash,
+        };
+        let mut setup = Setup {
+            files: options.files,
+            recheck: options.recheck,
+            room,
+            hash,
+            name: None,
+            trackers: Vec::new(),
+            info: None,
+            place: Place::Folder(folder.to_owned()),
+            seed: options.seed,
+            goals: options.goals,
+            limits: [options.up_limit, options.down_limit],
+            trusted: false,
+        };
+        match source {
+            Source::Torrent(metainfo) => {
+                self.hint_nodes(&metainfo);
+                setup.trackers = metainfo.trackers;
+                setup.info = Some(Arc::new(metainfo.info));
+            }
             Source::Magnet(magnet) => {
                 peers.extend(&magnet.peers);
                 let linked = Some(magnet.files).filter(|files| !files.is_empty());
-                Setup {
-                    files: options.files.or(linked.map(Selection::positions)),
-                    recheck: options.recheck,
-                    room,
-                    hash: magnet.info_hash,
-                    name: magnet.name,
-                    trackers: magnet.trackers.into_iter().map(|url| vec![url]).collect(),
-                    info: None,
-                    place,
-                    seed: options.seed,
-                    goals: options.goals,
-                    limits: [options.up_limit, options.down_limit],
-                    trusted: false,
-                }
+                setup.files = setup.files.or(linked.map(Selection::positions));
+                setup.name = magnet.name;
+                setup.trackers = magnet.trackers.into_iter().map(|url| vec![url]).collect();
             }
-        };
+        }
         setup.trackers.extend(extra);
         self.start_torrent(setup, &peers)
     }

@@ -329,15 +329,9 @@ impl Storage {
             .filter(|entry| entry.in_parts && entry.length > 0);
         let ends = left_out.flat_map(|entry| {
             let end = entry.offset + entry.length;
-            let pieces = [
-                self.layout.piece_at(entry.offset),
-                self.layout.piece_at(end - 1),
-            ];
-            let shared = pieces.into_iter().filter(|piece| self.may_hold(*piece));
-            shared.map(move |piece| {
-                let next = self.layout.offset(piece) + u64::from(self.layout.piece_len(piece));
-                next.min(end)
-            })
+            let edges = self.layout.edges_of(entry.offset, entry.length);
+            let shared = edges.filter(|piece| self.may_hold(*piece));
+            shared.map(move |piece| self.layout.end(piece).min(end))
         });
         ends.max().unwrap_or(0)
     }
@@ -357,15 +351,9 @@ impl Storage {
         file.set_len(entry.length).map_err(fail)?;
         let end = entry.offset + entry.length;
         if entry.length > 0 {
-            let first = self.layout.piece_at(entry.offset);
-            let last = self.layout.piece_at(end - 1);
-            for piece in [first, last]
-                .into_iter()
-                .take(if first == last { 1 } else { 2 })
-            {
+            for piece in self.layout.edges_of(entry.offset, entry.length) {
                 let from = self.layout.offset(piece).max(entry.offset);
-                let to =
-                    (self.layout.offset(piece) + u64::from(self.layout.piece_len(piece))).min(end);
+                let to = self.layout.end(piece).min(end);
                 let mut data = vec![0; usize::try_from(to - from).expect("part of a piece")];
                 match parts.read_exact_at(&mut data, from) {
                     Ok(()) => file
@@ -612,6 +600,13 @@ pub(super) fn own_path(info: &Info, root: &Path, file: &FileEntry) -> PathBuf {
         path.extend(&file.path);
     }
     path
+}
+
+/// Whether the file at this position of the torrent's list lies below `root`.
+pub(super) fn is_there(info: &Info, root: &Path, position: u32) -> bool {
+    let file = usize::try_from(position).ok();
+    let file = file.and_then(|position| info.files().get(position));
+    file.is_some_and(|file| own_path(info, root, file).is_file())
 }
 
 /// A piece and its SHA-1, if it could be read.

@@ -6,7 +6,7 @@ mod create;
 mod magnet;
 mod names;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
@@ -135,6 +135,24 @@ impl Layout {
     /// The piece that a byte of the content lies in.
     pub fn piece_at(&self, offset: u64) -> u32 {
         u32::try_from(offset / u64::from(self.piece_length)).unwrap_or(u32::MAX)
+    }
+
+    /// The pieces that `length` bytes of the content from `offset` on lie in; of no
+    /// bytes, the one at `offset`.
+    pub fn pieces_of(&self, offset: u64, length: u64) -> RangeInclusive<u32> {
+        let last = offset.saturating_add(length.saturating_sub(1));
+        self.piece_at(offset)..=self.piece_at(last)
+    }
+
+    /// The first of them and the last, which hold other bytes, too, maybe; each once.
+    pub fn edges_of(&self, offset: u64, length: u64) -> impl Iterator<Item = u32> + use<> {
+        let (first, last) = self.pieces_of(offset, length).into_inner();
+        std::iter::once(first).chain((last != first).then_some(last))
+    }
+
+    /// Where a piece ends in the content, in bytes.
+    pub fn end(&self, piece: u32) -> u64 {
+        self.offset(piece) + u64::from(self.piece_len(piece))
     }
 
     /// Bytes of this piece; 0 beyond the end.
@@ -291,6 +309,11 @@ impl Info {
     /// The files in order; their paths are safe and distinct.
     pub fn files(&self) -> &[FileEntry] {
         &self.files
+    }
+
+    /// How many files there are.
+    pub fn file_count(&self) -> u32 {
+        u32::try_from(self.files.len()).expect("at most MAX_FILES")
     }
 
     /// True if the content is one file that carries the torrent's name.

@@ -60,11 +60,8 @@ impl Conn {
         let Some(info) = self.torrent.info().filter(|_| self.fast) else {
             return;
         };
-        let sold = self.shared.extensions.iter();
-        if sold
-            .into_iter()
-            .any(|one| one.enabled(self.torrent.hash, info.is_private()))
-        {
+        let mut extensions = self.shared.extensions.iter();
+        if extensions.any(|one| one.enabled(self.torrent.hash, info.is_private())) {
             return;
         }
         let layout = info.layout();

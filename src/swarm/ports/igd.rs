@@ -97,21 +97,22 @@ pub fn read_answer(bytes: &[u8], from: IpAddr) -> Option<Url> {
 }
 
 fn on_itself(url: Url, owner: IpAddr) -> Option<Url> {
-    let host = match url.host()? {
-        Host::Ipv4(ip) => IpAddr::V4(ip),
-        Host::Ipv6(ip) => IpAddr::V6(ip),
-        Host::Domain(_) => return None,
-    };
-    (url.scheme() == "http" && host == owner).then_some(url)
+    let there = url.scheme() == "http" && address_of(&url)? == owner;
+    there.then_some(url)
+}
+
+/// The address that a URL names; none if it names a host by its name.
+fn address_of(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(ip) => Some(IpAddr::V4(ip)),
+        Host::Ipv6(ip) => Some(IpAddr::V6(ip)),
+        Host::Domain(_) => None,
+    }
 }
 
 /// The service in a device's description that maps ports.
 pub fn find_service(description: &str, location: &Url) -> Option<Service> {
-    let owner = match location.host()? {
-        Host::Ipv4(ip) => IpAddr::V4(ip),
-        Host::Ipv6(ip) => IpAddr::V6(ip),
-        Host::Domain(_) => return None,
-    };
+    let owner = address_of(location)?;
     let base = element(description, "URLBase").and_then(|base| Url::parse(base).ok());
     let base = base.unwrap_or_else(|| location.clone());
     let blocks = || {

@@ -131,12 +131,11 @@ impl Request {
         if operation != OP_MAP | REPLY {
             return Reply::Other;
         }
-        if u16::from(result) == OTHER_VERSION || version != PCP {
-            return if u16::from(result) == OTHER_VERSION {
-                Reply::OtherVersion
-            } else {
-                Reply::Other
-            };
+        if u16::from(result) == OTHER_VERSION {
+            return Reply::OtherVersion;
+        }
+        if version != PCP {
+            return Reply::Other;
         }
         let Some((body, _options)) = body.split_first_chunk::<36>() else {
             return Reply::Other;

@@ -18,7 +18,7 @@ use crate::swarm::{
     peer::{self, Told},
     picker::Picker,
     selection::{SelectionError, Wanted},
-    storage::{Storage, StorageError, own_path},
+    storage::{Storage, StorageError, is_there},
 };
 
 /// How often verified pieces are made durable and recorded. After a kill, what
@@ -142,10 +142,7 @@ impl Torrent {
         if read_only && !have.is_full() {
             return Err(StorageError::Short { path: root });
         }
-        let wanted = self.wanted.get_or_init(|| {
-            let files = u32::try_from(info.files().len()).expect("at most MAX_FILES");
-            Wanted::files(&info, Bitfield::full(files))
-        });
+        let wanted = self.wanted.get_or_init(|| Wanted::all(&info));
         self.full.store(have.is_full(), Ordering::Release);
         let (count, total) = (have.count(), have.len());
         let seed = u32::from_be_bytes(*self.hash.as_bytes().first_chunk().expect("20 bytes"))
@@ -193,11 +190,7 @@ impl Torrent {
         let before = resume.and_then(|resume| resume.in_place(files));
         Storage::new(info, root, |at| {
             let made = || before.as_ref().is_some_and(|before| before.has(at));
-            let there = || {
-                let file = usize::try_from(at).ok().and_then(|at| info.files().get(at));
-                file.is_some_and(|file| own_path(info, root, file).is_file())
-            };
-            wanted.chosen().has(at) || (made() && there())
+            wanted.chosen().has(at) || (made() && is_there(info, root, at))
         })
     }
 
@@ -206,7 +199,6 @@ impl Torrent {
             return Ok(Bitfield::empty(0));
         };
         let pieces = info.layout().pieces();
-        let files = u32::try_from(info.files().len()).expect("at most MAX_FILES");
         let trusted = self.setup.trusted;
         let state = self.shared.state_dir.as_deref().filter(|_| !trusted);
         let mut resume = state.and_then(|dir| {
@@ -217,8 +209,10 @@ impl Torrent {
         });
         let wanted = self.wanted.get_or_init(|| {
             let before = resume.as_ref().filter(|_| !read_only);
-            let before = before.and_then(|resume| resume.chosen(files));
-            Wanted::files(info, before.unwrap_or_else(|| Bitfield::full(files)))
+            match before.and_then(|resume| resume.chosen(info.file_count())) {
+                Some(files) => Wanted::files(info, files),
+                None => Wanted::all(info),
+            }
         });
         if let Some(resume) = &mut resume {
             resume.choose(wanted);

@@ -216,10 +216,11 @@ impl Torrent {
         // with which nothing happens.
         let idle = state.peers.values().map(|entry| &entry.conn);
         let idle = idle.filter(|conn| conn.is_idle() && !conn.is_closing());
-        let least = idle.min_by_key(|conn| self.shared.priority(conn.remote));
-        let least =
-            least.filter(|conn| self.shared.priority(conn.remote) < self.shared.priority(addr));
-        if let Some(least) = least {
+        let least = idle
+            .map(|conn| (self.shared.priority(conn.remote), conn))
+            .min_by_key(|(priority, _)| *priority)
+            .filter(|(priority, _)| *priority < self.shared.priority(addr));
+        if let Some((_, least)) = least {
             least.close("there is a peer of higher priority");
         }
         least.is_some()
