@@ -16,10 +16,6 @@ CONNECTIONS = 16
 JAVA_TRON = {"accepted": (260, 370), "included": (200, 320), "start": 25_000, "idle": 500}
 
 
-def program():
-    return benchmark("devnet")
-
-
 class Process:
     """A devnet of its own, ended with the block."""
 
@@ -48,7 +44,7 @@ def start_and_idle():
 def main(arguments):
     measured = commit()
     run("cargo", "build", "--release", "--locked", "--quiet")
-    bench, cores = program(), os.cpu_count()
+    bench, cores = benchmark("devnet"), os.cpu_count()
     rows = {}
 
     def note(label, value):

@@ -18,13 +18,9 @@ GIGABIT = 125_000_000
 FIGURES = ROOT / "docs/economy"
 
 
-def program():
-    return benchmark("economy")
-
-
 class Market:
     def __init__(self, rounds):
-        self.program, self.rounds = program(), rounds
+        self.program, self.rounds = benchmark("economy"), rounds
 
     def one(self, **scenario):
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
