@@ -3,26 +3,16 @@
 use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
-    process::{Child, Command},
+    process::Command,
 };
 
 use serde_json::Value;
 
 use super::run::Home;
-
-/// A child that is not left behind.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use crate::child::Ended;
 
 /// A seeder, and where it listens.
-fn seeder(mut command: Command, more: &[&str]) -> (Running, String, String) {
+fn seeder(mut command: Command, more: &[&str]) -> (Ended, String, String) {
     let mut child = command
         .args(["seed", "--json", "--listen", "127.0.0.1:0"])
         .args(more)
@@ -33,7 +23,7 @@ fn seeder(mut command: Command, more: &[&str]) -> (Running, String, String) {
     assert_eq!(first["event"], "seeding");
     let listen = first["listen"].as_str().unwrap().to_owned();
     // Read on, so that it never waits for us.
-    let running = Running(child);
+    let running = Ended(child);
     std::thread::spawn(move || lines.for_each(drop));
     (
         running,
@@ -108,7 +98,7 @@ fn a_download_is_shared_to_its_ratio_and_then_done() {
         .spawn()
         .unwrap();
     let mut output = BufReader::new(middle.stdout.take().unwrap());
-    let middle = Running(middle);
+    let middle = Ended(middle);
     let mut next = || {
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
@@ -128,7 +118,7 @@ fn a_download_is_shared_to_its_ratio_and_then_done() {
         "-o",
         text(&into),
     ]);
-    let _leech = Running(leech.spawn().unwrap());
+    let _leech = Ended(leech.spawn().unwrap());
     let mut rest = String::new();
     output.read_to_string(&mut rest).unwrap();
     let said = lines(&rest);

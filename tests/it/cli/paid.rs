@@ -135,19 +135,9 @@ fn get(home: &Home, torrent: &Path, seller: &Seller, to: &str, grant: &[&str]) -
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wallet_pays_by_session_keys_and_the_seller_sees_who_pays() {
-    let devnet = Devnet::builder()
-        .block_time(Duration::from_millis(300))
-        .start()
-        .await
-        .unwrap();
-    let node = devnet.url();
-    let seller_key = hex::encode(devnet.accounts()[2].key.expose_bytes());
-    let seller_home = Home::new()
-        .env("SEEDRAIL_NODE", &node)
-        .env("SEEDRAIL_NETWORK", "devnet")
-        .env("SEEDRAIL_PRIVATE_KEY", &seller_key);
+    let (devnet, seller_home) = devnet_with_seller().await;
     let home = Home::new()
-        .env("SEEDRAIL_NODE", &node)
+        .env("SEEDRAIL_NODE", &devnet.url())
         .env("SEEDRAIL_NETWORK", "devnet")
         .env("SEEDRAIL_PASSPHRASE", "correct horse battery");
     let phrase = home.path().join("phrase.txt");
@@ -276,6 +266,14 @@ fn of_account(devnet: &Devnet, n: usize) -> Home {
         )
 }
 
+/// Makes the torrent file of some content.
+fn make(home: &Home, content: &Path, torrent: &Path, more: &[&str]) {
+    let (content, torrent) = (content.to_str().unwrap(), torrent.to_str().unwrap());
+    let create = ["torrent", "create", content, "-o", torrent];
+    let run = home.run(create.iter().chain(more));
+    assert_eq!(run.code, 0, "{run:?}");
+}
+
 /// What a download of `torrent` from the seller came to, in raw units, by an
 /// account that bids 20 BTT a GiB, which is four times the ask.
 fn spent_by(home: &Home, torrent: &Path, seller: &Seller) -> i64 {
@@ -328,14 +326,7 @@ async fn one_torrent_of_two_has_its_own_price() {
         .map(|name| {
             let file = home.path().join(format!("{name}.torrent"));
             let content = home.path().join(format!("{name}.bin"));
-            let run = home.run([
-                "torrent",
-                "create",
-                content.to_str().unwrap(),
-                "-o",
-                file.to_str().unwrap(),
-            ]);
-            assert_eq!(run.code, 0, "{run:?}");
+            make(&home, &content, &file, &[]);
             file
         })
         .collect();
@@ -356,9 +347,7 @@ async fn with_a_price_for_one_torrent_alone_the_other_is_free() {
     let content = home.file("content.bin", vec![7; SIZE]);
     let other = home.file("other.bin", vec![9; SIZE]);
     let torrent = home.path().join("other.torrent");
-    let (from, to) = (other.to_str().unwrap(), torrent.to_str().unwrap());
-    let run = home.run(["torrent", "create", from, "-o", to, "--piece-size", "1MiB"]);
-    assert_eq!(run.code, 0, "{run:?}");
+    make(&home, &other, &torrent, &["--piece-size", "1MiB"]);
     let own = format!("{}=15BTT/GiB", content.display());
     let terms = ["--ask-for", &own, "--piece-size", "1MiB"];
     let seller = start_with(home.command(), &terms, &[&content, &other], None);
@@ -400,11 +389,9 @@ fn prices_and_friends_that_mean_nothing_are_refused_before_a_node_is_asked() {
 fn a_raw_key_is_not_used_among_strangers() {
     let home = Home::with_key(2);
     let content = home.file("content.bin", vec![7; 1 << 15]);
-    let content = content.to_str().unwrap();
     let torrent = home.path().join("content.torrent");
-    let torrent = torrent.to_str().unwrap();
-    let run = home.run(["torrent", "create", content, "-o", torrent]);
-    assert_eq!(run.code, 0, "{run:?}");
+    make(&home, &content, &torrent, &[]);
+    let (content, torrent) = (content.to_str().unwrap(), torrent.to_str().unwrap());
     for network in ["nile", "shasta", "mainnet"] {
         for command in [
             &["seed", content, "--ask", "5BTT/GiB"][..],

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -19,6 +19,8 @@ use seedrail::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::child::Ended;
 
 const BTT: Token = Token::Trc10(TokenId::BTT);
 
@@ -326,18 +328,7 @@ async fn the_cheats_answer_over_http_under_the_names_people_know() {
     }
 }
 
-/// A devnet's process, killed when dropped.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have been killed and waited for already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn process(folder: &Path) -> (Process, Value) {
+fn process(folder: &Path) -> (Ended, Value) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_seedrail"))
         .env("SEEDRAIL_HOME", folder)
         .args(["devnet", "--json", "--port", "0", "--block-time", "instant"])
@@ -361,7 +352,7 @@ fn process(folder: &Path) -> (Process, Value) {
         serde_json::from_str::<Value>(&config).unwrap(),
         serde_json::from_str::<Value>(&line).unwrap()
     );
-    (Process(child), serde_json::from_str(&line).unwrap())
+    (Ended(child), serde_json::from_str(&line).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@
 use std::{
     fs,
     net::SocketAddr,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use super::{add, file, noise, of, torrent, within};
+use crate::child::Ended;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Attack {
@@ -180,17 +181,6 @@ fn bans(
         }
     });
     banned
-}
-
-/// A process that does not outlive the test.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Peak memory of a process, in KiB.

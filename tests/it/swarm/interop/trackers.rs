@@ -6,7 +6,7 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -26,17 +26,7 @@ use super::{
     program::script,
     soon,
 };
-
-/// A program that runs until this is dropped.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use crate::child::Ended;
 
 /// Debian's opentracker has no option that says its version.
 fn opentracker_version() -> String {
@@ -123,7 +113,7 @@ impl Shared {
 }
 
 /// opentracker, as Debian builds it, serves the torrents of a list.
-async fn opentracker(shared: &[&Shared]) -> (Killed, u16, TempDir) {
+async fn opentracker(shared: &[&Shared]) -> (Ended, u16, TempDir) {
     let home = tempfile::tempdir().unwrap();
     fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
     let list: Vec<String> = shared.iter().map(|one| one.hash().to_string()).collect();
@@ -137,7 +127,7 @@ async fn opentracker(shared: &[&Shared]) -> (Killed, u16, TempDir) {
         .current_dir(home.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let child = Killed(command.spawn().expect("opentracker starts"));
+    let child = Ended(command.spawn().expect("opentracker starts"));
     let there = soon("opentracker listens", || {
         std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
     });
@@ -151,7 +141,7 @@ async fn every_tracker_brings_peers_together() {
     let [a, b, c, d] = [601, 602, 603, 604].map(Shared::new);
     let (_opentracker, port, _list) = opentracker(&[&a, &b]).await;
     let (child, said, _home) = script("tracker.mjs", &[]).await;
-    let _npm = Killed(child);
+    let _npm = Ended(child);
     let open = opentracker_version();
     let npm = said["version"].as_str().unwrap();
     let url = |scheme, port: &dyn Display| format!("{scheme}://127.0.0.1:{port}/announce");
