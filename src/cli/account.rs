@@ -36,6 +36,8 @@ enum Source {
         name: String,
         path: PathBuf,
     },
+    /// An address whose key is not here.
+    Watched(Address),
 }
 
 /// How long a signing program may take: somebody has to read, and to press.
@@ -73,6 +75,9 @@ fn source(settings: &Settings) -> Outcome<Source> {
             }
         }
     };
+    if let Ok(address) = name.parse() {
+        return Ok(Source::Watched(address));
+    }
     let path = wallet_path(settings, &name)?;
     Ok(Source::Wallet { name, path })
 }
@@ -125,6 +130,7 @@ pub(crate) fn address(context: &Context) -> Outcome<Address> {
     match source(&context.settings)? {
         Source::Raw(text) => Ok(raw_key(&text)?.address()),
         Source::Program(program) => Ok(external(&program)?.address()),
+        Source::Watched(address) => Ok(address),
         Source::Wallet { path, name } => {
             let keystore = open(&path, &name)?;
             match keystore.address() {
@@ -145,8 +151,17 @@ pub(crate) fn is_raw(settings: &Settings) -> Outcome<bool> {
 pub(crate) fn signer(context: &Context) -> Outcome<Box<dyn Signer>> {
     match source(&context.settings)? {
         Source::Program(program) => Ok(Box::new(external(&program)?)),
-        Source::Raw(_) | Source::Wallet { .. } => Ok(Box::new(key(context)?)),
+        Source::Raw(_) | Source::Wallet { .. } | Source::Watched(_) => Ok(Box::new(key(context)?)),
     }
+}
+
+/// [`signer`]; none for an account that is an address alone.
+pub(crate) fn signer_if_any(context: &Context) -> Outcome<(Address, Option<Box<dyn Signer>>)> {
+    if let Source::Watched(address) = source(&context.settings)? {
+        return Ok((address, None));
+    }
+    let signer = signer(context)?;
+    Ok((signer.address(), Some(signer)))
 }
 
 /// Who acts, and unless it is only to be shown what would be done, who signs.
@@ -186,6 +201,11 @@ pub(crate) fn key(context: &Context) -> Outcome<SecretKey> {
             format!("{} signs, but gives no key away", program.display()),
         )
         .hint("name a wallet with --account NAME, without --signer")),
+        Source::Watched(address) => Err(Failure::failed(
+            "no_key",
+            format!("{address} is an address: there is no key to sign with"),
+        )
+        .hint("name a wallet with --account NAME (`seedrail wallet list`)")),
         Source::Wallet { name, path } => {
             let keystore = open(&path, &name)?;
             decrypt(context, &keystore, &path, &name)

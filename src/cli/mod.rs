@@ -110,8 +110,8 @@ pub(crate) struct Global {
     /// Where wallets, ledgers and settings are kept.
     #[arg(long, global = true, env = "SEEDRAIL_HOME", value_name = "DIR")]
     home: Option<PathBuf>,
-    /// The wallet to act as.
-    #[arg(long, global = true, value_name = "NAME")]
+    /// The wallet to act as; an address, where nothing is signed.
+    #[arg(long, global = true, value_name = "NAME|ADDRESS")]
     account: Option<String>,
     /// A file with a raw private key in hex, for tests and devnets.
     #[arg(long, global = true, value_name = "FILE")]

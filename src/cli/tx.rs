@@ -1,6 +1,11 @@
 //! `seedrail tx`: transactions, one step at a time.
 
-use std::{io::Read, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    io::Read,
+    path::Path,
+    time::Duration,
+};
 
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
@@ -19,25 +24,31 @@ use crate::{
         rpc::{Finality, Node, NodeError},
         transaction::{MAX_SIGNATURES, RawData, Transaction, TransactionResult},
     },
-    types::{Address, Clock, Sun, SystemClock, TxId},
+    types::{Address, Clock, RawAmount, Sun, SystemClock, Token, TxId},
 };
 
 /// The largest document read: a transaction of 500 KiB, as hex, twice.
 const MAX_DOCUMENT_BYTES: u64 = 4 << 20;
+
+/// The largest file of many documents: 40,000 transfers, each signed five times.
+const MAX_BATCH_BYTES: u64 = 128 << 20;
+
+/// How many of many transactions are described before they are signed.
+const DESCRIBED: usize = 20;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tx {
     /// Build a transaction; no node is asked when every reference is given.
     #[command(subcommand)]
     Build(Build),
-    /// Sign a transaction document with the current account; asks no node.
+    /// Sign transaction documents with the current account; asks no node.
     Sign {
-        /// The document that `tx build` or a node wrote, or - for stdin.
+        /// What `tx build`, `settle run --export` or a node wrote, or - for stdin.
         file: String,
     },
     /// Merge the signatures of several holders of keys, in any order; asks no node.
     Combine {
-        /// Documents of the same transaction, each signed by somebody.
+        /// Documents of the same transactions, each signed by somebody.
         #[arg(required = true, num_args = 2..)]
         files: Vec<String>,
     },
@@ -99,12 +110,16 @@ impl Tx {
     }
 }
 
-/// The operand of `sign`, `decode` and `broadcast`: hex, a file, or stdin.
+/// The operand of `decode` and `broadcast`: hex, a file, or stdin.
 pub(super) fn operand(text: &str) -> Outcome<String> {
+    operand_up_to(text, MAX_DOCUMENT_BYTES)
+}
+
+fn operand_up_to(text: &str, most: u64) -> Outcome<String> {
     if text == "-" {
         let mut read = String::new();
         std::io::stdin()
-            .take(MAX_DOCUMENT_BYTES)
+            .take(most)
             .read_to_string(&mut read)
             .map_err(|error| Failure::failed("file", format!("stdin: {error}")))?;
         return Ok(read);
@@ -115,8 +130,11 @@ pub(super) fn operand(text: &str) -> Outcome<String> {
         return Ok(text.to_owned());
     }
     let metadata = std::fs::metadata(path).map_err(|error| Failure::file(path, error))?;
-    if metadata.len() > MAX_DOCUMENT_BYTES {
-        return Err(Failure::file(path, "too large for a transaction"));
+    if metadata.len() > most {
+        return Err(Failure::file(
+            path,
+            format!("too large: at most {} MiB are read", most >> 20),
+        ));
     }
     std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))
 }
@@ -140,8 +158,28 @@ fn read(text: &str, raw: bool) -> Outcome<Transaction> {
     }
     let document: Value = serde_json::from_str(text)
         .map_err(|error| invalid(format!("not a JSON document: {error}")))?;
+    from_document(&document)
+}
+
+/// The transactions of a file with one document or many, or of hex.
+fn read_all(operand: &str) -> Outcome<Vec<Transaction>> {
+    let text = operand_up_to(operand, MAX_BATCH_BYTES)?;
+    if !text.trim_start().starts_with('{') {
+        return Ok(vec![read(&text, false)?]);
+    }
+    serde_json::Deserializer::from_str(&text)
+        .into_iter::<Value>()
+        .map(|document| {
+            let document =
+                document.map_err(|error| invalid(format!("not a JSON document: {error}")))?;
+            from_document(&document)
+        })
+        .collect()
+}
+
+fn from_document(document: &Value) -> Outcome<Transaction> {
     // A document of ours has the node's form inside.
-    let object = document.get("transaction").unwrap_or(&document);
+    let object = document.get("transaction").unwrap_or(document);
     let visible = object
         .get("visible")
         .and_then(Value::as_bool)
@@ -164,8 +202,8 @@ fn read(text: &str, raw: bool) -> Outcome<Transaction> {
     Ok(transaction)
 }
 
-/// Prints the document that `build` and `sign` share.
-pub(super) fn print_transaction(context: &Context, transaction: &Transaction) -> Outcome {
+/// The document that `build` and `sign` share.
+pub(super) fn document(transaction: &Transaction) -> Outcome<Value> {
     let mut node_form = match transaction_to_json(transaction, true).map_err(invalid)? {
         Value::Object(object) => object,
         _ => Map::new(),
@@ -186,72 +224,145 @@ pub(super) fn print_transaction(context: &Context, transaction: &Transaction) ->
             hex::encode(transaction.encode()).into(),
         );
     }
-    // The document is the result with and without --json: the next step reads it.
+    Ok(document)
+}
+
+/// Prints it: it is the result with and without --json, for the next step reads it.
+pub(super) fn print_transaction(context: &Context, transaction: &Transaction) -> Outcome {
+    let document = document(transaction)?;
     context.out.result(&document, || format!("{document:#}"))
 }
 
-fn sign(context: &Context, file: &str) -> Outcome {
-    let mut transaction = read(&operand(file)?, false)?;
-    let draft = transaction.check_signable().map_err(invalid)?;
-    if draft.expiration < SystemClock.now() {
-        context
-            .out
-            .warn("this transaction has expired: no node will take it");
+/// Of several, a line each.
+fn print_all(context: &Context, transactions: &[Transaction]) -> Outcome {
+    if let [one] = transactions {
+        return print_transaction(context, one);
     }
-    context.out.note(describe(&draft.contract));
-    let key = account::signer(context)?;
-    if transaction
-        .signers()
-        .map_err(invalid)?
-        .contains(&key.address())
-    {
-        return Err(Failure::failed(
-            "signed_twice",
-            format!("{} has signed this transaction already", key.address()),
-        )
-        .hint("a node refuses a key that signs twice"));
+    for transaction in transactions {
+        let document = document(transaction)?;
+        context.out.result(&document, || document.to_string())?;
     }
-    transaction
-        .sign(key.as_ref())
-        .map_err(|error| Failure::failed("sign", error))?;
-    print_transaction(context, &transaction)
+    Ok(())
 }
 
-/// Puts the signatures of several documents of one transaction together, each
-/// signer once.
-fn combine(context: &Context, files: &[String]) -> Outcome {
-    let mut combined: Option<(Transaction, Vec<Address>)> = None;
-    for file in files {
-        let next = read(&operand(file)?, false)?;
-        let signers = next.signers().map_err(invalid)?;
-        let Some((mut transaction, mut known)) = combined.take() else {
-            combined = Some((next, signers));
-            continue;
-        };
-        if next.raw_bytes() != transaction.raw_bytes() {
-            return Err(invalid(format!(
-                "{file} holds transaction {}, not {}",
-                next.txid(),
-                transaction.txid()
-            )));
+fn sign(context: &Context, file: &str) -> Outcome {
+    let mut transactions = read_all(file)?;
+    let now = SystemClock.now();
+    let mut expired = 0;
+    for (number, transaction) in transactions.iter().enumerate() {
+        let draft = transaction.check_signable().map_err(invalid)?;
+        expired += usize::from(draft.expiration < now);
+        if number < DESCRIBED {
+            context.out.note(describe(&draft.contract));
         }
-        for (bytes, signer) in next.signatures().iter().zip(signers) {
-            if !known.contains(&signer) {
-                transaction.add_signature(&Signature::from_slice(bytes).map_err(invalid)?);
-                known.push(signer);
+    }
+    if let Some(more @ 1..) = transactions.len().checked_sub(DESCRIBED) {
+        context.out.note(format!("and {more} more"));
+    }
+    for total in totals(&transactions)? {
+        context.out.note(total);
+    }
+    match (expired, transactions.len()) {
+        (0, _) => {}
+        (_, 1) => context
+            .out
+            .warn("this transaction has expired: no node will take it"),
+        _ => context.out.warn(format!(
+            "{expired} of the transactions have expired: no node will take them"
+        )),
+    }
+    let key = account::signer(context)?;
+    for transaction in &mut transactions {
+        let signers = transaction.signers().map_err(invalid)?;
+        if signers.contains(&key.address()) {
+            let who = key.address();
+            return Err(Failure::failed(
+                "signed_twice",
+                format!(
+                    "{who} has signed transaction {} already",
+                    transaction.txid()
+                ),
+            )
+            .hint("a node refuses a key that signs twice"));
+        }
+        transaction
+            .sign(key.as_ref())
+            .map_err(|error| Failure::failed("sign", error))?;
+    }
+    print_all(context, &transactions)
+}
+
+/// What several transfers move together, in words, by token; nothing of one.
+pub(super) fn totals(transactions: &[Transaction]) -> Outcome<Vec<String>> {
+    let mut totals: BTreeMap<Token, (RawAmount, usize)> = BTreeMap::new();
+    for transaction in transactions {
+        let draft = transaction.check_signable().map_err(invalid)?;
+        if let Some(transfer) = draft.contract.as_transfer() {
+            let (sum, count) = totals.entry(transfer.token).or_default();
+            *sum = sum
+                .checked_add(transfer.amount)
+                .ok_or_else(|| invalid("together they are more than a chain has"))?;
+            *count += 1;
+        }
+    }
+    let several = totals.into_iter().filter(|(_, (_, count))| *count > 1);
+    Ok(several
+        .map(|(token, (sum, count))| {
+            format!("{count} transfers of {sum} raw units of {token} in all")
+        })
+        .collect())
+}
+
+/// Puts the signatures of several files together, each signer once; the transactions
+/// in the order in which they are first there.
+pub(super) fn merge(files: &[String]) -> Outcome<Vec<Transaction>> {
+    let mut merged: Vec<(Transaction, Vec<Address>)> = Vec::new();
+    let mut places: HashMap<TxId, usize> = HashMap::new();
+    for file in files {
+        for next in read_all(file)? {
+            let signers = next.signers().map_err(invalid)?;
+            let place = places.get(&next.txid());
+            let Some((transaction, known)) = place.and_then(|place| merged.get_mut(*place)) else {
+                places.insert(next.txid(), merged.len());
+                merged.push((next, signers));
+                continue;
+            };
+            for (bytes, signer) in next.signatures().iter().zip(signers) {
+                if !known.contains(&signer) {
+                    transaction.add_signature(&Signature::from_slice(bytes).map_err(invalid)?);
+                    known.push(signer);
+                }
             }
         }
-        combined = Some((transaction, known));
     }
-    let (transaction, signers) = combined.ok_or_else(|| Failure::usage("nothing to combine"))?;
-    if signers.len() > MAX_SIGNATURES {
-        return Err(invalid(format!(
-            "{} signatures are more than the {MAX_SIGNATURES} a transaction may have",
-            signers.len()
-        )));
+    for (transaction, signers) in &merged {
+        if signers.len() > MAX_SIGNATURES {
+            return Err(invalid(format!(
+                "{} signatures are more than the {MAX_SIGNATURES} a transaction may have",
+                signers.len()
+            )));
+        }
+        transaction.check_signable().map_err(invalid)?;
     }
-    transaction.check_signable().map_err(invalid)?;
-    print_transaction(context, &transaction)
+    Ok(merged.into_iter().map(|(merged, _)| merged).collect())
+}
+
+/// Merges documents of the same transactions.
+fn combine(context: &Context, files: &[String]) -> Outcome {
+    let mut first: Option<BTreeSet<TxId>> = None;
+    for file in files {
+        let held = read_all(file)?.iter().map(Transaction::txid).collect();
+        let Some(first) = &first else {
+            first = Some(held);
+            continue;
+        };
+        if let Some(stray) = held.difference(first).next() {
+            return Err(invalid(format!(
+                "{file} holds transaction {stray}, which is not in the first"
+            )));
+        }
+    }
+    print_all(context, &merge(files)?)
 }
 
 /// Whether the chain would take the signatures: by the account's own permissions.

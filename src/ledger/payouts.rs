@@ -69,6 +69,9 @@ impl PayoutState {
 /// Where an attempt stands. Only `Solid` and `Dead` are ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AttemptState {
+    /// Durable without the signatures of those who hold the account's keys: they
+    /// may sign and send it themselves.
+    Offered,
     /// Durable, perhaps not sent.
     Signed,
     /// Handed to a node at least once.
@@ -85,7 +88,10 @@ pub enum AttemptState {
 impl AttemptState {
     /// Whether it may still pay.
     pub const fn is_live(self) -> bool {
-        matches!(self, Self::Signed | Self::Sent | Self::Included)
+        matches!(
+            self,
+            Self::Offered | Self::Signed | Self::Sent | Self::Included
+        )
     }
 }
 
@@ -141,7 +147,7 @@ impl PayoutRow {
     }
 }
 
-/// One signed transaction of a payout, before and after it is sent.
+/// One transaction of a payout, before and after it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptRow {
     /// Id of `bytes`.
@@ -151,13 +157,13 @@ pub struct AttemptRow {
     /// 1 for a payout's first, then 2…; one is only made when those before it
     /// are dead.
     pub ordinal: u32,
-    /// The whole signed transaction as it goes over the wire.
+    /// The whole transaction as it goes over the wire: signed, unless it is offered.
     pub bytes: Vec<u8>,
     /// The block it refers to: no block up to this one can hold it.
     pub reference: BlockId,
     /// The chain refuses it in a block whose parent is at or after this.
     pub expiration: UnixMs,
-    /// When it was signed, by our clock.
+    /// When it was signed or offered, by our clock.
     pub signed_at: UnixMs,
     /// Where it stands.
     pub state: AttemptState,

@@ -374,8 +374,8 @@ pub trait Ledger: PartyStore + Send + Sync {
         payouts: &[PayoutRow],
     ) -> Result<Durable<BatchId>, LedgerError>;
 
-    /// Stores signed attempts, all of them or none, before any is sent. Their
-    /// payouts are planned, or in flight with every attempt dead.
+    /// Stores attempts, signed or offered, all of them or none, before any is sent
+    /// or shown to anybody. Their payouts are planned, or in flight with every attempt dead.
     ///
     /// # Errors
     /// [`LedgerError::AttemptLive`] when a payout has an attempt that may
@@ -386,8 +386,21 @@ pub trait Ledger: PartyStore + Send + Sync {
         attempts: &[AttemptRow],
     ) -> Result<Vec<Durable<AttemptRow>>, LedgerError>;
 
+    /// Stores the signed bytes of offered attempts, each named once, and returns
+    /// those that were still offered; the others are left as they are. That the
+    /// bytes are those of the same transaction is the caller's to know.
+    ///
+    /// # Errors
+    /// [`LedgerError::Missing`] for one that is not in the ledger: then none is
+    /// changed; [`LedgerError::LeaseLost`].
+    fn bring_back(
+        &self,
+        lease: &AccountLease,
+        signed: &[(TxId, Vec<u8>)],
+    ) -> Result<Vec<Durable<AttemptRow>>, LedgerError>;
+
     /// Notes that live attempts were handed to a node, with its answer in
-    /// words. Ended ones are left as they are.
+    /// words. Ended and offered ones are left as they are.
     ///
     /// # Errors
     /// [`LedgerError::LeaseLost`].

@@ -7,6 +7,7 @@ use crate::{
     tron::{
         block::Block,
         fees::IssuerBandwidth,
+        permission::Permissions,
         rpc::{Account, AccountResources, ChainParameters, Finality, NodeError, StakeYield},
     },
     types::{Address, BlockId, Sun, TokenId, TxId, UnixMs},
@@ -81,6 +82,16 @@ pub trait Chain: Send + Sync {
         finality: Finality,
         address: Address,
     ) -> impl Future<Output = Result<Option<Account>, NodeError>> + Send;
+
+    /// Whose signatures the chain takes for an account; for one that does not exist,
+    /// its own.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    fn permissions(
+        &self,
+        address: Address,
+    ) -> impl Future<Output = Result<Permissions, NodeError>> + Send;
 
     /// An account's bandwidth.
     ///

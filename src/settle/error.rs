@@ -2,8 +2,8 @@
 
 use crate::{
     ledger::{LedgerError, PayoutId},
-    tron::{keys::SignerError, rpc::NodeError},
-    types::{Address, BlockId, RawAmount, Sun, Token, UnixMs},
+    tron::{keys::SignerError, permission::PermissionError, rpc::NodeError},
+    types::{Address, BlockId, RawAmount, Sun, Token, TxId, UnixMs},
 };
 
 /// Why a settlement stopped. What was durable stays so, and `resume` goes on
@@ -34,6 +34,32 @@ pub enum SettleError {
         key: Address,
         /// Whose it should be.
         account: Address,
+    },
+    /// The chain wants more than the account's own signature.
+    #[error("the keys of {0} are in several hands: its own signature alone does not pay")]
+    Shared(Address),
+    /// Not what a permission of the account allows, or none it has.
+    #[error(transparent)]
+    Permission(#[from] PermissionError),
+    /// A transaction that was brought back and is none of this ledger's.
+    #[error("this ledger never offered transaction {0} to be signed")]
+    NotOffered(TxId),
+    /// Transactions brought back with too few signatures.
+    #[error(
+        "{count} of the transactions are not signed by enough of the keys: {txid}, the first, has \
+         weight {weight} of the {threshold} that are needed"
+    )]
+    NotApproved {
+        /// How many.
+        count: usize,
+        /// The first.
+        txid: TxId,
+        /// What its signatures weigh.
+        weight: i64,
+        /// What they should.
+        threshold: i64,
+        /// Who did not sign it.
+        missing: Vec<Address>,
     },
     /// The clocks disagree too much to set an expiration.
     #[error(

@@ -23,8 +23,8 @@ pub use audit::{Difference, DifferenceKind};
 pub use chain::{Chain, Head};
 pub use claims::{Claim, Claims, claims};
 pub use engine::{
-    Engine, FileQuote, FileReport, LIFETIME, RecoverReport, RowState, RunReport, SendOrder,
-    SendQuote, SendReport, Until, random_number,
+    BroughtBack, Engine, FileQuote, FileReport, LIFETIME, OFFER_LIFETIME, OfferReport, OfferTerms,
+    RecoverReport, RowState, RunReport, SendOrder, SendQuote, SendReport, Until, random_number,
 };
 pub use error::SettleError;
 pub use net::{Debt, net};

@@ -8,6 +8,7 @@ use crate::{
     tron::{
         block::Block,
         fees::{IssuerBandwidth, read_issuer},
+        permission::Permissions,
         rpc::{Account, AccountResources, ChainParameters, Finality, Node, NodeError, StakeYield},
         transaction::Transaction,
     },
@@ -58,6 +59,11 @@ impl Chain for NodeChain {
         address: Address,
     ) -> Result<Option<Account>, NodeError> {
         self.0.account(finality, address).await
+    }
+
+    async fn permissions(&self, address: Address) -> Result<Permissions, NodeError> {
+        let permissions = self.0.permissions(address).await?;
+        Ok(permissions.unwrap_or_else(|| Permissions::default_of(address)))
     }
 
     async fn resources(&self, address: Address) -> Result<AccountResources, NodeError> {

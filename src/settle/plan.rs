@@ -8,6 +8,7 @@ use crate::{
     tron::{
         contract::{Contract, ContractType},
         fees::{Item, Situation, price},
+        permission::OWNER_ID,
         rpc::StakeYield,
         transaction::{Draft, MAX_RESULT_SIZE_IN_TX, RefBlock, Transaction},
     },
@@ -64,6 +65,31 @@ pub struct Means {
     pub stake_yield: StakeYield,
     /// Payees whose account does not exist.
     pub missing: BTreeSet<Address>,
+    /// Who signs.
+    pub signatures: Signatures,
+}
+
+/// Who signs a transfer, as far as its price needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signatures {
+    /// Under which of the account's permissions.
+    pub permission_id: i32,
+    /// How many there will be.
+    pub count: usize,
+}
+
+impl Signatures {
+    /// The account's own key.
+    pub const ONE: Self = Self {
+        permission_id: OWNER_ID,
+        count: 1,
+    };
+}
+
+impl Default for Signatures {
+    fn default() -> Self {
+        Self::ONE
+    }
 }
 
 /// What one transfer costs.
@@ -171,8 +197,8 @@ pub struct Plan {
     pub stake_to_be_free: Option<Sun>,
 }
 
-/// Bandwidth of a signed transfer, in points: its bytes with one signature,
-/// and 64.
+/// Bandwidth of a signed transfer, in points: its bytes with the signatures, and
+/// 64.
 pub fn transfer_bandwidth(
     payer: Address,
     payee: Address,
@@ -180,6 +206,7 @@ pub fn transfer_bandwidth(
     amount: RawAmount,
     memo: &[u8],
     now: UnixMs,
+    signatures: Signatures,
 ) -> u64 {
     let mut draft = Draft::new(
         Contract::transfer(payer, payee, token, amount),
@@ -192,10 +219,10 @@ pub fn transfer_bandwidth(
         now,
     );
     draft.memo = memo.to_vec();
-    // A signature of 65 bytes, with its tag and length.
-    let signature = 67;
-    let bytes =
-        Transaction::from(draft.build()).size_without_results() + signature + MAX_RESULT_SIZE_IN_TX;
+    draft.permission_id = signatures.permission_id;
+    // Signatures of 65 bytes, each with its tag and length.
+    let signed = Transaction::from(draft.build()).size_without_results() + 67 * signatures.count;
+    let bytes = signed + MAX_RESULT_SIZE_IN_TX;
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
@@ -205,6 +232,7 @@ pub fn cost(
     points: u64,
     activates: bool,
     memo: bool,
+    signatures: Signatures,
     situation: &mut Situation,
 ) -> Cost {
     situation.creates_account = activates;
@@ -215,7 +243,7 @@ pub fn cost(
                 Token::Trc10(_) => ContractType::TransferAsset,
             }),
             bandwidth: points,
-            signatures: 1,
+            signatures: signatures.count,
             memo,
         },
         situation,
@@ -357,13 +385,20 @@ impl Left {
         let activates = means.missing.contains(&debt.payee);
         let trc10 = Token::Trc10(token);
         let bits = u64::BITS - amount.unsigned().leading_zeros();
-        let points = *self
-            .sizes
-            .entry(bits.div_ceil(7))
-            .or_insert_with(|| transfer_bandwidth(payer, debt.payee, trc10, amount, &[], now));
+        let points = *self.sizes.entry(bits.div_ceil(7)).or_insert_with(|| {
+            let signatures = means.signatures;
+            transfer_bandwidth(payer, debt.payee, trc10, amount, &[], now, signatures)
+        });
         let before = self.situation.resources;
         let issuer = self.situation.issuer;
-        let cost = cost(trc10, points, activates, false, &mut self.situation);
+        let cost = cost(
+            trc10,
+            points,
+            activates,
+            false,
+            means.signatures,
+            &mut self.situation,
+        );
         let refused = if activates && !policy.activate {
             Some(Why::Activation(cost.expected))
         } else if policy.free_only && cost.expected.0 > 0 {
@@ -443,6 +478,7 @@ mod tests {
                 ..StakeYield::default()
             },
             missing: BTreeSet::new(),
+            signatures: Signatures::ONE,
         }
     }
 

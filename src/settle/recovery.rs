@@ -17,7 +17,8 @@ pub const MAX_ATTEMPTS: usize = 5;
 pub struct Facts {
     /// The head's time: a node refuses what expires at or before it.
     pub head: UnixMs,
-    /// Whether new attempts may be signed: false after too many refusals.
+    /// Whether new attempts may be signed: false after too many refusals, and where
+    /// there is no key that the chain takes alone.
     pub may_sign: bool,
 }
 
@@ -30,6 +31,9 @@ pub enum Step {
     Send(TxId),
     /// Only read blocks until this attempt is solid or dead.
     Follow(TxId),
+    /// The same, and nobody waits for it: those who hold the account's keys have
+    /// not signed it yet.
+    Await(TxId),
     /// Give it up: every attempt is dead or none was ever made.
     GiveUp(String),
     /// It has ended.
@@ -43,6 +47,7 @@ pub enum Step {
 /// | payout | attempts | step |
 /// |---|---|---|
 /// | planned | none | sign, or give up when signing has stopped |
+/// | in flight | one offered | leave it to the holders of the keys |
 /// | in flight | one living, not expired | send the same bytes |
 /// | in flight | one living, expired | follow: it may be in a block |
 /// | in flight | all dead | settle: sign the next, up to five; send: give up |
@@ -56,7 +61,10 @@ pub fn next_step(payout: &PayoutRow, attempts: &[impl AsRef<AttemptRow>], facts:
         match attempt.state {
             AttemptState::Dead => {}
             AttemptState::Solid => solid += 1,
-            AttemptState::Signed | AttemptState::Sent | AttemptState::Included => {
+            AttemptState::Offered
+            | AttemptState::Signed
+            | AttemptState::Sent
+            | AttemptState::Included => {
                 if living.replace(attempt).is_some() {
                     return Step::Broken("two attempts of it may pay");
                 }
@@ -68,11 +76,13 @@ pub fn next_step(payout: &PayoutRow, attempts: &[impl AsRef<AttemptRow>], facts:
             if facts.may_sign {
                 Step::Sign(1)
             } else {
-                Step::GiveUp("signing was stopped after the node's refusals".to_owned())
+                Step::GiveUp("it was not signed, and nothing more is signed now".to_owned())
             }
         }
         (PayoutState::InFlight, Some(attempt), 0) => {
-            if attempt.state != AttemptState::Included && facts.head < attempt.expiration {
+            if attempt.state == AttemptState::Offered {
+                Step::Await(attempt.txid)
+            } else if attempt.state != AttemptState::Included && facts.head < attempt.expiration {
                 Step::Send(attempt.txid)
             } else {
                 Step::Follow(attempt.txid)
@@ -148,12 +158,12 @@ mod tests {
     }
 
     /// Every payout state with every list of up to three attempts, before and
-    /// after the expiration, with and without leave to sign: 4,992 rows, each
+    /// after the expiration, with and without leave to sign: 8,288 rows, each
     /// checked against the rules said in another way than the code says them.
     #[test]
     fn every_row_of_the_table() {
-        use AttemptState::{Dead, Included, Sent, Signed, Solid};
-        let attempt_states = [Signed, Sent, Included, Solid, Dead];
+        use AttemptState::{Dead, Included, Offered, Sent, Signed, Solid};
+        let attempt_states = [Offered, Signed, Sent, Included, Solid, Dead];
         let mut lists: Vec<Vec<AttemptState>> = vec![vec![]];
         for length in 1..=3 {
             let longer: Vec<_> = lists
@@ -189,7 +199,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(rows, 2 * 4 * (1 + 5 + 25 + 125) * 4);
+        assert_eq!(rows, 2 * 4 * (1 + 6 + 36 + 216) * 4);
     }
 
     fn check(
@@ -212,6 +222,14 @@ mod tests {
             Step::Send(_) => {
                 assert_eq!((state, not_dead), (PayoutState::InFlight, 1), "{row}");
                 assert!(facts.head < EXPIRATION, "{row}");
+                assert!(
+                    !list.contains(&AttemptState::Offered),
+                    "sent unsigned: {row}"
+                );
+            }
+            Step::Await(_) => {
+                assert_eq!((state, not_dead), (PayoutState::InFlight, 1), "{row}");
+                assert!(list.contains(&AttemptState::Offered), "{row}");
             }
             Step::Follow(_) => {
                 assert_eq!((state, not_dead), (PayoutState::InFlight, 1), "{row}");

@@ -3,8 +3,8 @@
 //! ```text
 //! payout:   planned ──sign──> in flight ──solid──> confirmed
 //!              └───────────────┴── every attempt dead ──> failed(reason)
-//! attempt:  signed ──> sent ──> included ──> solid
-//!              └─────────┴────────┴──> dead
+//! attempt:  [offered ──>] signed ──> sent ──> included ──> solid
+//!               └────────────┴─────────┴────────┴──> dead
 //! ```
 //!
 //! An attempt ends only here, by blocks: solid when a solid block holds it and

@@ -148,6 +148,26 @@ impl Permissions {
         Ok(permissions)
     }
 
+    /// The permission with that number: the owner's, or an active one.
+    ///
+    /// # Errors
+    /// The account has none such.
+    pub fn numbered(&self, id: i32) -> Result<&Permission, PermissionError> {
+        if id == OWNER_ID {
+            return Ok(&self.owner);
+        }
+        let active = self.actives.iter().find(|active| active.id == id);
+        active.ok_or(PermissionError::NoSuchPermission(id))
+    }
+
+    /// Whether any key but `account`'s own may sign for it.
+    pub fn is_shared(&self, account: Address) -> bool {
+        let permissions = std::iter::once(&self.owner).chain(&self.actives);
+        permissions
+            .flat_map(|permission| &permission.keys)
+            .any(|key| Address::from_bytes(&key.address) != Ok(account))
+    }
+
     /// How far `transaction` is signed.
     ///
     /// # Errors
@@ -157,20 +177,14 @@ impl Permissions {
         let raw = transaction.raw_data()?;
         let contract = raw.contract()?;
         let id = contract.permission_id;
-        let permission = if id == OWNER_ID {
-            &self.owner
-        } else {
-            let active = self.actives.iter().find(|active| active.id == id);
-            let active = active.ok_or(PermissionError::NoSuchPermission(id))?;
-            if !allows(active, contract.contract_type) {
-                let kind = ContractType::from_number(contract.contract_type);
-                return Err(PermissionError::NotAllowed {
-                    id,
-                    contract: kind.map_or("contract of an unknown type", ContractType::name),
-                });
-            }
-            active
-        };
+        let permission = self.numbered(id)?;
+        if id != OWNER_ID && !allows(permission, contract.contract_type) {
+            let kind = ContractType::from_number(contract.contract_type);
+            return Err(PermissionError::NotAllowed {
+                id,
+                contract: kind.map_or("contract of an unknown type", ContractType::name),
+            });
+        }
         let keys: Vec<(Address, i64)> = permission
             .keys
             .iter()
@@ -196,6 +210,19 @@ impl Permissions {
                 .collect(),
         })
     }
+}
+
+/// How few of a permission's keys reach its threshold; `None` when all of them
+/// do not.
+pub fn fewest_signers(permission: &Permission) -> Option<usize> {
+    let mut weights: Vec<i64> = permission.keys.iter().map(|key| key.weight).collect();
+    weights.sort_unstable_by(|a, b| b.cmp(a));
+    let sums = weights.iter().scan(0_i64, |sum, weight| {
+        *sum = sum.saturating_add(*weight);
+        Some(*sum)
+    });
+    let before = sums.take_while(|sum| *sum < permission.threshold).count();
+    (before < weights.len()).then_some(before + 1)
 }
 
 /// Whether an active permission may sign contracts of that type: bit n of

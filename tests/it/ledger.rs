@@ -102,6 +102,7 @@ conforms!(
     conformance::one_signer_per_account,
     conformance::ranges_are_contiguous_and_disjoint,
     conformance::a_payout_has_one_living_attempt,
+    conformance::what_is_offered_is_brought_back_once,
     conformance::ends_must_be_proven,
     conformance::transfers_made_by_hand_take_a_range,
     conformance::transfers_made_by_hand_are_adopted_once,

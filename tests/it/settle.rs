@@ -9,6 +9,7 @@
 
 mod crash;
 mod devnet;
+mod holders;
 mod sim;
 mod storm;
 mod world;
@@ -289,7 +290,7 @@ fn another_chain_and_another_key_are_refused() {
     assert!(matches!(refused, Err(SettleError::OtherChain { .. })));
     let stranger = SecretKey::from_bytes(&[2; 32]).unwrap();
     let refused = world.with(&world.ledger, async |engine| {
-        engine.resume(&stranger).await.map(|_| ())
+        engine.resume(Some(&stranger)).await.map(|_| ())
     });
     assert!(matches!(refused, Err(SettleError::OtherKey { .. })));
 }

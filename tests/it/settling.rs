@@ -267,3 +267,160 @@ fn a_copied_home_comes_back_by_recover_and_adopt() {
         assert_eq!(json(&run(&["settle", "audit", "--json"]))["ok"], true);
     });
 }
+
+/// A document of a file with one a line.
+fn first_line(path: &Path) -> Value {
+    json(fs::read_to_string(path).unwrap().lines().next().unwrap())
+}
+
+#[test]
+fn a_batch_is_signed_by_the_holders_of_a_shared_account_and_paid_once() {
+    on_a_site(30, |site| {
+        site.owe(1);
+        let file = |name: &str| site.home.path().join(name);
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let holder = |n: usize| {
+            let key = &site.devnet.accounts()[n].key;
+            (key.address(), hex::encode(key.expose_bytes().as_slice()))
+        };
+        let keys: Vec<Value> = (5..8)
+            .map(|n| serde_json::json!({ "address": holder(n).0, "weight": 1 }))
+            .collect();
+        let mut permissions = json(&site.succeeds(&["account", "permission", "--json"]));
+        permissions["permissions"]["owner"]["keys"] = keys.into();
+        permissions["permissions"]["owner"]["threshold"] = 2.into();
+        let shared = file("permissions.json");
+        fs::write(&shared, permissions.to_string()).unwrap();
+        site.succeeds(&[
+            "account",
+            "permission",
+            "--set",
+            &text(&shared),
+            "--yes",
+            "--wait",
+            "solid",
+        ]);
+
+        // Its own key pays nothing any more, and says what does.
+        let (code, said) = fails(site.seedrail(&["settle", "run", "--yes"]));
+        assert_eq!(code, Some(1), "{said}");
+        assert!(
+            said.contains("several hands") && said.contains("--export"),
+            "{said}"
+        );
+
+        // The operator needs no key at all: the account is an address.
+        let payer = site.payer.address.to_string();
+        let keyless = |arguments: &[&str]| {
+            let mut command = site.seedrail(arguments);
+            command
+                .args(["--account", &payer])
+                .env_remove("SEEDRAIL_PRIVATE_KEY");
+            command
+        };
+        let batch = file("batch.jsonl");
+        let export = [
+            "settle",
+            "run",
+            "--export",
+            &text(&batch),
+            "--yes",
+            "--json",
+        ];
+        let offered = json(&succeeds(keyless(&export).output().unwrap()));
+        assert_eq!(
+            (&offered["transactions"], &offered["new"]),
+            (&30.into(), &30.into())
+        );
+        // Written again, nothing is planned twice.
+        let again = json(&succeeds(keyless(&export).output().unwrap()));
+        assert_eq!(
+            (&again["transactions"], &again["new"]),
+            (&30.into(), &0.into())
+        );
+        assert_eq!(again["expiration"], offered["expiration"]);
+
+        let sign = |n: usize, from: &Path, into: &str| {
+            let output = site
+                .seedrail(&["tx", "sign", &text(from)])
+                .env("SEEDRAIL_PRIVATE_KEY", holder(n).1)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(said.contains("30 transfers of 30435 raw units"), "{said}");
+            assert!(said.contains("and 10 more"), "{said}");
+            fs::write(file(into), succeeds(output)).unwrap();
+            file(into)
+        };
+        let [one, two] = [(5, "one"), (7, "two")].map(|(n, name)| sign(n, &batch, name));
+        let import = |files: &[&Path]| {
+            let files: Vec<_> = files.iter().map(|path| text(path)).collect();
+            let mut arguments = vec!["settle", "import", "--yes", "--json"];
+            arguments.extend(files.iter().map(String::as_str));
+            keyless(&arguments)
+        };
+        let (code, said) = fails(import(&[&one]));
+        assert_eq!(code, Some(1), "{said}");
+        let third = holder(6).0.to_string();
+        assert!(
+            said.contains("not_approved") && said.contains(&third),
+            "{said}"
+        );
+        // A stranger's signature beside both.
+        let strange = sign(8, &two, "strange");
+        let (code, said) = fails(import(&[&one, &strange]));
+        assert_eq!(
+            (code, said.contains("not_approved")),
+            (Some(1), true),
+            "{said}"
+        );
+
+        // What was combined before is the same as what is given together.
+        let combined = succeeds(
+            keyless(&["tx", "combine", &text(&one), &text(&two)])
+                .output()
+                .unwrap(),
+        );
+        assert_eq!(combined.lines().count(), 30);
+        let half = file("half");
+        let lines: Vec<&str> = combined.lines().take(15).collect();
+        fs::write(&half, lines.join("\n")).unwrap();
+        let paid = import(&[&half]).output().unwrap();
+        assert_eq!(paid.status.code(), Some(6), "{paid:?}");
+        let report = json(std::str::from_utf8(&paid.stdout).unwrap());
+        assert_eq!(
+            (&report["confirmed"], &report["pending"]),
+            (&15.into(), &15.into())
+        );
+        let report = json(&succeeds(import(&[&one, &two]).output().unwrap()));
+        assert_eq!(
+            (&report["confirmed"], &report["pending"]),
+            (&30.into(), &0.into())
+        );
+        // Once more changes nothing.
+        succeeds(import(&[&two, &one]).output().unwrap());
+        site.is_settled(1);
+        let txid = first_line(&batch)["txid"].as_str().unwrap().to_owned();
+        let shown = json(&succeeds(
+            keyless(&["tx", "show", &txid, "--json"]).output().unwrap(),
+        ));
+        assert_eq!(shown["signers"].as_array().unwrap().len(), 2);
+
+        let other = file("other");
+        let strange = site.succeeds(&[
+            "tx",
+            "build",
+            "transfer",
+            "--from",
+            &payer,
+            "--to",
+            &holder(9).0.to_string(),
+            "--amount",
+            "1TRX",
+        ]);
+        fs::write(&other, strange).unwrap();
+        let (code, said) = fails(import(&[&other]));
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("never offered"), "{said}");
+    });
+}

@@ -3,6 +3,7 @@
 mod chain_side;
 mod export;
 mod history;
+mod holders;
 pub(crate) mod policy;
 mod watch;
 
@@ -19,6 +20,7 @@ use self::{
     chain_side::{Adopt, Recover, audit},
     export::Export,
     history::{History, status},
+    holders::{Import, RunFlags},
     policy::PolicyFlags,
     watch::Watch,
 };
@@ -42,7 +44,9 @@ pub(crate) enum Settle {
     /// Show what a run would pay, and at what cost; signs nothing.
     Plan(PolicyFlags),
     /// Finish what is unfinished, then pay what is due, until all of it is solid.
-    Run(PolicyFlags),
+    Run(RunFlags),
+    /// Send what `run --export` wrote and the holders of the account's keys signed.
+    Import(Import),
     /// Only finish what is unfinished.
     Resume,
     /// Show how the current batch stands; asks no node.
@@ -68,6 +72,15 @@ impl From<SettleError> for Failure {
             SettleError::Node(error) => error.into(),
             SettleError::Balance { .. } | SettleError::Fee { .. } => Self::funds(error),
             SettleError::ToSelf(_) => Self::usage(error),
+            SettleError::Shared(_) => Self::failed("shared_account", error).hint(
+                "pay with `seedrail settle run --export FILE`: each holder signs FILE, and \
+                 `seedrail settle import` sends it; or build one transaction with `seedrail tx`",
+            ),
+            SettleError::NotApproved { ref missing, .. } => {
+                let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
+                let hint = format!("still to sign: {}", missing.join(", "));
+                Self::failed("not_approved", error).hint(hint)
+            }
             other => Self::failed("settle", other),
         }
     }
@@ -241,16 +254,17 @@ impl Settle {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Plan(flags) => plan(context, &flags.or(&context.settings.settle)).await,
-            Self::Run(flags) => run(context, &flags.or(&context.settings.settle)).await,
+            Self::Run(flags) => flags.run(context).await,
+            Self::Import(import) => import.run(context).await,
             Self::Watch(watch) => watch.run(context).await,
             Self::Export(export) => export.run(context).await,
             Self::Resume => {
-                let key = account::signer(context)?;
+                let (account, key) = account::signer_if_any(context)?;
                 let chain = chain::connect(context).await?;
                 chain::guard_mainnet(context)?;
-                let desk = Desk::new(context, chain, key.address())?;
+                let desk = Desk::new(context, chain, account)?;
                 let report = desk
-                    .with(async |engine| engine.resume(key.as_ref()).await)
+                    .with(async |engine| engine.resume(key.as_deref()).await)
                     .await?;
                 print_batches(context, &report.batches)
             }

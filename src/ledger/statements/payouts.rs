@@ -361,7 +361,7 @@ fn known(tx: &Transaction<'_>, attempts: &[AttemptRow]) -> Result<Known, LedgerE
         .collect();
     let mut earlier = BTreeSet::new();
     for row in &tx.query_each(
-        "SELECT attempt.payout, attempt.ordinal, attempt.state, attempt.txid
+        "SELECT attempt.payout, attempt.ordinal, attempt.state, attempt.offered, attempt.txid
          FROM {rows} JOIN attempt ON attempt.payout = r.id",
         &[("id", Kind::Int)],
         &ids,
@@ -420,7 +420,8 @@ pub(in crate::ledger) fn insert_attempts(
                 earlier.len()
             )));
         }
-        earlier.push((AttemptState::Signed, attempt.txid));
+        earlier.push((attempt.state, attempt.txid));
+        let offered = attempt.state == AttemptState::Offered;
         fresh.push(vec![
             Param::Bytes(Some(attempt.txid.as_bytes())),
             Param::Int(Some(attempt.payout.get())),
@@ -429,13 +430,14 @@ pub(in crate::ledger) fn insert_attempts(
             Param::Bytes(Some(attempt.reference.as_bytes())),
             Param::Int(Some(attempt.expiration.0)),
             Param::Int(Some(attempt.signed_at.0)),
+            Param::Int(Some(i64::from(offered))),
         ]);
     }
     tx.execute_each(
         "INSERT INTO attempt (txid, payout, ordinal, bytes, reference, expiration, signed_at,
-                              state, remark)
+                              offered, state, remark)
          SELECT r.txid, r.payout, r.ordinal, r.bytes, r.reference, r.expiration, r.signed_at,
-                0, ''
+                r.offered, 0, ''
          FROM {rows}",
         &[
             ("txid", Kind::Bytes),
@@ -445,6 +447,7 @@ pub(in crate::ledger) fn insert_attempts(
             ("reference", Kind::Bytes),
             ("expiration", Kind::Int),
             ("signed_at", Kind::Int),
+            ("offered", Kind::Int),
         ],
         &fresh,
     )?;
@@ -458,6 +461,47 @@ pub(in crate::ledger) fn insert_attempts(
         &begun,
     )?;
     Ok(())
+}
+
+/// Replaces the bytes of offered attempts; what was brought back before stays.
+pub(in crate::ledger) fn bring_back(
+    tx: &Transaction<'_>,
+    lease: &AccountLease,
+    signed: &[(TxId, Vec<u8>)],
+) -> Result<Vec<AttemptRow>, LedgerError> {
+    fenced(tx, lease)?;
+    let txids = signed.iter().map(|(txid, _)| *txid).collect();
+    let mut attempts = find_attempts(tx, &txids)?;
+    let payouts = find_payouts(tx, &attempts.values().map(|row| row.payout).collect())?;
+    let (mut changed, mut rows) = (Vec::new(), Vec::new());
+    for (txid, bytes) in signed {
+        let mut attempt = attempts
+            .remove(txid)
+            .ok_or_else(|| LedgerError::Missing(format!("transaction {txid}")))?;
+        let payout = payouts
+            .get(&attempt.payout)
+            .ok_or_else(|| LedgerError::Missing(format!("payout {}", attempt.payout)))?;
+        if payout.payer != lease.account {
+            return Err(LedgerError::LeaseLost(payout.payer));
+        }
+        if attempt.state != AttemptState::Offered {
+            continue;
+        }
+        rows.push(vec![
+            Param::Bytes(Some(txid.as_bytes())),
+            Param::Bytes(Some(bytes)),
+        ]);
+        attempt.state = AttemptState::Signed;
+        attempt.bytes.clone_from(bytes);
+        changed.push(attempt);
+    }
+    tx.execute_each(
+        "UPDATE attempt SET bytes = r.bytes, offered = 0
+         FROM {rows} WHERE attempt.txid = r.txid AND attempt.offered = 1 AND attempt.state = 0",
+        &[("txid", Kind::Bytes), ("bytes", Kind::Bytes)],
+        &rows,
+    )?;
+    Ok(changed)
 }
 
 pub(in crate::ledger) fn set_attempt_states(
@@ -501,7 +545,7 @@ pub(in crate::ledger) fn set_confirmed(
     Ok(())
 }
 
-/// Only attempts that may still pay, so that a late answer changes no end.
+/// Only signed attempts that may still pay, so that a late answer changes no end.
 pub(in crate::ledger) fn mark_sent(
     tx: &Transaction<'_>,
     lease: &AccountLease,
@@ -522,7 +566,8 @@ pub(in crate::ledger) fn mark_sent(
     tx.execute_each(
         "UPDATE attempt SET remark = r.remark,
              state = CASE WHEN attempt.state = 0 THEN 1 ELSE attempt.state END
-         FROM {rows} WHERE attempt.txid = r.txid AND attempt.state IN (0, 1, 2)",
+         FROM {rows} WHERE attempt.txid = r.txid AND attempt.state IN (0, 1, 2)
+           AND attempt.offered = 0",
         &[("txid", Kind::Bytes), ("remark", Kind::Text)],
         &rows,
     )?;
@@ -550,7 +595,8 @@ pub(in crate::ledger) fn mark_included(
     }
     tx.execute_each(
         "UPDATE attempt SET state = r.state, block = r.block
-         FROM {rows} WHERE attempt.txid = r.txid AND attempt.state IN (0, 1, 2)",
+         FROM {rows} WHERE attempt.txid = r.txid AND attempt.state IN (0, 1, 2)
+           AND attempt.offered = 0",
         &[
             ("txid", Kind::Bytes),
             ("state", Kind::Int),

@@ -224,7 +224,7 @@ fn payout_state(row: &Row) -> Result<PayoutState, LedgerError> {
 
 pub(in crate::ledger) const fn attempt_state_number(state: AttemptState) -> i64 {
     match state {
-        AttemptState::Signed => 0,
+        AttemptState::Offered | AttemptState::Signed => 0,
         AttemptState::Sent => 1,
         AttemptState::Included => 2,
         AttemptState::Solid => 3,
@@ -234,6 +234,7 @@ pub(in crate::ledger) const fn attempt_state_number(state: AttemptState) -> i64 
 
 pub(in crate::ledger) fn attempt_state(row: &Row) -> Result<AttemptState, LedgerError> {
     match get::<i64>(row, "state")? {
+        0 if get(row, "offered")? => Ok(AttemptState::Offered),
         0 => Ok(AttemptState::Signed),
         1 => Ok(AttemptState::Sent),
         2 => Ok(AttemptState::Included),

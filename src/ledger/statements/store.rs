@@ -344,6 +344,15 @@ impl<S: Transactions> Ledger for S {
         Ok(durable(attempts.to_vec()))
     }
 
+    fn bring_back(
+        &self,
+        lease: &AccountLease,
+        signed: &[(TxId, Vec<u8>)],
+    ) -> Result<Vec<Durable<AttemptRow>>, LedgerError> {
+        self.write(|tx| payouts::bring_back(tx, lease, signed))
+            .map(|rows| durable(rows.into_inner()))
+    }
+
     fn mark_sent(
         &self,
         lease: &AccountLease,

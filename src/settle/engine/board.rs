@@ -105,6 +105,13 @@ impl Board {
         &self.living
     }
 
+    /// Whether nothing of ours can be on its way: what is only offered, its holders
+    /// send, and then it is waited for like anything of others.
+    pub(super) fn is_quiet(&self) -> bool {
+        let mut living = self.living.keys().filter_map(|txid| self.attempt(*txid));
+        living.all(|attempt| attempt.get().state == AttemptState::Offered)
+    }
+
     /// Σ payouts of the token with an attempt that may still pay.
     pub(super) fn in_flight(&self, token: Token) -> RawAmount {
         let payouts: BTreeSet<_> = self

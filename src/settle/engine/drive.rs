@@ -9,7 +9,7 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use sha2::{Digest, Sha256};
 
-use super::{Engine, LIFETIME, LOOK_EVERY, SettleError, board::Board};
+use super::{Engine, LIFETIME, LOOK_EVERY, OfferTerms, SettleError, board::Board};
 use crate::{
     ledger::{
         AccountLease, AttemptRow, AttemptState, BatchId, CursorRow, Durable, Pair, PayoutId,
@@ -24,7 +24,7 @@ use crate::{
         contract::Contract,
         keys::Signer,
         rpc::{Finality, NodeError},
-        transaction::{Draft, RefBlock},
+        transaction::{Draft, RefBlock, Transaction},
     },
     types::{RawAmount, Token, TxId, UnixMs},
 };
@@ -123,11 +123,13 @@ struct Work {
 
 impl<C: Chain> Engine<'_, C> {
     /// Drives the payouts of these batches until they have ended, or `until`
-    /// is reached. Returns the last refusal of a node, if there was one.
+    /// is reached; what is offered to the holders of the account's keys is left to
+    /// them. Without a signer nothing is signed anew. Returns the last refusal of a
+    /// node, if there was one.
     pub(super) async fn drive(
         &self,
         lease: &AccountLease,
-        signer: &dyn Signer,
+        signer: Option<&dyn Signer>,
         batches: &[BatchId],
         until: Until,
     ) -> Result<Option<NodeError>, SettleError> {
@@ -137,7 +139,11 @@ impl<C: Chain> Engine<'_, C> {
             self.read_on(lease, Some(&mut board)).await?;
             let head = self.patiently(|| self.chain.head()).await?;
             memory.see(head);
-            let work = self.work(&board, head, &memory)?;
+            let facts = Facts {
+                head: head.time,
+                may_sign: signer.is_some() && !memory.is_broken(self.chain.nodes()),
+            };
+            let mut work = self.work(&board, &facts, &memory)?;
             for (payout, reason) in &work.give_up {
                 self.give_up(lease, &mut board, *payout, reason.clone())?;
             }
@@ -145,6 +151,8 @@ impl<C: Chain> Engine<'_, C> {
                 self.fetch_fees(&board).await?;
                 return Ok(memory.last_refusal);
             }
+            work.send
+                .truncate(MAX_LIVE.saturating_sub(work.follow.len()));
             let live = work.send.len() + work.follow.len();
             let group = MAX_LIVE.saturating_sub(live).min(SIGN_GROUP);
             let mut send: Vec<_> = work
@@ -152,9 +160,13 @@ impl<C: Chain> Engine<'_, C> {
                 .iter()
                 .filter_map(|txid| board.attempt(*txid).cloned())
                 .collect();
-            if !work.sign.is_empty() && group > 0 {
+            if let Some(signer) = signer
+                && !work.sign.is_empty()
+                && group > 0
+            {
                 let due = work.sign.get(..group).unwrap_or(&work.sign);
-                send.extend(self.sign(lease, signer, &mut board, due).await?);
+                let how = Signing::Here(signer);
+                send.extend(self.sign(lease, how, &mut board, due).await?);
             }
             self.hand_over(lease, &mut board, &send, &mut memory)
                 .await?;
@@ -173,24 +185,22 @@ impl<C: Chain> Engine<'_, C> {
         }
     }
 
-    fn work(&self, board: &Board, head: Head, memory: &Memory) -> Result<Work, SettleError> {
-        let facts = Facts {
-            head: head.time,
-            may_sign: !memory.is_broken(self.chain.nodes()),
-        };
+    fn work(&self, board: &Board, facts: &Facts, memory: &Memory) -> Result<Work, SettleError> {
         let now = self.clock.now();
         let mut work = Work::default();
         for (place, entry) in board.entries() {
             if !entry.driven {
                 continue;
             }
-            work.pending += usize::from(entry.is_open());
-            match next_step(&entry.payout, &entry.attempts, &facts) {
+            let step = next_step(&entry.payout, &entry.attempts, facts);
+            let waited_for = entry.is_open() && !matches!(step, Step::Await(_));
+            work.pending += usize::from(waited_for);
+            match step {
                 Step::Sign(ordinal) => work.sign.push((place, ordinal)),
                 Step::Send(txid) if memory.is_due(txid, now) => work.send.push(txid),
                 Step::Send(txid) | Step::Follow(txid) => work.follow.push(txid),
                 Step::GiveUp(reason) => work.give_up.push((entry.payout.id, reason)),
-                Step::Done => {}
+                Step::Done | Step::Await(_) => {}
                 Step::Broken(reason) => {
                     return Err(SettleError::Broken {
                         payout: entry.payout.id,
@@ -215,12 +225,12 @@ impl<C: Chain> Engine<'_, C> {
         Ok(())
     }
 
-    /// Signs a group and puts it on disk. What the balance does not cover any
+    /// Signs a group, or makes it to be signed, and puts it on disk. What the balance does not cover any
     /// more, and what was paid elsewhere meanwhile, is given up instead.
-    async fn sign(
+    pub(super) async fn sign(
         &self,
         lease: &AccountLease,
-        signer: &dyn Signer,
+        how: Signing<'_>,
         board: &mut Board,
         due: &[(usize, u32)],
     ) -> Result<Vec<Durable<AttemptRow>>, SettleError> {
@@ -259,7 +269,7 @@ impl<C: Chain> Engine<'_, C> {
             orders.push((payout, *ordinal));
         }
         let order = Order {
-            signer,
+            how,
             cursor: &cursor,
             head,
             now,
@@ -333,7 +343,7 @@ impl<C: Chain> Engine<'_, C> {
     /// Whether the debt behind a planned payout is smaller by now than all that
     /// is on its way to its payee: the account paid with another ledger, or by
     /// hand.
-    fn is_paid_elsewhere(&self, payout: &PayoutRow) -> Result<bool, SettleError> {
+    pub(super) fn is_paid_elsewhere(&self, payout: &PayoutRow) -> Result<bool, SettleError> {
         let Token::Trc10(token) = payout.token else {
             return Ok(false);
         };
@@ -535,16 +545,25 @@ fn token_key(token: Token) -> i64 {
 /// An attempt, or the payout that was not signed and why.
 type Signed = Result<AttemptRow, (PayoutId, String)>;
 
+/// Who signs a group.
+#[derive(Clone, Copy)]
+pub(super) enum Signing<'a> {
+    /// The account's key, now.
+    Here(&'a dyn Signer),
+    /// Those who hold the account's keys, when they come to it.
+    Elsewhere(OfferTerms),
+}
+
 /// What all attempts of a group have in common.
 struct Order<'a> {
-    signer: &'a dyn Signer,
+    how: Signing<'a>,
     cursor: &'a CursorRow,
     head: Head,
     now: UnixMs,
 }
 
 impl Order<'_> {
-    /// Builds and signs one attempt. Its timestamp, which the chain does not
+    /// Builds one attempt and signs it, if that is done here. Its timestamp, which the chain does not
     /// check, is salted by payout and attempt, so that two equal payouts are two
     /// transactions.
     fn sign(&self, payout: &PayoutRow, ordinal: u32) -> Result<AttemptRow, SettleError> {
@@ -555,7 +574,11 @@ impl Order<'_> {
         let [a, b, c, ..] = <[u8; 32]>::from(digest);
         // Within the last four and a half hours.
         let salt = Duration::from_millis(u64::from(u32::from_be_bytes([0, a, b, c])));
-        let expiration = self.head.time.plus(LIFETIME);
+        let lifetime = match self.how {
+            Signing::Here(_) => LIFETIME,
+            Signing::Elsewhere(terms) => terms.lifetime,
+        };
+        let expiration = self.head.time.plus(lifetime);
         let mut draft = Draft::new(
             Contract::transfer(payout.payer, payout.payee, payout.token, payout.amount),
             RefBlock::from(self.cursor.last),
@@ -563,7 +586,13 @@ impl Order<'_> {
             self.now.minus(salt),
         );
         draft.memo.clone_from(&payout.memo);
-        let transaction = draft.build().sign(self.signer)?;
+        let (transaction, state) = match self.how {
+            Signing::Here(signer) => (draft.build().sign(signer)?, AttemptState::Signed),
+            Signing::Elsewhere(terms) => {
+                draft.permission_id = terms.permission_id;
+                (Transaction::from(draft.build()), AttemptState::Offered)
+            }
+        };
         Ok(AttemptRow {
             txid: transaction.txid(),
             payout: payout.id,
@@ -572,7 +601,7 @@ impl Order<'_> {
             reference: self.cursor.last,
             expiration,
             signed_at: self.now,
-            state: AttemptState::Signed,
+            state,
             block: None,
             fee: None,
             remark: String::new(),

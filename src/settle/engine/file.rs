@@ -18,7 +18,7 @@ use crate::{
     settle::{
         chain::Chain,
         payout_file::{FileRow, PayoutFile, RowKey},
-        plan::{Cost, cost, transfer_bandwidth},
+        plan::{Cost, Signatures, cost, transfer_bandwidth},
         report::Event,
     },
     tron::{
@@ -180,7 +180,7 @@ impl<C: Chain> Engine<'_, C> {
         file: &PayoutFile,
         until: Until,
     ) -> Result<FileReport, SettleError> {
-        let lease = self.take(signer).await?;
+        let lease = self.take_alone(signer).await?;
         self.catch_up(&lease).await?;
         self.bury(&lease, &file.rows)?;
         let rows = self.standing(&file.rows)?;
@@ -216,7 +216,7 @@ impl<C: Chain> Engine<'_, C> {
         let refusal = if open.is_empty() {
             None
         } else {
-            self.drive(&lease, signer, &open, until).await?
+            self.drive(&lease, Some(signer), &open, until).await?
         };
         self.report_rows(&numbers, found, refusal)
     }
@@ -354,12 +354,14 @@ impl<C: Chain> Engine<'_, C> {
             row.amount,
             &row.memo,
             self.clock.now(),
+            Signatures::ONE,
         );
         let cost = cost(
             row.token,
             points,
             activates,
             !row.memo.is_empty(),
+            Signatures::ONE,
             situation,
         );
         let sum = &mut quote.cost;

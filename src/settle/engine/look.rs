@@ -177,7 +177,7 @@ impl<C: Chain> Engine<'_, C> {
         if solid.is_some_and(|solid| solid.latest_operation >= cursor.last_time) {
             return Ok(Some(format!("{account} acted in a block not read yet")));
         }
-        if board.living().is_empty() {
+        if board.is_quiet() {
             let head = self
                 .patiently(|| self.chain.account(Finality::Head, account))
                 .await?;

@@ -10,6 +10,7 @@ mod board;
 mod drive;
 mod file;
 mod look;
+mod offer;
 mod recover;
 mod send;
 
@@ -21,6 +22,7 @@ use self::board::Board;
 pub use self::{
     drive::Until,
     file::{FileQuote, FileReport, RowState},
+    offer::{BroughtBack, OfferReport, OfferTerms},
     recover::RecoverReport,
     send::{SendOrder, SendQuote, SendReport},
 };
@@ -29,7 +31,7 @@ use super::{
     chain::Chain,
     error::SettleError,
     net::{Debt, net},
-    plan::{Means, Plan, Policy, plan, select},
+    plan::{Means, Plan, Policy, Signatures, plan, select},
     report::{BatchReport, Event},
 };
 use crate::{
@@ -41,6 +43,7 @@ use crate::{
     tron::{
         fees::Situation,
         keys::Signer,
+        permission::{OWNER_ID, Permissions, fewest_signers},
         rpc::{Finality, NodeError},
     },
     types::{Address, Clock, RawAmount, Salt, Token, TokenId},
@@ -48,6 +51,9 @@ use crate::{
 
 /// How long an attempt may live: its expiration after the head.
 pub const LIFETIME: Duration = Duration::from_secs(120);
+
+/// How long one that is signed elsewhere may live, at most: what the chain allows.
+pub const OFFER_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Between two looks at the chain: a sixth of a slot.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -122,7 +128,7 @@ impl<C: Chain> Engine<'_, C> {
             ))),
             Err(error) => return Err(error.into()),
         }
-        self.make_plan(token, policy).await
+        self.make_plan(token, policy, OWNER_ID).await
     }
 
     /// Finishes what is unfinished, plans, and if `confirm` says so pays the
@@ -137,12 +143,15 @@ impl<C: Chain> Engine<'_, C> {
         policy: &Policy,
         confirm: impl FnOnce(&Plan) -> bool,
     ) -> Result<RunReport, SettleError> {
-        let lease = self.begin(signer).await?;
+        let (lease, signer) = self.begin(Some(signer)).await?;
         let mut batches = self.finish(&lease, signer).await?;
         let mut board = Board::load(self.ledger, self.account, &[])?;
         self.fresh(&lease, &mut board).await?;
         self.know_history(&lease).await?;
-        let plan = self.make_plan(token, policy).await?;
+        let plan = self.make_plan(token, policy, OWNER_ID).await?;
+        if !plan.payouts.is_empty() && signer.is_none() {
+            return Err(SettleError::Shared(self.account));
+        }
         if plan.payouts.is_empty() || !confirm(&plan) {
             return Ok(RunReport {
                 batches,
@@ -158,12 +167,14 @@ impl<C: Chain> Engine<'_, C> {
         })
     }
 
-    /// Finishes what is unfinished; plans nothing.
+    /// Finishes what is unfinished; plans nothing. Without a signer, what is dead is
+    /// given up instead of signed anew. What is offered to the holders of the
+    /// account's keys is not waited for.
     ///
     /// # Errors
     /// See [`SettleError`]; running again goes on.
-    pub async fn resume(&self, signer: &dyn Signer) -> Result<RunReport, SettleError> {
-        let lease = self.begin(signer).await?;
+    pub async fn resume(&self, signer: Option<&dyn Signer>) -> Result<RunReport, SettleError> {
+        let (lease, signer) = self.begin(signer).await?;
         Ok(RunReport {
             batches: self.finish(&lease, signer).await?,
             plan: None,
@@ -213,21 +224,53 @@ impl<C: Chain> Engine<'_, C> {
         Ok(compare(&seen, &known, cursor.last.number()))
     }
 
-    /// Leases the account, binds it, reads the chain up to its solid head.
-    async fn begin(&self, signer: &dyn Signer) -> Result<AccountLease, SettleError> {
-        let lease = self.take(signer).await?;
+    /// Leases the account, binds it, reads the chain up to its solid head; with the
+    /// signer, if the chain takes its signature alone.
+    async fn begin<'s>(
+        &self,
+        signer: Option<&'s dyn Signer>,
+    ) -> Result<(AccountLease, Option<&'s dyn Signer>), SettleError> {
+        let lease = self.take().await?;
+        let signer = match signer {
+            Some(signer) if self.is_enough(signer).await? => Some(signer),
+            _ => None,
+        };
         self.catch_up(&lease).await?;
+        Ok((lease, signer))
+    }
+
+    /// Leases the account, for a key that the chain takes alone.
+    async fn take_alone(&self, signer: &dyn Signer) -> Result<AccountLease, SettleError> {
+        let lease = self.take().await?;
+        if !self.is_enough(signer).await? {
+            return Err(SettleError::Shared(self.account));
+        }
         Ok(lease)
     }
 
-    /// Leases the account, for the right key on the right chain.
-    async fn take(&self, signer: &dyn Signer) -> Result<AccountLease, SettleError> {
+    /// Whether the key, which must be the account's own, signs for it alone.
+    async fn is_enough(&self, signer: &dyn Signer) -> Result<bool, SettleError> {
         if signer.address() != self.account {
             return Err(SettleError::OtherKey {
                 key: signer.address(),
                 account: self.account,
             });
         }
+        let Permissions { owner, .. } = self.permissions().await?;
+        let key = owner
+            .keys
+            .iter()
+            .find(|key| Address::from_bytes(&key.address) == Ok(self.account));
+        Ok(key.is_some_and(|key| key.weight >= owner.threshold))
+    }
+
+    async fn permissions(&self) -> Result<Permissions, SettleError> {
+        self.patiently(|| self.chain.permissions(self.account))
+            .await
+    }
+
+    /// Leases the account, on the right chain.
+    async fn take(&self) -> Result<AccountLease, SettleError> {
         self.same_chain().await?;
         let lease = self.ledger.lease_account(self.account, self.holder)?;
         // A copy does not know what the original has signed since.
@@ -250,7 +293,7 @@ impl<C: Chain> Engine<'_, C> {
     async fn finish(
         &self,
         lease: &AccountLease,
-        signer: &dyn Signer,
+        signer: Option<&dyn Signer>,
     ) -> Result<Vec<BatchReport>, SettleError> {
         let unfinished: Vec<BatchId> = self
             .ledger
@@ -281,7 +324,12 @@ impl<C: Chain> Engine<'_, C> {
     }
 
     /// The plan, from the ledger as it is and the chain's account as it is.
-    async fn make_plan(&self, token: TokenId, policy: &Policy) -> Result<Plan, SettleError> {
+    async fn make_plan(
+        &self,
+        token: TokenId,
+        policy: &Policy,
+        permission_id: i32,
+    ) -> Result<Plan, SettleError> {
         let now = self.clock.now();
         let debts: Vec<_> = self
             .ledger
@@ -292,6 +340,12 @@ impl<C: Chain> Engine<'_, C> {
         let (due, deferred) = select(&debts, policy, u64::try_from(now.secs()).unwrap_or(0));
         let mut means = self.means(Token::Trc10(token)).await?;
         means.missing = self.missing(&due).await?;
+        let permissions = self.permissions().await?;
+        let permission = permissions.numbered(permission_id)?;
+        means.signatures = Signatures {
+            permission_id,
+            count: fewest_signers(permission).unwrap_or(permission.keys.len()),
+        };
         Ok(plan(
             self.account,
             token,

@@ -1,7 +1,11 @@
 //! A ledger that may be behind what its account has signed: a backup, a copied
 //! home, a machine that was set back.
 
-use super::{Engine, LIFETIME, LOOK_EVERY, SettleError, board::Board, look::FOREIGN_LOOKS};
+use std::time::Duration;
+
+use super::{
+    Engine, LIFETIME, LOOK_EVERY, OFFER_LIFETIME, SettleError, board::Board, look::FOREIGN_LOOKS,
+};
 use crate::{
     ledger::{AccountLease, CursorRow, Pair, Recovery, TransferRow},
     settle::{chain::Chain, report::Event},
@@ -70,6 +74,13 @@ impl<C: Chain> Engine<'_, C> {
         Ok(report)
     }
 
+    /// How long something may still happen that was signed, or offered to be signed,
+    /// with another copy of the ledger.
+    async fn longest_life(&self) -> Result<Duration, SettleError> {
+        let shared = self.permissions().await?.is_shared(self.account);
+        Ok(if shared { OFFER_LIFETIME } else { LIFETIME })
+    }
+
     /// Reads the chain until every attempt signed before `began`, here or
     /// elsewhere, has ended.
     async fn outlive(
@@ -78,9 +89,12 @@ impl<C: Chain> Engine<'_, C> {
         board: &mut Board,
         began: UnixMs,
     ) -> Result<(), SettleError> {
-        for _ in 0..FOREIGN_LOOKS {
+        let life = self.longest_life().await?;
+        // As many looks as it lasts, and those that a foreign use may last.
+        let waiting = life.as_millis() / LOOK_EVERY.as_millis();
+        for _ in 0..waiting.saturating_add(FOREIGN_LOOKS.into()) {
             let cursor = self.read_on(lease, Some(board)).await?;
-            let last = latest(&cursor, began).plus(LIFETIME);
+            let last = latest(&cursor, began).plus(life);
             if last <= cursor.last_time && board.living().is_empty() {
                 return Ok(());
             }

@@ -7,7 +7,7 @@ use crate::{
     },
     settle::{
         chain::Chain,
-        plan::{Cost, cost, transfer_bandwidth},
+        plan::{Cost, Signatures, cost, transfer_bandwidth},
         report::BatchReport,
     },
     tron::{
@@ -77,10 +77,18 @@ impl<C: Chain> Engine<'_, C> {
             order.amount,
             &order.memo,
             self.clock.now(),
+            Signatures::ONE,
         );
         let mut situation = means.situation;
         let memo = !order.memo.is_empty();
-        let cost = cost(order.token, points, activates, memo, &mut situation);
+        let cost = cost(
+            order.token,
+            points,
+            activates,
+            memo,
+            Signatures::ONE,
+            &mut situation,
+        );
         if order.amount > means.token_balance {
             return Err(SettleError::Balance {
                 account: self.account,
@@ -115,7 +123,7 @@ impl<C: Chain> Engine<'_, C> {
         order: &SendOrder,
         until: Until,
     ) -> Result<SendReport, SettleError> {
-        let lease = self.take(signer).await?;
+        let lease = self.take_alone(signer).await?;
         // Before the chain is read: what became solid while nobody looked is
         // the payment that was asked for, not a reason for another.
         let open = self.unresolved(order)?;
@@ -131,7 +139,7 @@ impl<C: Chain> Engine<'_, C> {
                 (self.insert_order(&lease, order)?, false)
             }
         };
-        let refusal = self.drive(&lease, signer, &[batch], until).await?;
+        let refusal = self.drive(&lease, Some(signer), &[batch], until).await?;
         let report = self
             .batch_report(batch)?
             .ok_or_else(|| crate::ledger::LedgerError::Missing(format!("batch {batch}")))?;

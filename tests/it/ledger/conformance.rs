@@ -507,6 +507,68 @@ pub(crate) fn a_payout_has_one_living_attempt(store: &dyn Store) {
     );
 }
 
+pub(crate) fn what_is_offered_is_brought_back_once(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = rows.bound(ledger);
+    ledger
+        .insert_batch(
+            &lease,
+            &rows.batch(1),
+            &[rows.payout(1, 1, 0, 100), rows.payout(2, 1, 100, 1)],
+        )
+        .unwrap();
+    let offer = |id, payout| AttemptRow {
+        state: AttemptState::Offered,
+        ..rows.attempt(id, payout, 1)
+    };
+    ledger
+        .insert_attempts(&lease, &[offer(1, 1), offer(2, 2)])
+        .unwrap();
+    let state = |id| ledger.attempt(txid(id)).unwrap().unwrap().get().state;
+    assert_eq!(state(1), AttemptState::Offered);
+    assert_eq!(ledger.live_attempts(rows.pair.payer).unwrap().len(), 2);
+    assert!(matches!(
+        ledger.insert_attempts(&lease, &[rows.attempt(3, 1, 2)]),
+        Err(LedgerError::AttemptLive(id)) if id == txid(1)
+    ));
+    // What lacks signatures is sent by nobody.
+    ledger
+        .mark_sent(&lease, &[(txid(1), "accepted".to_owned())])
+        .unwrap();
+    ledger
+        .mark_included(&lease, &[(txid(1), Some(12))])
+        .unwrap();
+    assert_eq!(state(1), AttemptState::Offered);
+
+    let signed = |id: u8| (txid(id), vec![id; 265]);
+    assert!(matches!(
+        ledger.bring_back(&lease, &[signed(1), signed(9)]),
+        Err(LedgerError::Missing(_))
+    ));
+    assert_eq!(state(1), AttemptState::Offered, "all of them or none");
+    let back = ledger.bring_back(&lease, &[signed(1)]).unwrap();
+    assert_eq!(back.len(), 1);
+    assert_eq!(Some(&back[0]), ledger.attempt(txid(1)).unwrap().as_ref());
+    assert_eq!(
+        (state(1), state(2)),
+        (AttemptState::Signed, AttemptState::Offered)
+    );
+    // What was brought back stays, whatever is brought after it.
+    let other = (txid(1), vec![7; 300]);
+    assert_eq!(
+        ledger
+            .bring_back(&lease, &[other, signed(2)])
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(ledger.attempt(txid(1)).unwrap().as_ref(), Some(&back[0]));
+    let another = store.open_another();
+    drop(lease);
+    let newer = another.lease_account(rows.pair.payer, "other").unwrap();
+    assert_eq!(another.bring_back(&newer, &[signed(2)]).unwrap(), []);
+}
+
 pub(crate) fn ends_must_be_proven(store: &dyn Store) {
     let (ledger, rows) = (store.first(), Rows::new());
     let lease = rows.bound(ledger);

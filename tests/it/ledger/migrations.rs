@@ -17,7 +17,7 @@ use super::{
 };
 use crate::postgres_server::{psql, shared};
 
-const EARLIER: [u32; 5] = [1, 2, 3, 4, 5];
+const EARLIER: [u32; 6] = [1, 2, 3, 4, 5, 6];
 
 fn dump(schema: u32) -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/ledger");

@@ -252,6 +252,14 @@ impl Ledger for Failing {
         self.inner.insert_attempts(lease, attempts)
     }
 
+    fn bring_back(
+        &self,
+        lease: &AccountLease,
+        signed: &[(TxId, Vec<u8>)],
+    ) -> Result<Vec<Durable<AttemptRow>>, LedgerError> {
+        self.inner.bring_back(lease, signed)
+    }
+
     fn mark_sent(
         &self,
         lease: &AccountLease,

@@ -136,6 +136,8 @@ pass_on! {
             -> Durable<BatchId>;
         fn insert_attempts(lease: &AccountLease, attempts: &[AttemptRow])
             -> Vec<Durable<AttemptRow>>;
+        fn bring_back(lease: &AccountLease, signed: &[(TxId, Vec<u8>)])
+            -> Vec<Durable<AttemptRow>>;
         fn mark_sent(lease: &AccountLease, answers: &[(TxId, String)]) -> ();
         fn mark_included(lease: &AccountLease, seen: &[(TxId, Option<u64>)]) -> ();
         fn apply_blocks(lease: &AccountLease, blocks: &[BlockRow]) -> Durable<CursorRow>;

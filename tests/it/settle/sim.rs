@@ -22,6 +22,7 @@ use seedrail::{
         block::{Block, BlockHeader},
         contract::Transfer,
         fees::IssuerBandwidth,
+        permission::Permissions,
         rpc::{Account, AccountResources, ChainParameters, Finality, NodeError, StakeYield},
         transaction::{RefBlock, Transaction, TransactionResult},
     },
@@ -183,6 +184,8 @@ struct Inner {
     fork_salt: u8,
     solid_floor: usize,
     witnesses: Vec<Address>,
+    /// Whose signatures count for accounts that changed them.
+    permissions: BTreeMap<Address, Permissions>,
 }
 
 /// The simulated chain.
@@ -287,6 +290,7 @@ impl SimChain {
                 fork_salt: 1,
                 solid_floor: 0,
                 witnesses,
+                permissions: BTreeMap::new(),
             }),
             clock: Arc::new(ManualClock::new(START)),
             lag,
@@ -325,6 +329,11 @@ impl SimChain {
         }
     }
 
+    /// From now on these keys sign for an account; for others it is not looked at.
+    pub(crate) fn share(&self, account: Address, permissions: Permissions) {
+        self.inner().permissions.insert(account, permissions);
+    }
+
     /// A transfer made outside of settlement.
     pub(crate) fn submit(&self, transaction: Transaction) {
         self.inner().pool.push(Pending::read(transaction));
@@ -337,6 +346,15 @@ impl SimChain {
     /// The solid head's number.
     pub(crate) fn solid_now(&self) -> u64 {
         self.solid_index(&self.inner()) as u64
+    }
+
+    /// The solid head's time.
+    pub(crate) fn solid_time(&self) -> UnixMs {
+        let inner = self.inner();
+        inner.blocks[self.solid_index(&inner)]
+            .block
+            .header
+            .timestamp
     }
 
     /// Σ solid transfers `payer` → `payee` in BTT, by the chain itself, and the
@@ -504,7 +522,7 @@ impl Inner {
         });
     }
 
-    /// The chain's own rules for a transfer: reference, expiration against the
+    /// The chain's own rules for a transfer: signatures, reference, expiration against the
     /// parent's time, balance.
     fn apply(
         &self,
@@ -512,6 +530,14 @@ impl Inner {
         pending: &Pending,
         parent_time: UnixMs,
     ) -> Result<(), &'static str> {
+        if let Some(permissions) = self.permissions.get(&pending.transfer.from)
+            && !permissions
+                .approval(&pending.transaction)
+                .unwrap()
+                .is_enough()
+        {
+            return Err("SIGERROR");
+        }
         if pending.expiration <= parent_time {
             return Err("TRANSACTION_EXPIRATION_ERROR");
         }
@@ -701,6 +727,12 @@ impl Chain for View<'_> {
             name: String::new(),
             stake: Default::default(),
         }))
+    }
+
+    async fn permissions(&self, address: Address) -> Result<Permissions, NodeError> {
+        let inner = self.ask().await?;
+        let known = inner.permissions.get(&address).cloned();
+        Ok(known.unwrap_or_else(|| Permissions::default_of(address)))
     }
 
     async fn resources(&self, _: Address) -> Result<AccountResources, NodeError> {

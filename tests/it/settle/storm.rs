@@ -21,19 +21,24 @@ use seedrail::{
 
 use super::{
     crash::{CrashingLedger, Ending},
+    holders::Holders,
     sim::{Counts, Faults, Process, Rng, SimChain},
     world::{World, forgiving, payee, poll_once},
 };
 
 /// What must happen, or the test shows nothing.
-const FAULTS: [&str; 28] = [
+const FAULTS: [&str; 34] = [
     "answers of a node behind",
     "both sides paying",
+    "batches of holders expired",
+    "batches of holders sent",
     "busy answers",
     "doubled broadcasts",
     "forks",
     "garbage blocks",
     "held back",
+    "holders sending by themselves",
+    "holders too few",
     "home copies put back",
     "included after expiration",
     "invented blocks",
@@ -49,6 +54,8 @@ const FAULTS: [&str; 28] = [
     "pruned answers",
     "refused but delivered",
     "second machines refused",
+    "shared accounts paid by hand",
+    "shared accounts refused to one key",
     "short answers",
     "suspended processes",
     "unanswered broadcasts",
@@ -373,10 +380,10 @@ fn storms_of_faults_pay_everybody_once() {
                     if seed >= first + seeds {
                         break;
                     }
-                    let counts = if seed % 8 == 7 {
-                        both(seed)
-                    } else {
-                        Storm::new(seed).pass()
+                    let counts = match seed % 8 {
+                        3 => Holders::new(seed).pass(),
+                        7 => both(seed),
+                        _ => Storm::new(seed).pass(),
                     };
                     let mut total = total.lock().unwrap();
                     for (name, count) in counts {

@@ -19,7 +19,7 @@ use seedrail::{
     tron::{
         contract::Contract,
         keys::SecretKey,
-        transaction::{Draft, RefBlock},
+        transaction::{Draft, RefBlock, Transaction},
     },
     types::{Address, BlockId, Clock, RawAmount, Salt, Token, TokenId, TxId, UnixMs},
 };
@@ -298,6 +298,11 @@ impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
 
     /// A transfer by hand, past the ledger.
     pub(crate) fn by_hand(&self, to: Address, amount: i64) -> TxId {
+        self.by_hand_of(std::slice::from_ref(&self.key), to, amount)
+    }
+
+    /// The same, signed by others.
+    pub(crate) fn by_hand_of(&self, keys: &[SecretKey], to: Address, amount: i64) -> TxId {
         let head = self.sim().head_now();
         let draft = Draft::new(
             Contract::transfer(
@@ -310,7 +315,10 @@ impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
             head.time.plus(Duration::from_secs(60)),
             UnixMs(77),
         );
-        let transaction = draft.build().sign(&self.key).unwrap();
+        let mut transaction = Transaction::from(draft.build());
+        for key in keys {
+            transaction.sign(key).unwrap();
+        }
         let txid = transaction.txid();
         self.sim().submit(transaction);
         txid
