@@ -110,6 +110,8 @@ pub struct Origin {
     /// The torrents it is for, each with its weight. The increase is shared in
     /// this proportion, to the unit. Empty: not known.
     pub torrents: Vec<(InfoHash, u64)>,
+    /// What the payee lets be owed and unsettled, as it quoted; `None`: as before.
+    pub cap: Option<RawAmount>,
 }
 
 impl Origin {
@@ -192,6 +194,7 @@ mod tests {
                     .into_iter()
                     .map(|weight| (InfoHash::from_bytes([1; 20]), weight))
                     .collect(),
+                cap: None,
             };
             let shares = origin.share(total.unsigned_abs());
             let sum: u128 = shares.iter().map(|(_, share)| u128::from(*share)).sum();

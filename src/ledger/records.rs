@@ -227,6 +227,8 @@ pub struct Position {
     /// `issued_at` of the receipt that first left something unpaid, in
     /// seconds; zero when nothing was ever issued.
     pub owed_since: u64,
+    /// What the payee lets be owed and unsettled, as it quoted last, if it ever did.
+    pub cap: Option<RawAmount>,
 }
 
 impl Position {

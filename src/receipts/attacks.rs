@@ -35,6 +35,16 @@ fn an_honest_payer_is_never_held() {
 }
 
 #[test]
+fn a_quote_tells_the_cap_that_holds_for_whom_it_is_made() {
+    let mut duo = awarded();
+    assert_eq!(duo.buyer.debt.cap(), Some(raw(10_000_000)));
+    duo.seller.settled = raw(50_000_000);
+    duo.connect();
+    duo.deliver(100);
+    assert_eq!(duo.buyer.debt.cap(), Some(raw(25_000_000)), "half of it");
+}
+
+#[test]
 fn receipts_of_one_unit_buy_one_unit() {
     let mut duo = awarded();
     let before = duo.seller.credit.window().bytes();

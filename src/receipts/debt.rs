@@ -59,6 +59,8 @@ pub struct Debt {
     /// Promised in this session: asked for, due and signed, in units · 2^30.
     promised: u128,
     window: u64,
+    /// What the seller lets be unsettled.
+    cap: Option<RawAmount>,
     epoch: Option<Epoch>,
     /// Verified and in no receipt: bytes by price.
     due: HashMap<u64, u64>,
@@ -84,6 +86,7 @@ impl Debt {
             promised: 0,
             pair,
             window: 0,
+            cap: None,
             epoch: None,
             due: HashMap::new(),
             origin: BTreeMap::new(),
@@ -104,6 +107,16 @@ impl Debt {
         self.grant = identity.grant_hash();
         self.limit = limit.map(|limit| u128::from(limit.unsigned()) << GIB_BITS);
         self
+    }
+
+    /// The seller quoted what it lets be unsettled.
+    pub fn set_cap(&mut self, cap: RawAmount) {
+        self.cap = Some(cap);
+    }
+
+    /// What the seller lets be unsettled, as it quoted last.
+    pub fn cap(&self) -> Option<RawAmount> {
+        self.cap
     }
 
     /// The seller granted a window, in bytes.

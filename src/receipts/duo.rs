@@ -69,6 +69,8 @@ pub(super) struct Side {
     /// Newest of each epoch: issued by the buyer, received by the seller.
     pub(super) disk: HashMap<EpochId, SignedReceipt>,
     pub(super) remainder: Remainder,
+    /// What became solid in 30 days, as the seller's ledger has it.
+    pub(super) settled: RawAmount,
     pub(super) inbox: VecDeque<Message>,
     pub(super) sent: Vec<Message>,
     pub(super) class: Option<UploadClass>,
@@ -85,6 +87,7 @@ impl Side {
             credit: Credit::new(PIECE),
             disk: HashMap::new(),
             remainder: Remainder::default(),
+            settled: RawAmount::ZERO,
             inbox: VecDeque::new(),
             sent: Vec::new(),
             class: None,
@@ -119,7 +122,7 @@ impl Side {
                         (disk, Vec::new())
                     } else {
                         self.credit
-                            .load(&disk, 0, RawAmount::ZERO, RawAmount::ZERO, false);
+                            .load(&disk, 0, self.settled, self.settled, false);
                         (Vec::new(), disk)
                     };
                     let known = Known {

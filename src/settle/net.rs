@@ -24,6 +24,18 @@ pub struct Debt {
     pub range_from: RawAmount,
     /// Since when something is unpaid, in seconds.
     pub since: u64,
+    /// What the payee lets be unsettled, if it said so.
+    pub cap: Option<RawAmount>,
+}
+
+impl Debt {
+    /// Whether it is near, at 80 %, to what the payee lets be unsettled: it would soon
+    /// sell nothing more.
+    pub fn is_pressing(&self) -> bool {
+        let times = |amount: RawAmount, n: u128| u128::from(amount.unsigned()) * n;
+        self.cap
+            .is_some_and(|cap| times(self.due, 5) >= times(cap, 4))
+    }
 }
 
 /// Nets a position, seen from its payer.
@@ -44,6 +56,7 @@ pub fn net(position: &Position) -> Debt {
         due: less(less(owed, owed_to_us), position.live),
         range_from: position.range_end,
         since: position.owed_since,
+        cap: position.cap,
     }
 }
 
@@ -68,6 +81,7 @@ mod tests {
             range_end: paid,
             first_since: 0,
             owed_since: 0,
+            cap: None,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{
 /// What the user wants paid, and at which cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Smaller debts gather.
+    /// Smaller debts gather, unless they are pressing ([`Debt::is_pressing`]).
     pub min_payout: RawAmount,
     /// Debts older than this many seconds are paid even below `min_payout`.
     pub max_age_secs: Option<u64>,
@@ -268,7 +268,7 @@ pub fn select(debts: &[Debt], policy: &Policy, now_secs: u64) -> (Vec<Debt>, Vec
         let old = policy
             .max_age_secs
             .is_some_and(|age| now_secs.saturating_sub(debt.since) >= age);
-        if debt.due >= policy.min_payout || old {
+        if debt.due >= policy.min_payout || old || debt.is_pressing() {
             due.push(*debt);
         } else {
             deferred.push(Deferred {
@@ -449,6 +449,7 @@ mod tests {
             due: raw(due),
             range_from: RawAmount::ZERO,
             since,
+            cap: None,
         }
     }
 
@@ -568,6 +569,29 @@ mod tests {
         check(&unknown, with(|p| p.activate = false), &[2, 4], |why| {
             matches!(why, Why::Activation(Sun(1_100_000)))
         });
+    }
+
+    #[test]
+    fn what_nears_the_payees_cap_is_paid_however_small() {
+        let policy = Policy {
+            min_payout: raw(50),
+            ..Policy::default()
+        };
+        let capped = |payee, due, cap| Debt {
+            cap: Some(raw(cap)),
+            ..debt(payee, due, 5)
+        };
+        let debts = [
+            capped(2, 40, 50),
+            capped(3, 39, 50),
+            capped(4, 0, 0),
+            debt(5, 49, 5),
+        ];
+        let plan = make(&debts, &means(), &policy);
+        assert_eq!(payees(&plan), [2]);
+        let waits: Vec<_> = plan.deferred.iter().map(|d| d.payee.body()[0]).collect();
+        assert_eq!(waits, [3, 5], "and nothing is due to 4");
+        assert!(capped(2, i64::MAX, i64::MAX).is_pressing());
     }
 
     #[test]

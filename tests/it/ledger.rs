@@ -114,6 +114,7 @@ conforms!(
     parties::serials_and_revocations_only_rise,
     parties::what_others_did_is_remembered_until_forgiven,
     parties::flows_sum_to_the_receipts,
+    parties::the_payees_last_cap_is_kept,
     parties::income_and_its_cursor_are_kept_together,
     upkeep::many_are_stored_as_one_by_one,
     upkeep::positions_are_those_of_each_pair,

@@ -18,7 +18,7 @@ use crate::{
 /// What is paid now, and what may gather.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct PolicyFlags {
-    /// Let smaller debts gather.
+    /// Let smaller debts gather, but none beyond 80 % of what its payee lets be owed.
     #[arg(long, value_name = "AMOUNT", value_parser = units::btt)]
     min_payout: Option<RawAmount>,
     /// Pay debts older than this, however small: 12h, 7d.

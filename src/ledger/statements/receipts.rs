@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{
     flows, grants,
     rows::{
-        self, amount, epoch_id, get, int, kind_number, pack, receipt_kind, sum, unpack, unsigned,
+        self, amount, epoch_id, get, int, kind_number, optional_amount, pack, receipt_kind, sum,
+        unpack, unsigned,
     },
 };
 use crate::{
@@ -241,11 +242,12 @@ struct Sums {
     received: RawAmount,
     first_since: u64,
     owed_since: u64,
+    cap: Option<RawAmount>,
 }
 
 fn sums(tx: &Transaction<'_>, pair: &Pair) -> Result<Option<Sums>, LedgerError> {
     let found = tx.query(
-        "SELECT issued, received, first_since, owed_since FROM pair
+        "SELECT issued, received, first_since, owed_since, cap FROM pair
          WHERE payer = ?1 AND payee = ?2 AND token = ?3",
         params![pair.payer.body(), pair.payee.body(), pair.token.get()],
     )?;
@@ -257,6 +259,7 @@ fn sums(tx: &Transaction<'_>, pair: &Pair) -> Result<Option<Sums>, LedgerError> 
                 received: amount(row, "received")?,
                 first_since: unsigned(row, "first_since")?,
                 owed_since: unsigned(row, "owed_since")?,
+                cap: optional_amount(row, "cap")?,
             })
         })
         .transpose()
@@ -297,6 +300,7 @@ fn add_to_pair(
         received: RawAmount::ZERO,
         first_since: receipt.since_block,
         owed_since: 0,
+        cap: None,
     });
     now.first_since = now.first_since.min(receipt.since_block);
     match kind {
@@ -313,11 +317,12 @@ fn add_to_pair(
         ReceiptKind::Evidence => return Ok(RawAmount::ZERO),
     }
     tx.execute(
-        "INSERT INTO pair (payer, payee, token, issued, received, first_since, owed_since)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO pair (payer, payee, token, issued, received, first_since, owed_since, cap)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (payer, payee, token) DO UPDATE SET
              issued = excluded.issued, received = excluded.received,
-             first_since = excluded.first_since, owed_since = excluded.owed_since",
+             first_since = excluded.first_since, owed_since = excluded.owed_since,
+             cap = coalesce(excluded.cap, pair.cap)",
         params![
             pair.payer.body(),
             pair.payee.body(),
@@ -325,7 +330,8 @@ fn add_to_pair(
             now.issued.get(),
             now.received.get(),
             int("since_block", now.first_since)?,
-            int("issued_at", now.owed_since)?
+            int("issued_at", now.owed_since)?,
+            origin.cap.map(RawAmount::get)
         ],
     )?;
     flows::add(tx, kind, receipt, origin, added, bytes)?;
@@ -849,6 +855,7 @@ pub(in crate::ledger) fn position(
             issued,
             received,
             owed_since: ours.map_or(0, |sums| sums.owed_since),
+            cap: ours.and_then(|sums| sums.cap),
             ..empty(*pair, first_since)
         },
     )
@@ -887,6 +894,7 @@ pub(in crate::ledger) fn positions(
             if other == "payee" {
                 position.issued = amount(row, "issued")?;
                 position.owed_since = unsigned(row, "owed_since")?;
+                position.cap = optional_amount(row, "cap")?;
             } else {
                 position.received = amount(row, "received")?;
             }
@@ -907,5 +915,6 @@ fn empty(pair: Pair, first_since: u64) -> Position {
         range_end: RawAmount::ZERO,
         first_since,
         owed_since: 0,
+        cap: None,
     }
 }

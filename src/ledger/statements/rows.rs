@@ -44,6 +44,15 @@ pub(in crate::ledger) fn amount(row: &Row, column: &str) -> Result<RawAmount, Le
     RawAmount::new(get(row, column)?).map_err(|error| damaged(column, error))
 }
 
+pub(in crate::ledger) fn optional_amount(
+    row: &Row,
+    column: &str,
+) -> Result<Option<RawAmount>, LedgerError> {
+    get::<Option<i64>>(row, column)?
+        .map(|raw| RawAmount::new(raw).map_err(|error| damaged(column, error)))
+        .transpose()
+}
+
 pub(in crate::ledger) fn address(row: &Row, column: &str) -> Result<Address, LedgerError> {
     get::<[u8; 20]>(row, column).map(Address::from_body)
 }

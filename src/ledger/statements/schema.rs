@@ -297,7 +297,8 @@ UPDATE account SET foreign_at = (
 ";
 
 /// Whether an attempt in state 0 still lacks the signatures of those who hold the
-/// account's keys.
+/// account's keys. What the payee lets be unsettled, as it quoted last.
 const V7: &str = "
 ALTER TABLE attempt ADD COLUMN offered INTEGER NOT NULL DEFAULT 0 CHECK (offered IN (0, 1));
+ALTER TABLE pair ADD COLUMN cap INTEGER CHECK (cap >= 0);
 ";

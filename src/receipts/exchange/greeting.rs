@@ -43,11 +43,16 @@ impl Exchange {
         }
     }
 
-    pub(super) fn auth(&mut self, signature: Signature, now: UnixMs) -> Vec<Output> {
+    pub(super) fn auth(
+        &mut self,
+        signature: Signature,
+        credit: &Credit,
+        now: UnixMs,
+    ) -> Vec<Output> {
         if self.auth.replace(signature).is_some() {
             return vec![violation("sr_pay: a second `auth`")];
         }
-        self.establish(now)
+        self.establish(credit, now)
     }
 
     /// Whose key signs for the peer: its account's own, or one that it granted
@@ -69,7 +74,7 @@ impl Exchange {
     }
 
     /// Both hellos are proven and the ledger is read: sync, then terms.
-    pub(super) fn establish(&mut self, now: UnixMs) -> Vec<Output> {
+    pub(super) fn establish(&mut self, credit: &Credit, now: UnixMs) -> Vec<Output> {
         let (Some(auth), Stage::Authenticating, Some(peer)) =
             (self.auth, self.stage, self.peer.clone())
         else {
@@ -113,7 +118,7 @@ impl Exchange {
             received: known.received,
         }));
         if let Some(ask) = self.setup.ask {
-            outputs.extend(self.quote(&ask, now));
+            outputs.extend(self.quote(&ask, credit, now));
         }
         outputs.extend(
             known

@@ -407,7 +407,7 @@ impl Exchange {
             (Stage::Greeting, _) => vec![violation("sr_pay: a message before `hello`")],
             (_, Message::Hello(_)) => vec![violation("sr_pay: a second `hello`")],
             (Stage::Loading | Stage::Authenticating, Message::Auth(signature)) => {
-                self.auth(signature, now)
+                self.auth(signature, credit, now)
             }
             (Stage::Loading | Stage::Authenticating, _) => {
                 vec![violation("sr_pay: a message before `auth`")]
@@ -475,6 +475,7 @@ impl Exchange {
                 {
                     return vec![violation("sr_pay: `quote` is not signed by its payee")];
                 }
+                debt.set_cap(cap);
                 self.quoted(&quote, now)
             }
             Message::Bid(price) => self.bid(price, now),
@@ -541,7 +542,7 @@ impl Exchange {
         match input {
             Input::Loaded(_) if credit.banned() => self.refuse("banned"),
             Input::Loaded(_) if credit.contradicted() => self.refuse("equivocation"),
-            Input::Loaded(known) => self.loaded(known, now),
+            Input::Loaded(known) => self.loaded(known, credit, now),
             Input::Admitted(price) => {
                 if self.established() {
                     self.admitted(price, credit, now)
@@ -569,7 +570,7 @@ impl Exchange {
         }
     }
 
-    fn loaded(&mut self, known: Box<Known>, now: UnixMs) -> Vec<Output> {
+    fn loaded(&mut self, known: Box<Known>, credit: &Credit, now: UnixMs) -> Vec<Output> {
         let Some(peer) = self.peer.as_ref().filter(|_| self.stage == Stage::Loading) else {
             return Vec::new();
         };
@@ -582,7 +583,7 @@ impl Exchange {
         self.stage = Stage::Authenticating;
         self.loaded = Some(known);
         let mut outputs = vec![Output::Send(Message::Auth(signature))];
-        outputs.extend(self.establish(now));
+        outputs.extend(self.establish(credit, now));
         outputs
     }
 

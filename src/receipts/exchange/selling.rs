@@ -3,14 +3,14 @@
 use super::*;
 
 impl Exchange {
-    pub(super) fn quote(&self, ask: &Ask, now: UnixMs) -> Vec<Output> {
+    pub(super) fn quote(&self, ask: &Ask, credit: &Credit, now: UnixMs) -> Vec<Output> {
         let quote = Quote {
             payee: self.own(),
             token: self.setup.token,
             // Nothing is asked of friends.
             floor_price: if self.friend { 0 } else { ask.floor_price },
             window: Window::start_bytes(self.setup.piece_length),
-            cap: ask.unproven_cap,
+            cap: credit.cap(ask.unproven_cap),
             valid_until: Self::secs(now.plus(QUOTE_VALID)),
         };
         match self.setup.domain.sign(&quote, self.setup.identity.signer()) {

@@ -145,6 +145,7 @@ pub(crate) fn flows_sum_to_the_receipts(store: &dyn Store) {
     let origin = |at, torrents| Origin {
         at: Some(UnixMs(at)),
         torrents,
+        cap: None,
     };
     let epoch = EpochId::new(3).unwrap();
     let store_it = |sequence, amount, origin: &Origin| {
@@ -176,6 +177,35 @@ pub(crate) fn flows_sum_to_the_receipts(store: &dyn Store) {
         .flows(rows.pair.payer, TokenId::BTT, FlowKind::Spent)
         .unwrap();
     assert!(spent.is_empty(), "it is not ours: {spent:?}");
+}
+
+pub(crate) fn the_payees_last_cap_is_kept(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = ledger.claim_epoch(&rows.pair, 5).unwrap();
+    let issue = |sequence, cap| {
+        let receipt = rows.receipt(lease.epoch, 5, sequence, 10);
+        let origin = Origin {
+            cap,
+            ..Origin::default()
+        };
+        ledger
+            .issue_for(&lease, &receipt, Remainder::default(), None, &origin)
+            .unwrap();
+    };
+    let cap = || {
+        let another = store.open_another();
+        let one = another.position(&rows.pair).unwrap().cap;
+        let all = another.positions(rows.pair.payer, rows.pair.token).unwrap();
+        assert_eq!(all[0].cap, one);
+        one
+    };
+    issue(1, None);
+    assert_eq!(cap(), None);
+    issue(2, Some(raw(70)));
+    issue(3, None);
+    assert_eq!(cap(), Some(raw(70)), "what is not said changes nothing");
+    issue(4, Some(raw(30)));
+    assert_eq!(cap(), Some(raw(30)));
 }
 
 pub(crate) fn income_and_its_cursor_are_kept_together(store: &dyn Store) {

@@ -78,9 +78,13 @@ impl Worker {
             None => return Vec::new(),
         };
         let config = &self.shared.config;
-        let origin = Origin {
-            at: Some(now),
-            torrents: locked(&debt).take_origin(),
+        let origin = {
+            let mut debt = locked(&debt);
+            Origin {
+                at: Some(now),
+                torrents: debt.take_origin(),
+                cap: debt.cap(),
+            }
         };
         let signer = config.identity.signer();
         let signed = SignedReceipt::sign(draft.receipt, &self.shared.domain, signer);

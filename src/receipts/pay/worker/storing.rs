@@ -8,6 +8,7 @@ impl Worker {
         let origin = Origin {
             at: Some(self.now()),
             torrents: locked(&conn.credit()).take_origin(),
+            cap: None,
         };
         let ledger = &self.shared.config.ledger;
         // The grant first: a receipt is worth nothing without it.
