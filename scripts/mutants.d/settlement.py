@@ -94,7 +94,7 @@ MUTANTS = [
                 "        let lease = self.begin(signer).await?;\n"
                 "        let mut batches = self.finish(&lease, signer).await?;",
                 "        let early = if crate::mutant(NAME) {\n"
-                "            Some(self.make_plan(token, policy).await?)\n"
+                "            Some(self.make_plan(token, policy, OWNER_ID).await?)\n"
                 "        } else {\n"
                 "            None\n"
                 "        };\n"
@@ -103,11 +103,11 @@ MUTANTS = [
             ),
             (
                 "src/settle/engine/mod.rs",
-                "        let plan = self.make_plan(token, policy).await?;\n"
+                "        let plan = self.make_plan(token, policy, OWNER_ID).await?;\n"
                 "        if plan.payouts.is_empty()",
                 "        let plan = match early {\n"
                 "            Some(plan) => plan,\n"
-                "            None => self.make_plan(token, policy).await?,\n"
+                "            None => self.make_plan(token, policy, OWNER_ID).await?,\n"
                 "        };\n"
                 "        if plan.payouts.is_empty()",
             ),
@@ -133,6 +133,26 @@ MUTANTS = [
                 "        return Err(LedgerError::AttemptLive(paying.txid));",
                 "        .find(|row| row.state != AttemptState::Dead && !crate::mutant(NAME))\n    {\n"
                 "        return Err(LedgerError::AttemptLive(paying.txid));",
+            ),
+        ],
+    ),
+    (
+        "give up what the holders of the keys still have",
+        [
+            (
+                "src/settle/recovery.rs",
+                "                Step::Await(attempt.txid)",
+                "                if crate::mutant(NAME) {\n"
+                "                    return Step::GiveUp(\"no holder sent it\".to_owned());\n"
+                "                }\n"
+                "                Step::Await(attempt.txid)",
+            ),
+            (
+                "src/ledger/statements/payouts.rs",
+                "        .find(|row| row.state != AttemptState::Dead && !crate::mutant("
+                "\"give a range back on a refusal\"))",
+                "        .find(|row| row.state != AttemptState::Dead && !crate::mutant("
+                "\"give a range back on a refusal\") && !crate::mutant(NAME))",
             ),
         ],
     ),

@@ -68,7 +68,7 @@ impl Board {
                 }
                 board
                     .living
-                    .append(&mut living(attempts.iter().map(Durable::get)));
+                    .extend(living(attempts.iter().map(Durable::get)));
                 board.entries.push(Entry {
                     payout,
                     attempts,
@@ -142,7 +142,7 @@ impl Board {
             entry.payout.state = PayoutState::InFlight;
             entry.attempts.push(attempt.clone());
             self.by_txid.insert(row.txid, *index);
-            self.living.append(&mut living([row]));
+            self.living.extend(living([row]));
         }
     }
 
