@@ -91,25 +91,25 @@ MUTANTS = [
         [
             (
                 "src/settle/engine/mod.rs",
-                "        let lease = self.begin(signer).await?;\n"
+                "        let (lease, signer) = self.begin(Some(signer)).await?;\n"
                 "        let mut batches = self.finish(&lease, signer).await?;",
                 "        let early = if crate::mutant(NAME) {\n"
                 "            Some(self.make_plan(token, policy, OWNER_ID).await?)\n"
                 "        } else {\n"
                 "            None\n"
                 "        };\n"
-                "        let lease = self.begin(signer).await?;\n"
+                "        let (lease, signer) = self.begin(Some(signer)).await?;\n"
                 "        let mut batches = self.finish(&lease, signer).await?;",
             ),
             (
                 "src/settle/engine/mod.rs",
                 "        let plan = self.make_plan(token, policy, OWNER_ID).await?;\n"
-                "        if plan.payouts.is_empty()",
+                "        if !plan.payouts.is_empty()",
                 "        let plan = match early {\n"
                 "            Some(plan) => plan,\n"
                 "            None => self.make_plan(token, policy, OWNER_ID).await?,\n"
                 "        };\n"
-                "        if plan.payouts.is_empty()",
+                "        if !plan.payouts.is_empty()",
             ),
         ],
     ),

@@ -126,6 +126,12 @@ impl Server {
         self.url(&name)
     }
 
+    /// Ends every connection to a database.
+    pub(crate) fn cut_off(&self, database: &str) {
+        let all = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity";
+        self.sql("postgres", &format!("{all} WHERE datname = '{database}'"));
+    }
+
     /// Runs statements, as a user would by hand; what they print.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         psql(&self.url(database), sql)
@@ -134,23 +140,19 @@ impl Server {
 
 /// Runs statements on the database of the URL; what they print.
 pub(crate) fn psql(url: &str, sql: &str) -> String {
-    let output = Command::new("/usr/lib/postgresql/15/bin/psql")
-        .args([
-            "-X",
-            "-q",
-            "-A",
-            "-t",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-c",
-            sql,
-            url,
-        ])
+    let quiet = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"];
+    tool("psql", &[&quiet[..], &["-c", sql, url]].concat())
+}
+
+/// Runs one of PostgreSQL's programs; what it prints.
+pub(crate) fn tool(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(Path::new("/usr/lib/postgresql/15/bin").join(program))
+        .args(arguments)
         .output()
         .unwrap();
     assert!(
         output.status.success(),
-        "{sql}: {}",
+        "{program} {arguments:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap().trim().to_owned()

@@ -61,6 +61,7 @@ pub struct PostgresLedger {
 /// What leases need to give themselves back.
 struct Inner {
     url: PostgresUrl,
+    place: String,
     connection: Mutex<Option<Connection>>,
     alive: Arc<Mutex<Alive>>,
     pulse: Mutex<Option<Pulse>>,
@@ -128,7 +129,8 @@ impl Inner {
                 self.certain()?;
                 let open = match &mut *connection {
                     Some(open) => Ok(open),
-                    None => Connection::open(&self.url).map(|open| connection.insert(open)),
+                    None => Connection::open_again(&self.url, &self.place)
+                        .map(|open| connection.insert(open)),
                 };
                 let attempt = match open {
                     Ok(open) => attempt(open, reading, &body),
@@ -275,14 +277,16 @@ impl PostgresLedger {
     }
 
     fn connect(url: &PostgresUrl, genesis: Option<BlockId>) -> Result<Self, LedgerError> {
-        let (connection, genesis) = aside(|| {
+        let (connection, genesis, place) = aside(|| {
             let mut connection = Connection::open(url)?;
             let genesis = open::migrate(&mut connection.client, url, genesis)?;
-            Ok::<_, LedgerError>((connection, genesis))
+            let place = connection.place(url)?;
+            Ok::<_, LedgerError>((connection, genesis, place))
         })?;
-        Ok(Self {
+        let ledger = Self {
             inner: Arc::new(Inner {
                 url: url.clone(),
+                place: place.clone(),
                 connection: Mutex::new(Some(connection)),
                 alive: Arc::default(),
                 pulse: Mutex::default(),
@@ -291,7 +295,17 @@ impl PostgresLedger {
             genesis,
             worker: format!("worker-{:016x}", random_number()?),
             held: HeldEpochs::default(),
-        })
+        };
+        if ledger
+            .write(|tx| recovery::note_place(tx, &place))?
+            .into_inner()
+        {
+            tracing::warn!(
+                "{url} was copied, restored or moved, or a standby took its server's place: its \
+                 accounts sign nothing before `settle recover`"
+            );
+        }
+        Ok(ledger)
     }
 }
 

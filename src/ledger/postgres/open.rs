@@ -96,6 +96,35 @@ impl Connection {
             statements: Statements::default(),
         })
     }
+
+    /// The same, where the ledger was before.
+    pub(super) fn open_again(url: &PostgresUrl, before: &str) -> Result<Self, LedgerError> {
+        let mut connection = Self::open(url)?;
+        if connection.place(url)? == before {
+            Ok(connection)
+        } else {
+            Err(refuse(
+                url,
+                "the database was restored, or another server has taken over: begin again",
+            ))
+        }
+    }
+
+    /// Where the ledger is: the server, how often it was set back or replaced by a
+    /// standby, the database, and the table. A copy has another place, restored over
+    /// the original too.
+    pub(super) fn place(&mut self, url: &PostgresUrl) -> Result<String, LedgerError> {
+        let failed = |error: postgres::Error| refuse(url, in_words(&error));
+        let row = self.client.query_one(
+            "SELECT concat_ws(' ',
+                (SELECT system_identifier FROM pg_control_system()),
+                (SELECT timeline_id FROM pg_control_checkpoint()),
+                (SELECT oid FROM pg_database WHERE datname = current_database()),
+                CAST(CAST('meta' AS regclass) AS oid))",
+            &[],
+        );
+        row.and_then(|row| row.try_get(0)).map_err(failed)
+    }
 }
 
 /// The schema's text, as PostgreSQL names the types and writes bytes.

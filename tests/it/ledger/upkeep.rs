@@ -4,11 +4,13 @@ use std::path::Path;
 
 use seedrail::{
     ledger::{
-        Cell, EpochId, Ledger, LedgerError, ReceiptRow, Recovery, Remainder, SqliteLedger, Stored,
-        Upkeep,
+        Cell, EpochId, Ledger, LedgerError, PostgresLedger, PostgresUrl, ReceiptRow, Recovery,
+        Remainder, SqliteLedger, Stored, Upkeep,
     },
     types::UnixMs,
 };
+
+use crate::postgres_server::{psql, shared, tool};
 
 use super::{
     conformance::{Rows, Store, raw},
@@ -189,4 +191,42 @@ fn a_copied_file_is_noticed_and_a_renamed_one_is_not() {
     drop(open("empty"));
     std::fs::copy(at("empty"), at("other")).unwrap();
     assert!(!open("other").is_restored().unwrap());
+}
+
+/// A database copied by the server, dumped and restored elsewhere, or restored over
+/// itself.
+#[test]
+fn a_copied_or_restored_database_is_noticed() {
+    let server = shared();
+    let original = postgres();
+    fill(&original.first);
+    let name = psql(&original.text, "SELECT current_database()");
+    let open =
+        |text: &str| PostgresLedger::open(&PostgresUrl::parse(text).unwrap(), genesis()).unwrap();
+    let payer = Rows::new().pair.payer;
+    let state = |text: &str| open(text).recovery(payer).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let dump = dir.path().join("dump");
+    let dump = dump.to_str().unwrap();
+    tool("pg_dump", &["-Fc", "-f", dump, &original.text]);
+    drop(original.first);
+    server.sql(
+        "postgres",
+        &format!("CREATE DATABASE {name}_twin TEMPLATE {name}"),
+    );
+    let restored = server.database();
+    tool("pg_restore", &["-d", &restored, dump]);
+    assert_eq!(
+        state(&server.url(&format!("{name}_twin"))),
+        Recovery::Restored
+    );
+    assert_eq!(state(&restored), Recovery::Restored);
+    assert_eq!(state(&original.text), Recovery::Current);
+    // A handle that was open while it happened does nothing more.
+    let before = open(&original.text);
+    tool("pg_restore", &["--clean", "-d", &original.text, dump]);
+    server.cut_off(&name);
+    let refused = before.recovery(payer).unwrap_err();
+    assert!(refused.to_string().contains("was restored"), "{refused}");
+    assert_eq!(state(&original.text), Recovery::Restored);
 }
