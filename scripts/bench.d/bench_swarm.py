@@ -123,9 +123,12 @@ class Bench:
         torrent = self.torrents[pieces]
         port = free_port()
         quiet = {"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
-        seed = subprocess.Popen(self.seeder(seeder, torrent, pieces.replace(" ", ""), port), stdout=subprocess.DEVNULL, **quiet)
+        says = subprocess.PIPE if seeder == "libtorrent" else subprocess.DEVNULL
+        seed = subprocess.Popen(self.seeder(seeder, torrent, pieces.replace(" ", ""), port), stdout=says, **quiet)
         try:
             wait_for(lambda: listens(port), f"the seeder {seeder}")
+            if seed.stdout:
+                seed.stdout.readline()
             self.tracker.seeder = port
             shutil.rmtree(out, ignore_errors=True)
             out.mkdir()

@@ -1,13 +1,26 @@
 """One side of a transfer with libtorrent: `seed FOLDER TORRENT PORT` or `leech FOLDER TORRENT PORT`.
 
-The seeder runs until it is killed. The leecher prints how many seconds the
+The seeder says when it serves, which is later than when it listens, and runs
+until it is killed. The leecher prints how many seconds the
 transfer took and ends.
 """
 
+import os
+import socket
 import sys
 import time
 
 import libtorrent
+
+
+def serves(port, info_hash):
+    """Whether it answers a handshake: it closes those that come before the torrent is ready."""
+    with socket.create_connection(("127.0.0.1", port)) as peer:
+        try:
+            peer.sendall(b"\x13BitTorrent protocol" + bytes(8) + info_hash + b"-BENCH0-" + os.urandom(12))
+            return peer.recv(68) != b""
+        except ConnectionError:
+            return False
 
 
 def main():
@@ -26,6 +39,10 @@ def main():
         parameters.flags |= libtorrent.torrent_flags.seed_mode
     start = time.monotonic()
     session.add_torrent(parameters)
+    if role == "seed":
+        while not serves(int(port), parameters.ti.info_hash().to_bytes()):
+            time.sleep(0.05)
+        print("serves", flush=True)
     while True:
         session.wait_for_alert(1000)
         for alert in session.pop_alerts():

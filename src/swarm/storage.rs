@@ -12,14 +12,15 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
     },
     thread,
 };
 
 use super::{
     bitfield::Bitfield,
+    lock::lock,
     metainfo::{FileEntry, Info, Layout},
 };
 
@@ -97,8 +98,9 @@ struct Entry {
     pad: bool,
     /// Left out: `path` is the part file, and its offsets are those of the content.
     in_parts: bool,
-    /// Written to since it was last made durable.
-    dirty: Arc<AtomicBool>,
+    /// Whether it was written to since it was last made durable. Held by who writes to
+    /// it: the kernel lets one at a time, and has the others burn a core meanwhile.
+    dirty: Arc<Mutex<bool>>,
 }
 
 /// Reads content, and keeps the file that it read last open.
@@ -281,7 +283,8 @@ impl Storage {
             }
             let fail = |source| StorageError::new("write", &entry.path, source);
             let file = self.open_for_writing(&entry.path)?;
-            entry.dirty.store(true, Ordering::Release);
+            let mut dirty = lock(&entry.dirty);
+            *dirty = true;
             file.write_all_at(part, at).map_err(fail)?;
         }
         Ok(())
@@ -422,7 +425,7 @@ impl Storage {
     /// See [`StorageError`].
     pub fn sync(&self) -> Result<(), StorageError> {
         for entry in &self.entries {
-            if !entry.dirty.swap(false, Ordering::AcqRel) {
+            if !std::mem::take(&mut *lock(&entry.dirty)) {
                 continue;
             }
             let synced = match OpenOptions::new().append(true).open(&entry.path) {
@@ -431,7 +434,7 @@ impl Storage {
                 Err(error) => Err(error),
             };
             synced.map_err(|source| {
-                entry.dirty.store(true, Ordering::Release);
+                *lock(&entry.dirty) = true;
                 StorageError::new("write", &entry.path, source)
             })?;
         }
