@@ -34,6 +34,9 @@ pub(crate) const START: UnixMs = UnixMs(1_790_000_000_000);
 
 const SLOT: Duration = Duration::from_secs(3);
 
+/// More questions than any life needs; most need a thousand.
+const MOST_STEPS: u64 = 100_000;
+
 /// A small generator, the same everywhere (splitmix64).
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(pub(crate) u64);
@@ -170,6 +173,7 @@ struct Made {
 }
 
 struct Inner {
+    seed: u64,
     rng: Rng,
     faults: Faults,
     counts: Counts,
@@ -274,6 +278,7 @@ impl SimChain {
         };
         let chain = Self {
             inner: Mutex::new(Inner {
+                seed,
                 rng: Rng(seed),
                 faults: Faults::default(),
                 counts: Counts::new(),
@@ -621,7 +626,10 @@ impl View<'_> {
     async fn ask(&self) -> Result<std::sync::MutexGuard<'_, Inner>, NodeError> {
         self.process.step().await;
         let mut inner = self.chain.inner();
-        *inner.counts.entry("steps").or_default() += 1;
+        let seed = inner.seed;
+        let steps = inner.counts.entry("steps").or_default();
+        *steps += 1;
+        assert!(*steps < MOST_STEPS, "seed {seed}: it goes on for ever");
         inner.failure()?;
         Ok(inner)
     }

@@ -277,7 +277,10 @@ impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
         let payer = self.key.address();
         for (index, owed) in (0..).zip(owed) {
             let (paid, _) = self.sim().paid(payer, payee(index));
-            assert_eq!(paid, *owed, "{what}: payee {index}");
+            assert_eq!(
+                paid, *owed,
+                "{what}: payee {index} was paid twice or not at all"
+            );
             let position = self.ledger.position(&self.pair(payee(index))).unwrap();
             assert_eq!(position.net(), 0, "{what}: payee {index}");
             assert_eq!(position.range_end, raw(paid), "{what}: payee {index}");
