@@ -1,15 +1,15 @@
 //! Peers that cheat: each test fails without the rule it is about (`DESIGN.md`
 //! has them in a table).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;
 
 use super::{duo::*, *};
 use crate::{
-    ledger::EpochId,
+    ledger::{EpochId, Origin},
     swarm::hooks::UploadClass,
-    types::{BlockId, RawAmount, Salt, TokenId, UnixMs},
+    types::{BlockId, InfoHash, RawAmount, Salt, TokenId, UnixMs},
 };
 
 #[test]
@@ -42,6 +42,31 @@ fn a_quote_tells_the_cap_that_holds_for_whom_it_is_made() {
     duo.connect();
     duo.deliver(100);
     assert_eq!(duo.buyer.debt.cap(), Some(raw(25_000_000)), "half of it");
+}
+
+#[test]
+fn late_receipts_are_for_what_was_served() {
+    let mut credit = Credit::new(PIECE);
+    let (one, two) = (InfoHash::from_bytes([1; 20]), InfoHash::from_bytes([2; 20]));
+    credit.served_of(one, 3 << 20, PRICE);
+    credit.served_of(two, 1 << 20, PRICE);
+    let all = (PRICE << 22) >> 30;
+    let mut paid: BTreeMap<_, u64> = BTreeMap::new();
+    // Several receipts pay for it after all of it was served, and then one unit more.
+    for raised in [all / 2, all / 3, all - all / 2 - all / 3, 1] {
+        let origin = Origin {
+            torrents: credit.origin(),
+            ..Origin::default()
+        };
+        for (torrent, share) in origin.share(raised) {
+            let torrent = torrent.expect("it was served for a torrent");
+            credit.paid_for(torrent, share);
+            *paid.entry(torrent).or_default() += share;
+        }
+    }
+    let quarter = all / 4;
+    assert!(paid[&two].abs_diff(quarter) <= 2, "{paid:?}");
+    assert_eq!(paid[&one] + paid[&two], all + 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     body::SignedReceipt,
-    meter::{GIB_BITS, cost, cost_weight},
+    meter::{GIB_BITS, cost, cost_weight, unit_weight},
 };
 use crate::{
     ledger::EpochId,
@@ -107,7 +107,7 @@ pub struct Credit {
     window: Window,
     /// Served and not paid: bytes by price. Paid off from the cheapest up.
     unpaid: BTreeMap<u64, u64>,
-    /// What was served since the last receipt, by torrent: weights.
+    /// What was served and no receipt has paid for, by torrent: weights.
     origin: BTreeMap<InfoHash, u64>,
     /// Paid and not yet turned into bytes, in units · 2^30.
     paid_ahead: u128,
@@ -242,9 +242,20 @@ impl Credit {
         self.served(bytes, price);
     }
 
-    /// What was served since this was last asked, by torrent.
-    pub fn take_origin(&mut self) -> Vec<(InfoHash, u64)> {
-        std::mem::take(&mut self.origin).into_iter().collect()
+    /// What was served and no receipt has paid for, by torrent: what the next one is
+    /// for. Once everything is paid for, those that were.
+    pub fn origin(&self) -> Vec<(InfoHash, u64)> {
+        let weights = self.origin.iter();
+        weights
+            .map(|(torrent, weight)| (*torrent, *weight))
+            .collect()
+    }
+
+    /// A receipt paid so many raw units for a torrent.
+    pub fn paid_for(&mut self, torrent: InfoHash, raw: u64) {
+        if let Some(weight) = self.origin.get_mut(&torrent) {
+            *weight = weight.saturating_sub(unit_weight(raw));
+        }
     }
 
     /// So many bytes were sent at a price (raw units per GiB).

@@ -6,7 +6,7 @@ use std::{
 };
 
 use seedrail::{
-    ledger::{Pair, ReceiptRow},
+    ledger::{FlowKind, Pair, ReceiptRow},
     receipts::{
         Held, Identity,
         pay::{PayConfig, PayEvent, PayExtension, Terms},
@@ -71,6 +71,16 @@ async fn what_is_delivered_is_owed_to_the_unit() {
     assert_eq!(issued[0].delivered_bytes, bytes);
     assert_eq!(u128::from(payer.pay.totals().spent_raw), owed);
     assert_eq!(u128::from(payee.pay.totals().earned_raw), owed);
+    // All of it for the one torrent, in the view and in the ledger.
+    let torrents = payee.pay.torrents();
+    assert_eq!(torrents.len(), 1);
+    assert_eq!(u128::from(torrents[0].1.earned_raw), owed);
+    let flows = payee
+        .ledger
+        .flows(key(2).address(), TokenId::BTT, FlowKind::Earned);
+    for flow in flows.unwrap() {
+        assert_eq!(flow.torrent, Some(torrents[0].0), "{flow:?}");
+    }
     assert!(!line.broken());
 }
 

@@ -7,7 +7,7 @@ impl Worker {
         let row = signed.to_row();
         let origin = Origin {
             at: Some(self.now()),
-            torrents: locked(&conn.credit()).take_origin(),
+            torrents: locked(&conn.credit()).origin(),
             cap: None,
         };
         let ledger = &self.shared.config.ledger;
@@ -41,6 +41,11 @@ impl Worker {
             counters
                 .earned
                 .fetch_add(raised.unsigned(), Ordering::Relaxed);
+            for (torrent, share) in origin.share(raised.unsigned()) {
+                if let Some(torrent) = torrent {
+                    locked(&conn.credit()).paid_for(torrent, share);
+                }
+            }
             self.tally(row.pair.payer, &origin, raised, false);
             self.tell(PayEvent::Received {
                 peer: row.pair.payer,
