@@ -364,6 +364,17 @@ fn number(name: &str, otherwise: u64) -> u64 {
         .map_or(otherwise, |text| text.parse().unwrap())
 }
 
+/// When one life fails, no other begins.
+struct LastSeeds<'a>(&'a AtomicU64);
+
+impl Drop for LastSeeds<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(u64::MAX / 2, Ordering::SeqCst);
+        }
+    }
+}
+
 #[test]
 fn storms_of_faults_pay_everybody_once() {
     let seeds = number("SEEDRAIL_SEEDS", 200);
@@ -375,6 +386,7 @@ fn storms_of_faults_pay_everybody_once() {
     std::thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
+                let _last = LastSeeds(&next);
                 loop {
                     let seed = next.fetch_add(1, Ordering::SeqCst);
                     if seed >= first + seeds {
