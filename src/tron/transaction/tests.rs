@@ -122,7 +122,8 @@ proptest::proptest! {
 
     #[test]
     fn unknown_fields_survive_a_decode_and_an_encode(
-        in_raw in stray_fields(), in_transaction in stray_fields(), signatures: Vec<[u8; 65]>,
+        in_raw in stray_fields(), in_transaction in stray_fields(), in_result in stray_fields(),
+        signatures: Vec<[u8; 65]>,
     ) {
         let recorded = Transaction::decode(&hex::decode(RECORDED).unwrap()).unwrap();
         let mut raw = recorded.raw_bytes().to_vec();
@@ -132,12 +133,14 @@ proptest::proptest! {
         for signature in &signatures {
             whole.element(2, signature);
         }
+        whole.element(5, &[TransactionResult::SUCCESS.encode(), in_result].concat());
         whole.raw(&in_transaction);
         let bytes = whole.into_bytes();
         let read = Transaction::decode(&bytes).unwrap();
         proptest::prop_assert_eq!(read.encode(), bytes);
         proptest::prop_assert_eq!(read.raw_bytes(), &raw);
         proptest::prop_assert_eq!(read.txid(), txid_of(&raw));
+        proptest::prop_assert!(read.results()[0].succeeded());
         // Its known fields are read as ever, and it is not signed.
         let fields = read.raw_data().unwrap();
         proptest::prop_assert_eq!(fields, recorded.raw_data().unwrap());

@@ -20,6 +20,9 @@ pub struct Transaction {
     txid: TxId,
     signatures: Vec<Vec<u8>>,
     results: Vec<TransactionResult>,
+    /// Of each result the fields of no known number, as received; none if no result
+    /// has any.
+    unknown_of_results: Vec<Vec<u8>>,
     /// Fields of no known number, as received.
     unknown: Vec<u8>,
 }
@@ -78,18 +81,22 @@ impl TransactionResult {
         writer.into_bytes()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, ProtoError> {
+    /// And its other fields.
+    fn decode(bytes: &[u8]) -> Result<(Self, Vec<u8>), ProtoError> {
         let mut result = Self::default();
+        let mut unknown = Writer::new();
         for field in Reader::new(bytes) {
             let field = field?;
             match field.number {
                 1 => result.fee_sun = field.int64("Transaction.Result")?,
                 2 => result.ret = field.int32("Transaction.Result")?,
                 3 => result.contract_ret = field.int32("Transaction.Result")?,
-                _ => {}
+                _ => {
+                    unknown.raw(field.encoded);
+                }
             }
         }
-        Ok(result)
+        Ok((result, unknown.into_bytes()))
     }
 }
 
@@ -100,6 +107,7 @@ impl From<UnsignedTransaction> for Transaction {
             txid: unsigned.txid,
             signatures: Vec::new(),
             results: Vec::new(),
+            unknown_of_results: Vec::new(),
             unknown: Vec::new(),
         }
     }
@@ -117,17 +125,25 @@ impl Transaction {
         let mut raw = None;
         let mut signatures = Vec::new();
         let mut results = Vec::new();
+        let mut unknown_of_results = Vec::new();
         let mut unknown = Writer::new();
         for field in Reader::new(bytes) {
             let field = field?;
             match field.number {
                 1 => raw = Some(field.bytes("Transaction")?.to_vec()),
                 2 => signatures.push(field.bytes("Transaction")?.to_vec()),
-                5 => results.push(TransactionResult::decode(field.bytes("Transaction")?)?),
+                5 => {
+                    let (result, others) = TransactionResult::decode(field.bytes("Transaction")?)?;
+                    results.push(result);
+                    unknown_of_results.push(others);
+                }
                 _ => {
                     unknown.raw(field.encoded);
                 }
             }
+        }
+        if unknown_of_results.iter().all(Vec::is_empty) {
+            unknown_of_results.clear();
         }
         let raw = raw.ok_or(TransactionError::Empty)?;
         Ok(Self {
@@ -135,6 +151,7 @@ impl Transaction {
             raw,
             signatures,
             results,
+            unknown_of_results,
             unknown: unknown.into_bytes(),
         })
     }
@@ -150,6 +167,7 @@ impl Transaction {
             raw,
             signatures,
             results,
+            unknown_of_results: Vec::new(),
             unknown: Vec::new(),
         }
     }
@@ -177,6 +195,7 @@ impl Transaction {
     /// Replaces the results.
     pub fn set_results(&mut self, results: Vec<TransactionResult>) {
         self.results = results;
+        self.unknown_of_results.clear();
     }
 
     /// Adds a signature (65 bytes, v 0 or 1 as java-tron writes it).
@@ -220,8 +239,11 @@ impl Transaction {
         for signature in &self.signatures {
             writer.element(2, signature);
         }
+        let mut others = self.unknown_of_results.iter();
         for result in &self.results {
-            writer.element(5, &result.encode());
+            let mut encoded = result.encode();
+            encoded.extend(others.next().into_iter().flatten());
+            writer.element(5, &encoded);
         }
         writer.raw(&self.unknown);
         writer.into_bytes()
