@@ -13,7 +13,7 @@ use crate::{
         block::Block,
         rpc::{Asset, Finality, Node},
     },
-    types::{AmountError, BlockId, Clock, Decimals, SystemClock, Token, TokenId, UnitAmount},
+    types::{AmountError, BlockId, Clock, Decimals, Sun, SystemClock, Token, TokenId, UnitAmount},
 };
 
 /// What everybody who types `BTT` should know.
@@ -151,6 +151,15 @@ impl Chain {
             },
             decimals: asset.decimals,
         })
+    }
+}
+
+/// Says when the receipts tell of other fees than were expected.
+pub(crate) fn note_fee(context: &Context, burnt: Sun, expected: Sun) {
+    if burnt != expected {
+        context.out.note(format!(
+            "the fee was {burnt}, not the {expected} that were expected: the bandwidth left was not the same any more"
+        ));
     }
 }
 

@@ -143,11 +143,8 @@ async fn one(
     }
     let base = with(base, [("fee_sun_estimate", json!(quote.cost.expected.0))]);
     let burnt = report.batch.fee;
-    if report.batch.is_finished() && burnt != quote.cost.expected && !report.found {
-        context.out.note(format!(
-            "the fee was {burnt}, not the {} that were expected: the bandwidth left was not the same any more",
-            quote.cost.expected
-        ));
+    if report.batch.is_finished() && !report.found {
+        chain::note_fee(context, burnt, quote.cost.expected);
     }
     print(context, base, &report)
 }

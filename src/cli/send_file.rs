@@ -278,6 +278,8 @@ fn print(
     let mut rows = Vec::with_capacity(report.rows.len());
     let mut lines = Vec::with_capacity(report.rows.len() + 1);
     let (mut confirmed, mut pending, mut failed, mut fee) = (0_u64, 0_u64, 0_u64, 0_u64);
+    // Whether the estimate was for the rows whose fees are summed, and all are known.
+    let mut comparable = quote.due() > 0;
     for ((row, before), (payout, attempt)) in file.rows.iter().zip(&quote.rows).zip(&report.rows) {
         let state = state(payout, attempt.as_ref());
         match state {
@@ -290,10 +292,10 @@ fn print(
             before,
             RowState::Known(payout) if payout.state == PayoutState::Confirmed
         );
-        if let Some(burnt) = attempt.as_ref().and_then(|attempt| attempt.fee)
-            && !settled
-        {
-            fee = fee.saturating_add(burnt.0);
+        let burnt = attempt.as_ref().and_then(|attempt| attempt.fee);
+        if !settled {
+            fee = fee.saturating_add(burnt.map_or(0, |burnt| burnt.0));
+            comparable &= burnt.is_some() && !matches!(before, RowState::Known(_));
         }
         let txid = attempt.as_ref().map(|attempt| attempt.txid);
         lines.push(format!(
@@ -328,6 +330,9 @@ fn print(
             "payouts": rows,
         }),
     );
+    if comparable && failed == 0 && pending == 0 {
+        chain::note_fee(context, Sun(fee), quote.cost.expected);
+    }
     context.out.result(&document, || lines.join("\n"))?;
     if failed == 0 {
         return Ok(());

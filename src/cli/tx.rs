@@ -455,12 +455,7 @@ pub(super) async fn receipt(
     });
     if let (Some(expected), Some(object)) = (expected, document.as_object_mut()) {
         object.insert("fee_sun_estimate".into(), expected.total_sun.0.into());
-        if expected.total_sun != info.fee {
-            context.out.note(format!(
-                "the fee was {}, not the {} that were expected: the bandwidth left was not the same any more",
-                info.fee, expected.total_sun
-            ));
-        }
+        chain::note_fee(context, info.fee, expected.total_sun);
     }
     Ok(Some(document))
 }

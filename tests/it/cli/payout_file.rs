@@ -3,6 +3,7 @@
 
 use std::{
     path::PathBuf,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -144,6 +145,38 @@ async fn without_ids_a_changed_copy_is_pointed_out() {
     // On purpose.
     assert_eq!(site.send(&file, &["--new"]).json()["confirmed"], 2);
     assert_eq!(site.payer_spent(), 12_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_fees_than_expected_are_told() {
+    let site = Site::new().await;
+    let file = site.file("pay.csv", &[(1, "1BTT", ""), (2, "1BTT", "")]);
+    site.devnet.pause();
+    let child = site
+        .home
+        .command()
+        .args(["send", "--yes", "--csv", file.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while site.paid(2, BTT) == 0 {
+        assert!(Instant::now() < deadline, "nothing was sent");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Between the estimate and the block, making an account became dearer.
+    let name = "getCreateNewAccountFeeInSystemContract";
+    site.devnet.set_parameter(name, 1_500_000).unwrap();
+    site.devnet.resume();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("that were expected"), "{said}");
+    let again = site
+        .home
+        .run(["send", "--yes", "--csv", file.to_str().unwrap()]);
+    assert!(!again.stderr.contains("that were expected"), "{again:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
