@@ -4,9 +4,21 @@
 use std::collections::HashSet;
 
 use serde_json::json;
+use tokio::sync::broadcast::{Receiver, error::TryRecvError};
 
 use super::{Context, failure::Outcome};
 use crate::swarm::{Event, ports::PortMapping};
+
+/// The next event that waits. Those that were missed are passed over.
+pub(super) fn next(events: &mut Receiver<Event>) -> Option<Event> {
+    loop {
+        match events.try_recv() {
+            Ok(event) => return Some(event),
+            Err(TryRecvError::Lagged(_)) => {}
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
+        }
+    }
+}
 
 /// Remembers what was said.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    events::Troubles,
+    events::{Troubles, next},
     failure::{Failure, Outcome},
     files::sha256,
     goals::{self, GoalFlags},
@@ -240,7 +240,7 @@ impl Get {
         };
         bar.finish_and_clear();
         // What came together with the end is told, too.
-        while let Ok(event) = events.try_recv() {
+        while let Some(event) = next(&mut events) {
             self.hear(context, handle, &mut troubles, &event)?;
         }
         outcome
@@ -334,7 +334,7 @@ impl Get {
                 () = context.interrupt.wait() => break,
                 _ = tick.tick() => {}
             }
-            while let Ok(event) = events.try_recv() {
+            while let Some(event) = next(&mut events) {
                 bar.suspend(|| troubles.tell(context, &event))?;
             }
             let ports = handle.port_mapping();

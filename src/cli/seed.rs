@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{
     Context,
-    events::Troubles,
+    events::{Troubles, next},
     failure::{Exit, Failure, Outcome},
     goals::{self, GoalFlags},
     live, pay, progress,
@@ -211,7 +211,7 @@ impl Seed {
         let mut events: Vec<_> = seeding.iter().map(TorrentHandle::events).collect();
         loop {
             for events in &mut events {
-                while let Ok(event) = events.try_recv() {
+                while let Some(event) = next(events) {
                     bar.suspend(|| troubles.tell(context, &event))?;
                 }
             }

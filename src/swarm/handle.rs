@@ -113,7 +113,7 @@ impl TorrentHandle {
         self.torrent.add_peers(&[addr], PeerSource::User);
     }
 
-    /// What happens from now on. A listener that falls 1024 events behind is told
+    /// What happens from now on. A listener that falls 256 events behind is told
     /// how many it missed.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.torrent.events()
