@@ -9,7 +9,7 @@ pub(in crate::ledger) const APPLICATION_ID: i32 = 0x5352_4c47;
 /// bytes, a token is its id (0 for TRX), times are milliseconds, everything
 /// else is an integer not above `i64::MAX`. States and kinds are the numbers
 /// in `rows.rs`.
-pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
+pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8];
 
 /// Every table with its key; one that others refer to comes before them.
 pub(in crate::ledger) const TABLES: &[(&str, &[&str])] = &[
@@ -297,8 +297,12 @@ UPDATE account SET foreign_at = (
 ";
 
 /// Whether an attempt in state 0 still lacks the signatures of those who hold the
-/// account's keys. What the payee lets be unsettled, as it quoted last.
+/// account's keys.
 const V7: &str = "
 ALTER TABLE attempt ADD COLUMN offered INTEGER NOT NULL DEFAULT 0 CHECK (offered IN (0, 1));
+";
+
+/// What the payee lets be unsettled, as it quoted last.
+const V8: &str = "
 ALTER TABLE pair ADD COLUMN cap INTEGER CHECK (cap >= 0);
 ";
