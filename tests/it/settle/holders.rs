@@ -389,6 +389,7 @@ fn what_was_paid_by_hand_meanwhile_is_not_sent() {
 #[test]
 fn a_copy_waits_a_day_for_what_the_original_may_have_offered() {
     let world = shared(4, 2);
+    world.chain.be_patient();
     world.owe(payee(0), 500);
     let copy = world.ledger.copy_in_memory().unwrap();
     let (offered, _) = world.offer(OFFER_LIFETIME, None);
