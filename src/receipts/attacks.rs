@@ -58,15 +58,33 @@ fn late_receipts_are_for_what_was_served() {
             torrents: credit.origin(),
             ..Origin::default()
         };
-        for (torrent, share) in origin.share(raised) {
+        let shares = origin.share(raised);
+        credit.paid_for(&shares);
+        for (torrent, share) in shares {
             let torrent = torrent.expect("it was served for a torrent");
-            credit.paid_for(torrent, share);
             *paid.entry(torrent).or_default() += share;
         }
     }
     let quarter = all / 4;
     assert!(paid[&two].abs_diff(quarter) <= 2, "{paid:?}");
     assert_eq!(paid[&one] + paid[&two], all + 1);
+}
+
+#[test]
+fn what_no_receipt_could_be_signed_for_is_still_for_its_torrent() {
+    let mut debt = Debt::new(pair());
+    let torrent = InfoHash::from_bytes([1; 20]);
+    debt.due_for(torrent, &[(PRICE, 1 << 20)]);
+    let first = debt.origin();
+    // The ledger was busy; more became due before the next draft.
+    assert_eq!(debt.origin(), first);
+    debt.paid_for(&[(Some(torrent), (PRICE << 20) >> 30)]);
+    debt.due_for(torrent, &[(PRICE, 1 << 20)]);
+    let [(of, weight)] = debt.origin()[..] else {
+        panic!("one torrent")
+    };
+    assert_eq!(of, torrent);
+    assert!(weight.abs_diff(first[0].1) < 1 << 20, "but for a fraction");
 }
 
 #[test]

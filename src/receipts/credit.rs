@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     body::SignedReceipt,
-    meter::{GIB_BITS, cost, cost_weight, unit_weight},
+    meter::{GIB_BITS, cost},
+    weights::Weights,
 };
 use crate::{
     ledger::EpochId,
@@ -107,8 +108,8 @@ pub struct Credit {
     window: Window,
     /// Served and not paid: bytes by price. Paid off from the cheapest up.
     unpaid: BTreeMap<u64, u64>,
-    /// What was served and no receipt has paid for, by torrent: weights.
-    origin: BTreeMap<InfoHash, u64>,
+    /// What was served and no receipt has paid for, by torrent.
+    origin: Weights,
     /// Paid and not yet turned into bytes, in units · 2^30.
     paid_ahead: u128,
     /// Bytes ever paid for, in this process.
@@ -146,7 +147,7 @@ impl Credit {
         Self {
             window: Window::new(piece_length),
             unpaid: BTreeMap::new(),
-            origin: BTreeMap::new(),
+            origin: Weights::default(),
             paid_ahead: 0,
             credited: 0,
             written_off: 0,
@@ -237,25 +238,18 @@ impl Credit {
 
     /// So many bytes of a torrent were sent at a price (raw units per GiB).
     pub fn served_of(&mut self, torrent: InfoHash, bytes: u64, price: u64) {
-        let weight = self.origin.entry(torrent).or_default();
-        *weight = weight.saturating_add(cost_weight(bytes, price));
+        self.origin.add(torrent, bytes, price);
         self.served(bytes, price);
     }
 
-    /// What was served and no receipt has paid for, by torrent: what the next one is
-    /// for. Once everything is paid for, those that were.
+    /// For which torrents the next receipt is, each with its weight.
     pub fn origin(&self) -> Vec<(InfoHash, u64)> {
-        let weights = self.origin.iter();
-        weights
-            .map(|(torrent, weight)| (*torrent, *weight))
-            .collect()
+        self.origin.all()
     }
 
-    /// A receipt paid so many raw units for a torrent.
-    pub fn paid_for(&mut self, torrent: InfoHash, raw: u64) {
-        if let Some(weight) = self.origin.get_mut(&torrent) {
-            *weight = weight.saturating_sub(unit_weight(raw));
-        }
+    /// A receipt paid so many raw units for each torrent.
+    pub fn paid_for(&mut self, shares: &[(Option<InfoHash>, u64)]) {
+        self.origin.paid(shares);
     }
 
     /// So many bytes were sent at a price (raw units per GiB).

@@ -1,16 +1,14 @@
 //! What we owe one seller: the payer's side of a pair, over all connections
 //! with one of its processes. Pure: no clock, no disk.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use super::{
     body::{Receipt, SignedReceipt},
     credit::Window,
     grant::Identity,
-    meter::{GIB_BITS, Meter, MeterError, cost, cost_weight},
+    meter::{GIB_BITS, Meter, MeterError, cost},
+    weights::Weights,
 };
 use crate::{
     ledger::{EpochId, Pair, Remainder},
@@ -64,8 +62,8 @@ pub struct Debt {
     epoch: Option<Epoch>,
     /// Verified and in no receipt: bytes by price.
     due: HashMap<u64, u64>,
-    /// What is due, by torrent: weights.
-    origin: BTreeMap<InfoHash, u64>,
+    /// What is due, by torrent.
+    origin: Weights,
     /// Asked for at a price and not verified: it may have been served.
     asked: u64,
     due_since: Option<UnixMs>,
@@ -89,7 +87,7 @@ impl Debt {
             cap: None,
             epoch: None,
             due: HashMap::new(),
-            origin: BTreeMap::new(),
+            origin: Weights::default(),
             asked: 0,
             due_since: None,
             last_signed: None,
@@ -180,15 +178,19 @@ impl Debt {
 
     /// What a verified piece is for.
     pub fn due_for(&mut self, torrent: InfoHash, chunks: &[(u64, u64)]) {
-        let weight = self.origin.entry(torrent).or_default();
         for (price, bytes) in chunks {
-            *weight = weight.saturating_add(cost_weight(*bytes, *price));
+            self.origin.add(torrent, *bytes, *price);
         }
     }
 
-    /// What became due since this was last asked, by torrent.
-    pub fn take_origin(&mut self) -> Vec<(InfoHash, u64)> {
-        std::mem::take(&mut self.origin).into_iter().collect()
+    /// For which torrents the next receipt is, each with its weight.
+    pub fn origin(&self) -> Vec<(InfoHash, u64)> {
+        self.origin.all()
+    }
+
+    /// A receipt of ours paid so many raw units for each torrent.
+    pub fn paid_for(&mut self, shares: &[(Option<InfoHash>, u64)]) {
+        self.origin.paid(shares);
     }
 
     /// Nothing is asked for on this connection any more.

@@ -13,16 +13,6 @@ pub const fn cost(bytes: u64, price: u64) -> u128 {
     (bytes as u128) * (price as u128)
 }
 
-/// What bytes cost as a weight of 64 bits: millionths of a unit, saturating.
-pub(super) fn cost_weight(bytes: u64, price: u64) -> u64 {
-    u64::try_from(cost(bytes, price) >> 10).unwrap_or(u64::MAX)
-}
-
-/// What raw units weigh beside that.
-pub(super) fn unit_weight(raw: u64) -> u64 {
-    raw.saturating_mul(1 << (GIB_BITS - 10))
-}
-
 /// The sum no longer fits an amount of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{bytes} bytes at {price} raw units per GiB take the debt above 9223372036854775807")]

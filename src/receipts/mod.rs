@@ -20,6 +20,8 @@ mod message;
 mod meter;
 #[cfg(feature = "swarm")]
 pub mod pay;
+#[cfg(feature = "swarm")]
+mod weights;
 
 #[cfg(feature = "swarm")]
 pub use autobid::{AutoBid, LOOK_EVERY};

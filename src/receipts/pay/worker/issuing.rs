@@ -79,10 +79,10 @@ impl Worker {
         };
         let config = &self.shared.config;
         let origin = {
-            let mut debt = locked(&debt);
+            let debt = locked(&debt);
             Origin {
                 at: Some(now),
-                torrents: debt.take_origin(),
+                torrents: debt.origin(),
                 cap: debt.cap(),
             }
         };
@@ -102,14 +102,19 @@ impl Worker {
             .and_then(|durable| signed_of(durable.get()));
         match issued {
             Ok(signed) => {
-                locked(&debt).issued(&draft, signed, now);
+                let shares = origin.share(draft.raised.unsigned());
+                {
+                    let mut debt = locked(&debt);
+                    debt.issued(&draft, signed, now);
+                    debt.paid_for(&shares);
+                }
                 let counters = &self.shared.counters;
                 counters.issued.fetch_add(1, Ordering::Relaxed);
                 counters
                     .spent
                     .fetch_add(draft.raised.unsigned(), Ordering::Relaxed);
                 locked(&conn.credit()).offset(draft.raised);
-                self.tally(peer, &origin, draft.raised, true);
+                self.tally(peer, &shares, draft.raised, true);
                 self.tell(PayEvent::Issued {
                     peer,
                     amount: draft.receipt.amount,
@@ -172,9 +177,15 @@ impl Worker {
         }
     }
 
-    /// Adds what a receipt raised to the sums of this session. What was earned
+    /// Adds what a receipt raised, and for which torrents, to the sums of this session. What was earned
     /// back from those who were paid is free to be spent again.
-    pub(super) fn tally(&self, peer: Address, origin: &Origin, raised: RawAmount, spent: bool) {
+    pub(super) fn tally(
+        &self,
+        peer: Address,
+        shares: &[(Option<InfoHash>, u64)],
+        raised: RawAmount,
+        spent: bool,
+    ) {
         let add = |tally: &mut Tally, raw: u64| {
             let sum = if spent {
                 &mut tally.spent_raw
@@ -185,9 +196,9 @@ impl Worker {
         };
         let mut tallies = locked(&self.shared.tallies);
         add(tallies.peers.entry(peer).or_default(), raised.unsigned());
-        for (torrent, share) in origin.share(raised.unsigned()) {
+        for (torrent, share) in shares {
             if let Some(torrent) = torrent {
-                add(tallies.torrents.entry(torrent).or_default(), share);
+                add(tallies.torrents.entry(*torrent).or_default(), *share);
             }
         }
         let both_ways = |tallies: &mut dyn Iterator<Item = &Tally>| {

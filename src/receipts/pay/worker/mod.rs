@@ -33,7 +33,7 @@ use crate::{
     },
     swarm::hooks::{ConnId, UploadClass},
     tron::keys::{Signature, SignatureError},
-    types::{Address, RawAmount, Salt, Token, TxId, UnixMs},
+    types::{Address, InfoHash, RawAmount, Salt, Token, TxId, UnixMs},
 };
 
 /// How often time is told to the machines.

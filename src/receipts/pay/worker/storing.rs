@@ -41,12 +41,9 @@ impl Worker {
             counters
                 .earned
                 .fetch_add(raised.unsigned(), Ordering::Relaxed);
-            for (torrent, share) in origin.share(raised.unsigned()) {
-                if let Some(torrent) = torrent {
-                    locked(&conn.credit()).paid_for(torrent, share);
-                }
-            }
-            self.tally(row.pair.payer, &origin, raised, false);
+            let shares = origin.share(raised.unsigned());
+            locked(&conn.credit()).paid_for(&shares);
+            self.tally(row.pair.payer, &shares, raised, false);
             self.tell(PayEvent::Received {
                 peer: row.pair.payer,
                 amount: row.amount,
