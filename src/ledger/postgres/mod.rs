@@ -286,7 +286,7 @@ impl PostgresLedger {
         let ledger = Self {
             inner: Arc::new(Inner {
                 url: url.clone(),
-                place: place.clone(),
+                place,
                 connection: Mutex::new(Some(connection)),
                 alive: Arc::default(),
                 pulse: Mutex::default(),
@@ -297,7 +297,7 @@ impl PostgresLedger {
             held: HeldEpochs::default(),
         };
         if ledger
-            .write(|tx| recovery::note_place(tx, &place))?
+            .write(|tx| recovery::note_place(tx, &ledger.inner.place))?
             .into_inner()
         {
             tracing::warn!(

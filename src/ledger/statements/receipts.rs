@@ -303,6 +303,7 @@ fn add_to_pair(
         cap: None,
     });
     now.first_since = now.first_since.min(receipt.since_block);
+    now.cap = origin.cap.or(now.cap);
     match kind {
         ReceiptKind::Issued => {
             let paid = super::transfers::paid_after(tx, pair, now.first_since)?;
@@ -322,7 +323,7 @@ fn add_to_pair(
          ON CONFLICT (payer, payee, token) DO UPDATE SET
              issued = excluded.issued, received = excluded.received,
              first_since = excluded.first_since, owed_since = excluded.owed_since,
-             cap = coalesce(excluded.cap, pair.cap)",
+             cap = excluded.cap",
         params![
             pair.payer.body(),
             pair.payee.body(),
@@ -331,7 +332,7 @@ fn add_to_pair(
             now.received.get(),
             int("since_block", now.first_since)?,
             int("issued_at", now.owed_since)?,
-            origin.cap.map(RawAmount::get)
+            now.cap.map(RawAmount::get)
         ],
     )?;
     flows::add(tx, kind, receipt, origin, added, bytes)?;
