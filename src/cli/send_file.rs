@@ -278,7 +278,8 @@ fn print(
     let mut rows = Vec::with_capacity(report.rows.len());
     let mut lines = Vec::with_capacity(report.rows.len() + 1);
     let (mut confirmed, mut pending, mut failed, mut fee) = (0_u64, 0_u64, 0_u64, 0_u64);
-    // Whether the estimate was for the rows whose fees are summed, and all are known.
+    // Whether the estimate was for the rows whose fees are summed, and all are known:
+    // those of solid transactions are.
     let mut comparable = quote.due() > 0;
     for ((row, before), (payout, attempt)) in file.rows.iter().zip(&quote.rows).zip(&report.rows) {
         let state = state(payout, attempt.as_ref());
@@ -330,7 +331,7 @@ fn print(
             "payouts": rows,
         }),
     );
-    if comparable && failed == 0 && pending == 0 {
+    if comparable {
         chain::note_fee(context, Sun(fee), quote.cost.expected);
     }
     context.out.result(&document, || lines.join("\n"))?;

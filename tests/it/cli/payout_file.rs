@@ -13,6 +13,7 @@ use seedrail::{
 };
 
 use super::run::{Home, Run};
+use crate::waiting::wait_until;
 
 struct Site {
     devnet: Devnet,
@@ -160,11 +161,9 @@ async fn other_fees_than_expected_are_told() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while site.paid(2, BTT) == 0 {
-        assert!(Instant::now() < deadline, "nothing was sent");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    wait_until("both are sent", Duration::from_secs(60), || {
+        site.paid(2, BTT) > 0
+    });
     // Between the estimate and the block, making an account became dearer.
     let name = "getCreateNewAccountFeeInSystemContract";
     site.devnet.set_parameter(name, 1_500_000).unwrap();
@@ -196,12 +195,10 @@ async fn a_process_that_is_killed_leaves_a_file_that_is_paid_once() {
         .args(["send", "--json", "--yes", "--csv", file.to_str().unwrap()])
         .spawn()
         .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while site.paid(40, BTT) == 0 {
-        assert!(Instant::now() < deadline, "nothing was sent");
+    wait_until("all are sent", Duration::from_secs(60), || {
         assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+        site.paid(40, BTT) > 0
+    });
     child.kill().unwrap();
     child.wait().unwrap();
     site.devnet.hold_solid(false);
