@@ -144,15 +144,17 @@ pub(crate) fn psql(url: &str, sql: &str) -> String {
     tool("psql", &[&quiet[..], &["-c", sql, url]].concat())
 }
 
-/// Runs one of PostgreSQL's programs; what it prints.
-pub(crate) fn tool(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(Path::new("/usr/lib/postgresql/15/bin").join(program))
-        .args(arguments)
-        .output()
-        .unwrap();
+/// One of PostgreSQL's programs.
+pub(crate) fn program(name: &str) -> Command {
+    Command::new(Path::new("/usr/lib/postgresql/15/bin").join(name))
+}
+
+/// Runs one of them; what it prints.
+pub(crate) fn tool(name: &str, arguments: &[&str]) -> String {
+    let output = program(name).args(arguments).output().unwrap();
     assert!(
         output.status.success(),
-        "{program} {arguments:?}: {}",
+        "{name} {arguments:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap().trim().to_owned()

@@ -9,7 +9,7 @@ use seedrail::{
 use serde_json::Value;
 
 use super::run::{Home, Run};
-use crate::postgres_server::{psql, shared};
+use crate::postgres_server::{program, psql, shared};
 
 const NOBODY: &str = "http://127.0.0.1:1";
 
@@ -102,7 +102,7 @@ fn a_password_file_opens_the_ledger() {
 }
 
 fn psql_works(url: &str) -> bool {
-    Command::new("/usr/lib/postgresql/15/bin/psql")
+    program("psql")
         .args(["-X", "-w", "-c", "SELECT 1", url])
         .output()
         .unwrap()

@@ -2,13 +2,14 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     time::Duration,
 };
 
 use seedrail::ledger::{EpochId, Ledger, LedgerError, Stored};
 
 use super::{conformance::Rows, file, postgres};
+use crate::postgres_server::program;
 
 /// Short, it is waited for; longer than ten seconds, the store says so, and
 /// nothing was changed. `hold` returns what ends the hold when it is dropped.
@@ -68,7 +69,7 @@ impl Drop for Session {
 fn a_table_that_another_session_locks_is_waited_for_ten_seconds() {
     let store = postgres();
     stands_still(&store.first, || {
-        let mut child = Command::new("/usr/lib/postgresql/15/bin/psql")
+        let mut child = program("psql")
             .args(["-X", "-q", "-A", "-t", &store.text])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
