@@ -127,15 +127,15 @@ impl Endpoint {
     }
 
     /// Takes a turn of the quota: when the request may be sent, by `deadline` at
-    /// the latest.
+    /// the latest; `None`: now.
     ///
     /// # Errors
     /// `Retry`: only later than that; no turn was taken.
-    pub(super) fn turn(&self, deadline: Instant) -> Result<Instant, NodeError> {
-        let now = Instant::now();
+    pub(super) fn turn(&self, deadline: Instant) -> Result<Option<Instant>, NodeError> {
         let Some(quota) = self.quota else {
-            return Ok(now);
+            return Ok(None);
         };
+        let now = Instant::now();
         let mut health = self.health();
         let used = health.used_until.unwrap_or(now).max(now);
         let turn = now.max(used.checked_sub(quota.burst()).unwrap_or(now));
@@ -147,7 +147,7 @@ impl Endpoint {
             });
         }
         health.used_until = Some(used + quota.share());
-        Ok(turn)
+        Ok((turn > now).then_some(turn))
     }
 
     /// Whether it failed lately.
