@@ -34,8 +34,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let contract = Contract::transfer(payer.address, payee.address, amount.token, amount.raw);
     let situation = Situation::read(&node, &contract).await?;
     // The chain's own clock: a devnet's may have been moved.
-    let head = node.now_block(Finality::Head).await?;
-    let now = head.header.timestamp;
+    let head = node.head(Finality::Head).await?;
+    let now = head.timestamp;
     let draft = Draft::new(
         contract,
         RefBlock::from(head.id()),

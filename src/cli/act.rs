@@ -46,8 +46,8 @@ pub(super) async fn act(
     let (from, signer) = account::actor(context, flags.dry_run)?;
     let (contract, words) = contract(from)?;
     let chain = chain::connect(context).await?;
-    let head = chain.fresh_head(context).await?.header.timestamp;
-    let reference = chain.node.now_block(Finality::Solid).await?.id();
+    let head = chain.fresh_head(context).await?.timestamp;
+    let reference = chain.node.head(Finality::Solid).await?.id();
     let mut draft = Draft::new(
         contract,
         RefBlock::from(reference),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     tron::{
-        block::Block,
+        block::BlockHeader,
         rpc::{Asset, Finality, Node},
     },
     types::{AmountError, BlockId, Clock, Decimals, Sun, SystemClock, Token, TokenId, UnitAmount},
@@ -78,12 +78,10 @@ pub(crate) struct TokenInfo {
 impl Chain {
     /// The head, refused when it is so old that the node has lost the chain, or
     /// when it disagrees with the local clock by more than a minute.
-    pub(crate) async fn fresh_head(&self, context: &Context) -> Outcome<Block> {
-        let head = self.node.now_block(Finality::Head).await?;
+    pub(crate) async fn fresh_head(&self, context: &Context) -> Outcome<BlockHeader> {
+        let head = self.node.head(Finality::Head).await?;
         let now = SystemClock.now();
-        let apart = now
-            .since(head.header.timestamp)
-            .max(head.header.timestamp.since(now));
+        let apart = now.since(head.timestamp).max(head.timestamp.since(now));
         // A devnet's clock may be moved on purpose.
         if context.settings.network != Network::Devnet && apart.as_secs() > 60 {
             return Err(Failure::new(
@@ -91,7 +89,7 @@ impl Chain {
                 "stale_head",
                 format!(
                     "the node's head block {} is {} s away from this machine's clock",
-                    head.header.number,
+                    head.number,
                     apart.as_secs()
                 ),
             )

@@ -170,8 +170,8 @@ fn unknown(error: impl ToString) -> ChainError {
 impl ChainView for NodeView {
     fn solid_head(&self) -> Answer<'_, u64> {
         Box::pin(async {
-            let block = self.0.now_block(Finality::Solid).await.map_err(unknown)?;
-            Ok(block.header.number)
+            let head = self.0.head(Finality::Solid).await.map_err(unknown)?;
+            Ok(head.number)
         })
     }
 

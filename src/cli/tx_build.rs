@@ -638,10 +638,10 @@ impl Common {
             (given, expiration) => {
                 let chain = chain::connect(context).await?;
                 chain.token(context, token).await?;
-                let head = chain.fresh_head(context).await?.header.timestamp;
+                let head = chain.fresh_head(context).await?.timestamp;
                 let ref_block = match given {
                     Some((bytes, hash)) => RefBlock { bytes, hash },
-                    None => RefBlock::from(chain.node.now_block(Finality::Solid).await?.id()),
+                    None => RefBlock::from(chain.node.head(Finality::Solid).await?.id()),
                 };
                 let expiration = expiration.map_or_else(|| head.plus(LIFE), UnixMs);
                 if expiration <= head || expiration > head.plus(MAX_EXPIRATION_AHEAD) {

@@ -6,7 +6,7 @@ use super::chain::{Chain, Head};
 use crate::{
     ledger::{AttemptRow, Durable},
     tron::{
-        block::Block,
+        block::{Block, BlockHeader},
         fees::{IssuerBandwidth, read_issuer},
         permission::Permissions,
         rpc::{Account, AccountResources, ChainParameters, Finality, Node, NodeError, StakeYield},
@@ -22,11 +22,11 @@ const BLOCKS_AT_ONCE: u64 = 50;
 #[derive(Debug, Clone)]
 pub struct NodeChain(pub Node);
 
-impl From<Block> for Head {
-    fn from(block: Block) -> Self {
+impl From<BlockHeader> for Head {
+    fn from(header: BlockHeader) -> Self {
         Self {
-            id: block.id(),
-            time: block.header.timestamp,
+            id: header.id(),
+            time: header.timestamp,
         }
     }
 }
@@ -42,7 +42,7 @@ impl Chain for NodeChain {
     }
 
     async fn solid_head(&self) -> Result<Head, NodeError> {
-        self.0.now_block(Finality::Solid).await.map(Head::from)
+        self.0.head(Finality::Solid).await.map(Head::from)
     }
 
     async fn solid_blocks(&self, first: u64) -> Result<Vec<Block>, NodeError> {

@@ -134,6 +134,30 @@ impl BlockHeader {
         Ok(())
     }
 
+    /// Checks the id and the witness's signature, which genesis has none of.
+    ///
+    /// # Errors
+    /// Which of them is wrong.
+    pub fn verify(&self, claimed: BlockId, witness_signature: &[u8]) -> Result<(), BlockError> {
+        self.check_id(claimed)?;
+        if self.number == 0 {
+            return Ok(());
+        }
+        self.check_signature(witness_signature)
+    }
+
+    fn check_id(&self, claimed: BlockId) -> Result<(), BlockError> {
+        let computed = self.id();
+        if computed == claimed {
+            return Ok(());
+        }
+        Err(BlockError::Id {
+            number: self.number,
+            claimed,
+            computed,
+        })
+    }
+
     /// Signs it, v 0 or 1 as java-tron writes it.
     pub fn sign(&self, witness: &SecretKey) -> [u8; 65] {
         witness.sign(&self.digest()).to_transaction_bytes()
@@ -152,15 +176,8 @@ impl Block {
     /// # Errors
     /// Which of them is wrong.
     pub fn verify(&self, claimed: BlockId) -> Result<(), BlockError> {
+        self.header.check_id(claimed)?;
         let number = self.header.number;
-        let computed = self.id();
-        if computed != claimed {
-            return Err(BlockError::Id {
-                number,
-                claimed,
-                computed,
-            });
-        }
         if number == 0 {
             return Ok(());
         }

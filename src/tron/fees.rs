@@ -216,9 +216,9 @@ pub async fn read_issuer(
         return Ok(None);
     }
     let genesis = node.block(Finality::Head, 0).await?;
-    let head = node.now_block(Finality::Head).await?;
+    let head = node.head(Finality::Head).await?;
     let start = genesis.map_or(UnixMs(0), |block| block.header.timestamp);
-    let slot = head.header.timestamp.0.saturating_sub(start.0) / SLOT_MS;
+    let slot = head.timestamp.0.saturating_sub(start.0) / SLOT_MS;
     let holder = node.resources_of_holder(holder, id).await?;
     let stake = node.resources(asset.owner).await?;
     Ok(Some(IssuerBandwidth {

@@ -122,7 +122,7 @@ pub async fn follow(
             url: String::new(),
             reason: error.to_string(),
         })?;
-    let head = node.now_block(Finality::Head).await?.header.number;
+    let head = node.head(Finality::Head).await?.number;
     let mut reader = SolidReader::starting_at(ref_block_number(raw.ref_block, head));
     let mut stage = Stage::Pending;
     let mut failing_since = None;

@@ -173,7 +173,7 @@ async fn the_demo_says_what_the_ledgers_and_the_chain_say() {
 
     // The chain.
     let node = Node::new(&NodeConfig::new(url)).unwrap();
-    let solid = node.now_block(Finality::Solid).await.unwrap().header.number;
+    let solid = node.head(Finality::Solid).await.unwrap().number;
     let mut paid = BTreeMap::new();
     let mut next = 1;
     while next <= solid {

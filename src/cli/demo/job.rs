@@ -165,8 +165,8 @@ impl<'a> Job<'a> {
                 before: before.0,
                 after: after.0,
             },
-            head: node.now_block(Finality::Head).await?.header.number,
-            solid: node.now_block(Finality::Solid).await?.header.number,
+            head: node.head(Finality::Head).await?.number,
+            solid: node.head(Finality::Solid).await?.number,
         };
         check(&report, raw(&earnings, "/final_raw")?)?;
         Ok(report)

@@ -11,7 +11,10 @@ mod write;
 use serde_json::Value;
 
 pub use self::{
-    read::{block_from_json, message_from_json, raw_data_from_json, transaction_from_json},
+    read::{
+        block_from_json, header_from_json, message_from_json, raw_data_from_json,
+        transaction_from_json,
+    },
     write::{
         block_to_json, header_to_json, message_to_json, raw_data_to_json, transaction_to_json,
     },

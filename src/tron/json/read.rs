@@ -257,6 +257,32 @@ pub fn transaction_from_json(object: &Value, visible: bool) -> Result<Transactio
 /// # Errors
 /// A field of another form.
 pub fn block_from_json(object: &Value, visible: bool) -> Result<(BlockId, Block), JsonError> {
+    let (id, header, witness_signature) = header_from_json(object, visible)?;
+    let transactions = match object.get("transactions") {
+        None => Vec::new(),
+        Some(Value::Array(list)) => list
+            .iter()
+            .map(|tx| transaction_from_json(tx, visible))
+            .collect::<Result<_, _>>()?,
+        Some(other) => return Err(form("transactions", "a list", other)),
+    };
+    let block = Block {
+        header,
+        witness_signature,
+        transactions,
+    };
+    Ok((id, block))
+}
+
+/// The id that a node claims for a block, its header and its witness's signature,
+/// whether or not its transactions are there: check with [`BlockHeader::verify`].
+///
+/// # Errors
+/// A field of another form.
+pub fn header_from_json(
+    object: &Value,
+    visible: bool,
+) -> Result<(BlockId, BlockHeader, Vec<u8>), JsonError> {
     let claimed = field(object, "blockID")?;
     let id: BlockId = text(claimed, "blockID")?
         .parse()
@@ -277,28 +303,16 @@ pub fn block_from_json(object: &Value, visible: bool) -> Result<(BlockId, Block)
         Err(_) if visible => hex_bytes(witness, "witness_address")?,
         other => other?,
     };
-    let transactions = match object.get("transactions") {
-        None => Vec::new(),
-        Some(Value::Array(list)) => list
-            .iter()
-            .map(|tx| transaction_from_json(tx, visible))
-            .collect::<Result<_, _>>()?,
-        Some(other) => return Err(form("transactions", "a list", other)),
+    let block_header = BlockHeader {
+        number: u64::try_from(number)
+            .map_err(|_| form("number", "not negative", &number.into()))?,
+        timestamp: UnixMs(int(raw, "timestamp")?),
+        tx_trie_root: fixed("txTrieRoot")?,
+        parent_hash: BlockId::from_bytes(fixed("parentHash")?),
+        witness_address,
+        version: i32::try_from(version)
+            .map_err(|_| form("version", "a 32-bit integer", &version.into()))?,
+        account_state_root: optional_hex(raw, "accountStateRoot")?,
     };
-    let block = Block {
-        header: BlockHeader {
-            number: u64::try_from(number)
-                .map_err(|_| form("number", "not negative", &number.into()))?,
-            timestamp: UnixMs(int(raw, "timestamp")?),
-            tx_trie_root: fixed("txTrieRoot")?,
-            parent_hash: BlockId::from_bytes(fixed("parentHash")?),
-            witness_address,
-            version: i32::try_from(version)
-                .map_err(|_| form("version", "a 32-bit integer", &version.into()))?,
-            account_state_root: optional_hex(raw, "accountStateRoot")?,
-        },
-        witness_signature: optional_hex(header, "witness_signature")?,
-        transactions,
-    };
-    Ok((id, block))
+    Ok((id, block_header, optional_hex(header, "witness_signature")?))
 }

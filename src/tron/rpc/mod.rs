@@ -22,8 +22,8 @@ use self::{
     pool::Pool,
 };
 use super::{
-    block::Block,
-    json::{block_from_json, transaction_from_json},
+    block::{Block, BlockHeader},
+    json::{block_from_json, header_from_json, transaction_from_json},
     permission::Permissions,
     transaction::Transaction,
 };
@@ -224,7 +224,7 @@ impl Node {
             Finality::Head => (&self.full, "wallet"),
             Finality::Solid => (&self.solidity, "walletsolidity"),
         };
-        let limit = if method.starts_with("getblock") || method.starts_with("getnowblock") {
+        let limit = if method.starts_with("getblockby") {
             MAX_BLOCKS_BYTES
         } else {
             MAX_ANSWER_BYTES
@@ -233,21 +233,14 @@ impl Node {
             .await
     }
 
-    /// The head block of a finality, verified.
+    /// The header of a finality's newest block: its id recomputed, its witness's
+    /// signature checked.
     ///
     /// # Errors
     /// See [`NodeError`].
-    pub async fn now_block(&self, finality: Finality) -> Result<Block, NodeError> {
-        self.ask(
-            finality,
-            "getnowblock",
-            json!({ "visible": false }),
-            |url, answer| {
-                read_block(url, answer)?
-                    .ok_or_else(|| NodeError::unknown(url, "it has no head block"))
-            },
-        )
-        .await
+    pub async fn head(&self, finality: Finality) -> Result<BlockHeader, NodeError> {
+        self.ask(finality, "getblock", newest_header(), read_header)
+            .await
     }
 
     /// A block by number, verified; `None` when this node does not have it, which
@@ -339,48 +332,30 @@ impl Node {
         self.full.agree_on_genesis(endpoints).await
     }
 
-    /// The head block of every full node, verified, in their order.
-    pub async fn heads(&self) -> Vec<(String, Result<Block, NodeError>)> {
-        let answers = self
-            .full
-            .ask_everyone(
-                "wallet/getnowblock",
-                &json!({ "visible": false }),
-                MAX_BLOCKS_BYTES,
-            )
-            .await;
-        answers
-            .into_iter()
-            .map(|(endpoint, answer)| {
-                let url = endpoint.url();
-                let block = answer.and_then(|answer| {
-                    endpoint.distrust(read_block(url, &answer).and_then(|block| {
-                        block.ok_or_else(|| NodeError::unknown(url, "it has no head block"))
-                    }))
-                });
-                (url.to_owned(), block)
-            })
-            .collect()
-    }
-
     /// The middle one of the nodes' heads (the lower, of two): a single node that
     /// lags or runs ahead does not decide what time it is on the chain.
     ///
     /// # Errors
     /// See [`NodeError`]: no node has a head that can be believed.
-    pub async fn median_head(&self) -> Result<Block, NodeError> {
-        let mut blocks = Vec::new();
+    pub async fn median_head(&self) -> Result<BlockHeader, NodeError> {
+        let answers = self
+            .full
+            .ask_everyone("wallet/getblock", &newest_header(), MAX_ANSWER_BYTES)
+            .await;
+        let mut heads = Vec::new();
         let mut last = None;
-        for (_, head) in self.heads().await {
+        for (endpoint, answer) in answers {
+            let head =
+                answer.and_then(|answer| endpoint.distrust(read_header(endpoint.url(), &answer)));
             match head {
-                Ok(block) => blocks.push(block),
+                Ok(head) => heads.push(head),
                 Err(error) => last = Some(error),
             }
         }
-        blocks.sort_by_key(|block| block.header.number);
-        let middle = blocks.len().saturating_sub(1) / 2;
-        match blocks.into_iter().nth(middle) {
-            Some(block) => Ok(block),
+        heads.sort_by_key(|head| head.number);
+        let middle = heads.len().saturating_sub(1) / 2;
+        match heads.into_iter().nth(middle) {
+            Some(head) => Ok(head),
             None => Err(last.unwrap_or_else(|| NodeError::unknown("", "no node is configured"))),
         }
     }
@@ -700,6 +675,23 @@ fn read_block(url: &str, object: &Value) -> Result<Option<Block>, NodeError> {
         .verify(claimed)
         .map_err(|error| NodeError::unknown(url, error))?;
     Ok(Some(block))
+}
+
+/// Asks `getblock` for the newest block, without its transactions.
+fn newest_header() -> Value {
+    json!({ "detail": false, "visible": false })
+}
+
+fn read_header(url: &str, object: &Value) -> Result<BlockHeader, NodeError> {
+    if is_empty(object) {
+        return Err(NodeError::unknown(url, "it has no head block"));
+    }
+    let (claimed, header, witness_signature) =
+        header_from_json(object, false).map_err(|error| NodeError::unknown(url, error))?;
+    header
+        .verify(claimed, &witness_signature)
+        .map_err(|error| NodeError::unknown(url, error))?;
+    Ok(header)
 }
 
 fn genesis_id(url: &str, answer: &Value) -> Result<BlockId, NodeError> {

@@ -16,7 +16,7 @@ async fn stuck() -> Server {
     let genesis = BlockId::from_bytes([0; 32]).to_string();
     Server::start(move |path, _| match path {
         "/wallet/getblockbynum" => Reply::Json(json!({ "blockID": genesis })),
-        "/wallet/getnowblock" | "/walletsolidity/getnowblock" => Reply::Json(head.clone()),
+        "/wallet/getblock" | "/walletsolidity/getblock" => Reply::Json(head.clone()),
         _ => Reply::Json(json!({})),
     })
     .await
