@@ -180,7 +180,15 @@ pub trait Ledger: PartyStore + Send + Sync {
     ///
     /// # Errors
     /// The store's.
-    fn issued(&self, pair: &Pair) -> Result<Vec<Durable<ReceiptRow>>, LedgerError>;
+    fn issued(&self, pair: &Pair) -> Result<Vec<Durable<ReceiptRow>>, LedgerError> {
+        self.issued_of(&[*pair])
+    }
+
+    /// [`issued`](Self::issued) of many pairs at once, each pair's by epoch.
+    ///
+    /// # Errors
+    /// The store's.
+    fn issued_of(&self, pairs: &[Pair]) -> Result<Vec<Durable<ReceiptRow>>, LedgerError>;
 
     /// What the payer issued and did not settle, over all payees: to be kept
     /// below its balance. Debts of others to it are not subtracted.

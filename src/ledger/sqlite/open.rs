@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use crate::{
     ledger::{
@@ -204,6 +204,10 @@ fn prepare(conn: &mut Connection, path: &Path) -> Result<(), LedgerError> {
     if conn.is_readonly("main").map_err(failed)? {
         return Err(refuse(path, "it is read-only"));
     }
+    // Plans do not depend on parameters: a statement is prepared once, not again
+    // for each row that it is run with.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(failed)?;
     for (name, value) in [
         ("synchronous", 2),
         ("foreign_keys", 1),

@@ -151,21 +151,35 @@ pub(in crate::ledger) fn newest(
     found.first().map(rows::receipt).transpose()
 }
 
-/// The newest receipt of every epoch in one role.
+/// The newest receipt of every epoch of each pair in one role, a pair's by epoch.
 pub(in crate::ledger) fn all_newest(
     tx: &Transaction<'_>,
     kind: ReceiptKind,
-    pair: &Pair,
+    pairs: &[Pair],
 ) -> Result<Vec<ReceiptRow>, LedgerError> {
-    let found = tx.query(
-        "SELECT * FROM receipt
-         WHERE kind = ?1 AND payer = ?2 AND payee = ?3 AND token = ?4 ORDER BY epoch",
-        params![
-            kind_number(kind),
-            pair.payer.body(),
-            pair.payee.body(),
-            pair.token.get()
+    let wanted: Vec<_> = pairs
+        .iter()
+        .map(|pair| {
+            vec![
+                Param::Int(Some(kind_number(kind))),
+                Param::Bytes(Some(pair.payer.body())),
+                Param::Bytes(Some(pair.payee.body())),
+                Param::Int(Some(pair.token.get())),
+            ]
+        })
+        .collect();
+    let found = tx.query_each(
+        "SELECT receipt.* FROM {rows} JOIN receipt
+             ON receipt.kind = r.kind AND receipt.payer = r.payer
+            AND receipt.payee = r.payee AND receipt.token = r.token
+         ORDER BY receipt.epoch",
+        &[
+            ("kind", Kind::Int),
+            ("payer", Kind::Bytes),
+            ("payee", Kind::Bytes),
+            ("token", Kind::Int),
         ],
+        &wanted,
     )?;
     let mut receipts = Vec::new();
     for row in &found {

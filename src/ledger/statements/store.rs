@@ -216,8 +216,8 @@ impl<S: Transactions> Ledger for S {
         })
     }
 
-    fn issued(&self, pair: &Pair) -> Result<Vec<Durable<ReceiptRow>>, LedgerError> {
-        self.read(|tx| receipts::all_newest(tx, ReceiptKind::Issued, pair))
+    fn issued_of(&self, pairs: &[Pair]) -> Result<Vec<Durable<ReceiptRow>>, LedgerError> {
+        self.read(|tx| receipts::all_newest(tx, ReceiptKind::Issued, pairs))
             .map(durable)
     }
 
@@ -238,7 +238,7 @@ impl<S: Transactions> Ledger for S {
     }
 
     fn received(&self, pair: &Pair) -> Result<Vec<Durable<ReceiptRow>>, LedgerError> {
-        self.read(|tx| receipts::all_newest(tx, ReceiptKind::Received, pair))
+        self.read(|tx| receipts::all_newest(tx, ReceiptKind::Received, &[*pair]))
             .map(durable)
     }
 

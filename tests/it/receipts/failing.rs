@@ -91,8 +91,8 @@ impl Ledger for Failing {
         })
     }
 
-    fn issued(&self, pair: &Pair) -> Result<Vec<Durable<ReceiptRow>>, LedgerError> {
-        self.inner.issued(pair)
+    fn issued_of(&self, pairs: &[Pair]) -> Result<Vec<Durable<ReceiptRow>>, LedgerError> {
+        self.inner.issued_of(pairs)
     }
 
     fn reserved(&self, payer: Address, token: TokenId) -> Result<RawAmount, LedgerError> {

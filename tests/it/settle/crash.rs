@@ -92,7 +92,7 @@ pass_on! {
         }
     }
     reads {
-        fn issued(pair: &Pair) -> Vec<Durable<ReceiptRow>>;
+        fn issued_of(pairs: &[Pair]) -> Vec<Durable<ReceiptRow>>;
         fn reserved(payer: Address, token: TokenId) -> RawAmount;
         fn received(pair: &Pair) -> Vec<Durable<ReceiptRow>>;
         fn equivocations(pair: &Pair) -> Vec<Equivocation>;
