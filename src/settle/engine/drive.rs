@@ -13,7 +13,7 @@ use super::{Engine, LIFETIME, LOOK_EVERY, OfferTerms, SettleError, board::Board}
 use crate::{
     ledger::{
         AccountLease, AttemptRow, AttemptState, BatchId, CursorRow, Durable, Pair, PayoutId,
-        PayoutKind, PayoutRow,
+        PayoutKind, PayoutRow, ReceiptRow,
     },
     settle::{
         chain::{Chain, Head},
@@ -29,9 +29,16 @@ use crate::{
     types::{RawAmount, Token, TxId, UnixMs},
 };
 
-/// How many attempts are signed and committed together: a few megabytes of
-/// journal, a second of sending.
+/// How many attempts are signed and committed together at most: a few megabytes of
+/// journal.
 const SIGN_GROUP: usize = 200;
+
+/// How many are signed before it is known how fast they go out.
+const FIRST_GROUP: usize = 50;
+
+/// A group is what goes out in this time: while one is on its way the next is
+/// signed, so that nothing waits for half a minute of its life.
+const SEND_AHEAD: Duration = Duration::from_secs(15);
 
 /// How many attempts of an account may be live at once: half of what a node
 /// keeps pending.
@@ -47,8 +54,8 @@ const BREAKER: usize = 3;
 /// The furthest the head's time may be from ours.
 const MAX_SKEW: Duration = Duration::from_secs(60);
 
-/// So many signatures are not worth a thread: a millisecond's work.
-const FEW: usize = 8;
+/// So many a core are signed in one go: a millisecond or two.
+const FEW: usize = 16;
 
 /// How many attempts are handed over at a time.
 const SENDERS: usize = 16;
@@ -83,6 +90,8 @@ struct Memory {
     head: Option<Head>,
     /// How often to look, as this chain's blocks come.
     look_every: Option<Duration>,
+    /// How many attempts go out in [`SEND_AHEAD`], as the last group did.
+    pace: Option<usize>,
 }
 
 impl Memory {
@@ -103,6 +112,20 @@ impl Memory {
         }
     }
 
+    /// Notes how long a group took to go out.
+    fn pace(&mut self, sent: usize, took: Duration) {
+        if sent > 0 {
+            let each = took.as_millis().max(1);
+            let ahead = SEND_AHEAD.as_millis().saturating_mul(sent as u128) / each;
+            self.pace = Some(usize::try_from(ahead).unwrap_or(usize::MAX).max(1));
+        }
+    }
+
+    /// How many may be signed together: no more than go out in a moment.
+    fn group(&self) -> usize {
+        self.pace.unwrap_or(FIRST_GROUP).min(SIGN_GROUP)
+    }
+
     /// Whether an attempt goes out now: never sent by this process, or long ago.
     fn is_due(&self, txid: TxId, now: UnixMs) -> bool {
         self.sent
@@ -121,6 +144,38 @@ struct Work {
     pending: usize,
 }
 
+/// What a round found and did.
+struct Round {
+    /// The chain's head.
+    head: Head,
+    /// Nothing is left to do.
+    is_over: bool,
+    /// To be sent next: what it signed, and what is to be sent again.
+    due: Vec<Durable<AttemptRow>>,
+    /// What was sent and is only waited for.
+    followed: Vec<TxId>,
+}
+
+/// An attempt that went out.
+struct Sent {
+    txid: TxId,
+    at: UnixMs,
+    /// What was said of it.
+    remark: String,
+    /// The same, unless it was accepted.
+    refusal: Option<NodeError>,
+}
+
+/// What became of attempts that were handed over.
+#[derive(Default)]
+struct HandedOver {
+    sent: Vec<Sent>,
+    /// How long it took.
+    took: Duration,
+    /// The node takes no more for so long; what is not in `sent` was not sent.
+    wait: Option<Duration>,
+}
+
 impl<C: Chain> Engine<'_, C> {
     /// Drives the payouts of these batches until they have ended, or `until`
     /// is reached; what is offered to the holders of the account's keys is left to
@@ -135,57 +190,90 @@ impl<C: Chain> Engine<'_, C> {
     ) -> Result<Option<NodeError>, SettleError> {
         let mut memory = Memory::default();
         let mut board = Board::load(self.ledger, self.account, batches)?;
+        let mut outbox: Vec<Durable<AttemptRow>> = Vec::new();
         loop {
-            self.read_on(lease, Some(&mut board)).await?;
-            let head = self.patiently(|| self.chain.head()).await?;
-            memory.see(head);
-            let facts = Facts {
-                head: head.time,
-                may_sign: signer.is_some() && !memory.is_broken(self.chain.nodes()),
-            };
-            let mut work = self.work(&board, &facts, &memory)?;
-            for (payout, reason) in &work.give_up {
-                self.give_up(lease, &mut board, *payout, reason.clone())?;
-            }
-            if work.pending == 0 && work.give_up.is_empty() {
+            // What is due goes out while the chain is read and the next group signed.
+            let (handed, round) = tokio::join!(
+                self.hand_over(&outbox),
+                self.round(lease, signer, &mut board, &outbox, &memory)
+            );
+            memory.pace(handed.sent.len(), handed.took);
+            self.note_answers(lease, &mut board, handed.sent, &mut memory)?;
+            let round = round?;
+            memory.see(round.head);
+            if round.is_over {
                 self.fetch_fees(&board).await?;
                 return Ok(memory.last_refusal);
             }
-            work.send
-                .truncate(MAX_LIVE.saturating_sub(work.follow.len()));
-            let live = work.send.len() + work.follow.len();
-            let group = MAX_LIVE.saturating_sub(live).min(SIGN_GROUP);
-            let mut send: Vec<_> = work
-                .send
-                .iter()
-                .filter_map(|txid| board.attempt(*txid).cloned())
-                .collect();
-            if let Some(signer) = signer
-                && !work.sign.is_empty()
-                && group > 0
-            {
-                let due = work.sign.get(..group).unwrap_or(&work.sign);
-                let how = Signing::Here(signer);
-                send.extend(self.sign(lease, how, &mut board, due).await?);
-            }
-            self.hand_over(lease, &mut board, &send, &mut memory)
-                .await?;
-            let watched = work.follow.into_iter();
-            let watched = watched.chain(send.iter().map(|attempt| attempt.get().txid));
-            self.look_for_inclusion(lease, &mut board, watched.collect(), &mut memory)
+            self.look_for_inclusion(lease, &mut board, round.followed, &mut memory)
                 .await?;
             if reached(&board, until, &memory) {
                 return Ok(memory.last_refusal);
             }
-            let more = work.sign.len() > group && group > 0;
-            if !more {
+            if let Some(wait) = handed.wait {
+                self.tell(Event::Waiting("the node takes no more for now".to_owned()));
+                self.chain.pause(wait.min(LIFETIME)).await;
+            } else if round.due.is_empty() {
                 let look_every = memory.look_every.unwrap_or(LOOK_EVERY);
                 self.chain.pause(look_every).await;
             }
+            outbox = round.due;
         }
     }
 
-    fn work(&self, board: &Board, facts: &Facts, memory: &Memory) -> Result<Work, SettleError> {
+    /// Reads the chain, takes the steps that need no sending, signs a group, and
+    /// says what is to be sent next. `outbox` is being sent meanwhile.
+    async fn round(
+        &self,
+        lease: &AccountLease,
+        signer: Option<&dyn Signer>,
+        board: &mut Board,
+        outbox: &[Durable<AttemptRow>],
+        memory: &Memory,
+    ) -> Result<Round, SettleError> {
+        self.read_on(lease, Some(board)).await?;
+        let head = self.patiently(|| self.chain.head()).await?;
+        let facts = Facts {
+            head: head.time,
+            may_sign: signer.is_some() && !memory.is_broken(self.chain.nodes()),
+        };
+        let outbox = outbox.iter().map(|attempt| attempt.get().txid).collect();
+        let mut work = self.work(board, &facts, memory, &outbox)?;
+        for (payout, reason) in &work.give_up {
+            self.give_up(lease, board, *payout, reason.clone())?;
+        }
+        work.send
+            .truncate(MAX_LIVE.saturating_sub(work.follow.len()));
+        let live = work.send.len() + work.follow.len();
+        let mut due: Vec<_> = work
+            .send
+            .iter()
+            .filter_map(|txid| board.attempt(*txid).cloned())
+            .collect();
+        let group = MAX_LIVE.saturating_sub(live).min(memory.group());
+        if let Some(signer) = signer
+            && !work.sign.is_empty()
+            && group > 0
+        {
+            let group = work.sign.get(..group).unwrap_or(&work.sign);
+            let how = Signing::Here(signer);
+            due.extend(self.sign(lease, how, board, group).await?);
+        }
+        Ok(Round {
+            head,
+            is_over: work.pending == 0 && work.give_up.is_empty(),
+            due,
+            followed: work.follow,
+        })
+    }
+
+    fn work(
+        &self,
+        board: &Board,
+        facts: &Facts,
+        memory: &Memory,
+        outbox: &BTreeSet<TxId>,
+    ) -> Result<Work, SettleError> {
         let now = self.clock.now();
         let mut work = Work::default();
         for (place, entry) in board.entries() {
@@ -197,7 +285,9 @@ impl<C: Chain> Engine<'_, C> {
             work.pending += usize::from(waited_for);
             match step {
                 Step::Sign(ordinal) => work.sign.push((place, ordinal)),
-                Step::Send(txid) if memory.is_due(txid, now) => work.send.push(txid),
+                Step::Send(txid) if !outbox.contains(&txid) && memory.is_due(txid, now) => {
+                    work.send.push(txid);
+                }
                 Step::Send(txid) | Step::Follow(txid) => work.follow.push(txid),
                 Step::GiveUp(reason) => work.give_up.push((entry.payout.id, reason)),
                 Step::Done | Step::Await(_) => {}
@@ -275,7 +365,7 @@ impl<C: Chain> Engine<'_, C> {
             now,
         };
         let mut attempts = Vec::with_capacity(orders.len());
-        for signed in self.sign_all(&order, &orders)? {
+        for signed in self.sign_all(&order, &orders).await? {
             match signed {
                 Ok(attempt) => attempts.push(attempt),
                 Err((payout, doubt)) => self.give_up(lease, board, payout, doubt)?,
@@ -289,17 +379,27 @@ impl<C: Chain> Engine<'_, C> {
         Ok(durable)
     }
 
-    /// Checks the receipts behind a group and signs it, on all cores. What does
-    /// not verify is not signed, and why.
-    fn sign_all(
+    /// Checks the receipts behind a group and signs it, on all cores and bit by
+    /// bit, so that what is being sent goes on meanwhile. What does not verify is
+    /// not signed, and why.
+    async fn sign_all(
         &self,
         order: &Order<'_>,
         group: &[(PayoutRow, u32)],
     ) -> Result<Vec<Signed>, SettleError> {
+        let pairs: Vec<_> = group
+            .iter()
+            .filter_map(|(payout, _)| debt_of(payout))
+            .collect();
+        let mut receipts: BTreeMap<Pair, Vec<Durable<ReceiptRow>>> = BTreeMap::new();
+        for row in self.ledger.issued_of(&pairs)? {
+            receipts.entry(row.get().pair).or_default().push(row);
+        }
         let sign = |part: &[(PayoutRow, u32)]| -> Result<Vec<_>, SettleError> {
             let mut signed = Vec::with_capacity(part.len());
             for (payout, ordinal) in part {
-                signed.push(match self.doubt(payout)? {
+                let behind = debt_of(payout).and_then(|pair| receipts.get(&pair));
+                signed.push(match self.doubt(behind.map_or(&[][..], Vec::as_slice))? {
                     None => Ok(order.sign(payout, *ordinal)?),
                     Some(doubt) => Err((payout.id, doubt)),
                 });
@@ -307,54 +407,35 @@ impl<C: Chain> Engine<'_, C> {
             Ok(signed)
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = group.len().div_ceil(cores);
-        if share < FEW {
-            return sign(group);
-        }
-        std::thread::scope(|scope| {
-            let parts: Vec<_> = group
-                .chunks(share)
-                .map(|part| scope.spawn(move || sign(part)))
-                .collect();
-            let mut signed = Vec::with_capacity(group.len());
-            for part in parts {
-                match part.join() {
-                    Ok(part) => signed.extend(part?),
-                    Err(panic) => std::panic::resume_unwind(panic),
+        let mut signed = Vec::with_capacity(group.len());
+        for bit in group.chunks(cores * FEW) {
+            let share = bit.len().div_ceil(cores);
+            std::thread::scope(|scope| -> Result<(), SettleError> {
+                let mut parts = bit.chunks(share);
+                let own = parts.next().unwrap_or_default();
+                let others: Vec<_> = parts.map(|part| scope.spawn(move || sign(part))).collect();
+                signed.extend(sign(own)?);
+                for part in others {
+                    match part.join() {
+                        Ok(part) => signed.extend(part?),
+                        Err(panic) => std::panic::resume_unwind(panic),
+                    }
                 }
-            }
-            Ok(signed)
-        })
-    }
-
-    /// Why a payout's receipts are not to be paid.
-    fn doubt(&self, payout: &PayoutRow) -> Result<Option<String>, SettleError> {
-        let (PayoutKind::Settle, Token::Trc10(token)) = (payout.kind, payout.token) else {
-            return Ok(None);
-        };
-        let doubt = self.verify_issued(&Pair {
-            payer: payout.payer,
-            payee: payout.payee,
-            token,
-        })?;
-        Ok(doubt.map(|which| format!("a receipt behind it does not verify: {which}")))
+                Ok(())
+            })?;
+            tokio::task::yield_now().await;
+        }
+        Ok(signed)
     }
 
     /// Whether the debt behind a planned payout is smaller by now than all that
     /// is on its way to its payee: the account paid with another ledger, or by
     /// hand.
     pub(super) fn is_paid_elsewhere(&self, payout: &PayoutRow) -> Result<bool, SettleError> {
-        let Token::Trc10(token) = payout.token else {
+        let Some(pair) = debt_of(payout) else {
             return Ok(false);
         };
-        if payout.kind != PayoutKind::Settle {
-            return Ok(false);
-        }
-        let position = self.ledger.position(&Pair {
-            payer: payout.payer,
-            payee: payout.payee,
-            token,
-        })?;
+        let position = self.ledger.position(&pair)?;
         let owed = position.issued.checked_sub(position.paid);
         Ok(owed.is_none_or(|owed| owed < position.live))
     }
@@ -379,15 +460,9 @@ impl<C: Chain> Engine<'_, C> {
         Ok(balance.checked_sub(live).unwrap_or(RawAmount::ZERO))
     }
 
-    /// Hands attempts to the chain, several at a time, and notes what it says.
-    /// None of its answers is an end.
-    async fn hand_over(
-        &self,
-        lease: &AccountLease,
-        board: &mut Board,
-        attempts: &[Durable<AttemptRow>],
-        memory: &mut Memory,
-    ) -> Result<(), SettleError> {
+    /// Hands attempts to the chain, several at a time, until it takes no more.
+    async fn hand_over(&self, attempts: &[Durable<AttemptRow>]) -> HandedOver {
+        let begin = self.clock.now();
         let stopped = AtomicBool::new(false);
         let mut answers = stream::iter(attempts)
             .map(async |attempt| {
@@ -397,45 +472,69 @@ impl<C: Chain> Engine<'_, C> {
                 Some((attempt.get().txid, self.chain.broadcast(attempt).await))
             })
             .buffer_unordered(SENDERS);
-        let mut remarks = Vec::with_capacity(attempts.len());
-        let mut wait = None;
+        let mut handed = HandedOver::default();
         while let Some(answer) = answers.next().await {
             let Some((txid, said)) = answer else {
                 continue;
             };
-            let remark = match said {
-                Ok(()) => "accepted".to_owned(),
+            let said = match said {
+                Ok(()) => Ok(()),
                 Err(NodeError::Retry { after, .. }) => {
-                    // It was not sent: it and the rest wait for the next round.
+                    // It was not sent: it and the rest wait for another round.
                     stopped.store(true, Ordering::Relaxed);
-                    wait = wait.max(Some(after.unwrap_or_default()));
+                    handed.wait = handed.wait.max(Some(after.unwrap_or_default()));
                     continue;
                 }
-                Err(error) => {
-                    let remark = error.to_string();
-                    if let NodeError::Refused { url, code, .. } = &error {
-                        if code == "CONTRACT_VALIDATE_ERROR" || code == "BANDWITH_ERROR" {
-                            memory.refused.entry(txid).or_default().insert(url.clone());
-                        }
-                        memory.last_refusal = Some(error);
-                    }
-                    remark
-                }
+                Err(error) => Err(error),
             };
-            memory.sent.insert(txid, self.clock.now());
+            let remark = match &said {
+                Ok(()) => "accepted".to_owned(),
+                Err(error) => error.to_string(),
+            };
             self.tell(Event::Sent(txid, remark.clone()));
-            remarks.push((txid, remark));
+            handed.sent.push(Sent {
+                txid,
+                at: self.clock.now(),
+                remark,
+                refusal: said.err(),
+            });
         }
         drop(answers);
-        if !remarks.is_empty() {
-            self.ledger.mark_sent(lease, &remarks)?;
-            let txids: Vec<_> = remarks.iter().map(|(txid, _)| *txid).collect();
-            board.refresh(self.ledger, &txids)?;
+        handed.took = self.clock.now().since(begin);
+        handed
+    }
+
+    /// Notes what was said of attempts: no answer is an end.
+    fn note_answers(
+        &self,
+        lease: &AccountLease,
+        board: &mut Board,
+        sent: Vec<Sent>,
+        memory: &mut Memory,
+    ) -> Result<(), SettleError> {
+        if sent.is_empty() {
+            return Ok(());
         }
-        if let Some(wait) = wait {
-            self.tell(Event::Waiting("the node takes no more for now".to_owned()));
-            self.chain.pause(wait.min(LIFETIME)).await;
+        let mut remarks = Vec::with_capacity(sent.len());
+        for Sent {
+            txid,
+            at,
+            remark,
+            refusal,
+        } in sent
+        {
+            if let Some(error @ NodeError::Refused { url, code, .. }) = &refusal {
+                if code == "CONTRACT_VALIDATE_ERROR" || code == "BANDWITH_ERROR" {
+                    memory.refused.entry(txid).or_default().insert(url.clone());
+                }
+                memory.last_refusal = Some(error.clone());
+            }
+            memory.sent.insert(txid, at);
+            remarks.push((txid, remark));
         }
+        self.ledger.mark_sent(lease, &remarks)?;
+        let txids: Vec<_> = remarks.iter().map(|(txid, _)| *txid).collect();
+        board.refresh(self.ledger, &txids)?;
         Ok(())
     }
 
@@ -542,6 +641,18 @@ fn token_key(token: Token) -> i64 {
     }
 }
 
+/// The pair whose receipts a payout pays; `None` where it pays no receipts.
+fn debt_of(payout: &PayoutRow) -> Option<Pair> {
+    let (PayoutKind::Settle, Token::Trc10(token)) = (payout.kind, payout.token) else {
+        return None;
+    };
+    Some(Pair {
+        payer: payout.payer,
+        payee: payout.payee,
+        token,
+    })
+}
+
 /// An attempt, or the payout that was not signed and why.
 type Signed = Result<AttemptRow, (PayoutId, String)>;
 
@@ -606,5 +717,30 @@ impl Order<'_> {
             fee: None,
             remark: String::new(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{FIRST_GROUP, Memory, SIGN_GROUP};
+
+    #[test]
+    fn no_more_is_signed_than_goes_out_in_a_moment() {
+        let mut memory = Memory::default();
+        assert_eq!(memory.group(), FIRST_GROUP);
+        for (sent, seconds, group) in [
+            (50, 0, SIGN_GROUP),
+            (50, 10, 75),
+            (1, 60, 1),
+            (200, 15, 200),
+        ] {
+            memory.pace(sent, Duration::from_secs(seconds));
+            assert_eq!(memory.group(), group, "{sent} in {seconds} s");
+        }
+        // A group of which nothing went out says nothing.
+        memory.pace(0, Duration::from_secs(30));
+        assert_eq!(memory.group(), 200);
     }
 }

@@ -151,13 +151,19 @@ impl<C: Chain> Engine<'_, C> {
         lease: &AccountLease,
         board: &mut Board,
     ) -> Result<CursorRow, SettleError> {
+        let mut read = None;
         for _ in 0..FOREIGN_LOOKS {
             let cursor = self.read_on(lease, Some(board)).await?;
             match self.foreign(&cursor, board).await? {
                 None => return Ok(cursor),
-                Some(why) => self.tell(Event::Waiting(why)),
+                // A block came between the two questions: the next look reads it.
+                Some(_) if read != Some(cursor.last) => {}
+                Some(why) => {
+                    self.tell(Event::Waiting(why));
+                    self.chain.pause(LOOK_EVERY).await;
+                }
             }
-            self.chain.pause(LOOK_EVERY).await;
+            read = Some(cursor.last);
         }
         Err(SettleError::UsedElsewhere {
             account: self.account,

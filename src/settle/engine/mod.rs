@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     ledger::{
-        AccountLease, BatchId, BatchRow, Ledger, LedgerError, Pair, PayoutId, PayoutKind,
+        AccountLease, BatchId, BatchRow, Durable, Ledger, LedgerError, PayoutId, PayoutKind,
         PayoutRow, PayoutState, ReceiptRow, Recovery,
     },
     receipts::{ReceiptDomain, SignedGrant, SignedReceipt},
@@ -377,11 +377,11 @@ impl<C: Chain> Engine<'_, C> {
     }
 
     /// Checks again, before payment, that the receipts behind a debt carry the
-    /// account's signature, or that of a key it granted this much to. What was
-    /// issued under a grant never passes its total: the ledger sees to it.
-    pub(super) fn verify_issued(&self, pair: &Pair) -> Result<Option<String>, SettleError> {
+    /// account's signature, or that of a key it granted this much to: why not. What
+    /// was issued under a grant never passes its total: the ledger sees to it.
+    fn doubt(&self, receipts: &[Durable<ReceiptRow>]) -> Result<Option<String>, SettleError> {
         let domain = ReceiptDomain::new(self.ledger.genesis());
-        for row in self.ledger.issued(pair)? {
+        for row in receipts {
             let row: &ReceiptRow = row.get();
             let grant = match row.grant {
                 Salt::ZERO => None,
@@ -392,7 +392,9 @@ impl<C: Chain> Engine<'_, C> {
                 .is_ok_and(|signed| signed.is_authentic(&domain, grant.as_ref()));
             if !good {
                 let (epoch, sequence) = (row.epoch, row.sequence);
-                return Ok(Some(format!("epoch {epoch}, sequence {sequence}")));
+                return Ok(Some(format!(
+                    "a receipt behind it does not verify: epoch {epoch}, sequence {sequence}"
+                )));
             }
         }
         Ok(None)

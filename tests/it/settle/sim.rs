@@ -208,14 +208,14 @@ pub(crate) struct Process {
     pub(crate) dead: Arc<AtomicBool>,
     /// How often it asked.
     pub(crate) asked: AtomicU64,
-    /// At this question it stands still, until it is thawed.
+    /// From this question on it stands still, until it is thawed.
     freeze_at: Option<u64>,
     thawed: AtomicBool,
-    frozen: Mutex<Option<Waker>>,
+    frozen: Mutex<Vec<Waker>>,
 }
 
 impl Process {
-    /// One that stands still at its question number `at`.
+    /// One that stands still from its question number `at` on.
     pub(crate) fn freezing(at: u64) -> Self {
         Self {
             freeze_at: Some(at),
@@ -225,12 +225,12 @@ impl Process {
 
     async fn step(&self) {
         let asked = self.asked.fetch_add(1, Ordering::SeqCst);
-        if self.freeze_at == Some(asked) {
+        if self.freeze_at.is_some_and(|at| asked >= at) {
             poll_fn(|context| {
                 if self.thawed.load(Ordering::SeqCst) {
                     Poll::Ready(())
                 } else {
-                    *self.frozen.lock().unwrap() = Some(context.waker().clone());
+                    self.frozen.lock().unwrap().push(context.waker().clone());
                     Poll::Pending
                 }
             })
@@ -241,7 +241,7 @@ impl Process {
     /// It goes on when it is polled next.
     pub(crate) fn thaw(&self) {
         self.thawed.store(true, Ordering::SeqCst);
-        if let Some(waker) = self.frozen.lock().unwrap().take() {
+        for waker in self.frozen.lock().unwrap().drain(..) {
             waker.wake();
         }
     }

@@ -23,7 +23,7 @@ use super::{
     crash::{CrashingLedger, Ending},
     holders::Holders,
     sim::{Counts, Faults, Process, Rng, SimChain},
-    world::{World, forgiving, payee, poll_once},
+    world::{World, forgiving, payee, poll},
 };
 
 /// What must happen, or the test shows nothing.
@@ -148,7 +148,7 @@ impl Storm {
                 .await
         });
         let mut run = pin!(run);
-        let mut outcome = poll_once(run.as_mut());
+        let mut outcome = poll(run.as_mut());
         let lapsed = outcome.is_none();
         if lapsed {
             let successor = Process::default();
@@ -162,7 +162,7 @@ impl Storm {
                 self.unexpected("a successor", &error);
             }
             process.thaw();
-            outcome = poll_once(run.as_mut());
+            outcome = poll(run.as_mut());
         }
         let lost = match outcome.expect("it was thawed") {
             Err(SettleError::Ledger(LedgerError::LeaseLost(_))) => true,

@@ -5,10 +5,10 @@ use std::{
     future::Future,
     pin::pin,
     sync::{
-        Mutex,
-        atomic::{AtomicI64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake},
     time::Duration,
 };
 
@@ -29,20 +29,35 @@ use super::{
     sim::{Process, Rng, SimChain, View},
 };
 
-/// Polls a future that waits for nothing but the simulation; `None` when it
-/// stands still.
-pub(crate) fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
-    let mut context = Context::from_waker(Waker::noop());
-    match future.poll(&mut context) {
-        Poll::Ready(output) => Some(output),
-        Poll::Pending => None,
+/// Whether a future said that it goes on.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Polls a future that waits for nothing but the simulation, as long as it goes
+/// on; `None` when it stands still.
+pub(crate) fn poll<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    let woken = Arc::new(Woken::default());
+    let waker = Arc::clone(&woken).into();
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return Some(output),
+            Poll::Pending if woken.0.swap(false, Ordering::SeqCst) => {}
+            Poll::Pending => return None,
+        }
     }
 }
 
 /// Drives a future that never waits for anything but the simulation.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let future = pin!(future);
-    poll_once(future).expect("the simulation waits for something that never comes")
+    poll(future).expect("the simulation waits for something that never comes")
 }
 
 pub(crate) fn raw(amount: i64) -> RawAmount {
