@@ -118,14 +118,14 @@ MUTANTS = [
         [
             (
                 "src/settle/engine/drive.rs",
-                "                        memory.last_refusal = Some(error);",
-                "                        if crate::mutant(NAME)\n"
-                "                            && let Some(attempt) = board.attempt(txid)\n"
-                "                        {\n"
-                "                            let payout = attempt.get().payout;\n"
-                "                            self.give_up(lease, board, payout, remark.clone())?;\n"
-                "                        }\n"
-                "                        memory.last_refusal = Some(error);",
+                "                memory.last_refusal = Some(error.clone());",
+                "                if crate::mutant(NAME)\n"
+                "                    && let Some(attempt) = board.attempt(txid)\n"
+                "                {\n"
+                "                    let payout = attempt.get().payout;\n"
+                "                    self.give_up(lease, board, payout, remark.clone())?;\n"
+                "                }\n"
+                "                memory.last_refusal = Some(error.clone());",
             ),
             (
                 "src/ledger/statements/payouts.rs",

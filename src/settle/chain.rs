@@ -60,7 +60,8 @@ pub trait Chain: Send + Sync {
     ) -> impl Future<Output = Result<Vec<Block>, NodeError>> + Send;
 
     /// Blocks from number `first` on that may still be forked out, as many as it
-    /// likes, verified and linked like solid ones. For show. A chain that is only
+    /// likes, verified and linked like solid ones. They say what is in a block by
+    /// now, and are taken in when they have become solid. A chain that is only
     /// asked for solid blocks need not know any.
     ///
     /// # Errors
@@ -136,13 +137,6 @@ pub trait Chain: Send + Sync {
         &self,
         attempt: &Durable<AttemptRow>,
     ) -> impl Future<Output = Result<(), NodeError>> + Send;
-
-    /// The block of the head chain that holds a transaction, as far as the
-    /// node says. For show.
-    ///
-    /// # Errors
-    /// See [`NodeError`].
-    fn included(&self, txid: TxId) -> impl Future<Output = Result<Option<u64>, NodeError>> + Send;
 
     /// What the transactions of a solid block burnt, as far as the node says. For
     /// show.

@@ -18,6 +18,7 @@ mod proof;
 pub mod recovery;
 mod report;
 pub mod state;
+mod unsolid;
 
 pub use audit::{Difference, DifferenceKind};
 pub use chain::{Chain, Head};

@@ -102,11 +102,6 @@ impl Chain for NodeChain {
         self.0.broadcast(&transaction).await
     }
 
-    async fn included(&self, txid: TxId) -> Result<Option<u64>, NodeError> {
-        let info = self.0.transaction_info(Finality::Head, txid).await?;
-        Ok(info.map(|info| info.block))
-    }
-
     async fn burnt(&self, block: u64) -> Result<BTreeMap<TxId, Sun>, NodeError> {
         let infos = self.0.transaction_infos(Finality::Solid, block).await?;
         Ok(infos

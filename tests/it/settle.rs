@@ -20,7 +20,7 @@ use seedrail::{
     ledger::{Ledger, PayoutState, Recovery, Remainder, SqliteLedger, TransferRow},
     settle::{Engine, Event, Policy, SendOrder, SettleError, Until},
     tron::keys::SecretKey,
-    types::{Clock as _, Salt, Token, TokenId, TxId, UnixMs},
+    types::{Address, Clock as _, Salt, Token, TokenId, TxId, UnixMs},
 };
 
 use crash::{CrashingLedger, Ending};
@@ -71,6 +71,31 @@ fn debts_are_paid_once_and_a_second_run_finds_nothing() {
         })
         .unwrap();
     assert!(report.batches.is_empty(), "nothing is left to pay");
+}
+
+/// What is in a block waits in no node: on a chain that is solid a minute later,
+/// thousands are paid in little more than that minute, and no node has more than
+/// 1,000 of them waiting.
+#[test]
+fn what_is_in_a_block_makes_room_for_more() {
+    let world = World::new(3, 18);
+    let payees = (0..2500u16).map(|number| {
+        let mut body = [0x77; 20];
+        body[..2].copy_from_slice(&number.to_be_bytes());
+        Address::from_body(body)
+    });
+    for payee in payees.clone() {
+        world.sim().fund(payee, 1, 0);
+        world.owe(payee, 1);
+    }
+    let begin = world.sim().clock.now();
+    assert!(world.run().unwrap());
+    let took = world.sim().clock.now().since(begin);
+    for payee in payees {
+        assert_eq!(world.sim().paid(world.key.address(), payee), (1, 1));
+    }
+    assert!(took < Duration::from_secs(90), "{took:?}");
+    assert_eq!(world.sim().most_pending(), 1000);
 }
 
 /// A node that lies about its solid head makes the payer sign a since block of

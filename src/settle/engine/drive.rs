@@ -19,6 +19,7 @@ use crate::{
         chain::{Chain, Head},
         recovery::{Facts, Step, next_step},
         report::Event,
+        unsolid::Unsolid,
     },
     tron::{
         contract::Contract,
@@ -40,9 +41,9 @@ const FIRST_GROUP: usize = 50;
 /// signed, so that nothing waits for half a minute of its life.
 const SEND_AHEAD: Duration = Duration::from_secs(15);
 
-/// How many attempts of an account may be live at once: half of what a node
-/// keeps pending.
-const MAX_LIVE: usize = 1000;
+/// How many attempts of an account may wait for a block at once: half of what a
+/// node keeps pending.
+const MAX_PENDING: usize = 1000;
 
 /// The same bytes go out again after this long without a block: a node forgets
 /// what is pending after 60 s.
@@ -62,9 +63,6 @@ const SENDERS: usize = 16;
 
 /// The least time between two looks at a chain whose blocks come fast.
 const LOOK_FASTEST: Duration = Duration::from_millis(50);
-
-/// Above so many living attempts only solid blocks are watched.
-const WATCH_INCLUSION: usize = 20;
 
 /// When to stop driving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +84,8 @@ struct Memory {
     refused: BTreeMap<TxId, BTreeSet<String>>,
     /// The last refusal, whole.
     last_refusal: Option<NodeError>,
+    /// The end of the chain that is not solid.
+    unsolid: Unsolid,
     /// The newest head seen.
     head: Option<Head>,
     /// How often to look, as this chain's blocks come.
@@ -139,21 +139,19 @@ impl Memory {
 struct Work {
     sign: Vec<(usize, u32)>,
     send: Vec<TxId>,
-    follow: Vec<TxId>,
     give_up: Vec<(PayoutId, String)>,
+    /// How many attempts were sent and are in no block.
     pending: usize,
+    /// How many payouts have not ended.
+    open: usize,
 }
 
 /// What a round found and did.
 struct Round {
-    /// The chain's head.
-    head: Head,
     /// Nothing is left to do.
     is_over: bool,
     /// To be sent next: what it signed, and what is to be sent again.
     due: Vec<Durable<AttemptRow>>,
-    /// What was sent and is only waited for.
-    followed: Vec<TxId>,
 }
 
 /// An attempt that went out.
@@ -195,18 +193,16 @@ impl<C: Chain> Engine<'_, C> {
             // What is due goes out while the chain is read and the next group signed.
             let (handed, round) = tokio::join!(
                 self.hand_over(&outbox),
-                self.round(lease, signer, &mut board, &outbox, &memory)
+                self.round(lease, signer, &mut board, &outbox, &mut memory)
             );
             memory.pace(handed.sent.len(), handed.took);
+            let was_sent = !handed.sent.is_empty();
             self.note_answers(lease, &mut board, handed.sent, &mut memory)?;
             let round = round?;
-            memory.see(round.head);
             if round.is_over {
                 self.fetch_fees(&board).await?;
                 return Ok(memory.last_refusal);
             }
-            self.look_for_inclusion(lease, &mut board, round.followed, &mut memory)
-                .await?;
             if reached(&board, until, &memory) {
                 return Ok(memory.last_refusal);
             }
@@ -214,7 +210,12 @@ impl<C: Chain> Engine<'_, C> {
                 self.tell(Event::Waiting("the node takes no more for now".to_owned()));
                 self.chain.pause(wait.min(LIFETIME)).await;
             } else if round.due.is_empty() {
-                let look_every = memory.look_every.unwrap_or(LOOK_EVERY);
+                // What was just sent may be in a block in no time, where blocks are
+                // made for it.
+                let look_every = match was_sent {
+                    true => LOOK_FASTEST,
+                    false => memory.look_every.unwrap_or(LOOK_EVERY),
+                };
                 self.chain.pause(look_every).await;
             }
             outbox = round.due;
@@ -229,10 +230,14 @@ impl<C: Chain> Engine<'_, C> {
         signer: Option<&dyn Signer>,
         board: &mut Board,
         outbox: &[Durable<AttemptRow>],
-        memory: &Memory,
+        memory: &mut Memory,
     ) -> Result<Round, SettleError> {
-        self.read_on(lease, Some(board)).await?;
+        for txid in self.look(lease, board, &mut memory.unsolid).await? {
+            // A fork took it out of its block: the bytes go out again at once.
+            memory.sent.remove(&txid);
+        }
         let head = self.patiently(|| self.chain.head()).await?;
+        memory.see(head);
         let facts = Facts {
             head: head.time,
             may_sign: signer.is_some() && !memory.is_broken(self.chain.nodes()),
@@ -242,15 +247,14 @@ impl<C: Chain> Engine<'_, C> {
         for (payout, reason) in &work.give_up {
             self.give_up(lease, board, *payout, reason.clone())?;
         }
-        work.send
-            .truncate(MAX_LIVE.saturating_sub(work.follow.len()));
-        let live = work.send.len() + work.follow.len();
+        work.send.truncate(MAX_PENDING.saturating_sub(work.pending));
+        let pending = work.send.len() + work.pending;
         let mut due: Vec<_> = work
             .send
             .iter()
             .filter_map(|txid| board.attempt(*txid).cloned())
             .collect();
-        let group = MAX_LIVE.saturating_sub(live).min(memory.group());
+        let group = MAX_PENDING.saturating_sub(pending).min(memory.group());
         if let Some(signer) = signer
             && !work.sign.is_empty()
             && group > 0
@@ -260,10 +264,8 @@ impl<C: Chain> Engine<'_, C> {
             due.extend(self.sign(lease, how, board, group).await?);
         }
         Ok(Round {
-            head,
-            is_over: work.pending == 0 && work.give_up.is_empty(),
+            is_over: work.open == 0 && work.give_up.is_empty(),
             due,
-            followed: work.follow,
         })
     }
 
@@ -282,15 +284,15 @@ impl<C: Chain> Engine<'_, C> {
             }
             let step = next_step(&entry.payout, &entry.attempts, facts);
             let waited_for = entry.is_open() && !matches!(step, Step::Await(_));
-            work.pending += usize::from(waited_for);
+            work.open += usize::from(waited_for);
             match step {
                 Step::Sign(ordinal) => work.sign.push((place, ordinal)),
                 Step::Send(txid) if !outbox.contains(&txid) && memory.is_due(txid, now) => {
                     work.send.push(txid);
                 }
-                Step::Send(txid) | Step::Follow(txid) => work.follow.push(txid),
+                Step::Send(_) => work.pending += 1,
                 Step::GiveUp(reason) => work.give_up.push((entry.payout.id, reason)),
-                Step::Done | Step::Await(_) => {}
+                Step::Follow(_) | Step::Done | Step::Await(_) => {}
                 Step::Broken(reason) => {
                     return Err(SettleError::Broken {
                         payout: entry.payout.id,
@@ -535,49 +537,6 @@ impl<C: Chain> Engine<'_, C> {
         self.ledger.mark_sent(lease, &remarks)?;
         let txids: Vec<_> = remarks.iter().map(|(txid, _)| *txid).collect();
         board.refresh(self.ledger, &txids)?;
-        Ok(())
-    }
-
-    /// Asks in which unsolid blocks the attempts are, while they are few.
-    async fn look_for_inclusion(
-        &self,
-        lease: &AccountLease,
-        board: &mut Board,
-        watched: Vec<TxId>,
-        memory: &mut Memory,
-    ) -> Result<(), SettleError> {
-        if watched.len() > WATCH_INCLUSION {
-            return Ok(());
-        }
-        let mut seen = Vec::new();
-        for txid in watched {
-            let Some(attempt) = board.attempt(txid).map(Durable::get) else {
-                continue;
-            };
-            // Only for show: a failure of this question is no news.
-            let Ok(block) = self.chain.included(txid).await else {
-                continue;
-            };
-            let before = (attempt.state == AttemptState::Included)
-                .then_some(attempt.block)
-                .flatten();
-            if block == before {
-                continue;
-            }
-            match block {
-                Some(number) => self.tell(Event::Included(txid, number)),
-                // A fork took it: the bytes go out again at once.
-                None => {
-                    memory.sent.remove(&txid);
-                }
-            }
-            seen.push((txid, block));
-        }
-        if !seen.is_empty() {
-            self.ledger.mark_included(lease, &seen)?;
-            let txids: Vec<_> = seen.iter().map(|(txid, _)| *txid).collect();
-            board.refresh(self.ledger, &txids)?;
-        }
         Ok(())
     }
 

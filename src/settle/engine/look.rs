@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 
 use super::{Engine, LIFETIME, LOOK_EVERY, PATIENCE, SettleError, board::Board};
 use crate::{
-    ledger::{AccountLease, AttemptEnd, BlockRow, CursorRow, Durable, LedgerError, TransferRow},
+    ledger::{
+        AccountLease, AttemptEnd, AttemptState, BlockRow, CursorRow, Durable, LedgerError,
+        TransferRow,
+    },
     settle::{
         chain::Chain,
         report::Event,
         state::{living, read_block, transfer_of},
+        unsolid::Unsolid,
     },
     tron::{block::Block, rpc::Finality},
     types::{BlockId, TxId},
@@ -18,6 +22,10 @@ use crate::{
 /// A gap of more blocks than this is not read when the account was quiet: an
 /// hour of the chain.
 const LONG_GAP: u64 = 1200;
+
+/// So many solid blocks are found among those of the head; more are read as what
+/// they are.
+const FEW_BLOCKS: u64 = 50;
 
 /// How many looks a foreign use of the account may last: ten minutes.
 pub(super) const FOREIGN_LOOKS: u32 = 1200;
@@ -79,6 +87,99 @@ impl<C: Chain> Engine<'_, C> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Reads the chain to its head, each block once, and takes in what of it is
+    /// solid. Then the ledger knows which attempts are in a block.
+    pub(super) async fn look(
+        &self,
+        lease: &AccountLease,
+        board: &mut Board,
+        unsolid: &mut Unsolid,
+    ) -> Result<Vec<TxId>, SettleError> {
+        let solid = self.patiently(|| self.chain.solid_head()).await?;
+        let mut last = match self.ledger.cursor(self.account)? {
+            Some(cursor) if solid.id.number() <= cursor.last.number() + FEW_BLOCKS => cursor.last,
+            _ => self.read_on(lease, Some(board)).await?.last,
+        };
+        unsolid.begin_after(last);
+        self.read_ahead(last, unsolid).await?;
+        if solid.id.number() > last.number() {
+            let blocks = unsolid.take_through(solid.id);
+            let taken = if blocks.is_empty() {
+                None
+            } else {
+                match self.take_in(lease, &blocks, Some(board)) {
+                    Ok(cursor) => Some(cursor),
+                    Err(SettleError::Ledger(
+                        LedgerError::NotLinked { .. } | LedgerError::Strangers { .. },
+                    )) => None,
+                    Err(error) => return Err(error),
+                }
+            };
+            last = match taken {
+                Some(cursor) => cursor.last,
+                // Solid is what the node did not show as its head, or by a stranger.
+                None => self.read_on(lease, Some(board)).await?.last,
+            };
+            unsolid.begin_after(last);
+        }
+        self.note_inclusion(lease, board, last, unsolid)
+    }
+
+    /// Reads what is on top of the blocks read so far.
+    async fn read_ahead(&self, last: BlockId, unsolid: &mut Unsolid) -> Result<(), SettleError> {
+        // A fork once: from the last solid block on again.
+        for _ in 0..2 {
+            let next = unsolid.end(last).number().saturating_add(1);
+            let blocks = self.patiently(|| self.chain.head_blocks(next)).await?;
+            if unsolid.extend(last, blocks) {
+                break;
+            }
+            unsolid.clear();
+        }
+        Ok(())
+    }
+
+    /// Notes which attempts are in a block now, and which are no more: those are
+    /// returned.
+    fn note_inclusion(
+        &self,
+        lease: &AccountLease,
+        board: &mut Board,
+        last: BlockId,
+        unsolid: &Unsolid,
+    ) -> Result<Vec<TxId>, SettleError> {
+        let places = unsolid.places();
+        let mut seen = Vec::new();
+        let mut forked_out = Vec::new();
+        for txid in board.living().keys() {
+            let Some(attempt) = board.attempt(*txid).map(Durable::get) else {
+                continue;
+            };
+            let before = (attempt.state == AttemptState::Included)
+                .then_some(attempt.block)
+                .flatten();
+            match (before, places.get(txid)) {
+                (before, Some(now)) => {
+                    if before != Some(*now) && attempt.state != AttemptState::Offered {
+                        seen.push((*txid, Some(*now)));
+                        self.tell(Event::Included(*txid, *now));
+                    }
+                }
+                (Some(before), None) if before <= last.number() || unsolid.covers(before) => {
+                    seen.push((*txid, None));
+                    forked_out.push(*txid);
+                }
+                (_, None) => {}
+            }
+        }
+        if !seen.is_empty() {
+            self.ledger.mark_included(lease, &seen)?;
+            let txids: Vec<_> = seen.iter().map(|(txid, _)| *txid).collect();
+            board.refresh(self.ledger, &txids)?;
+        }
+        Ok(forked_out)
     }
 
     /// Applies blocks and tells what they ended.

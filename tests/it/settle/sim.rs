@@ -99,7 +99,7 @@ pub(crate) struct Faults {
     pub(crate) invented: u64,
     /// The answer is another node's, which is behind.
     pub(crate) split: u64,
-    /// A transaction in a block is "not found", one in none is found.
+    /// The newest block is invented, and holds all that is pending.
     pub(crate) lying: u64,
     /// The process sleeps for minutes, anywhere.
     pub(crate) suspended: u64,
@@ -191,6 +191,7 @@ struct Inner {
     witnesses: Vec<Address>,
     /// Whose signatures count for accounts that changed them.
     permissions: BTreeMap<Address, Permissions>,
+    most_pending: usize,
 }
 
 /// The simulated chain.
@@ -303,6 +304,7 @@ impl SimChain {
                 solid_floor: 0,
                 witnesses,
                 permissions: BTreeMap::new(),
+                most_pending: 0,
             }),
             clock: Arc::new(ManualClock::new(START)),
             lag,
@@ -323,6 +325,11 @@ impl SimChain {
 
     pub(crate) fn set_faults(&self, faults: Faults) {
         self.inner().faults = faults;
+    }
+
+    /// How many transactions waited for a block at most.
+    pub(crate) fn most_pending(&self) -> usize {
+        self.inner().most_pending
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -669,12 +676,47 @@ impl Chain for View<'_> {
     }
 
     async fn solid_head(&self) -> Result<Head, NodeError> {
-        let inner = self.ask().await?;
-        let made = &inner.blocks[self.chain.solid_index(&inner)];
+        let inner = &mut *self.ask().await?;
+        let behind = inner.behind();
+        let index = self.chain.solid_index(inner).saturating_sub(behind);
+        let mut block = inner.blocks[index].block.clone();
+        if inner.roll("invented heads", inner.faults.invented) {
+            block = inner.invent(&block).pop().unwrap();
+        }
         Ok(Head {
-            id: made.id,
-            time: made.block.header.timestamp,
+            id: block.id(),
+            time: block.header.timestamp,
         })
+    }
+
+    async fn head_blocks(&self, first: u64) -> Result<Vec<Block>, NodeError> {
+        let inner = &mut *self.ask().await?;
+        let first = usize::try_from(first).unwrap();
+        let end = inner.blocks.len().saturating_sub(inner.behind());
+        let real = inner.blocks.get(first..end).unwrap_or_default();
+        let mut blocks: Vec<Block> = real.iter().map(|made| made.block.clone()).collect();
+        if inner.roll("short answers", inner.faults.lagging) {
+            let keep = inner.rng.below(2);
+            blocks.truncate(usize::try_from(keep).unwrap());
+        }
+        let parent = match blocks.last() {
+            Some(last) => Some(last.clone()),
+            None => (inner.blocks.get(first.wrapping_sub(1))).map(|made| made.block.clone()),
+        };
+        if let Some(parent) = parent
+            && inner.roll("lies about inclusion", inner.faults.lying)
+        {
+            let mut invented = inner.invent(&parent);
+            invented.truncate(1);
+            let pending = inner.pool.iter().map(|pending| pending.transaction.clone());
+            invented[0].transactions = pending.collect();
+            blocks.extend(invented);
+        }
+        if inner.roll("garbage blocks", inner.faults.garbage) && !blocks.is_empty() {
+            let place = usize::try_from(inner.rng.below(blocks.len() as u64)).unwrap();
+            blocks[place].header.parent_hash = BlockId::from_bytes([9; 32]);
+        }
+        Ok(blocks)
     }
 
     async fn solid_blocks(&self, first: u64) -> Result<Vec<Block>, NodeError> {
@@ -823,6 +865,7 @@ impl Chain for View<'_> {
             return Err(refused(code));
         }
         inner.pool.push(pending);
+        inner.most_pending = inner.most_pending.max(inner.pool.len());
         if inner.roll("unanswered broadcasts", faults.unanswered) {
             return Err(unknown("timed out"));
         }
@@ -830,18 +873,6 @@ impl Chain for View<'_> {
             return Err(refused("SIGERROR"));
         }
         Ok(())
-    }
-
-    async fn included(&self, txid: TxId) -> Result<Option<u64>, NodeError> {
-        let inner = &mut *self.ask().await?;
-        let found = inner.place.get(&txid).copied();
-        if inner.roll("lies about inclusion", inner.faults.lying) {
-            return Ok(match found {
-                Some(_) => None,
-                None => Some(7),
-            });
-        }
-        Ok(found)
     }
 
     async fn burnt(&self, block: u64) -> Result<BTreeMap<TxId, Sun>, NodeError> {

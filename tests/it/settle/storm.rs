@@ -27,7 +27,7 @@ use super::{
 };
 
 /// What must happen, or the test shows nothing.
-const FAULTS: [&str; 34] = [
+const FAULTS: [&str; 35] = [
     "answers of a node behind",
     "both sides paying",
     "batches of holders expired",
@@ -42,6 +42,7 @@ const FAULTS: [&str; 34] = [
     "home copies put back",
     "included after expiration",
     "invented blocks",
+    "invented heads",
     "killed processes",
     "lapsed leases",
     "leases lost",
