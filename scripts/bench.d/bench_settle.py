@@ -5,6 +5,7 @@
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import bench_devnet
 import bench_ledger
-from measure import ROOT, commit, heading, run
+from measure import ROOT, benchmark, commit, heading, run
 
 DEBTS, PAYOUTS, BY_TRONWEB = 1_000_000, 10_000, 300
 BLOCK_TIME = "200ms"
@@ -50,6 +51,18 @@ class Devnet(bench_devnet.Process):
         return self
 
 
+def timed(devnet, work):
+    """Seconds on the clock, and of processor time by the processes run and by the node."""
+    def used():
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        fields = Path(f"/proc/{devnet.child.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        node = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return time.monotonic(), children.ru_utime + children.ru_stime, node
+    before = used()
+    result = work()
+    return result, [after - then for after, then in zip(used(), before)]
+
+
 def by_us():
     """Debts from a file of receipts, then one `settle run`, until all of it is solid."""
     with Devnet("--block-time", BLOCK_TIME) as devnet, tempfile.TemporaryDirectory() as home:
@@ -57,38 +70,59 @@ def by_us():
                                     "SEEDRAIL_NETWORK": "devnet", "SEEDRAIL_PRIVATE_KEY": devnet.key}
         file = str(Path(home) / "receipts.jsonl")
         run(bench_ledger.program(), "debts", file, str(PAYOUTS), devnet.ready["genesis"], env=environment)
-        run(SEEDRAIL, "receipts", "import", file, "--adopt", "--yes", "--json", env=environment)
-        begin = time.monotonic()
-        report = json.loads(run(SEEDRAIL, "settle", "run", "--yes", "--json", "--quiet", env=environment))
-        wall = time.monotonic() - begin
+        run(SEEDRAIL, "receipts", "import", file, "--adopt", "--yes", "--json", "--quiet", env=environment)
+        report, (wall, ours, node) = timed(devnet, lambda: json.loads(
+            run(SEEDRAIL, "settle", "run", "--yes", "--json", "--quiet", env=environment)))
         assert report["confirmed"] == PAYOUTS, report["confirmed"]
-        return PAYOUTS / wall
+        return PAYOUTS / wall, ours / PAYOUTS, node / PAYOUTS
 
 
 def by_tronweb():
     with Devnet("--block-time", BLOCK_TIME) as devnet:
         environment = os.environ | {"SEEDRAIL_PEERS": run("scripts/peers", "--where").strip(), "PAYER_KEY": devnet.key}
         script = str(ROOT / "scripts/bench.d/tronweb_batch.mjs")
-        result = json.loads(run("node", script, devnet.url, str(BY_TRONWEB), env=environment))
-        return result["ops"] / result["wall_s"]
+        result, (_, ours, node) = timed(devnet, lambda: json.loads(
+            run("node", script, devnet.url, str(BY_TRONWEB), env=environment)))
+        return BY_TRONWEB / result["wall_s"], ours / BY_TRONWEB, node / BY_TRONWEB
+
+
+def bound():
+    """What the least work takes: the receipt verified, the transfer signed, and taken in by the node from a client
+    that does nothing else. Payouts a second."""
+    ours, cores = bench_ledger.program(), os.cpu_count()
+    with tempfile.TemporaryDirectory(dir=ROOT / "target") as folder:
+        file = str(Path(folder) / "receipts.jsonl")
+        run(ours, "make", file, str(PAYOUTS))
+        verify = bench_ledger.rate(ours, "verify", file, str(PAYOUTS))
+        sign = bench_ledger.rate(ours, "sign", str(Path(folder) / "ledger"), str(PAYOUTS))
+    with Devnet("--block-time", BLOCK_TIME) as devnet:
+        taken = json.loads(run(benchmark("devnet"), "http", str(PAYOUTS), "16", devnet.url))
+    return 1 / (taken["included_s"] / taken["ops"] + (1 / verify + 1 / sign) / cores)
 
 
 def batch(rounds):
     run("scripts/peers", "javascript")
     run("cargo", "build", "--release", "--locked", "--quiet")
-    ours, theirs = [], []
+    best, ours, theirs = [], [], []
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
+        best.append(bound())
         ours.append(by_us())
         theirs.append(by_tronweb())
-    us, them = statistics.median(ours), statistics.median(theirs)
+    best = statistics.median(best)
     print(f"\nPayouts a second against the devnet, blocks every {BLOCK_TIME}, all on the same cores; each payee's account "
           f"is made by its payout.\nOurs: `settle run` over {PAYOUTS:,} debts, from its start until every payout is "
-          f"solid. TronWeb: {BY_TRONWEB:,} transfers by its\ndocumented calls, until the last is in a block.\n")
-    print("| | payouts a second | |")
-    print("|---|---:|---|")
-    print(f"| seedrail | {us:,.0f} | {us / them:.0f} × TronWeb; goal 20 × |")
-    print(f"| TronWeb | {them:,.0f} | |")
+          f"solid. TronWeb: {BY_TRONWEB:,} transfers by its\ndocumented calls, until the last is in a block. The bound: "
+          f"receipts verified and transfers signed on all cores, and\nas many taken in by the node from a client that "
+          f"does nothing else, one after the other.\n")
+    print("| | payouts a second | CPU-ms a payout | of them the node's | |")
+    print("|---|---:|---:|---:|---|")
+    print(f"| bound | {best:,.0f} | | | |")
+    them = statistics.median(rate for rate, *_ in theirs)
+    for name, rows in (("seedrail", ours), ("TronWeb", theirs)):
+        rate, own, node = (statistics.median(values) for values in zip(*rows))
+        beside = f"{rate / best:.2f} of the bound; {rate / them:.1f} × TronWeb, goal 20 ×" if rows is ours else ""
+        print(f"| {name} | {rate:,.0f} | {(own + node) * 1000:.2f} | {node * 1000:.2f} | {beside} |")
 
 
 def main(arguments):

@@ -49,7 +49,7 @@ impl Unsolid {
     pub(super) fn extend(&mut self, solid: BlockId, blocks: Vec<Block>) -> bool {
         let mut fits = true;
         for (place, block) in blocks.into_iter().enumerate() {
-            if self.blocks.len() >= MAX_BLOCKS {
+            if self.is_full() {
                 break;
             }
             if block.header.parent_hash != self.end(solid) {
@@ -63,6 +63,11 @@ impl Unsolid {
             });
         }
         fits
+    }
+
+    /// Whether it keeps no more blocks.
+    pub(super) fn is_full(&self) -> bool {
+        self.blocks.len() >= MAX_BLOCKS
     }
 
     /// Forgets everything.
@@ -153,5 +158,6 @@ mod tests {
         let blocks = chain(1, solid, 150, 1);
         assert!(unsolid.extend(solid, blocks.clone()));
         assert_eq!(unsolid.end(solid), blocks[MAX_BLOCKS - 1].id());
+        assert!(unsolid.is_full());
     }
 }

@@ -121,7 +121,7 @@ impl Memory {
         }
     }
 
-    /// How many may be signed together: no more than go out in a moment.
+    /// How many may go out together, and be signed meanwhile.
     fn group(&self) -> usize {
         self.pace.unwrap_or(FIRST_GROUP).min(SIGN_GROUP)
     }
@@ -140,7 +140,7 @@ struct Work {
     sign: Vec<(usize, u32)>,
     send: Vec<TxId>,
     give_up: Vec<(PayoutId, String)>,
-    /// How many attempts were sent and are in no block.
+    /// How many attempts were sent lately and are in no block.
     pending: usize,
     /// How many payouts have not ended.
     open: usize,
@@ -210,11 +210,11 @@ impl<C: Chain> Engine<'_, C> {
                 self.tell(Event::Waiting("the node takes no more for now".to_owned()));
                 self.chain.pause(wait.min(LIFETIME)).await;
             } else if round.due.is_empty() {
-                // What was just sent may be in a block in no time, where blocks are
-                // made for it.
-                let look_every = match was_sent {
-                    true => LOOK_FASTEST,
-                    false => memory.look_every.unwrap_or(LOOK_EVERY),
+                let look_every = if was_sent {
+                    // A devnet makes a block for a transaction, in no time.
+                    LOOK_FASTEST
+                } else {
+                    memory.look_every.unwrap_or(LOOK_EVERY)
                 };
                 self.chain.pause(look_every).await;
             }
@@ -247,14 +247,15 @@ impl<C: Chain> Engine<'_, C> {
         for (payout, reason) in &work.give_up {
             self.give_up(lease, board, *payout, reason.clone())?;
         }
-        work.send.truncate(MAX_PENDING.saturating_sub(work.pending));
-        let pending = work.send.len() + work.pending;
+        let room = MAX_PENDING.saturating_sub(work.send.len() + work.pending);
+        work.send
+            .truncate(MAX_PENDING.saturating_sub(work.pending).min(memory.group()));
         let mut due: Vec<_> = work
             .send
             .iter()
             .filter_map(|txid| board.attempt(*txid).cloned())
             .collect();
-        let group = MAX_PENDING.saturating_sub(pending).min(memory.group());
+        let group = memory.group().saturating_sub(due.len()).min(room);
         if let Some(signer) = signer
             && !work.sign.is_empty()
             && group > 0

@@ -89,8 +89,9 @@ impl<C: Chain> Engine<'_, C> {
         }
     }
 
-    /// Reads the chain to its head, each block once, and takes in what of it is
-    /// solid. Then the ledger knows which attempts are in a block.
+    /// Reads the chain to its head, each block once, takes in what of it is solid,
+    /// and notes which attempts are in a block. Returns those that a fork took out
+    /// of theirs.
     pub(super) async fn look(
         &self,
         lease: &AccountLease,
@@ -129,8 +130,11 @@ impl<C: Chain> Engine<'_, C> {
 
     /// Reads what is on top of the blocks read so far.
     async fn read_ahead(&self, last: BlockId, unsolid: &mut Unsolid) -> Result<(), SettleError> {
-        // A fork once: from the last solid block on again.
+        // After a fork, from the last solid block on again.
         for _ in 0..2 {
+            if unsolid.is_full() {
+                break;
+            }
             let next = unsolid.end(last).number().saturating_add(1);
             let blocks = self.patiently(|| self.chain.head_blocks(next)).await?;
             if unsolid.extend(last, blocks) {
@@ -141,7 +145,7 @@ impl<C: Chain> Engine<'_, C> {
         Ok(())
     }
 
-    /// Notes which attempts are in a block now, and which are no more: those are
+    /// Notes which attempts are in a block now, and which are no more: these are
     /// returned.
     fn note_inclusion(
         &self,

@@ -297,9 +297,21 @@ impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
                 "{what}: payee {index} was paid twice or not at all"
             );
             let position = self.ledger.position(&self.pair(payee(index))).unwrap();
-            assert_eq!(position.net(), 0, "{what}: payee {index}");
-            assert_eq!(position.range_end, raw(paid), "{what}: payee {index}");
-            assert_eq!(position.live, raw(0), "{what}: payee {index}");
+            assert_eq!(
+                position.net(),
+                0,
+                "{what}: the ledger does not know what payee {index} was paid"
+            );
+            assert_eq!(
+                position.range_end,
+                raw(paid),
+                "{what}: the ranges of payee {index} do not end where the chain's payments do"
+            );
+            assert_eq!(
+                position.live,
+                raw(0),
+                "{what}: something is still on its way to payee {index}"
+            );
         }
         self.agrees(what);
     }
