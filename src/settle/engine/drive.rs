@@ -209,7 +209,12 @@ impl<C: Chain> Engine<'_, C> {
             if let Some(wait) = handed.wait {
                 self.tell(Event::Waiting("the node takes no more for now".to_owned()));
                 self.chain.pause(wait.min(LIFETIME)).await;
-            } else if round.due.is_empty() {
+                // What is due then is for the next round to say.
+                outbox.clear();
+                continue;
+            }
+            outbox = round.due;
+            if outbox.is_empty() {
                 let look_every = if was_sent {
                     // A devnet makes a block for a transaction, in no time.
                     LOOK_FASTEST
@@ -218,7 +223,6 @@ impl<C: Chain> Engine<'_, C> {
                 };
                 self.chain.pause(look_every).await;
             }
-            outbox = round.due;
         }
     }
 
