@@ -54,7 +54,7 @@ MUTANTS = [
                 "pub(crate) fn committed(",
             ),
             (
-                "src/settle/engine/drive.rs",
+                "src/settle/engine/sign.rs",
                 "        let durable = self.ledger.insert_attempts(lease, &attempts)?;",
                 "        if crate::mutant(NAME) {\n"
                 "            for attempt in &attempts {\n"
@@ -168,7 +168,7 @@ MUTANTS = [
                 "            match self.foreign(&cursor, board).await? {",
             ),
             (
-                "src/settle/engine/drive.rs",
+                "src/settle/engine/sign.rs",
                 "if cursor.foreign.is_some() && self.is_paid_elsewhere(&payout)? {",
                 "if cursor.foreign.is_some() && !crate::mutant(NAME) && "
                 "self.is_paid_elsewhere(&payout)? {",

@@ -13,6 +13,7 @@ mod look;
 mod offer;
 mod recover;
 mod send;
+mod sign;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -36,17 +37,16 @@ use super::{
 };
 use crate::{
     ledger::{
-        AccountLease, BatchId, BatchRow, Durable, Ledger, LedgerError, PayoutId, PayoutKind,
-        PayoutRow, PayoutState, ReceiptRow, Recovery,
+        AccountLease, BatchId, BatchRow, Ledger, LedgerError, PayoutId, PayoutKind, PayoutRow,
+        PayoutState, Recovery,
     },
-    receipts::{ReceiptDomain, SignedGrant, SignedReceipt},
     tron::{
         fees::Situation,
         keys::Signer,
         permission::{OWNER_ID, Permissions, fewest_signers},
         rpc::{Finality, NodeError},
     },
-    types::{Address, Clock, RawAmount, Salt, Token, TokenId},
+    types::{Address, Clock, RawAmount, Token, TokenId},
 };
 
 /// How long an attempt may live: its expiration after the head.
@@ -374,30 +374,6 @@ impl<C: Chain> Engine<'_, C> {
             .try_filter_map(async |payee| Ok(payee))
             .try_collect()
             .await
-    }
-
-    /// Checks again, before payment, that the receipts behind a debt carry the
-    /// account's signature, or that of a key it granted this much to: why not. What
-    /// was issued under a grant never passes its total: the ledger sees to it.
-    fn doubt(&self, receipts: &[Durable<ReceiptRow>]) -> Result<Option<String>, SettleError> {
-        let domain = ReceiptDomain::new(self.ledger.genesis());
-        for row in receipts {
-            let row: &ReceiptRow = row.get();
-            let grant = match row.grant {
-                Salt::ZERO => None,
-                hash => self.ledger.grant(hash)?,
-            };
-            let grant = grant.and_then(|grant| SignedGrant::from_row(&grant).ok());
-            let good = SignedReceipt::from_row(row)
-                .is_ok_and(|signed| signed.is_authentic(&domain, grant.as_ref()));
-            if !good {
-                let (epoch, sequence) = (row.epoch, row.sequence);
-                return Ok(Some(format!(
-                    "a receipt behind it does not verify: epoch {epoch}, sequence {sequence}"
-                )));
-            }
-        }
-        Ok(None)
     }
 
     /// What the account has, and what things cost.

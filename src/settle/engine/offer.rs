@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Engine, SettleError, Until, board::Board, drive::Signing};
+use super::{Engine, SettleError, Until, board::Board, sign::Signing};
 use crate::{
     ledger::{AccountLease, AttemptRow, AttemptState, BatchId, Durable, PayoutId, PayoutRow},
     settle::{
