@@ -161,11 +161,11 @@ MUTANTS = [
         [
             (
                 "src/settle/engine/look.rs",
-                "            match self.foreign(&cursor, board).await? {",
+                "            let Some(why) = self.foreign(&cursor, board).await? else {",
                 "            if crate::mutant(NAME) {\n"
                 "                return Ok(cursor);\n"
                 "            }\n"
-                "            match self.foreign(&cursor, board).await? {",
+                "            let Some(why) = self.foreign(&cursor, board).await? else {",
             ),
             (
                 "src/settle/engine/sign.rs",

@@ -256,19 +256,19 @@ impl<C: Chain> Engine<'_, C> {
         lease: &AccountLease,
         board: &mut Board,
     ) -> Result<CursorRow, SettleError> {
-        let mut read = None;
-        for _ in 0..FOREIGN_LOOKS {
+        let mut looks = 0;
+        let mut before = None;
+        while looks < FOREIGN_LOOKS {
             let cursor = self.read_on(lease, Some(board)).await?;
-            match self.foreign(&cursor, board).await? {
-                None => return Ok(cursor),
-                // A block came between the two questions: the next look reads it.
-                Some(_) if read != Some(cursor.last) => {}
-                Some(why) => {
-                    self.tell(Event::Waiting(why));
-                    self.chain.pause(LOOK_EVERY).await;
-                }
+            let Some(why) = self.foreign(&cursor, board).await? else {
+                return Ok(cursor);
+            };
+            // A block that came between the two questions is read at once.
+            if before.replace(cursor.last) == Some(cursor.last) {
+                looks += 1;
+                self.tell(Event::Waiting(why));
+                self.chain.pause(LOOK_EVERY).await;
             }
-            read = Some(cursor.last);
         }
         Err(SettleError::UsedElsewhere {
             account: self.account,
