@@ -43,6 +43,10 @@ pub(super) struct Board {
     by_payout: HashMap<PayoutId, usize>,
     by_txid: HashMap<TxId, usize>,
     living: LivingAttempts,
+    /// The driven payouts that no attempt was made of yet.
+    planned: BTreeSet<usize>,
+    /// The driven payouts with attempts that have not ended.
+    begun: BTreeSet<usize>,
 }
 
 impl Board {
@@ -74,13 +78,47 @@ impl Board {
                     attempts,
                     driven: driven.contains(&batch),
                 });
+                board.sort_in(index);
             }
         }
         Ok(board)
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = (usize, &Entry)> {
-        self.entries.iter().enumerate()
+    /// Puts an entry that is new or was changed where [`planned`](Self::planned) and
+    /// [`begun`](Self::begun) find it.
+    fn sort_in(&mut self, index: usize) {
+        self.planned.remove(&index);
+        self.begun.remove(&index);
+        match self.entries.get(index) {
+            Some(entry) if entry.driven && entry.is_open() => {
+                if entry.attempts.is_empty() {
+                    self.planned.insert(index);
+                } else {
+                    self.begun.insert(index);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The driven payouts that no attempt was made of yet, and their places.
+    pub(super) fn planned(&self) -> impl Iterator<Item = (usize, &Entry)> {
+        self.at(&self.planned)
+    }
+
+    /// The driven payouts with attempts that have not ended, and their places.
+    pub(super) fn begun(&self) -> impl Iterator<Item = (usize, &Entry)> {
+        self.at(&self.begun)
+    }
+
+    fn at<'a>(&'a self, places: &'a BTreeSet<usize>) -> impl Iterator<Item = (usize, &'a Entry)> {
+        places
+            .iter()
+            .filter_map(|index| Some((*index, self.entries.get(*index)?)))
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
     }
 
     pub(super) fn driven(&self) -> impl Iterator<Item = &Entry> {
@@ -143,6 +181,7 @@ impl Board {
             entry.attempts.push(attempt.clone());
             self.by_txid.insert(row.txid, *index);
             self.living.extend(living([row]));
+            self.sort_in(*index);
         }
     }
 
@@ -154,11 +193,10 @@ impl Board {
     ) -> Result<(), LedgerError> {
         for fresh in ledger.attempts_of(txids)? {
             let txid = fresh.get().txid;
-            let Some(entry) = self
-                .by_txid
-                .get(&txid)
-                .and_then(|index| self.entries.get_mut(*index))
-            else {
+            let Some(index) = self.by_txid.get(&txid).copied() else {
+                continue;
+            };
+            let Some(entry) = self.entries.get_mut(index) else {
                 continue;
             };
             if !fresh.get().state.is_live() {
@@ -174,18 +212,19 @@ impl Board {
             {
                 *old = fresh;
             }
+            self.sort_in(index);
         }
         Ok(())
     }
 
     /// Notes that a payout was given up on disk.
     pub(super) fn failed(&mut self, payout: PayoutId) {
-        if let Some(entry) = self
-            .by_payout
-            .get(&payout)
-            .and_then(|index| self.entries.get_mut(*index))
-        {
+        let Some(index) = self.by_payout.get(&payout).copied() else {
+            return;
+        };
+        if let Some(entry) = self.entries.get_mut(index) {
             entry.payout.state = PayoutState::Failed;
         }
+        self.sort_in(index);
     }
 }

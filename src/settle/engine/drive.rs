@@ -8,7 +8,11 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 
-use super::{Engine, LIFETIME, LOOK_EVERY, SettleError, board::Board, sign::Signing};
+use super::{
+    Engine, LIFETIME, LOOK_EVERY, SettleError,
+    board::{Board, Entry},
+    sign::Signing,
+};
 use crate::{
     ledger::{AccountLease, AttemptRow, AttemptState, BatchId, Durable, PayoutId},
     settle::{
@@ -127,8 +131,8 @@ struct Work {
     give_up: Vec<(PayoutId, String)>,
     /// How many attempts were sent lately and are in no block.
     pending: usize,
-    /// How many payouts have not ended.
-    open: usize,
+    /// Whether a payout has not ended.
+    is_open: bool,
 }
 
 /// What a round found and did.
@@ -173,6 +177,7 @@ impl<C: Chain> Engine<'_, C> {
     ) -> Result<Option<NodeError>, SettleError> {
         let mut memory = Memory::default();
         let mut board = Board::load(self.ledger, self.account, batches)?;
+        check_ended(&board)?;
         let mut outbox: Vec<Durable<AttemptRow>> = Vec::new();
         loop {
             // What is due goes out while the chain is read and the next group signed.
@@ -254,11 +259,12 @@ impl<C: Chain> Engine<'_, C> {
             due.extend(self.sign(lease, how, board, group).await?);
         }
         Ok(Round {
-            is_over: work.open == 0 && work.give_up.is_empty(),
+            is_over: !work.is_open && work.give_up.is_empty(),
             due,
         })
     }
 
+    /// What to do, of all that has begun and of as much as is signed together.
     fn work(
         &self,
         board: &Board,
@@ -268,13 +274,14 @@ impl<C: Chain> Engine<'_, C> {
     ) -> Result<Work, SettleError> {
         let now = self.clock.now();
         let mut work = Work::default();
-        for (place, entry) in board.entries() {
-            if !entry.driven {
-                continue;
-            }
+        let next = if facts.may_sign {
+            SIGN_GROUP
+        } else {
+            usize::MAX
+        };
+        for (place, entry) in board.begun().chain(board.planned().take(next)) {
             let step = next_step(&entry.payout, &entry.attempts, facts);
-            let waited_for = entry.is_open() && !matches!(step, Step::Await(_));
-            work.open += usize::from(waited_for);
+            work.is_open |= !matches!(step, Step::Await(_));
             match step {
                 Step::Sign(ordinal) => work.sign.push((place, ordinal)),
                 Step::Send(txid) if !outbox.contains(&txid) && memory.is_due(txid, now) => {
@@ -283,12 +290,7 @@ impl<C: Chain> Engine<'_, C> {
                 Step::Send(_) => work.pending += 1,
                 Step::GiveUp(reason) => work.give_up.push((entry.payout.id, reason)),
                 Step::Follow(_) | Step::Done | Step::Await(_) => {}
-                Step::Broken(reason) => {
-                    return Err(SettleError::Broken {
-                        payout: entry.payout.id,
-                        reason,
-                    });
-                }
+                Step::Broken(reason) => return Err(broken(entry, reason)),
             }
         }
         Ok(work)
@@ -421,6 +423,27 @@ impl<C: Chain> Engine<'_, C> {
         let board = Board::load(self.ledger, self.account, &newest)?;
         self.fetch_fees(&board).await
     }
+}
+
+fn broken(entry: &Entry, reason: &'static str) -> SettleError {
+    SettleError::Broken {
+        payout: entry.payout.id,
+        reason,
+    }
+}
+
+/// What has ended must agree with itself, too.
+fn check_ended(board: &Board) -> Result<(), SettleError> {
+    let facts = Facts {
+        head: UnixMs(0),
+        may_sign: false,
+    };
+    for entry in board.driven().filter(|entry| !entry.is_open()) {
+        if let Step::Broken(reason) = next_step(&entry.payout, &entry.attempts, &facts) {
+            return Err(broken(entry, reason));
+        }
+    }
+    Ok(())
 }
 
 fn reached(board: &Board, until: Until, memory: &Memory) -> bool {

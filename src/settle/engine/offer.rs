@@ -68,11 +68,7 @@ impl<C: Chain> Engine<'_, C> {
         if !plan.payouts.is_empty() && confirm(&plan) {
             let batch = self.insert_plan(&lease, &plan)?;
             let mut board = Board::load(self.ledger, self.account, &[batch])?;
-            let due: Vec<_> = board
-                .entries()
-                .filter(|(_, entry)| entry.driven)
-                .map(|(place, _)| (place, 1))
-                .collect();
+            let due: Vec<_> = board.planned().map(|(place, _)| (place, 1)).collect();
             let how = Signing::Elsewhere(terms);
             self.sign(&lease, how, &mut board, &due).await?;
         }
@@ -95,7 +91,7 @@ impl<C: Chain> Engine<'_, C> {
         let given_up: Vec<(PayoutId, String)> = board
             .entries()
             .filter_map(
-                |(_, entry)| match next_step(&entry.payout, &entry.attempts, &facts) {
+                |entry| match next_step(&entry.payout, &entry.attempts, &facts) {
                     Step::GiveUp(reason) => Some((entry.payout.id, reason)),
                     _ => None,
                 },

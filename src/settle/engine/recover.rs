@@ -58,8 +58,8 @@ impl<C: Chain> Engine<'_, C> {
         let mut report = RecoverReport::default();
         let open: Vec<_> = board
             .entries()
-            .filter(|(_, entry)| entry.is_open())
-            .map(|(_, entry)| entry.payout.id)
+            .filter(|entry| entry.is_open())
+            .map(|entry| entry.payout.id)
             .collect();
         for payout in open {
             let reason = "the ledger was restored from a copy: planned anew".to_owned();
