@@ -1,6 +1,16 @@
 //! The chain as settlement sees it: a trait, so that a simulation can be one.
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{Stream, StreamExt as _, stream};
 
 use crate::{
     ledger::{AttemptRow, Durable},
@@ -12,6 +22,12 @@ use crate::{
     },
     types::{Address, BlockId, Sun, TokenId, TxId, UnixMs},
 };
+
+/// How many attempts are handed over at a time.
+const SENDERS: usize = 16;
+
+/// What a node said of an attempt.
+pub type Answer = (TxId, Result<(), NodeError>);
 
 /// A block as a point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +154,13 @@ pub trait Chain: Send + Sync {
         attempt: &Durable<AttemptRow>,
     ) -> impl Future<Output = Result<(), NodeError>> + Send;
 
+    /// Sends several, some at a time, and gives the answers as they come. After a
+    /// `Retry` no more are begun: what is not answered was not sent. It may go on
+    /// while nobody waits for an answer, until it is dropped.
+    fn broadcast_all(&self, attempts: &[Durable<AttemptRow>]) -> impl Stream<Item = Answer> + Send {
+        some_at_a_time(attempts, |attempt| self.broadcast(attempt))
+    }
+
     /// What the transactions of a solid block burnt, as far as the node says. For
     /// show.
     ///
@@ -155,4 +178,32 @@ pub trait Chain: Send + Sync {
 
     /// Lets time pass, until something may have changed, at most `time`.
     fn pause(&self, time: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// Sends each with `broadcast`, as [`Chain::broadcast_all`] says.
+pub(super) fn some_at_a_time<'a, F>(
+    attempts: &'a [Durable<AttemptRow>],
+    broadcast: impl Fn(&'a Durable<AttemptRow>) -> F + Send,
+) -> impl Stream<Item = Answer> + Send
+where
+    F: Future<Output = Result<(), NodeError>> + Send,
+{
+    let stopped = Arc::new(AtomicBool::new(false));
+    stream::iter(attempts)
+        .map(move |attempt| {
+            let stopped = Arc::clone(&stopped);
+            let (txid, sent) = (attempt.get().txid, broadcast(attempt));
+            async move {
+                if stopped.load(Ordering::Relaxed) {
+                    return None;
+                }
+                let said = sent.await;
+                if matches!(said, Err(NodeError::Retry { .. })) {
+                    stopped.store(true, Ordering::Relaxed);
+                }
+                Some((txid, said))
+            }
+        })
+        .buffer_unordered(SENDERS)
+        .filter_map(async |answer| answer)
 }

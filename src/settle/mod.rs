@@ -21,7 +21,7 @@ pub mod state;
 mod unsolid;
 
 pub use audit::{Difference, DifferenceKind};
-pub use chain::{Chain, Head};
+pub use chain::{Answer, Chain, Head};
 pub use claims::{Claim, Claims, claims};
 pub use engine::{
     BroughtBack, Engine, FileQuote, FileReport, LIFETIME, OFFER_LIFETIME, OfferReport, OfferTerms,

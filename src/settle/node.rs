@@ -1,8 +1,11 @@
 //! The chain behind real nodes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, pin::pin, time::Duration};
 
-use super::chain::{Chain, Head};
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use super::chain::{Answer, Chain, Head, some_at_a_time};
 use crate::{
     ledger::{AttemptRow, Durable},
     tron::{
@@ -100,6 +103,33 @@ impl Chain for NodeChain {
             )));
         }
         self.0.broadcast(&transaction).await
+    }
+
+    /// In a task of its own: the next group is signed and written meanwhile, and
+    /// neither waits for the other.
+    fn broadcast_all(&self, attempts: &[Durable<AttemptRow>]) -> impl Stream<Item = Answer> + Send {
+        let (sender, receiver) = mpsc::channel(attempts.len().max(1));
+        let (chain, attempts) = (self.clone(), attempts.to_vec());
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut answers = pin!(some_at_a_time(&attempts, |attempt| chain.broadcast(attempt)));
+            while let Some(answer) = answers.next().await {
+                if sender.send(answer).await.is_err() {
+                    return;
+                }
+            }
+        });
+        stream::unfold((receiver, task), async |(mut receiver, mut task)| {
+            if let Some(answer) = receiver.recv().await {
+                return Some((answer, (receiver, task)));
+            }
+            if let Some(Err(error)) = task.join_next().await
+                && let Ok(panic) = error.try_into_panic()
+            {
+                std::panic::resume_unwind(panic);
+            }
+            None
+        })
     }
 
     async fn burnt(&self, block: u64) -> Result<BTreeMap<TxId, Sun>, NodeError> {

@@ -2,11 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::atomic::{AtomicBool, Ordering},
+    pin::pin,
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
 
 use super::{
     Engine, LIFETIME, LOOK_EVERY, SettleError,
@@ -46,9 +46,6 @@ const RESEND_AFTER: Duration = Duration::from_secs(15);
 
 /// Attempts refused for want of balance or bandwidth before signing stops.
 const BREAKER: usize = 3;
-
-/// How many attempts are handed over at a time.
-const SENDERS: usize = 16;
 
 /// The least time between two looks at a chain whose blocks come fast.
 const LOOK_FASTEST: Duration = Duration::from_millis(50);
@@ -309,33 +306,17 @@ impl<C: Chain> Engine<'_, C> {
         Ok(())
     }
 
-    /// Hands attempts to the chain, several at a time, until it takes no more.
+    /// Hands attempts to the chain, until it takes no more.
     async fn hand_over(&self, attempts: &[Durable<AttemptRow>]) -> HandedOver {
         let begin = self.clock.now();
-        let stopped = AtomicBool::new(false);
-        let mut answers = stream::iter(attempts)
-            .map(async |attempt| {
-                if stopped.load(Ordering::Relaxed) {
-                    return None;
-                }
-                Some((attempt.get().txid, self.chain.broadcast(attempt).await))
-            })
-            .buffer_unordered(SENDERS);
+        let mut answers = pin!(self.chain.broadcast_all(attempts));
         let mut handed = HandedOver::default();
-        while let Some(answer) = answers.next().await {
-            let Some((txid, said)) = answer else {
+        while let Some((txid, said)) = answers.next().await {
+            if let Err(NodeError::Retry { after, .. }) = said {
+                // It was not sent: it and the rest wait for another round.
+                handed.wait = handed.wait.max(Some(after.unwrap_or_default()));
                 continue;
-            };
-            let said = match said {
-                Ok(()) => Ok(()),
-                Err(NodeError::Retry { after, .. }) => {
-                    // It was not sent: it and the rest wait for another round.
-                    stopped.store(true, Ordering::Relaxed);
-                    handed.wait = handed.wait.max(Some(after.unwrap_or_default()));
-                    continue;
-                }
-                Err(error) => Err(error),
-            };
+            }
             let remark = match &said {
                 Ok(()) => "accepted".to_owned(),
                 Err(error) => error.to_string(),
@@ -348,7 +329,6 @@ impl<C: Chain> Engine<'_, C> {
                 refusal: said.err(),
             });
         }
-        drop(answers);
         handed.took = self.clock.now().since(begin);
         handed
     }
