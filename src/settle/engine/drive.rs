@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 
 use super::{
     Engine, LIFETIME, LOOK_EVERY, SettleError,
@@ -46,6 +46,9 @@ const RESEND_AFTER: Duration = Duration::from_secs(15);
 
 /// Attempts refused for want of balance or bandwidth before signing stops.
 const BREAKER: usize = 3;
+
+/// Of how many blocks it is asked at a time what they burnt.
+const BLOCKS_AT_ONCE: usize = 4;
 
 /// The least time between two looks at a chain whose blocks come fast.
 const LOOK_FASTEST: Duration = Duration::from_millis(50);
@@ -380,15 +383,19 @@ impl<C: Chain> Engine<'_, C> {
                 blocks.entry(block).or_default().push(attempt.txid);
             }
         }
+        let mut answers = pin!(
+            stream::iter(blocks)
+                .map(async |(block, txids)| (txids, self.chain.burnt(block).await))
+                .buffer_unordered(BLOCKS_AT_ONCE)
+        );
         let mut fees = Vec::new();
-        for (block, txids) in blocks {
-            if let Ok(burnt) = self.chain.burnt(block).await {
-                fees.extend(
-                    txids
-                        .into_iter()
-                        .filter_map(|txid| Some((txid, *burnt.get(&txid)?))),
-                );
-            }
+        while let Some((txids, burnt)) = answers.next().await {
+            let burnt = burnt.unwrap_or_default();
+            fees.extend(
+                txids
+                    .into_iter()
+                    .filter_map(|txid| Some((txid, *burnt.get(&txid)?))),
+            );
         }
         if !fees.is_empty() {
             self.ledger.record_fees(&fees)?;
