@@ -214,7 +214,9 @@ pub(super) trait Backend {
     fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, LedgerError>;
     fn execute(&self, sql: &str, params: &[Param<'_>]) -> Result<u64, LedgerError>;
     /// Runs `sql` for each row of parameters, which it finds in `{rows}` as a
-    /// table `r` with these columns. In one go where the database can.
+    /// table `r` with these columns. Many go together, in no order. A table is
+    /// joined to them by CROSS JOIN, of which SQLite reads the left side first: it
+    /// must not read a whole table to look for a few rows.
     fn query_each(
         &self,
         sql: &str,

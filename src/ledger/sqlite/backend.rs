@@ -86,13 +86,50 @@ fn fetch(
     Ok(())
 }
 
-/// `{rows}` as one row of parameters: the statement runs once for each.
-fn one_by_one(sql: &str, columns: &[(&str, Kind)]) -> String {
-    let row: Vec<_> = (1..)
+/// So many rows are given to a statement at once: each run of it that joins rows
+/// makes a table of its own for them, which takes longer than a row.
+const TOGETHER: usize = 64;
+
+/// `{rows}` as this many rows of parameters.
+fn with_rows(sql: &str, columns: &[(&str, Kind)], count: usize) -> String {
+    let names: Vec<_> = (1..)
         .zip(columns)
-        .map(|(n, (name, _))| format!("?{n} AS {name}"))
+        .map(|(n, (name, _))| format!("column{n} AS {name}"))
         .collect();
-    sql.replace("{rows}", &format!("(SELECT {}) AS r", row.join(", ")))
+    let row = format!("({})", vec!["?"; columns.len()].join(", "));
+    let rows = vec![row; count].join(", ");
+    let names = names.join(", ");
+    sql.replace(
+        "{rows}",
+        &format!("(SELECT {names} FROM (VALUES {rows})) AS r"),
+    )
+}
+
+impl SqliteTransaction<'_> {
+    /// Runs `sql` for all rows: as many as go together, then what is left one by
+    /// one, so that two statements serve any number of rows.
+    fn each(
+        &self,
+        sql: &str,
+        columns: &[(&str, Kind)],
+        rows: &[Vec<Param<'_>>],
+        mut run: impl FnMut(&mut CachedStatement<'_>, &[Param<'_>]) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        let (many, few) = rows.as_chunks::<TOGETHER>();
+        if !many.is_empty() {
+            let mut statement = self.0.prepare_cached(&with_rows(sql, columns, TOGETHER))?;
+            for rows in many {
+                run(&mut statement, &rows.concat())?;
+            }
+        }
+        if !few.is_empty() {
+            let mut statement = self.0.prepare_cached(&with_rows(sql, columns, 1))?;
+            for row in few {
+                run(&mut statement, row)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Backend for SqliteTransaction<'_> {
@@ -112,14 +149,10 @@ impl Backend for SqliteTransaction<'_> {
         columns: &[(&str, Kind)],
         rows: &[Vec<Param<'_>>],
     ) -> Result<Vec<Row>, LedgerError> {
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut statement = self.0.prepare_cached(&one_by_one(sql, columns))?;
         let mut found = Vec::new();
-        for row in rows {
-            fetch(&mut statement, row, &mut found)?;
-        }
+        self.each(sql, columns, rows, |statement, params| {
+            fetch(statement, params, &mut found)
+        })?;
         Ok(found)
     }
 
@@ -129,14 +162,11 @@ impl Backend for SqliteTransaction<'_> {
         columns: &[(&str, Kind)],
         rows: &[Vec<Param<'_>>],
     ) -> Result<u64, LedgerError> {
-        if rows.is_empty() {
-            return Ok(0);
-        }
-        let mut statement = self.0.prepare_cached(&one_by_one(sql, columns))?;
         let mut changed = 0;
-        for row in rows {
-            changed += execute(&mut statement, row)?;
-        }
+        self.each(sql, columns, rows, |statement, params| {
+            changed += execute(statement, params)?;
+            Ok(())
+        })?;
         Ok(changed)
     }
 

@@ -308,7 +308,7 @@ pub(in crate::ledger) fn find_attempts(
         .collect();
     let mut found = HashMap::new();
     for row in &tx.query_each(
-        "SELECT attempt.* FROM {rows} JOIN attempt ON attempt.txid = r.txid",
+        "SELECT attempt.* FROM {rows} CROSS JOIN attempt WHERE attempt.txid = r.txid",
         &[("txid", Kind::Bytes)],
         &rows,
     )? {
@@ -329,7 +329,8 @@ pub(in crate::ledger) fn find_payouts(
         .collect();
     let mut found = HashMap::with_capacity(ids.len());
     for row in &tx.query_each(
-        "SELECT payout.* FROM {rows} JOIN payout ON payout.id = r.id WHERE payout.kind <> 2",
+        "SELECT payout.* FROM {rows} CROSS JOIN payout
+         WHERE payout.id = r.id AND payout.kind <> 2",
         &[("id", Kind::Int)],
         &rows,
     )? {
@@ -362,7 +363,7 @@ fn known(tx: &Transaction<'_>, attempts: &[AttemptRow]) -> Result<Known, LedgerE
     let mut earlier = BTreeSet::new();
     for row in &tx.query_each(
         "SELECT attempt.payout, attempt.ordinal, attempt.state, attempt.offered, attempt.txid
-         FROM {rows} JOIN attempt ON attempt.payout = r.id",
+         FROM {rows} CROSS JOIN attempt WHERE attempt.payout = r.id",
         &[("id", Kind::Int)],
         &ids,
     )? {

@@ -169,9 +169,9 @@ pub(in crate::ledger) fn all_newest(
         })
         .collect();
     let found = tx.query_each(
-        "SELECT receipt.* FROM {rows} JOIN receipt
-             ON receipt.kind = r.kind AND receipt.payer = r.payer
-            AND receipt.payee = r.payee AND receipt.token = r.token
+        "SELECT receipt.* FROM {rows} CROSS JOIN receipt
+         WHERE receipt.kind = r.kind AND receipt.payer = r.payer
+           AND receipt.payee = r.payee AND receipt.token = r.token
          ORDER BY receipt.epoch",
         &[
             ("kind", Kind::Int),
@@ -544,9 +544,9 @@ fn newest_of(
         })
         .collect();
     let found = tx.query_each(
-        "SELECT receipt.* FROM {rows} JOIN receipt ON receipt.kind = 1
-             AND receipt.payer = r.payer AND receipt.payee = r.payee
-             AND receipt.token = r.token AND receipt.epoch = r.epoch",
+        "SELECT receipt.* FROM {rows} CROSS JOIN receipt
+         WHERE receipt.kind = 1 AND receipt.payer = r.payer AND receipt.payee = r.payee
+           AND receipt.token = r.token AND receipt.epoch = r.epoch",
         &[
             ("payer", Kind::Bytes),
             ("payee", Kind::Bytes),
@@ -572,8 +572,8 @@ fn received_of(
     let rows: Vec<_> = pairs.iter().map(pair_params).collect();
     let found = tx.query_each(
         "SELECT pair.payer, pair.payee, pair.token, pair.received, pair.first_since
-         FROM {rows} JOIN pair ON pair.payer = r.payer AND pair.payee = r.payee
-             AND pair.token = r.token",
+         FROM {rows} CROSS JOIN pair
+         WHERE pair.payer = r.payer AND pair.payee = r.payee AND pair.token = r.token",
         &[
             ("payer", Kind::Bytes),
             ("payee", Kind::Bytes),

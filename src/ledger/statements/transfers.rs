@@ -30,7 +30,7 @@ pub(in crate::ledger) fn record_all<'a>(
         .collect();
     let mut known = HashMap::new();
     for row in &tx.query_each(
-        "SELECT transfer.* FROM {rows} JOIN transfer ON transfer.txid = r.txid",
+        "SELECT transfer.* FROM {rows} CROSS JOIN transfer WHERE transfer.txid = r.txid",
         &[("txid", Kind::Bytes)],
         &txids,
     )? {
