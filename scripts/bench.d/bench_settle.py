@@ -18,7 +18,7 @@ import bench_ledger
 from measure import ROOT, benchmark, commit, heading, run
 
 DEBTS, PAYOUTS, BY_TRONWEB = 1_000_000, 10_000, 300
-BLOCK_TIME = "200ms"
+BLOCK_TIME = "100ms"
 SEEDRAIL = ROOT / "target/release/seedrail"
 
 
