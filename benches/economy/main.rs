@@ -14,9 +14,9 @@
     reason = "a benchmark: a panic is its report, stdout its result"
 )]
 
-#[path = "../../tests/it/receipts/market.rs"]
+#[path = "../../tests/support/market.rs"]
 mod market;
-#[path = "../../tests/it/waiting.rs"]
+#[path = "../../tests/support/waiting.rs"]
 mod waiting;
 
 mod chokers;

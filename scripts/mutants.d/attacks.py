@@ -88,7 +88,7 @@ MUTANTS = [
     (
         "whitewashing",
         "what is lost counts no more",
-        ["attacks::what_was_lost_counts_against_the_cap_until_as_much_was_settled"],
+        ["tests::attacks::what_was_lost_counts_against_the_cap_until_as_much_was_settled"],
         ["strangers::what_is_written_off_and_given_up_is_within_what_is_printed"],
         [("src/receipts/credit.rs", "        written_off.saturating_add(self.defaulted)\n",
           "        if crate::mutant(NAME) { 0 } else { written_off.saturating_add(self.defaulted) }\n")],
@@ -104,7 +104,7 @@ MUTANTS = [
     (
         "window growth on one-unit receipts",
         "what is claimed as delivered is credited",
-        ["attacks::receipts_of_one_unit_buy_one_unit"],
+        ["tests::attacks::receipts_of_one_unit_buy_one_unit"],
         [],
         [("src/receipts/credit.rs", "let bytes = left.min(*entry.get()).min(affordable);",
           "let bytes = left.min(*entry.get()).min(if crate::mutant(NAME) { u64::MAX } else { affordable });")],
@@ -131,14 +131,14 @@ MUTANTS = [
     (
         "fake contention against `--bid auto`",
         "agrees to any price",
-        ["cheating_sellers::an_automatic_bid_is_not_driven_up_by_a_word"],
+        ["tests::cheating_sellers::an_automatic_bid_is_not_driven_up_by_a_word"],
         [],
         [("src/receipts/exchange/buying.rs", "if price > most {", "if price > most && !crate::mutant(NAME) {")],
     ),
     (
         "fake contention against `--bid auto`",
         "begins at its most",
-        ["cheating_sellers::an_automatic_bid_is_not_driven_up_by_a_word"],
+        ["tests::cheating_sellers::an_automatic_bid_is_not_driven_up_by_a_word"],
         [],
         [("src/receipts/exchange/buying.rs", "AutoBid::new(quote.floor_price, now)",
           "AutoBid::new(if crate::mutant(NAME) { bid.most() } else { quote.floor_price }, now)")],
@@ -154,7 +154,7 @@ MUTANTS = [
     (
         "a stolen session key",
         "a payee does not hold a grant's number against it",
-        ["tests::each_reason_to_refuse_a_grant"],
+        ["tests::signing::each_reason_to_refuse_a_grant"],
         ["grants::a_stolen_session_key_is_worth_its_grant_and_no_more"],
         [("src/receipts/grant.rs", "if owed > u128::from(grant.max_per_payee.unsigned()) {",
           "if owed > u128::from(grant.max_per_payee.unsigned()) && !crate::mutant(NAME) {")],
@@ -182,7 +182,7 @@ MUTANTS = [
         (
             "grant exceeded, ended, replaced, revoked, forged",
             mutant,
-            ["tests::each_reason_to_refuse_a_grant"],
+            ["tests::signing::each_reason_to_refuse_a_grant"],
             [],
             [("src/receipts/grant.rs", old, new)],
         )
@@ -235,7 +235,7 @@ MUTANTS = [
         (
             "replay on another chain, token, pair",
             mutant,
-            ["attacks::what_is_not_this_pairs_or_chains_receipt_closes_the_connection"],
+            ["tests::attacks::what_is_not_this_pairs_or_chains_receipt_closes_the_connection"],
             [],
             [("src/receipts/body.rs", old, new)],
         )
@@ -256,7 +256,7 @@ MUTANTS = [
     (
         "replay in another epoch or place, for more; forged signer",
         "nobody looks at a receipt's signature",
-        ["attacks::a_signature_is_good_for_its_own_statement_alone", "tests::each_reason_to_refuse"],
+        ["tests::attacks::a_signature_is_good_for_its_own_statement_alone", "tests::signing::each_reason_to_refuse"],
         [],
         [("src/receipts/body.rs", "            .is_signed_by(receipt, &self.signature, receipt.signer)\n        {",
           "            .is_signed_by(receipt, &self.signature, receipt.signer)\n            && !crate::mutant(NAME)\n        {")],
@@ -265,7 +265,7 @@ MUTANTS = [
         (
             "replay of a session, speaking for another",
             mutant,
-            ["attacks::nobody_speaks_for_another"],
+            ["tests::attacks::nobody_speaks_for_another"],
             [],
             [("src/receipts/exchange/greeting.rs", old, new)],
         )
@@ -290,14 +290,14 @@ MUTANTS = [
     (
         "older receipt",
         "a lower amount under a higher sequence will do",
-        ["attacks::an_older_receipt_changes_nothing_and_a_lower_amount_is_refused"],
+        ["tests::attacks::an_older_receipt_changes_nothing_and_a_lower_amount_is_refused"],
         [],
         [("src/receipts/body.rs", "|| newer.amount < older.amount", "|| (newer.amount < older.amount && !crate::mutant(NAME))")],
     ),
     (
         "older receipt",
         "an older receipt is a higher one",
-        ["attacks::an_older_receipt_changes_nothing_and_a_lower_amount_is_refused"],
+        ["tests::attacks::an_older_receipt_changes_nothing_and_a_lower_amount_is_refused"],
         [],
         [("src/receipts/body.rs", "Ok(if self.sequence > last.sequence {",
           "Ok(if self.sequence > last.sequence || crate::mutant(NAME) {")],
@@ -305,7 +305,7 @@ MUTANTS = [
     (
         "equivocation",
         "who contradicts itself is served on",
-        ["attacks::an_equivocation_is_kept_and_ends_the_service"],
+        ["tests::attacks::an_equivocation_is_kept_and_ends_the_service"],
         [],
         [("src/receipts/exchange/taking.rs",
           "                credit.set_contradicted();\n                let mut outputs = vec![Output::Store",
@@ -315,7 +315,7 @@ MUTANTS = [
     (
         "redirected payee",
         "anybody signs a quote",
-        ["cheating_sellers::a_payee_is_never_put_in_anothers_place"],
+        ["tests::cheating_sellers::a_payee_is_never_put_in_anothers_place"],
         [],
         [("src/receipts/exchange/mod.rs", ".is_signed_by(&quote, &signature, self.peer_signer)\n",
           ".is_signed_by(&quote, &signature, self.peer_signer)\n                    && !crate::mutant(NAME)\n")],
@@ -340,7 +340,7 @@ MUTANTS = [
     (
         "a seller that stops",
         "the bid is never withdrawn",
-        ["cheating_sellers::a_seller_that_stops_is_paid_for_what_came_and_asked_for_no_more"],
+        ["tests::cheating_sellers::a_seller_that_stops_is_paid_for_what_came_and_asked_for_no_more"],
         [],
         [("src/receipts/exchange/mod.rs", "&& now.since(since) >= STALLED", "&& now.since(since) >= STALLED\n            && !crate::mutant(NAME)")],
     ),
@@ -370,14 +370,14 @@ MUTANTS = [
     (
         "flood of receipts, of signatures",
         "receipts are read as they come",
-        ["attacks::a_flood_of_receipts_is_passed_over_then_cut"],
+        ["tests::attacks::a_flood_of_receipts_is_passed_over_then_cut"],
         [],
         [("src/receipts/exchange/taking.rs", "} else if !large {", "} else if !large && !crate::mutant(NAME) {")],
     ),
     (
         "flood of receipts, of signatures",
         "quotes and bids are read as they come",
-        ["attacks::a_flood_of_quotes_or_bids_is_passed_over_then_cut"],
+        ["tests::attacks::a_flood_of_quotes_or_bids_is_passed_over_then_cut"],
         [],
         [("src/receipts/exchange/mod.rs", "let may = self.terms > 0;", "let may = self.terms > 0 || crate::mutant(NAME);")],
     ),

@@ -30,8 +30,6 @@ mod execute;
 mod faults;
 mod genesis;
 mod incoming;
-#[cfg(test)]
-mod invariants;
 mod journal;
 mod node;
 mod params;
@@ -39,6 +37,8 @@ mod permission;
 mod reject;
 mod resource;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use builder::{Builder, DEFAULT_MNEMONIC, Devnet, DevnetAccount, DevnetError, SubmitError};
 pub use cheat::{AccountFields, CheatError};

@@ -51,17 +51,5 @@ pub use message::{
 };
 pub use meter::{GIB_BITS, Meter, MeterError, cost};
 
-#[cfg(feature = "swarm")]
-#[cfg(test)]
-mod attacks;
-#[cfg(feature = "swarm")]
-#[cfg(test)]
-mod cheating_sellers;
-#[cfg(feature = "swarm")]
-#[cfg(test)]
-mod duo;
 #[cfg(test)]
 mod tests;
-#[cfg(feature = "swarm")]
-#[cfg(test)]
-mod wire_vectors;

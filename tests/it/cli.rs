@@ -9,7 +9,6 @@ mod lying;
 mod multisig;
 mod paid;
 mod payout_file;
-pub(crate) mod run;
 mod shell;
 mod signer;
 mod tx;

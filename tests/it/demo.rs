@@ -19,7 +19,7 @@ use seedrail::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::waiting::wait_until;
+use crate::support::waiting::wait_until;
 
 const SEEDRAIL: &str = env!("CARGO_BIN_EXE_seedrail");
 

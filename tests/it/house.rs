@@ -26,15 +26,43 @@ const RECEIPTS_OF_TRON: &[&str] = &["keys", "typed_data"];
 fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        // Tests may look anywhere.
+        if path.file_stem().is_some_and(|name| name == "tests") {
+            continue;
+        }
         if path.is_dir() {
             sources(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path).unwrap();
-            // Tests may look anywhere.
-            let text = text.split("#[cfg(test)]\nmod ").next().unwrap().to_owned();
-            found.push((path.display().to_string(), text));
+            found.push((path.display().to_string(), without_tests(&text)));
         }
     }
+}
+
+/// Source code, as rustfmt writes it, without the items under `#[cfg(test)]`: what
+/// follows a test module is code like any other.
+fn without_tests(text: &str) -> String {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut kept = String::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.trim_start() != "#[cfg(test)]" {
+            kept.push_str(line);
+            kept.push('\n');
+            continue;
+        }
+        // The item begins at the next line that is no attribute, and ends with a
+        // semicolon, or with the brace that closes at its own indent.
+        let item = lines
+            .by_ref()
+            .find(|line| !line.trim_start().starts_with("#["))
+            .expect("an attribute is of an item");
+        let mut last = item;
+        while !(last.ends_with(';') || last.ends_with('}')) || indent(last) > indent(item) {
+            last = lines.next().expect("an item ends");
+        }
+    }
+    kept
 }
 
 /// The first path segments after each `crate::`, also inside braces.
@@ -131,4 +159,17 @@ fn paths_are_read_through_braces() {
             pair("types", "hash")
         ]
     );
+}
+
+#[test]
+fn what_follows_a_test_module_is_read() {
+    let text = "use crate::types;\n#[cfg(test)]\nmod tests;\nuse crate::tron;\n\
+                #[cfg(test)]\n#[allow(unused)]\nmod more {\n    use crate::cli;\n    fn f() {}\n}\n\
+                impl A {\n    #[cfg(test)]\n    fn g() {\n        crate::devnet::f();\n    }\n}\n\
+                #[cfg(test)]\nuse crate::{\n    swarm,\n};\nuse crate::ledger;\n";
+    let rooms: Vec<_> = named(&without_tests(text))
+        .into_iter()
+        .map(|(room, _)| room)
+        .collect();
+    assert_eq!(rooms, ["ledger", "tron", "types"]);
 }

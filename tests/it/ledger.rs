@@ -15,7 +15,7 @@ use seedrail::{
     types::BlockId,
 };
 
-use crate::postgres_server;
+use crate::support::postgres_server;
 use conformance::{Rows, Store};
 
 fn genesis() -> BlockId {

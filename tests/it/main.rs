@@ -5,7 +5,6 @@
     reason = "all of this is test code, its helpers too: a panic is the report"
 )]
 
-mod child;
 mod cli;
 mod demo;
 mod devnet;
@@ -14,12 +13,12 @@ mod interrupt;
 mod kill;
 mod ledger;
 mod oracle;
-mod postgres_server;
 mod receipts;
 mod settle;
 mod settling;
-mod small_disk;
 mod swarm;
 mod tron;
-mod waiting;
 mod workers;
+
+#[path = "../support/mod.rs"]
+mod support;

@@ -3,7 +3,6 @@
 //! library and the program. Nothing here asks a node.
 
 mod contracts;
-pub(crate) mod peer;
 mod session;
 mod typed;
 
@@ -28,7 +27,7 @@ use seedrail::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use peer::Peer;
+use crate::support::peer::{self, Peer};
 
 /// The private key 0x0102…20 of the published vector.
 const KEY: &str = "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";

@@ -11,8 +11,8 @@ use std::{
 use seedrail::types::{Token, TokenId};
 use serde_json::Value;
 
-use crate::{
-    kill::{Site, succeeds},
+use crate::support::{
+    site::{Site, succeeds},
     waiting::wait_until,
 };
 

@@ -3,5 +3,4 @@
 mod fees;
 mod lying;
 mod recordings;
-pub(crate) mod server;
 mod tls;

@@ -7,7 +7,7 @@ use std::{
 
 use seedrail::ledger::{AttemptState, Ledger};
 
-use crate::{kill::Site, postgres_server, waiting::wait_until};
+use crate::support::{postgres_server, site::Site, waiting::wait_until};
 
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(60);

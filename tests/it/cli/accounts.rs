@@ -3,7 +3,7 @@
 use seedrail::devnet::{Devnet, Fault, FaultKind};
 use serde_json::{Value, json};
 
-use super::run::{Home, Run};
+use crate::support::home::{Home, Run};
 
 struct Site {
     devnet: Devnet,

@@ -16,7 +16,7 @@ use seedrail::{
 };
 use serde_json::Value;
 
-use super::run::Home;
+use crate::support::home::Home;
 
 const DAY_MS: i64 = 86_400_000;
 /// 2026-11-20.

@@ -8,8 +8,8 @@ use std::{
 
 use serde_json::Value;
 
-use super::run::Home;
-use crate::child::Ended;
+use crate::support::child::Ended;
+use crate::support::home::Home;
 
 /// A seeder, and where it listens.
 fn seeder(mut command: Command, more: &[&str]) -> (Ended, String, String) {

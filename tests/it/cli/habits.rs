@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::run::Home;
+use crate::support::home::Home;
 
 const A: &str = "TDvSsdrNM5eeXNL3czpa6AxLDHZA9nwe9K";
 const B: &str = "TCo75zcxTuWn5nnFqZUeK5socdVnG11f2T";

@@ -8,8 +8,8 @@ use seedrail::{
 };
 use serde_json::Value;
 
-use super::run::{Home, Run};
-use crate::postgres_server::{program, psql, shared};
+use crate::support::home::{Home, Run};
+use crate::support::postgres_server::{program, psql, shared};
 
 const NOBODY: &str = "http://127.0.0.1:1";
 

@@ -4,8 +4,8 @@
 use seedrail::types::BlockId;
 use serde_json::json;
 
-use super::run::{Home, recording};
-use crate::tron::server::{Reply, Server};
+use crate::support::home::{Home, recording};
+use crate::support::http_server::{Reply, Server};
 
 const TO: &str = "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC";
 

@@ -3,7 +3,7 @@
 use seedrail::{devnet::Devnet, types::UnixMs};
 use serde_json::Value;
 
-use super::run::{Home, recording};
+use crate::support::home::{Home, recording};
 
 /// The four references of a recorded transaction, and whose it is.
 fn references(recorded: &Value) -> Vec<String> {
@@ -116,7 +116,8 @@ fn several_holders_sign_in_any_order_and_are_combined() {
         combined.json(),
         serde_json::from_str::<Value>(&chained).unwrap()
     );
-    let signatures = |run: super::run::Run| run.json()["signature"].as_array().unwrap().len();
+    let signatures =
+        |run: crate::support::home::Run| run.json()["signature"].as_array().unwrap().len();
     assert_eq!(signatures(combine(&[&b, &a])), 2);
     let both = first.file("both.json", &chained);
     assert_eq!(signatures(combine(&[&both, &a, &b])), 2, "each signer once");

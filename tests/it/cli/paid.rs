@@ -16,9 +16,9 @@ use seedrail::{
 };
 use serde_json::{Value, json};
 
-use super::run::Home;
-use crate::{
-    tron::server::{Reply, Server},
+use crate::support::{
+    home::Home,
+    http_server::{Reply, Server},
     waiting::wait_until,
 };
 

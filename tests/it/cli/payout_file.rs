@@ -12,8 +12,8 @@ use seedrail::{
     types::{Address, Token, TokenId},
 };
 
-use super::run::{Home, Run};
-use crate::waiting::wait_until;
+use crate::support::home::{Home, Run};
+use crate::support::waiting::wait_until;
 
 struct Site {
     devnet: Devnet,

@@ -1,6 +1,6 @@
 //! What the shell is told: settings and where they come from, completions, manual.
 
-use super::run::Home;
+use crate::support::home::Home;
 
 #[test]
 fn each_setting_says_where_it_comes_from() {

@@ -7,7 +7,7 @@ use std::{os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
 
 use seedrail::devnet::Devnet;
 
-use super::run::Home;
+use crate::support::home::Home;
 
 const PASSPHRASE: &str = "correct horse battery";
 

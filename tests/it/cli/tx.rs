@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::run::{Home, recording};
+use crate::support::home::{Home, recording};
 
 /// The arguments that build the recorded transfer again.
 fn arguments(raw_data: &Value) -> Vec<String> {

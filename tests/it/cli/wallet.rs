@@ -1,6 +1,6 @@
 //! Wallets: made, imported, listed, shown; nothing secret ever printed.
 
-use super::run::{Home, Run, recording};
+use crate::support::home::{Home, Run, recording};
 
 const PASSPHRASE: &str = "correct horse battery";
 /// `abandon … about`, the first phrase of BIP-39's own vectors, and its first

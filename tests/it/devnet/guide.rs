@@ -9,7 +9,7 @@ use std::{
 
 use seedrail::devnet::Devnet;
 
-use crate::oracle::peer;
+use crate::support::peer;
 
 /// The page's fenced blocks: language and text.
 fn blocks(page: &str) -> Vec<(&str, &str)> {

@@ -20,7 +20,7 @@ use seedrail::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::child::Ended;
+use crate::support::child::Ended;
 
 const BTT: Token = Token::Trc10(TokenId::BTT);
 

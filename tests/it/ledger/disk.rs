@@ -9,7 +9,7 @@ use seedrail::{
 };
 
 use super::{conformance::Rows, genesis};
-use crate::{postgres_server::Server, small_disk::Disk};
+use crate::support::{postgres_server::Server, small_disk::Disk};
 
 fn receipt(n: u32) -> ReceiptRow {
     Rows::new().receipt(EpochId::new(i64::from(n)).unwrap(), 5, 1, 1_000)

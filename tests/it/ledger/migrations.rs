@@ -15,7 +15,7 @@ use super::{
     conformance::{Rows, raw, txid},
     genesis,
 };
-use crate::postgres_server::{psql, shared};
+use crate::support::postgres_server::{psql, shared};
 
 const EARLIER: [u32; 7] = [1, 2, 3, 4, 5, 6, 7];
 

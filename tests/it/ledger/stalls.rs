@@ -9,7 +9,7 @@ use std::{
 use seedrail::ledger::{EpochId, Ledger, LedgerError, Stored};
 
 use super::{conformance::Rows, file, postgres};
-use crate::postgres_server::program;
+use crate::support::postgres_server::program;
 
 /// Short, it is waited for; longer than ten seconds, the store says so, and
 /// nothing was changed. `hold` returns what ends the hold when it is dropped.

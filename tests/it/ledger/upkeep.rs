@@ -10,7 +10,7 @@ use seedrail::{
     types::UnixMs,
 };
 
-use crate::postgres_server::{psql, shared, tool};
+use crate::support::postgres_server::{psql, shared, tool};
 
 use super::{
     conformance::{Rows, Store, raw},

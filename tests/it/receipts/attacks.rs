@@ -11,7 +11,7 @@ use seedrail::{
     types::{Clock, ManualClock, SystemClock, TokenId},
 };
 
-use super::link::*;
+use crate::support::link::*;
 
 fn pair(payer: u8, payee: u8) -> Pair {
     Pair {

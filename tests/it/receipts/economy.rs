@@ -1,7 +1,7 @@
 //! What paying buys: properties of the economy, on loopback, each in a few
 //! seconds. The benchmark draws them as figures.
 
-use super::market::{Downloaded, Leecher, Scenario, run};
+use crate::support::market::{Downloaded, Leecher, Scenario, run};
 
 const MIB: u32 = 1 << 20;
 /// Raw units per GiB.

@@ -7,7 +7,7 @@ use seedrail::{
     types::{Clock, SystemClock, TokenId},
 };
 
-use super::link::*;
+use crate::support::link::*;
 
 /// The wallet's key, the session's, the seller's.
 const WALLET: u8 = 1;

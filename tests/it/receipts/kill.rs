@@ -9,8 +9,8 @@ use seedrail::{
     types::TokenId,
 };
 
-use super::{
-    failing::{Failing, When},
+use crate::support::{
+    failing_ledger::{Failing, When},
     link::*,
 };
 

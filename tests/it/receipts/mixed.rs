@@ -12,7 +12,7 @@ use seedrail::{
     types::TokenId,
 };
 
-use super::link::*;
+use crate::support::link::*;
 use crate::swarm::interop::{Job, Mode, Program, Running, soon};
 
 const SIZE: usize = 16 << 20;

@@ -15,7 +15,7 @@ use seedrail::{
     types::{SystemClock, TokenId, TxId, UnixMs},
 };
 
-use super::link::*;
+use crate::support::link::*;
 
 fn pair() -> Pair {
     Pair {

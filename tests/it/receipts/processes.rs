@@ -19,9 +19,9 @@ use seedrail::{
     types::TokenId,
 };
 
-use super::{
+use crate::support::{
     link::content,
-    wire::{Death, Proxy, Who},
+    pay_proxy::{Death, Proxy, Who},
 };
 
 const SIZE: usize = 12 << 20;

@@ -8,7 +8,7 @@ use seedrail::{
     types::TokenId,
 };
 
-use super::link::*;
+use crate::support::link::*;
 
 fn pair() -> Pair {
     Pair {

@@ -8,7 +8,7 @@ use seedrail::{
     types::{Clock, ManualClock, RawAmount, Salt, SystemClock, Token, TokenId, TxId, UnixMs},
 };
 
-use super::link::*;
+use crate::support::link::*;
 
 /// What one stranger may owe; a window costs 7,324 at the price.
 const CAP: i64 = 20_000;

@@ -12,7 +12,7 @@ use seedrail::{
     types::TokenId,
 };
 
-use super::link::*;
+use crate::support::link::*;
 
 const LENGTH: usize = 24 << 20;
 

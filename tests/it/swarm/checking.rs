@@ -5,8 +5,8 @@ use std::fs;
 use seedrail::swarm::{AddOptions, SeedOptions, Session};
 use serde_json::json;
 
-use super::{file, noise, of, torrent, within};
-use crate::cli::run::Home;
+use crate::support::home::Home;
+use crate::support::torrents::{file, noise, of, torrent, within};
 
 #[test]
 fn the_command_tells_which_files_and_pieces_are_wrong() {

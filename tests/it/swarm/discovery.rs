@@ -8,7 +8,7 @@ use seedrail::swarm::{
     metainfo::{CreateOptions, Metainfo, create},
 };
 
-use super::{add, file, of, torrent, until, within};
+use crate::support::torrents::{add, file, of, torrent, until, within};
 
 async fn node(begins_with: Vec<String>) -> Session {
     let options = DhtOptions {

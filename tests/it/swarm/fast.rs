@@ -16,7 +16,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{add, file, noise, of, session, torrent, within};
+use crate::support::torrents::{add, file, noise, of, session, torrent, within};
 
 const PIECE: u32 = 32 << 10;
 const PIECES: u32 = 64;

@@ -10,8 +10,8 @@ use std::{
 use seedrail::swarm::{AddOptions, Event, SeedOptions, Session};
 use serde_json::Value;
 
-use super::{file, of, torrent, within};
-use crate::{cli::run::Home, small_disk::Disk};
+use crate::support::torrents::{file, of, torrent, within};
+use crate::support::{home::Home, small_disk::Disk};
 
 const CONTENT: usize = 6 << 20;
 const PIECE: u32 = 32 << 10;

@@ -16,7 +16,7 @@ use seedrail::{
     types::InfoHash,
 };
 
-use super::{add, file, of, session, torrent, until, within};
+use crate::support::torrents::{add, file, of, session, torrent, until, within};
 
 fn until_reached(goals: SeedGoals) -> SeedOptions {
     SeedOptions {

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use crate::oracle::peer;
+use crate::support::peer;
 
 pub(crate) use program::{Job, Mode, Program, Running};
 

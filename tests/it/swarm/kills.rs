@@ -14,7 +14,7 @@ use std::{
 use seedrail::swarm::{SeedOptions, Session};
 use serde_json::Value;
 
-use super::{file, torrent};
+use crate::support::torrents::{file, torrent};
 
 const PIECE: u32 = 128 << 10;
 /// A life that does not get further has nothing to be killed for.

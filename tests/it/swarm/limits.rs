@@ -4,7 +4,7 @@ use std::{fs, time::Instant};
 
 use seedrail::swarm::{AddOptions, SeedOptions, Session};
 
-use super::{add, file, of, session, torrent, until, within};
+use crate::support::torrents::{add, file, of, session, torrent, until, within};
 
 const SIZE: usize = 1 << 20;
 /// The limit, in bytes a second, …

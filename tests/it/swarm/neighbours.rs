@@ -13,7 +13,7 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-use super::{add, file, of, session, torrent, until, within};
+use crate::support::torrents::{add, file, of, session, torrent, until, within};
 
 /// Connects from an address of its own, as somebody else, until the other side's
 /// handshake is here.

@@ -7,8 +7,8 @@ use seedrail::swarm::{
     metainfo::{CreateOptions, Info, Metainfo},
 };
 
-use super::{add, noise, of, session, until, within};
-use crate::cli::run::Home;
+use crate::support::home::Home;
+use crate::support::torrents::{add, noise, of, session, until, within};
 
 const PIECE: u64 = 64 << 10;
 

@@ -20,7 +20,7 @@ use seedrail::{
     types::InfoHash,
 };
 
-use super::{add, file, of, session, torrent, until, within};
+use crate::support::torrents::{add, file, of, session, torrent, until, within};
 
 /// Counts everything and does as told.
 #[derive(Default)]

@@ -17,7 +17,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{add, file, of, session, torrent, until, within};
+use crate::support::torrents::{add, file, of, session, torrent, until, within};
 
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 5);
 /// What the gateways here give instead of what is asked for.

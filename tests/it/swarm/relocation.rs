@@ -15,8 +15,8 @@ use seedrail::swarm::{
 };
 use tempfile::TempDir;
 
-use super::{file, noise, of, torrent, within};
-use crate::{cli::run::Home, small_disk::Disk};
+use crate::support::torrents::{file, noise, of, torrent, within};
+use crate::support::{home::Home, small_disk::Disk};
 
 /// A folder of two files and a seeder of it; a complete download of one of them.
 struct World {

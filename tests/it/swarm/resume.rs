@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use seedrail::swarm::{AddOptions, Event, SeedOptions, Session};
 
-use super::{file, of, torrent, until, within};
+use crate::support::torrents::{file, of, torrent, until, within};
 
 async fn leecher(state: &Path) -> Session {
     Session::builder().state_dir(state).start().await.unwrap()

@@ -14,8 +14,8 @@ use seedrail::swarm::{
 };
 use tempfile::TempDir;
 
-use super::{noise, of, until, within};
-use crate::cli::run::Home;
+use crate::support::home::Home;
+use crate::support::torrents::{noise, of, until, within};
 
 const PIECE: u32 = 16 << 10;
 

@@ -22,8 +22,8 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{add, file, noise, of, torrent, within};
-use crate::child::Ended;
+use crate::support::child::Ended;
+use crate::support::torrents::{add, file, noise, of, torrent, until, within};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Attack {
@@ -273,7 +273,7 @@ async fn the_good_finish_the_bad_are_banned_and_memory_is_bounded() {
     for (_, leech, _, banned) in &good {
         let got = within(leech.wait_complete()).await.unwrap();
         assert_eq!(fs::read(got).unwrap(), content);
-        super::until("the liar is banned", || {
+        until("the liar is banned", || {
             banned.lock().unwrap().contains(&liar)
         })
         .await;

@@ -8,7 +8,7 @@ use seedrail::swarm::{
     tracker::{Server, ServerOptions},
 };
 
-use super::{add, file, noise, of, session, torrent, until, within};
+use crate::support::torrents::{add, file, noise, of, session, torrent, until, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_torrent_goes_from_seeder_to_leecher() {

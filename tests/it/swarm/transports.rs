@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr};
 
 use seedrail::swarm::{Encryption, SeedOptions, Session, Transport};
 
-use super::{add, file, of, torrent, within};
+use crate::support::torrents::{add, file, of, torrent, within};
 
 struct Side {
     encryption: Encryption,

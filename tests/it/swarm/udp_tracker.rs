@@ -13,7 +13,7 @@ use seedrail::swarm::{
 };
 use tokio::{net::UdpSocket, task::JoinHandle};
 
-use super::{add, file, of, torrent, within};
+use crate::support::torrents::{add, file, of, torrent, within};
 
 /// A tracker for one torrent that speaks BEP 15 by IPv6.
 async fn tracker() -> (String, JoinHandle<()>) {

@@ -15,7 +15,7 @@ use seedrail::{
 };
 use serde_json::{Value, json};
 
-use super::server::{Reply, Server};
+use crate::support::http_server::{Reply, Server};
 
 const TRC10: &str = "03-trc10-gettransactionbyid.json";
 

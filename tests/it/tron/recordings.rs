@@ -9,7 +9,7 @@ use seedrail::tron::{
 };
 use serde_json::Value;
 
-use super::server::{Reply, Server};
+use crate::support::http_server::{Reply, Server};
 
 /// Every recorded case, by name.
 pub(crate) fn cases() -> Vec<(String, Value)> {

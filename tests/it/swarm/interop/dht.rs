@@ -5,12 +5,8 @@ use std::fs;
 
 use seedrail::swarm::{SeedOptions, Session, dht::DhtOptions};
 
-use super::{
-    super::{add, file, of, torrent, within},
-    Job, Mode, print,
-    program::libtorrent,
-    soon,
-};
+use super::{Job, Mode, print, program::libtorrent, soon};
+use crate::support::torrents::{add, file, of, torrent, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ours_and_libtorrents_nodes_are_one_network() {

@@ -7,10 +7,8 @@ use seedrail::swarm::{
     metainfo::{CreateOptions, Metainfo, create},
 };
 
-use super::{
-    super::{noise, of, within},
-    Job, Mode, Program, soon,
-};
+use super::{Job, Mode, Program, soon};
+use crate::support::torrents::{noise, of, within};
 
 const FILES: [(&str, usize); 3] = [("a", 100_000), ("sub/b", 150_001), ("z", 9)];
 

@@ -16,10 +16,8 @@ use seedrail::swarm::{
 };
 use tempfile::TempDir;
 
-use super::{
-    super::{noise, torrent, within},
-    Job, Mode, PATIENCE, Program, Running, print, soon,
-};
+use super::{Job, Mode, PATIENCE, Program, Running, print, soon};
+use crate::support::torrents::{add, noise, torrent, within};
 
 /// A torrent that goes one way between us and a program.
 struct Cell {
@@ -227,7 +225,7 @@ async fn transmission_gives_back_what_it_got() {
     let leecher = Session::builder().listen("127.0.0.2:0".parse().unwrap());
     let leecher = leecher.start().await.unwrap();
     let source = Source::Torrent(Box::new(cell.metainfo.clone()));
-    let (leech, _out) = super::super::add(&leecher, source, &[running.addr]);
+    let (leech, _out) = add(&leecher, source, &[running.addr]);
     let got = within(leech.wait_complete()).await.unwrap();
     assert_eq!(fs::read(got).unwrap(), cell.content);
 }

@@ -7,10 +7,8 @@ use seedrail::swarm::{
     tracker::{Server, ServerOptions},
 };
 
-use super::{
-    super::{add, file, of, torrent, within},
-    Job, Mode, Program, soon,
-};
+use super::{Job, Mode, Program, soon};
+use crate::support::torrents::{add, file, of, torrent, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_of_four_kinds_finish() {

@@ -20,13 +20,9 @@ use seedrail::{
 };
 use tempfile::TempDir;
 
-use super::{
-    super::{add, file, of, session, torrent, within},
-    free_port, peer, print,
-    program::script,
-    soon,
-};
-use crate::child::Ended;
+use super::{free_port, peer, print, program::script, soon};
+use crate::support::child::Ended;
+use crate::support::torrents::{add, file, of, session, torrent, within};
 
 /// Debian's opentracker has no option that says its version.
 fn opentracker_version() -> String {

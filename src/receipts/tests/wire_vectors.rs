@@ -4,7 +4,7 @@
 use serde_json::Value as Json;
 
 use super::{
-    tests::{k, raw},
+    signing::{k, raw},
     *,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 fn file() -> Json {
-    serde_json::from_str(include_str!("../../fixtures/receipts/wire.json")).unwrap()
+    serde_json::from_str(include_str!("../../../fixtures/receipts/wire.json")).unwrap()
 }
 
 fn account(n: u8) -> Address {
@@ -25,7 +25,7 @@ fn account(n: u8) -> Address {
 /// What TronWeb signed, by its name in `vectors.json`.
 fn signature(name: &str) -> Signature {
     let vectors: Json =
-        serde_json::from_str(include_str!("../../fixtures/receipts/vectors.json")).unwrap();
+        serde_json::from_str(include_str!("../../../fixtures/receipts/vectors.json")).unwrap();
     let all = vectors["vectors"].as_array().unwrap();
     let one = all.iter().find(|vector| vector["name"] == name).unwrap();
     let bytes = hex::decode(one["signature"].as_str().unwrap()).unwrap();
@@ -34,7 +34,7 @@ fn signature(name: &str) -> Signature {
 
 fn direct() -> SignedReceipt {
     SignedReceipt {
-        receipt: tests::receipt(),
+        receipt: signing::receipt(),
         signature: signature("direct"),
     }
 }
@@ -95,7 +95,7 @@ fn smallest() -> SignedReceipt {
 
 fn grant() -> SignedGrant {
     SignedGrant {
-        grant: tests::grant(),
+        grant: signing::grant(),
         signature: signature("grant"),
     }
 }

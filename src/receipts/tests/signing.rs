@@ -82,7 +82,7 @@ fn expected<'a>(
 }
 
 fn vectors() -> Value {
-    serde_json::from_str(include_str!("../../fixtures/receipts/vectors.json")).unwrap()
+    serde_json::from_str(include_str!("../../../fixtures/receipts/vectors.json")).unwrap()
 }
 
 /// A vector's struct hash from its own type string, by the generic encoder.
@@ -382,7 +382,7 @@ fn rows_of_the_ledger_and_back() {
 
 #[test]
 fn lines_read_back_and_verify() {
-    let good = include_str!("../../fixtures/receipts/good.jsonl");
+    let good = include_str!("../../../fixtures/receipts/good.jsonl");
     let mut count = 0;
     for line in good.lines() {
         let read = ReceiptLine::parse(line).unwrap();
@@ -395,9 +395,9 @@ fn lines_read_back_and_verify() {
 
 #[test]
 fn a_bad_line_never_stops_the_good_ones() {
-    let good = include_str!("../../fixtures/receipts/good.jsonl");
-    let bad = include_str!("../../fixtures/receipts/bad.jsonl");
-    let reasons = include_str!("../../fixtures/receipts/bad.reasons");
+    let good = include_str!("../../../fixtures/receipts/good.jsonl");
+    let bad = include_str!("../../../fixtures/receipts/bad.jsonl");
+    let reasons = include_str!("../../../fixtures/receipts/bad.reasons");
     let mut mixed = Vec::new();
     for line in bad.lines() {
         mixed.extend_from_slice(line.as_bytes());

@@ -25,7 +25,7 @@ use seedrail::{
 };
 use tempfile::TempDir;
 
-use crate::waiting::wait_until;
+use super::waiting::wait_until;
 
 const SAMPLE: Duration = Duration::from_millis(100);
 /// What is on its way arrives in this time.

@@ -45,7 +45,7 @@ pub(crate) fn raw(n: i64) -> RawAmount {
 
 /// Waits until `done`, and says what for when it takes too long.
 pub(crate) fn wait_until(what: &str, done: impl FnMut() -> bool) {
-    crate::waiting::wait_until(what, DEADLINE, done);
+    crate::support::waiting::wait_until(what, DEADLINE, done);
 }
 
 /// Bytes that nothing shrinks, the same every time.

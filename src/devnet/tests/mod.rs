@@ -1,0 +1,3 @@
+//! Tests that need what the room keeps to itself.
+
+mod invariants;

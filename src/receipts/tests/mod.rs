@@ -1,0 +1,13 @@
+//! Tests that need what the room keeps to itself.
+
+use super::*;
+
+#[cfg(feature = "swarm")]
+mod attacks;
+#[cfg(feature = "swarm")]
+mod cheating_sellers;
+#[cfg(feature = "swarm")]
+mod duo;
+mod signing;
+#[cfg(feature = "swarm")]
+mod wire_vectors;
