@@ -280,7 +280,7 @@ async fn show_permission(context: &Context, address: Option<Address>) -> Outcome
         "permissions": permissions_json(address, &permissions)?,
     });
     // The document is the result with and without --json: `--set` reads it.
-    context.out.result(&document, || format!("{document:#}"))
+    context.out.document(&document)
 }
 
 fn stake_json(stake: &Stake) -> Value {

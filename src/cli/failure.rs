@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     Disagree = 7,
     MayHaveHappened = 8,
     Interrupted = 130,
+    /// Nobody reads stdout any more: what a shell shows for SIGPIPE.
+    Unread = 141,
 }
 
 /// A failed command.

@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 use super::{
     Context,
     failure::{Failure, Outcome},
-    store,
+    output::unwritten,
+    printable, store,
 };
 use crate::{
     ledger::{Cell, Upkeep},
@@ -88,8 +89,11 @@ fn contradicted(message: &str) -> Failure {
 }
 
 fn export(context: &Context, ledger: &dyn Upkeep, output: Option<&Path>) -> Outcome {
-    let shown = output.unwrap_or(Path::new("stdout"));
-    let failed = |error: io::Error| Failure::file(shown, error);
+    let failed = |error: io::Error| match output {
+        Some(path) => Failure::file(path, error),
+        None => unwritten(&error),
+    };
+    let mut unread = None;
     let mut writer: Box<dyn Write + Send> = match output {
         Some(path) => Box::new(BufWriter::new(File::create_new(path).map_err(failed)?)),
         None => Box::new(BufWriter::new(io::stdout())),
@@ -100,8 +104,17 @@ fn export(context: &Context, ledger: &dyn Upkeep, output: Option<&Path>) -> Outc
         for (name, cell) in columns {
             line.insert((*name).to_owned(), value(name, *cell));
         }
-        writeln!(writer, "{}", Value::Object(line))
-    })?;
+        let line = Value::Object(line).to_string();
+        writeln!(writer, "{}", printable::json(&line)).inspect_err(|error| {
+            if output.is_none() {
+                unread = Some(unwritten(error));
+            }
+        })
+    });
+    if let Some(failure) = unread {
+        return Err(failure);
+    }
+    let count = count?;
     writer.flush().map_err(failed)?;
     drop(writer);
     match output {

@@ -22,6 +22,7 @@ mod output;
 mod pay;
 mod peers;
 mod plot;
+mod printable;
 mod progress;
 mod receipts;
 mod seed;
@@ -50,7 +51,7 @@ use clap::{
 
 use self::{
     failure::{Exit, Failure, Outcome},
-    output::Output,
+    output::{LogWriter, Output},
     settings::{Origin, Settings},
     signals::Interrupt,
 };
@@ -329,9 +330,16 @@ fn usage_error(error: &clap::Error, json: bool) -> ExitCode {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
     if help || !json {
+        // An argument is repeated as it was given, and may be a link from anywhere.
+        let rendered = error.render().to_string();
+        let harmless = printable::lines(&rendered);
         // Prints help on stdout and errors on stderr; nobody is left to tell if
         // that fails.
-        let _ = error.print();
+        let _ = if harmless == rendered {
+            error.print()
+        } else {
+            std::io::Write::write_all(&mut std::io::stderr(), harmless.as_bytes())
+        };
         return if help {
             ExitCode::SUCCESS
         } else {
@@ -367,7 +375,7 @@ fn start_logging(global: &Global) {
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(move || LogWriter { coloured: ansi })
         .with_ansi(ansi)
         .with_target(false)
         .init();

@@ -5,7 +5,10 @@ use std::io::{self, IsTerminal, Write};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::failure::{Failure, Outcome};
+use super::{
+    failure::{Exit, Failure, Outcome},
+    printable,
+};
 
 /// Where a command's words go.
 #[derive(Debug, Clone, Copy)]
@@ -19,18 +22,25 @@ pub(crate) struct Output {
 impl Output {
     /// The result: the text, or with `--json` the document.
     pub(crate) fn result(self, document: &Value, text: impl FnOnce() -> String) -> Outcome {
-        let line = if self.json {
-            document.to_string()
+        if self.json {
+            write_document(document)
         } else {
-            text()
-        };
-        write_line(&line)
+            write_text(&text())
+        }
+    }
+
+    /// The result, when it is a document for people too: over several lines.
+    pub(crate) fn document(self, document: &Value) -> Outcome {
+        if self.json {
+            return write_document(document);
+        }
+        write(format!("{}\n", printable::json(&format!("{document:#}"))).as_bytes())
     }
 
     /// One line of JSON Lines; nothing without `--json`.
     pub(crate) fn event(self, document: &Value) -> Outcome {
         if self.json {
-            write_line(&document.to_string())
+            write_document(document)
         } else {
             Ok(())
         }
@@ -41,24 +51,27 @@ impl Output {
         if self.json {
             Ok(())
         } else {
-            write_line(text.as_ref())
+            write_text(text.as_ref())
         }
     }
 
     /// A remark, on stderr.
     pub(crate) fn note(self, text: impl AsRef<str>) {
         if !self.quiet {
-            write_error(text.as_ref());
+            write_error(&printable::lines(text.as_ref()));
         }
     }
 
     /// A warning, on stderr, even when quiet.
     pub(crate) fn warn(self, text: impl AsRef<str>) {
-        write_error(&format!("warning: {}", text.as_ref()));
+        write_error(&format!("warning: {}", printable::lines(text.as_ref())));
     }
 
-    /// The failure, on stderr.
+    /// The failure, on stderr; nothing when nobody reads the result any more.
     pub(crate) fn failure(self, failure: &Failure) {
+        if failure.exit == Exit::Unread {
+            return;
+        }
         if self.json {
             let mut error = json!({ "code": failure.code, "message": failure.message });
             if let (Some(object), Some(hint)) = (error.as_object_mut(), &failure.hint) {
@@ -67,11 +80,11 @@ impl Output {
             if let (Some(object), Some(txid)) = (error.as_object_mut(), &failure.txid) {
                 object.insert("txid".into(), txid.to_string().into());
             }
-            write_error(&json!({ "error": error }).to_string());
+            write_error(&printable::json(&json!({ "error": error }).to_string()));
         } else {
-            write_error(&format!("error: {}", failure.message));
+            write_error(&format!("error: {}", printable::line(&failure.message)));
             if let Some(hint) = &failure.hint {
-                write_error(&format!("  {hint}"));
+                write_error(&format!("  {}", printable::line(hint)));
             }
         }
     }
@@ -114,7 +127,7 @@ pub(crate) fn ask(question: &str) -> Outcome<String> {
     let failed = |error: io::Error| Failure::failed("terminal", error);
     let mut stderr = io::stderr().lock();
     stderr
-        .write_all(question.as_bytes())
+        .write_all(printable::lines(question).as_bytes())
         .and_then(|()| stderr.flush())
         .map_err(failed)?;
     let mut line = String::new();
@@ -122,20 +135,53 @@ pub(crate) fn ask(question: &str) -> Outcome<String> {
     Ok(line.trim().to_owned())
 }
 
-fn write_line(line: &str) -> Outcome {
-    write(format!("{line}\n").as_bytes())
+fn write_text(text: &str) -> Outcome {
+    write(format!("{}\n", printable::lines(text)).as_bytes())
 }
 
-/// The result, as it is.
+fn write_document(document: &Value) -> Outcome {
+    write(format!("{}\n", printable::json(&document.to_string())).as_bytes())
+}
+
+/// Text that is this program's own, as it is.
 pub(crate) fn write(result: &[u8]) -> Outcome {
     let mut stdout = io::stdout().lock();
     stdout
         .write_all(result)
         .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::failed("stdout", format!("cannot write the result: {error}")))
+        .map_err(|error| unwritten(&error))
+}
+
+/// The result cannot be written. When nobody reads it any more (`… | head -1`),
+/// that is an end without words.
+pub(crate) fn unwritten(error: &io::Error) -> Failure {
+    let mut failure = Failure::failed("stdout", format!("cannot write the result: {error}"));
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        failure.exit = Exit::Unread;
+    }
+    failure
 }
 
 /// stderr is the last resort: if even that is gone there is nobody to tell.
 fn write_error(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Where the log goes: stderr, escaped as everything else.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogWriter {
+    /// The log colours its lines.
+    pub(crate) coloured: bool,
+}
+
+impl Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = printable::log(&String::from_utf8_lossy(line), self.coloured);
+        io::stderr().lock().write_all(text.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }

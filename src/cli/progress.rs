@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    goals,
+    goals, printable,
     units::{Rate, Size, btt_text},
 };
 use crate::{
@@ -158,7 +158,7 @@ fn bar(done: u64, all: u64) -> String {
 
 /// A name in its columns; a stranger's may hold anything.
 fn short(name: &str) -> String {
-    let clean: Vec<char> = name.chars().filter(|c| !c.is_control()).collect();
+    let clean: Vec<char> = printable::line(name).chars().collect();
     if clean.len() <= NAME {
         return clean.into_iter().collect();
     }
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_name_keeps_to_its_columns_and_changes_no_colours() {
-        assert_eq!(short("a\u{1b}[31mb\nc"), "a[31mbc");
+        assert_eq!(short("a\u{1b}[31mb\nc"), r"a\u{1b}[31mb\u{a}c");
         let long = short(&"ü".repeat(100));
         assert_eq!(long.chars().count(), NAME);
         assert!(long.ends_with('…'));

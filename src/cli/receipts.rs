@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use super::{
     Context, account,
     failure::{Exit, Failure, Outcome},
-    store,
+    output::{Output, unwritten},
+    printable, store,
+    units::counted,
 };
 use crate::{
     ledger::{Ledger, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow},
@@ -29,6 +31,9 @@ const PAGE: u32 = 1_000;
 
 /// Receipts shown one by one before a question; the rest are counted.
 const MAX_LISTED: usize = 50;
+
+/// Refused lines of a file that are shown one by one; the rest are counted.
+const MAX_REFUSED: u64 = 50;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Receipts {
@@ -104,7 +109,7 @@ impl Receipts {
                 paid: true,
                 online,
             } => paid::verify(context, &file, online).await,
-            Self::Verify { file, .. } => verify(context, &file),
+            Self::Verify { file, .. } => verify(context, file).await,
             Self::Export { output, kind } => {
                 let (_, ledger) = store::open_offline(context).await?;
                 export(context, ledger.as_ref(), output, kind)
@@ -227,34 +232,50 @@ fn now_secs() -> u64 {
     u64::try_from(SystemClock.now().secs()).unwrap_or(0)
 }
 
-fn verify(context: &Context, file: &Path) -> Outcome {
-    let mut lines = 0u64;
-    let mut invalid = Vec::new();
+/// Reads on a thread of its own, so that Ctrl-C ends even a file without an end.
+async fn verify(context: &Context, file: PathBuf) -> Outcome {
+    let out = context.out;
+    tokio::task::spawn_blocking(move || verify_lines(out, &file))
+        .await
+        .map_err(|error| Failure::failed("verify", error))?
+}
+
+fn verify_lines(out: Output, file: &Path) -> Outcome {
+    let (mut lines, mut refused) = (0u64, 0u64);
+    let mut first = None;
     for line in ReceiptLines::new(reader(file)?) {
         let (number, read) = line.map_err(|error| Failure::file(file, error))?;
         lines += 1;
         let (document, refusal) = verified(read);
-        let text = match &refusal {
-            None => format!("line {number}: valid"),
-            Some(reason) => format!("line {number}: refused: {reason}"),
+        let Some(reason) = refusal else {
+            out.result(&document, || format!("line {number}: valid"))?;
+            continue;
         };
-        context.out.result(&document, || text)?;
-        if let Some(reason) = refusal {
-            invalid.push((number, reason));
+        refused += 1;
+        // Programs get every line; people would scroll past the first reasons.
+        if out.json || refused <= MAX_REFUSED {
+            out.result(&document, || {
+                format!("line {number}: refused: {}", printable::line(&reason))
+            })?;
         }
+        first.get_or_insert((number, reason));
     }
-    match invalid.first() {
+    if let Some(more @ 1..) = refused.checked_sub(MAX_REFUSED) {
+        out.line(format!("{} more refused", counted(more, "line")))?;
+    }
+    let name = file.display();
+    match first {
         _ if lines == 0 => Err(Failure::failed(
             "invalid_receipt",
-            format!("{} holds no receipts", file.display()),
+            format!("{name} holds no receipts"),
         )),
         None => Ok(()),
         Some((number, reason)) => Err(Failure::failed(
             "invalid_receipt",
             format!(
-                "{} of {lines} receipts in {} are not valid; line {number}: {reason}",
-                invalid.len(),
-                file.display()
+                "{refused} of {} in {name} {} not valid; line {number}: {reason}",
+                counted(lines, "receipt"),
+                if refused == 1 { "is" } else { "are" },
             ),
         )),
     }
@@ -297,8 +318,10 @@ fn export(
     kind: Option<Kind>,
 ) -> Outcome {
     let domain = ReceiptDomain::new(ledger.genesis());
-    let shown = output.clone().unwrap_or_else(|| "stdout".into());
-    let failed = |error: std::io::Error| Failure::file(&shown, error);
+    let failed = |error: std::io::Error| match &output {
+        Some(path) => Failure::file(path, error),
+        None => unwritten(&error),
+    };
     let mut writer: Box<dyn Write> = match &output {
         Some(path) => Box::new(BufWriter::new(File::create(path).map_err(failed)?)),
         None => Box::new(BufWriter::new(std::io::stdout().lock())),
@@ -311,10 +334,14 @@ fn export(
     })?;
     writer.flush().map_err(failed)?;
     drop(writer);
-    if output.is_some() {
-        let document = json!({ "exported": count, "file": shown });
+    if let Some(path) = &output {
+        let document = json!({ "exported": count, "file": path });
         return context.out.result(&document, || {
-            format!("{count} receipts written to {}", shown.display())
+            format!(
+                "{} written to {}",
+                counted(count, "receipt"),
+                path.display()
+            )
         });
     }
     Ok(())
@@ -368,7 +395,8 @@ fn take_in(
             report.new, report.superseded, report.unchanged, report.refused_count
         );
         for (line, reason) in &report.refused {
-            text.push_str(&format!("\n  line {line}: {reason}"));
+            let reason = reason.to_string();
+            text.push_str(&format!("\n  line {line}: {}", printable::line(&reason)));
         }
         text
     })?;
@@ -387,9 +415,14 @@ fn take_in(
             Exit::Partly,
             "partly",
             format!(
-                "{} receipts of {} were refused; the others are stored",
-                report.refused_count,
-                file.display()
+                "{} of {} {} refused; the others are stored",
+                counted(report.refused_count, "receipt"),
+                file.display(),
+                if report.refused_count == 1 {
+                    "was"
+                } else {
+                    "were"
+                },
             ),
         ));
     }
@@ -439,8 +472,9 @@ fn adopt(context: &Context, ledger: &dyn Ledger, account: Address) -> Outcome {
     let document = json!({ "adopted": adopted.receipts, "added_raw": adopted.added });
     context.out.result(&document, || {
         format!(
-            "{} receipts adopted: {} raw units more are owed",
-            adopted.receipts, adopted.added
+            "{} adopted: {} raw units more are owed",
+            counted(adopted.receipts, "receipt"),
+            adopted.added
         )
     })
 }

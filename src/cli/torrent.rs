@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::{
     Context,
     failure::{Failure, Outcome},
+    printable,
     units::{Size, duration},
 };
 use crate::swarm::{
@@ -247,7 +248,7 @@ fn show(context: &Context, metainfo: &Metainfo, counts: Option<&[Counted]>) -> O
     context.out.result(&document, || {
         let mut text = format!(
             "{}\n  info-hash  {}\n  size       {} in {} pieces of {}\n",
-            info.name(),
+            printable::line(info.name()),
             info.hash(),
             Size(info.layout().total()),
             info.layout().pieces(),
@@ -257,16 +258,17 @@ fn show(context: &Context, metainfo: &Metainfo, counts: Option<&[Counted]>) -> O
             text.push_str("  private\n");
         }
         for url in metainfo.trackers.iter().flatten() {
-            text.push_str(&format!("  tracker    {url}\n"));
+            text.push_str(&format!("  tracker    {}\n", printable::line(url)));
         }
         for (url, answer) in counts.unwrap_or_default() {
+            let url = printable::line(url);
             text.push_str(&match answer {
                 Ok(Some(found)) => format!(
                     "  {url}: {} seeders, {} leechers, {} downloads\n",
                     found.seeders, found.leechers, found.completed
                 ),
                 Ok(None) => format!("  {url}: does not know it\n"),
-                Err(error) => format!("  {error}\n"),
+                Err(error) => format!("  {}\n", printable::line(error)),
             });
         }
         // As `get --files` counts them: padding has a number, but is nobody's wish.
@@ -274,7 +276,7 @@ fn show(context: &Context, metainfo: &Metainfo, counts: Option<&[Counted]>) -> O
             text.push_str(&format!(
                 "  {number:>6}  {:>12}  {}\n",
                 Size(file.length).to_string(),
-                file.path.join("/")
+                printable::line(&file.path.join("/"))
             ));
         }
         let padding: Vec<u64> = info

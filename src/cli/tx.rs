@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Context, account, chain,
     failure::{Exit, Failure, Outcome},
+    printable,
     tx_build::Build,
 };
 use crate::{
@@ -230,7 +231,7 @@ pub(super) fn document(transaction: &Transaction) -> Outcome<Value> {
 /// Prints it: it is the result with and without --json, for the next step reads it.
 pub(super) fn print_transaction(context: &Context, transaction: &Transaction) -> Outcome {
     let document = document(transaction)?;
-    context.out.result(&document, || format!("{document:#}"))
+    context.out.document(&document)
 }
 
 /// Of several, a line each.
@@ -240,7 +241,9 @@ fn print_all(context: &Context, transactions: &[Transaction]) -> Outcome {
     }
     for transaction in transactions {
         let document = document(transaction)?;
-        context.out.result(&document, || document.to_string())?;
+        context.out.result(&document, || {
+            printable::json(&document.to_string()).into_owned()
+        })?;
     }
     Ok(())
 }
@@ -511,7 +514,7 @@ async fn show(context: &Context, txid: TxId) -> Outcome {
             }
         }
     }
-    context.out.result(&document, || format!("{document:#}"))
+    context.out.document(&document)
 }
 
 fn describe(contract: &crate::tron::contract::Contract) -> String {
@@ -530,7 +533,7 @@ fn decode(context: &Context, operand_text: &str, raw: bool) -> Outcome {
     if transaction.raw_data().map_err(invalid)?.expiration < SystemClock.now() {
         context.out.warn("this transaction has expired");
     }
-    context.out.result(&document, || format!("{document:#}"))
+    context.out.document(&document)
 }
 
 fn decoded(transaction: &Transaction) -> Outcome<Value> {

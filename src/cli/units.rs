@@ -20,6 +20,12 @@ pub(crate) struct Price(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ratio(pub(crate) u64);
 
+/// A number of things: `1 block`, `2 blocks`. For nouns whose plural adds an `s`.
+pub(crate) fn counted<N: fmt::Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    let ending = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
 const UNITS: [(&str, u64); 8] = [
     ("B", 1),
     ("KiB", 1 << 10),
@@ -255,6 +261,13 @@ impl Worth {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_a_thing_has_no_plural() {
+        assert_eq!(counted(1_u64, "block"), "1 block");
+        assert_eq!(counted(0_usize, "block"), "0 blocks");
+        assert_eq!(counted(12_u32, "receipt"), "12 receipts");
+    }
 
     #[test]
     fn sizes_rates_times_and_prices_are_read() {

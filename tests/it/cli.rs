@@ -9,6 +9,7 @@ mod lying;
 mod multisig;
 mod paid;
 mod payout_file;
+mod printed;
 mod shell;
 mod signer;
 mod tx;

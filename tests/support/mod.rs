@@ -12,5 +12,6 @@ pub(crate) mod peer;
 pub(crate) mod postgres_server;
 pub(crate) mod site;
 pub(crate) mod small_disk;
+pub(crate) mod terminal;
 pub(crate) mod torrents;
 pub(crate) mod waiting;

@@ -10,6 +10,7 @@ use crate::{
     cli::{
         Context, chain,
         failure::{Exit, Failure, Outcome},
+        units::counted,
     },
     ledger::TransferRow,
     receipts::{NumberedLines, ReceiptLine},
@@ -41,7 +42,11 @@ fn bad(file: &Path, number: u64, reason: impl std::fmt::Display) -> Failure {
 }
 
 pub(super) async fn verify(context: &Context, file: &Path, online: bool) -> Outcome {
-    let found = read(file)?;
+    let owned = file.to_owned();
+    // On a thread of its own, so that Ctrl-C ends even a file without an end.
+    let found = tokio::task::spawn_blocking(move || read(&owned))
+        .await
+        .map_err(|error| Failure::failed("verify", error))??;
     if found.receipts == 0 {
         return Err(Failure::failed(
             "invalid_proof",
@@ -75,11 +80,11 @@ pub(super) async fn verify(context: &Context, file: &Path, online: bool) -> Outc
             })
             .collect();
         lines.push(format!(
-            "{payer} owes {payee} {} by {} receipts, and paid {} in {} transfers",
+            "{payer} owes {payee} {} by {}, and paid {} in {}",
             amount_text(owed, token),
-            epochs.len(),
+            counted(epochs.len(), "receipt"),
             amount_text(paid, token),
-            payments.len()
+            counted(payments.len(), "transfer"),
         ));
         rows.push(json!({
             "payer": payer,
@@ -101,9 +106,9 @@ pub(super) async fn verify(context: &Context, file: &Path, online: bool) -> Outc
     context.out.result(&document, || {
         if !online {
             lines.push(format!(
-                "{} blocks, each signed by a witness it names; whether they are the chain's, a node \
+                "{}, each signed by a witness it names; whether they are the chain's, a node \
                  tells: --online",
-                found.blocks.len()
+                counted(found.blocks.len(), "block")
             ));
         }
         lines.join("\n")

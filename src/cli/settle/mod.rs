@@ -29,6 +29,7 @@ use super::{
     chain::{self, Chain},
     failure::{Exit, Failure, Outcome},
     output::Output,
+    printable,
     receipts::{amount_text, paid_text},
     store,
     units::Worth,
@@ -173,6 +174,7 @@ impl Progress {
             Event::Dead(txid) => tracing::info!("{txid} expired unused; a new attempt follows"),
             Event::GivenUp(payout, reason) => tracing::warn!("payout {payout} given up: {reason}"),
             Event::Waiting(reason) => {
+                let reason = printable::line(&reason.to_string()).into_owned();
                 self.bar.set_message(format!("{}: {reason}", counts.text()));
                 return;
             }

@@ -1,0 +1,126 @@
+//! The binary on a terminal of its own, for the questions it asks there.
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    os::unix::process::ExitStatusExt,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use super::home::Home;
+use super::waiting::wait_until;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A run whose standard streams, and whose controlling terminal, are a terminal.
+pub(crate) struct Terminal {
+    child: Child,
+    ours: File,
+    screen: Arc<Mutex<String>>,
+    /// How much of the screen was expected already.
+    read: usize,
+}
+
+impl Terminal {
+    pub(crate) fn start(home: &Home, arguments: &[&str]) -> Self {
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&ours).unwrap();
+        unlockpt(&ours).unwrap();
+        let name = ptsname(&ours, Vec::new()).unwrap();
+        let theirs = File::options()
+            .read(true)
+            .write(true)
+            .open(name.to_str().unwrap())
+            .unwrap();
+        let run = home.command();
+        // `setsid --ctty` makes its standard input the controlling terminal, which
+        // a passphrase is read from.
+        let mut command = Command::new("setsid");
+        command
+            .arg("--ctty")
+            .arg(run.get_program())
+            .args(arguments)
+            .env_clear()
+            .envs(
+                run.get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("TERM", "xterm")
+            .stdin(Stdio::from(theirs.try_clone().unwrap()))
+            .stdout(Stdio::from(theirs.try_clone().unwrap()))
+            .stderr(Stdio::from(theirs));
+        let child = command.spawn().unwrap();
+        // The command holds our copies of the other end.
+        drop(command);
+        let ours = File::from(ours);
+        let screen = Arc::new(Mutex::new(String::new()));
+        let (mut reading, written) = (ours.try_clone().unwrap(), screen.clone());
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // The end is an error: the other side of the terminal is closed.
+            while let Ok(count @ 1..) = reading.read(&mut bytes) {
+                let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+                written.lock().unwrap().push_str(&text);
+            }
+        });
+        Self {
+            child,
+            ours,
+            screen,
+            read: 0,
+        }
+    }
+
+    /// Everything that was written so far.
+    pub(crate) fn screen(&self) -> String {
+        self.screen.lock().unwrap().clone()
+    }
+
+    /// Waits until `words` are written after what was expected before.
+    pub(crate) fn expect(&mut self, words: &str) {
+        let (screen, from) = (self.screen.clone(), self.read);
+        let mut end = None;
+        let started = std::time::Instant::now();
+        while end.is_none() {
+            let shown = screen.lock().unwrap().clone();
+            end = shown[from..].find(words).map(|at| from + at + words.len());
+            assert!(
+                started.elapsed() < LIMIT,
+                "no `{words}` after {from} in:\n{shown}"
+            );
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        self.read = end.unwrap();
+    }
+
+    /// Types a line and Enter.
+    pub(crate) fn line(&mut self, text: &str) {
+        self.ours.write_all(format!("{text}\n").as_bytes()).unwrap();
+    }
+
+    /// Waits for the end: the exit status (of a signal, minus its number), and all
+    /// that was written.
+    pub(crate) fn end(mut self) -> (i32, String) {
+        let mut status = None;
+        wait_until("the command ends", LIMIT, || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        let status = status.unwrap();
+        let code = status.code().unwrap_or_else(|| -status.signal().unwrap());
+        (code, self.screen())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
