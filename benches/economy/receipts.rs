@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use seedrail::{
-    ledger::{Ledger, Pair, SqliteLedger},
+    ledger::{Pair, Receipts, SqliteLedger},
     receipts::{Debt, Expected, GrantContext, ReceiptDomain, SignedReceipt},
     swarm::hooks::ConnId,
     tron::keys::SecretKey,

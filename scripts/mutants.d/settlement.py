@@ -49,7 +49,7 @@ MUTANTS = [
         "broadcast before durable",
         [
             (
-                "src/ledger/store.rs",
+                "src/ledger/store/mod.rs",
                 "pub(in crate::ledger) fn committed(",
                 "pub(crate) fn committed(",
             ),

@@ -19,7 +19,7 @@ use super::{
     units::counted,
 };
 use crate::{
-    ledger::{Ledger, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow},
+    ledger::{ReceiptBook, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow},
     receipts::{
         LineRefusal, ReceiptDomain, ReceiptLine, ReceiptLines, SignedGrant, SignedReceipt, import,
     },
@@ -130,7 +130,7 @@ impl Receipts {
 
 /// Calls `each` with every receipt that passes the filter.
 fn pages(
-    ledger: &dyn Ledger,
+    ledger: &dyn ReceiptBook,
     filter: &ReceiptFilter,
     mut each: impl FnMut(&ReceiptEntry) -> Outcome,
 ) -> Outcome {
@@ -179,7 +179,7 @@ pub(crate) fn paid_text(amount: RawAmount, token: Token) -> String {
     }
 }
 
-fn list(context: &Context, ledger: &dyn Ledger, kind: Option<Kind>) -> Outcome {
+fn list(context: &Context, ledger: &dyn ReceiptBook, kind: Option<Kind>) -> Outcome {
     let mut rows: Vec<Value> = Vec::new();
     let mut lines = vec![format!(
         "{:<9} {:<34} {:<34} {:>18} {:>14} {:>9}",
@@ -313,7 +313,7 @@ fn verified(read: Result<ReceiptLine, LineRefusal>) -> (Value, Option<String>) {
 
 fn export(
     context: &Context,
-    ledger: &dyn Ledger,
+    ledger: &dyn ReceiptBook,
     output: Option<PathBuf>,
     kind: Option<Kind>,
 ) -> Outcome {
@@ -349,7 +349,7 @@ fn export(
 
 /// A stored receipt with its grant, as a line of a file.
 pub(crate) fn stored_line(
-    ledger: &dyn Ledger,
+    ledger: &dyn ReceiptBook,
     domain: &ReceiptDomain,
     row: &ReceiptRow,
 ) -> Outcome<String> {
@@ -371,7 +371,7 @@ pub(crate) fn stored_line(
 
 fn take_in(
     context: &Context,
-    ledger: &dyn Ledger,
+    ledger: &dyn ReceiptBook,
     account: Address,
     file: &Path,
     adopting: bool,
@@ -429,7 +429,7 @@ fn take_in(
     Ok(())
 }
 
-fn adopt(context: &Context, ledger: &dyn Ledger, account: Address) -> Outcome {
+fn adopt(context: &Context, ledger: &dyn ReceiptBook, account: Address) -> Outcome {
     let wanted = ReceiptFilter {
         kind: Some(ReceiptKind::Evidence),
         payer: Some(account),

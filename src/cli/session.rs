@@ -22,7 +22,7 @@ use super::{
     units::{self, btt_text},
 };
 use crate::{
-    ledger::{GrantUse, Ledger, RevocationRow},
+    ledger::{GrantUse, Parties, RevocationRow},
     receipts::{Identity, ReceiptDomain, Revoke, SignedGrant, SpendGrant},
     tron::{keys::SecretKey, keystore::create_private},
     types::{Address, BlockId, Clock, RawAmount, SystemClock, TokenId},
@@ -85,7 +85,7 @@ pub(crate) fn no_raw_key_among_strangers(context: &Context) -> Outcome {
 pub(crate) fn identity(
     context: &Context,
     genesis: BlockId,
-    ledger: &dyn Ledger,
+    ledger: &dyn Parties,
     flags: &GrantFlags,
     spends: Option<Option<RawAmount>>,
 ) -> Outcome<Identity> {
@@ -177,7 +177,7 @@ fn read(path: &Path) -> Outcome<(SecretKey, SignedGrant)> {
 fn usable(
     context: &Context,
     genesis: BlockId,
-    ledger: &dyn Ledger,
+    ledger: &dyn Parties,
     payer: Address,
     flags: &GrantFlags,
     spends: bool,
@@ -213,7 +213,7 @@ fn usable(
 fn make(
     context: &Context,
     genesis: BlockId,
-    ledger: &dyn Ledger,
+    ledger: &dyn Parties,
     payer: Address,
     flags: &GrantFlags,
     spends: Option<Option<RawAmount>>,
@@ -292,7 +292,7 @@ fn ask_total(context: &Context) -> Outcome<RawAmount> {
 }
 
 /// What grants that are good and not used up may still sign away, in raw units.
-fn open_total(uses: &[GrantUse], ledger: &dyn Ledger) -> Outcome<u64> {
+fn open_total(uses: &[GrantUse], ledger: &dyn Parties) -> Outcome<u64> {
     let mut open = 0u64;
     for used in uses {
         if state(used, ledger)? == "open" {
@@ -303,7 +303,7 @@ fn open_total(uses: &[GrantUse], ledger: &dyn Ledger) -> Outcome<u64> {
     Ok(open)
 }
 
-fn state(used: &GrantUse, ledger: &dyn Ledger) -> Outcome<&'static str> {
+fn state(used: &GrantUse, ledger: &dyn Parties) -> Outcome<&'static str> {
     let grant = &used.grant;
     let marks = ledger.grant_marks(grant.payer, grant.signer)?;
     Ok(
@@ -367,7 +367,7 @@ pub(crate) async fn grants(context: &Context, revoke: Option<Address>) -> Outcom
     })
 }
 
-fn take_back(context: &Context, ledger: &dyn Ledger, payer: Address, signer: Address) -> Outcome {
+fn take_back(context: &Context, ledger: &dyn Parties, payer: Address, signer: Address) -> Outcome {
     let Some(serial) = ledger.grant_marks(payer, signer)?.highest else {
         return Err(
             Failure::failed("no_grant", format!("{payer} granted nothing to {signer}"))

@@ -1,11 +1,10 @@
 //! Durable rows: receipts, payouts, attempts, and how far the solid chain was
 //! read. See `DESIGN.md` beside this file.
 //!
-//! [`Ledger`] is the trait with its guarantees.
+//! [`Ledger`] is the sum of the traits, one a subject, with their guarantees.
 
 mod error;
 mod parties;
-mod party_store;
 mod payouts;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -14,7 +13,6 @@ mod sql;
 mod sqlite;
 mod statements;
 mod store;
-mod upkeep;
 
 #[cfg(feature = "postgres")]
 pub use self::postgres::{PostgresLedger, PostgresUrl};
@@ -22,7 +20,6 @@ pub use error::LedgerError;
 pub use parties::{
     FlowKind, FlowRow, GrantMarks, GrantRow, GrantUse, Origin, RevocationRow, Standing, WatchRow,
 };
-pub use party_store::{MAX_GRANTS, MAX_REVOCATIONS, PartyStore};
 pub use payouts::{
     AttemptEnd, AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
     Foreign, LEARNING, OutgoingRow, PayoutId, PayoutKind, PayoutRow, PayoutState, Recovery,
@@ -33,5 +30,8 @@ pub use records::{
     ReceiptRow, Remainder, Stored, TransferRow,
 };
 pub use sqlite::SqliteLedger;
-pub use store::{AccountLease, Durable, EpochLease, Ledger, MAX_EQUIVOCATIONS, MAX_OPEN_EPOCHS};
-pub use upkeep::{Cell, EachRow, Upkeep};
+pub use store::{
+    AccountLease, Cell, ChainBound, ChainLog, Durable, EachRow, EpochLease, Ledger,
+    MAX_EQUIVOCATIONS, MAX_GRANTS, MAX_OPEN_EPOCHS, MAX_REVOCATIONS, Parties, Payouts, ReceiptBook,
+    Receipts, Transfers, Upkeep,
+};

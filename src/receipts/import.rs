@@ -18,7 +18,7 @@ use super::{
     grant::{GrantRefusal, SignedGrant},
 };
 use crate::{
-    ledger::{EpochId, Ledger, LedgerError, Pair, ReceiptRow, Stored},
+    ledger::{EpochId, LedgerError, Pair, ReceiptBook, ReceiptRow, Stored},
     types::{Address, RawAmount, Salt},
 };
 
@@ -85,7 +85,7 @@ struct Job {
 pub fn import(
     reader: impl BufRead,
     account: Address,
-    ledger: &dyn Ledger,
+    ledger: &dyn ReceiptBook,
     now_secs: u64,
 ) -> Result<ImportReport, ImportError> {
     let mut intake = Intake {
@@ -165,7 +165,7 @@ fn check(
 struct Intake<'a> {
     domain: ReceiptDomain,
     account: Address,
-    ledger: &'a dyn Ledger,
+    ledger: &'a dyn ReceiptBook,
     /// Grants that are stored.
     grants: BTreeSet<Salt>,
     report: ImportReport,

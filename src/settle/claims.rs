@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Chain, SettleError, state::transfer_of};
 use crate::{
-    ledger::{Ledger, Position, ReceiptFilter, ReceiptKind, TransferRow, WatchRow},
+    ledger::{Position, ReceiptFilter, ReceiptKind, Receipts, TransferRow, Transfers, WatchRow},
     tron::{block::Block, rpc::NodeError},
     types::{Address, BlockId, RawAmount, Token, TokenId},
 };
@@ -76,7 +76,7 @@ pub struct Claims {
 /// # Errors
 /// See [`SettleError`].
 pub async fn claims<C: Chain>(
-    ledger: &dyn Ledger,
+    ledger: &(impl Receipts + Transfers + ?Sized),
     chain: &C,
     account: Address,
     token: TokenId,
@@ -85,21 +85,18 @@ pub async fn claims<C: Chain>(
         receipts: count(ledger, account, token)?,
         ..Claims::default()
     };
-    let earning = |ledger: &dyn Ledger| -> Result<Vec<Position>, SettleError> {
+    let earning = || -> Result<Vec<Position>, SettleError> {
         let mut positions = ledger.positions(account, token)?;
         positions.retain(|position| position.received > RawAmount::ZERO);
         Ok(positions)
     };
-    let since = earning(ledger)?
-        .iter()
-        .map(|position| position.first_since)
-        .min();
+    let since = earning()?.iter().map(|position| position.first_since).min();
     let mut on_its_way = BTreeMap::new();
     if let Some(since) = since {
         let solid = read_solid(ledger, chain, account, token, since).await?;
         on_its_way = unsolid(chain, account, token, solid).await?;
     }
-    found.by_payer = earning(ledger)?
+    found.by_payer = earning()?
         .iter()
         .map(|position| {
             let in_flight = on_its_way.get(&position.pair.payee).copied();
@@ -109,7 +106,11 @@ pub async fn claims<C: Chain>(
     Ok(found)
 }
 
-fn count(ledger: &dyn Ledger, account: Address, token: TokenId) -> Result<u64, SettleError> {
+fn count(
+    ledger: &(impl Receipts + ?Sized),
+    account: Address,
+    token: TokenId,
+) -> Result<u64, SettleError> {
     let filter = ReceiptFilter {
         kind: Some(ReceiptKind::Received),
         payee: Some(account),
@@ -132,7 +133,7 @@ fn count(ledger: &dyn Ledger, account: Address, token: TokenId) -> Result<u64, S
 /// Reads solid blocks from where it ended last time, or from `since` (exclusive)
 /// when that is earlier than all that was read. Returns where it ended.
 async fn read_solid<C: Chain>(
-    ledger: &dyn Ledger,
+    ledger: &(impl Transfers + ?Sized),
     chain: &C,
     account: Address,
     token: TokenId,

@@ -2,8 +2,8 @@
 
 use crate::{
     ledger::{
-        AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, Durable, Ledger, LedgerError,
-        PayoutId, PayoutRow, PayoutState,
+        AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, Durable, LedgerError, PayoutId,
+        PayoutRow, PayoutState, Payouts,
     },
     types::{RawAmount, Sun, TxId},
 };
@@ -80,7 +80,7 @@ impl BatchReport {
     ///
     /// # Errors
     /// The ledger's.
-    pub fn read(ledger: &dyn Ledger, batch: BatchRow) -> Result<Self, LedgerError> {
+    pub fn read(ledger: &dyn Payouts, batch: BatchRow) -> Result<Self, LedgerError> {
         let payouts = ledger.payouts(batch.id)?;
         let attempts = ledger.attempts(batch.id)?;
         let attempts = attempts.into_iter().map(Durable::into_inner).collect();

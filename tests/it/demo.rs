@@ -12,7 +12,7 @@ use std::{
 };
 
 use seedrail::{
-    ledger::{Ledger, ReceiptFilter, ReceiptKind, SqliteLedger},
+    ledger::{ReceiptFilter, ReceiptKind, Receipts, SqliteLedger},
     tron::rpc::{Finality, Node, NodeConfig},
     types::{RawAmount, Token, TokenId},
 };

@@ -11,7 +11,7 @@ use std::{
 
 use seedrail::{
     devnet::Devnet,
-    ledger::{Ledger, ReceiptFilter, SqliteLedger},
+    ledger::{ReceiptFilter, Receipts, SqliteLedger},
     types::RawAmount,
 };
 use serde_json::Value;

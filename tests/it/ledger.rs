@@ -11,7 +11,10 @@ mod stalls;
 mod upkeep;
 
 use seedrail::{
-    ledger::{Ledger, LedgerError, PostgresLedger, PostgresUrl, SqliteLedger, Upkeep},
+    ledger::{
+        ChainLog, Ledger, LedgerError, Payouts, PostgresLedger, PostgresUrl, Receipts,
+        SqliteLedger, Upkeep,
+    },
     types::BlockId,
 };
 

@@ -14,10 +14,13 @@ mod sim;
 mod storm;
 mod world;
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use seedrail::{
-    ledger::{Ledger, PayoutState, Recovery, Remainder, SqliteLedger, TransferRow},
+    ledger::{
+        ChainLog, PayoutState, Payouts, Receipts, Recovery, Remainder, SqliteLedger, TransferRow,
+        Transfers,
+    },
     settle::{Engine, Event, Policy, SendOrder, SettleError, Until},
     tron::keys::SecretKey,
     types::{Address, Clock as _, Salt, Token, TokenId, TxId, UnixMs},
@@ -127,7 +130,7 @@ fn a_crash_at_every_durable_step_pays_once() {
                     .await
             })
             .unwrap();
-        ledger.half_writes.load(Ordering::SeqCst)
+        ledger.half_writes()
     };
     assert!(steps >= 16, "{steps} half writes");
     for at in 0..steps {

@@ -194,7 +194,7 @@ impl Party {
                 ..Terms::default()
             },
             on_private: wants.on_private,
-            ledger: Arc::clone(&ledger),
+            ledger: ledger.clone(),
             chain,
             clock: wants.clock,
             on_event: Arc::new(move |event| log.lock().expect("not poisoned").push(event)),

@@ -3,6 +3,7 @@
 
 pub(crate) mod child;
 pub(crate) mod failing_ledger;
+pub(crate) mod gated_ledger;
 pub(crate) mod home;
 pub(crate) mod http_server;
 pub(crate) mod link;

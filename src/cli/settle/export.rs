@@ -17,7 +17,7 @@ use crate::{
         failure::{Failure, Outcome},
         receipts::stored_line,
     },
-    ledger::{Ledger, Pair, TransferRow},
+    ledger::{Pair, ReceiptBook, TransferRow, Transfers},
     receipts::ReceiptDomain,
     settle::{Chain as _, PaymentProof},
     tron::block::Block,
@@ -86,7 +86,7 @@ impl Export {
 }
 
 /// What the account paid in the token on the solid chain, oldest first, by payee.
-fn paid(ledger: &dyn Ledger, account: Address) -> Outcome<BTreeMap<Address, Vec<TransferRow>>> {
+fn paid(ledger: &dyn Transfers, account: Address) -> Outcome<BTreeMap<Address, Vec<TransferRow>>> {
     let mut paid: BTreeMap<Address, Vec<TransferRow>> = BTreeMap::new();
     let outgoing = ledger.outgoing(account, 0, u32::MAX)?;
     for row in outgoing.into_iter().rev() {
@@ -100,7 +100,7 @@ fn paid(ledger: &dyn Ledger, account: Address) -> Outcome<BTreeMap<Address, Vec<
 }
 
 /// The newest receipt of each epoch, as lines.
-fn receipts(ledger: &dyn Ledger, payer: Address, payee: Address) -> Outcome<Vec<String>> {
+fn receipts(ledger: &dyn ReceiptBook, payer: Address, payee: Address) -> Outcome<Vec<String>> {
     let domain = ReceiptDomain::new(ledger.genesis());
     let pair = Pair {
         payer,

@@ -18,7 +18,7 @@ use crate::{
         failure::{Failure, Outcome},
         store, tx, units,
     },
-    ledger::{AttemptRow, Durable, Ledger},
+    ledger::{AttemptRow, Durable, Payouts},
     settle::{OFFER_LIFETIME, OfferTerms, Plan, SettleError},
     tron::{permission::OWNER_ID, transaction::Transaction},
     types::{Address, Token, TxId},
@@ -159,7 +159,7 @@ impl Import {
 }
 
 /// Whose payouts these are.
-fn payer(ledger: &dyn Ledger, signed: &[Transaction]) -> Outcome<Address> {
+fn payer(ledger: &dyn Payouts, signed: &[Transaction]) -> Outcome<Address> {
     let txids: Vec<TxId> = signed.iter().map(Transaction::txid).collect();
     let known = ledger.attempts_of(&txids)?;
     let numbers: Vec<_> = known.iter().map(|row| row.get().payout).collect();

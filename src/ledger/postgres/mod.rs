@@ -31,7 +31,7 @@ use super::{
     sql::{Transaction, params},
     statements::{
         HeldEpochs, Transactions, audit,
-        payouts::{self, LEASE_MS},
+        leases::{self, LEASE_MS},
         random_number, recovery, tables, write_out,
     },
 };
@@ -248,7 +248,7 @@ impl Drop for HeldAccount {
             let (account, fence) = (self.account, self.fence);
             if let Err(error) = self
                 .inner
-                .write(move |tx| payouts::release(tx, account, fence))
+                .write(move |tx| leases::release(tx, account, fence))
             {
                 tracing::warn!(%error, "a lease was not given back: it runs out in ten seconds");
             }
@@ -393,7 +393,7 @@ impl Transactions for PostgresLedger {
 
     fn take_account(&self, account: Address, holder: &str) -> Result<AccountLease, LedgerError> {
         let fence = self
-            .write(|tx| payouts::lease(tx, account, holder))?
+            .write(|tx| leases::lease(tx, account, holder))?
             .into_inner();
         let guard = HeldAccount {
             inner: Arc::clone(&self.inner),
@@ -411,7 +411,7 @@ impl Transactions for PostgresLedger {
     }
 
     fn who_has(&self, account: Address) -> Result<Option<String>, LedgerError> {
-        self.read(|tx| payouts::holder(tx, account))
+        self.read(|tx| leases::holder(tx, account))
     }
 }
 

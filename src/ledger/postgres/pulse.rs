@@ -14,7 +14,7 @@ use std::{
 
 use super::{PostgresUrl, backend::NOW, locked, open::Connection};
 use crate::{
-    ledger::{LedgerError, statements::payouts::LEASE_MS},
+    ledger::{LedgerError, statements::leases::LEASE_MS},
     types::Address,
 };
 

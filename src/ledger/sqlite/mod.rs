@@ -15,7 +15,7 @@ use self::{backend::SqliteTransaction, locks::LockSpace};
 use super::{
     AccountLease, Durable, EachRow, LedgerError, Upkeep,
     sql::Transaction,
-    statements::{HeldEpochs, Transactions, audit, payouts, random_number, recovery, write_out},
+    statements::{HeldEpochs, Transactions, audit, leases, random_number, recovery, write_out},
     store::Guard,
 };
 use crate::types::{Address, BlockId};
@@ -335,11 +335,11 @@ impl Transactions for SqliteLedger {
             return Err(LedgerError::AccountHeld {
                 account,
                 holder: self
-                    .read(|tx| payouts::holder(tx, account))?
+                    .read(|tx| leases::holder(tx, account))?
                     .unwrap_or_else(|| "another process".to_owned()),
             });
         };
-        let fence = self.write(|tx| payouts::lease(tx, account, holder))?;
+        let fence = self.write(|tx| leases::lease(tx, account, holder))?;
         Ok(AccountLease {
             account,
             fence: fence.into_inner(),
@@ -350,7 +350,7 @@ impl Transactions for SqliteLedger {
     fn who_has(&self, account: Address) -> Result<Option<String>, LedgerError> {
         match self.locks.try_lock(&format!("account-{account}"))? {
             Some(_) => Ok(None),
-            None => self.read(|tx| payouts::holder(tx, account)),
+            None => self.read(|tx| leases::holder(tx, account)),
         }
     }
 }

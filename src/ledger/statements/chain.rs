@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
-    payouts::{
-        fenced, find_attempts, find_payouts, live_attempts, set_attempt_states, set_confirmed,
-    },
+    attempts::{find_attempts, live_attempts, set_attempt_states, set_confirmed},
+    leases::fenced,
+    payouts::find_payouts,
     random_number,
     rows::{self, OBSERVED, get, int, sum, token_number},
     transfers,

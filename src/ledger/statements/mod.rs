@@ -1,12 +1,16 @@
 //! The suite of statements: one for every store, in SQL that SQLite,
 //! PostgreSQL and databases that speak like it run alike.
 
+pub(super) mod attempts;
 pub(super) mod audit;
 pub(super) mod chain;
+pub(super) mod epochs;
+mod evidence;
 mod flows;
 mod grants;
-mod party_store;
+pub(super) mod leases;
 pub(super) mod payouts;
+mod positions;
 pub(super) mod receipts;
 pub(super) mod recovery;
 mod rows;

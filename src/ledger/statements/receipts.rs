@@ -1,134 +1,20 @@
-//! Receipts, epochs and what follows from them.
+//! Receipts: issued and received.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::{
+    evidence::keep_both,
     flows, grants,
-    rows::{
-        self, amount, epoch_id, get, int, kind_number, optional_amount, pack, receipt_kind, sum,
-        unpack, unsigned,
-    },
+    positions::reserved,
+    rows::{self, amount, int, kind_number, optional_amount, sum, unsigned},
 };
 use crate::{
     ledger::{
-        Adopted, EpochId, Equivocation, LedgerError, MAX_EQUIVOCATIONS, MAX_OPEN_EPOCHS, Origin,
-        Pair, Position, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow, Remainder, Stored,
-        sql::{Kind, Param, Row, ToParam, Transaction, params},
+        EpochId, LedgerError, Origin, Pair, ReceiptKind, ReceiptRow, Remainder, Stored,
+        sql::{Kind, Param, Transaction, params},
     },
-    types::{Address, RawAmount, TokenId},
+    types::RawAmount,
 };
-
-/// An epoch of our own log, as its row says.
-pub(in crate::ledger) struct OwnEpoch {
-    pub(in crate::ledger) epoch: EpochId,
-    pub(in crate::ledger) since_block: u64,
-    pub(in crate::ledger) remainder: Remainder,
-    pub(in crate::ledger) holder: Option<String>,
-}
-
-/// The pair's open epochs, oldest number first.
-pub(in crate::ledger) fn open_epochs(
-    tx: &Transaction<'_>,
-    pair: &Pair,
-) -> Result<Vec<OwnEpoch>, LedgerError> {
-    let found = tx.query(
-        "SELECT epoch, since_block, remainder, holder FROM epoch
-         WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND closed = 0 ORDER BY epoch",
-        params![pair.payer.body(), pair.payee.body(), pair.token.get()],
-    )?;
-    let mut epochs = Vec::new();
-    for row in &found {
-        let remainder = get::<u32>(row, "remainder")?;
-        epochs.push(OwnEpoch {
-            epoch: epoch_id(row)?,
-            since_block: unsigned(row, "since_block")?,
-            remainder: Remainder::new(remainder)
-                .ok_or_else(|| LedgerError::Damaged(format!("remainder: {remainder}")))?,
-            holder: get(row, "holder")?,
-        });
-    }
-    Ok(epochs)
-}
-
-/// Makes `holder` the one that issues in the epoch.
-pub(in crate::ledger) fn hold(
-    tx: &Transaction<'_>,
-    pair: &Pair,
-    epoch: EpochId,
-    holder: &str,
-) -> Result<(), LedgerError> {
-    tx.execute(
-        "UPDATE epoch SET holder = ?5
-         WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND epoch = ?4",
-        params![
-            pair.payer.body(),
-            pair.payee.body(),
-            pair.token.get(),
-            epoch.get(),
-            holder
-        ],
-    )?;
-    Ok(())
-}
-
-/// Nothing is issued in the epoch any more.
-pub(in crate::ledger) fn close(
-    tx: &Transaction<'_>,
-    pair: &Pair,
-    epoch: EpochId,
-) -> Result<(), LedgerError> {
-    tx.execute(
-        "UPDATE epoch SET closed = 1, holder = NULL
-         WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND epoch = ?4",
-        params![
-            pair.payer.body(),
-            pair.payee.body(),
-            pair.token.get(),
-            epoch.get()
-        ],
-    )?;
-    Ok(())
-}
-
-/// Opens an epoch for `holder`.
-pub(in crate::ledger) fn open_epoch(
-    tx: &Transaction<'_>,
-    pair: &Pair,
-    since_block: u64,
-    holder: &str,
-    open: usize,
-) -> Result<EpochId, LedgerError> {
-    if open >= MAX_OPEN_EPOCHS {
-        return Err(LedgerError::TooManyEpochs(*pair));
-    }
-    let epoch = EpochId::new(super::random_number()?).expect("63 bits are never negative");
-    insert_epoch(tx, pair, epoch, since_block, Some(holder), false)?;
-    Ok(epoch)
-}
-
-fn insert_epoch(
-    tx: &Transaction<'_>,
-    pair: &Pair,
-    epoch: EpochId,
-    since_block: u64,
-    holder: Option<&str>,
-    closed: bool,
-) -> Result<(), LedgerError> {
-    tx.execute(
-        "INSERT INTO epoch (payer, payee, token, epoch, since_block, remainder, holder, closed)
-         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7)",
-        params![
-            pair.payer.body(),
-            pair.payee.body(),
-            pair.token.get(),
-            epoch.get(),
-            int("since_block", since_block)?,
-            holder,
-            closed
-        ],
-    )?;
-    Ok(())
-}
 
 /// The newest receipt of one epoch in one role.
 pub(in crate::ledger) fn newest(
@@ -205,7 +91,11 @@ const RECEIPT: &[(&str, Kind)] = &[
     ("signature", Kind::Bytes),
 ];
 
-fn put(tx: &Transaction<'_>, kind: ReceiptKind, receipt: &ReceiptRow) -> Result<(), LedgerError> {
+pub(super) fn put(
+    tx: &Transaction<'_>,
+    kind: ReceiptKind,
+    receipt: &ReceiptRow,
+) -> Result<(), LedgerError> {
     put_all(tx, kind, [receipt])
 }
 
@@ -251,15 +141,15 @@ fn put_all<'a>(
 
 /// The sums of one direction.
 #[derive(Clone, Copy)]
-struct Sums {
-    issued: RawAmount,
-    received: RawAmount,
-    first_since: u64,
-    owed_since: u64,
-    cap: Option<RawAmount>,
+pub(super) struct Sums {
+    pub(super) issued: RawAmount,
+    pub(super) received: RawAmount,
+    pub(super) first_since: u64,
+    pub(super) owed_since: u64,
+    pub(super) cap: Option<RawAmount>,
 }
 
-fn sums(tx: &Transaction<'_>, pair: &Pair) -> Result<Option<Sums>, LedgerError> {
+pub(super) fn sums(tx: &Transaction<'_>, pair: &Pair) -> Result<Option<Sums>, LedgerError> {
     let found = tx.query(
         "SELECT issued, received, first_since, owed_since, cap FROM pair
          WHERE payer = ?1 AND payee = ?2 AND token = ?3",
@@ -300,7 +190,7 @@ fn beyond(
 
 /// Adds what `receipt` says beyond `before` to the pair's sum in its role, and
 /// to what flowed.
-fn add_to_pair(
+pub(super) fn add_to_pair(
     tx: &Transaction<'_>,
     kind: ReceiptKind,
     receipt: &ReceiptRow,
@@ -354,7 +244,7 @@ fn add_to_pair(
 }
 
 /// What a receipt is beside the newest of its epoch. Pure.
-fn compare(newest: Option<&ReceiptRow>, receipt: &ReceiptRow) -> Stored {
+pub(super) fn compare(newest: Option<&ReceiptRow>, receipt: &ReceiptRow) -> Stored {
     let Some(newest) = newest else {
         return Stored::New;
     };
@@ -589,347 +479,4 @@ fn received_of(
         );
     }
     Ok(sums)
-}
-
-fn keep_both(
-    tx: &Transaction<'_>,
-    first: &ReceiptRow,
-    second: &ReceiptRow,
-) -> Result<(), LedgerError> {
-    let known = equivocations(tx, &first.pair)?;
-    let repeated = known.iter().any(|kept| {
-        kept.first.epoch == second.epoch
-            && kept.first.sequence == second.sequence
-            && kept.second.same_statement(second)
-    });
-    if repeated || known.len() >= MAX_EQUIVOCATIONS {
-        return Ok(());
-    }
-    let pair = &first.pair;
-    tx.execute(
-        "INSERT INTO equivocation (payer, payee, token, ordinal, first, second)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![
-            pair.payer.body(),
-            pair.payee.body(),
-            pair.token.get(),
-            i64::try_from(known.len()).expect("at most MAX_EQUIVOCATIONS"),
-            pack(first)?,
-            pack(second)?
-        ],
-    )?;
-    Ok(())
-}
-
-pub(in crate::ledger) fn equivocations(
-    tx: &Transaction<'_>,
-    pair: &Pair,
-) -> Result<Vec<Equivocation>, LedgerError> {
-    let found = tx.query(
-        "SELECT first, second FROM equivocation
-         WHERE payer = ?1 AND payee = ?2 AND token = ?3 ORDER BY ordinal",
-        params![pair.payer.body(), pair.payee.body(), pair.token.get()],
-    )?;
-    let mut kept = Vec::new();
-    for row in &found {
-        kept.push(equivocation(row)?);
-    }
-    Ok(kept)
-}
-
-pub(in crate::ledger) fn all_equivocations(
-    tx: &Transaction<'_>,
-) -> Result<Vec<Equivocation>, LedgerError> {
-    let found = tx.query(
-        "SELECT first, second FROM equivocation ORDER BY payer, payee, token, ordinal",
-        params![],
-    )?;
-    let mut kept = Vec::new();
-    for row in &found {
-        kept.push(equivocation(row)?);
-    }
-    Ok(kept)
-}
-
-fn equivocation(row: &Row) -> Result<Equivocation, LedgerError> {
-    Ok(Equivocation {
-        first: unpack(&get::<Vec<u8>>(row, "first")?)?,
-        second: unpack(&get::<Vec<u8>>(row, "second")?)?,
-    })
-}
-
-pub(in crate::ledger) fn store_evidence(
-    tx: &Transaction<'_>,
-    receipt: &ReceiptRow,
-) -> Result<Stored, LedgerError> {
-    let issued = newest(tx, ReceiptKind::Issued, &receipt.pair, receipt.epoch)?;
-    match (compare(issued.as_ref(), receipt), &issued) {
-        (Stored::New | Stored::Superseded { .. }, _) => {}
-        // Our own key signed both: another machine has it, or the ledger was
-        // set back.
-        (Stored::Equivocation, Some(issued)) => {
-            keep_both(tx, issued, receipt)?;
-            return Ok(Stored::Equivocation);
-        }
-        (other, _) => return Ok(other),
-    }
-    let before = newest(tx, ReceiptKind::Evidence, &receipt.pair, receipt.epoch)?;
-    let stored = compare(before.as_ref(), receipt);
-    match (stored, &before) {
-        (Stored::New | Stored::Superseded { .. }, _) => {
-            put(tx, ReceiptKind::Evidence, receipt)?;
-        }
-        (Stored::Equivocation, Some(before)) => keep_both(tx, before, receipt)?,
-        _ => {}
-    }
-    Ok(stored)
-}
-
-/// `is_held` says whether the holder of an epoch lives.
-pub(in crate::ledger) fn adopt(
-    tx: &Transaction<'_>,
-    epochs: &[(Pair, EpochId)],
-    is_held: impl Fn(&OwnEpoch) -> Result<bool, LedgerError>,
-) -> Result<Adopted, LedgerError> {
-    let mut adopted = Adopted::default();
-    for (pair, epoch) in epochs {
-        let Some(evidence) = newest(tx, ReceiptKind::Evidence, pair, *epoch)? else {
-            continue;
-        };
-        let open = open_epochs(tx, pair)?;
-        match open.iter().find(|own| own.epoch == *epoch) {
-            Some(own) if is_held(own)? => return Err(LedgerError::EpochInUse(*epoch)),
-            Some(_) => {}
-            None => {
-                let known = tx.exists(
-                    "SELECT 1 FROM epoch WHERE payer = ?1 AND payee = ?2 AND token = ?3
-                         AND epoch = ?4",
-                    params![
-                        pair.payer.body(),
-                        pair.payee.body(),
-                        pair.token.get(),
-                        epoch.get()
-                    ],
-                )?;
-                if !known {
-                    insert_epoch(tx, pair, *epoch, evidence.since_block, None, true)?;
-                }
-            }
-        }
-        let before = newest(tx, ReceiptKind::Issued, pair, *epoch)?;
-        if matches!(
-            compare(before.as_ref(), &evidence),
-            Stored::New | Stored::Superseded { .. }
-        ) {
-            put(tx, ReceiptKind::Issued, &evidence)?;
-            let added = add_to_pair(
-                tx,
-                ReceiptKind::Issued,
-                &evidence,
-                before.as_ref(),
-                &Origin::default(),
-            )?;
-            grants::within(tx, &evidence)?;
-            adopted.receipts += 1;
-            adopted.added = sum("the sum adopted", adopted.added, added)?;
-        }
-        // Whoever else issues in this epoch may go on: we never do.
-        close(tx, pair, *epoch)?;
-        tx.execute(
-            "DELETE FROM receipt
-             WHERE kind = 2 AND payer = ?1 AND payee = ?2 AND token = ?3 AND epoch = ?4",
-            params![
-                pair.payer.body(),
-                pair.payee.body(),
-                pair.token.get(),
-                epoch.get()
-            ],
-        )?;
-    }
-    Ok(adopted)
-}
-
-pub(in crate::ledger) fn list(
-    tx: &Transaction<'_>,
-    filter: &ReceiptFilter,
-    after: Option<&ReceiptEntry>,
-    limit: u32,
-) -> Result<Vec<ReceiptEntry>, LedgerError> {
-    // Only what is asked for is in the statement, so that an index serves it.
-    let mut sql = "SELECT * FROM receipt WHERE true".to_owned();
-    let kind = filter.kind.map(kind_number);
-    let token = filter.token.map(TokenId::get);
-    let epoch = filter.epoch.map(EpochId::get);
-    let mut values = Vec::new();
-    for (column, value) in [
-        ("kind", kind.as_ref().map(ToParam::to_param)),
-        (
-            "payer",
-            filter.payer.as_ref().map(|payer| payer.body().to_param()),
-        ),
-        (
-            "payee",
-            filter.payee.as_ref().map(|payee| payee.body().to_param()),
-        ),
-        ("token", token.as_ref().map(ToParam::to_param)),
-        ("epoch", epoch.as_ref().map(ToParam::to_param)),
-    ] {
-        if let Some(value) = value {
-            values.push(value);
-            sql += &format!(" AND {column} = ?{}", values.len());
-        }
-    }
-    let after = after.map(|entry| (kind_number(entry.kind), &entry.receipt));
-    if let Some((kind, receipt)) = &after {
-        let n = values.len();
-        sql += &format!(
-            " AND (kind, payer, payee, token, epoch) > (?{}, ?{}, ?{}, ?{}, ?{})",
-            n + 1,
-            n + 2,
-            n + 3,
-            n + 4,
-            n + 5
-        );
-        let pair = &receipt.pair;
-        values.extend([
-            Param::Int(Some(*kind)),
-            Param::Bytes(Some(pair.payer.body())),
-            Param::Bytes(Some(pair.payee.body())),
-            Param::Int(Some(pair.token.get())),
-            Param::Int(Some(receipt.epoch.get())),
-        ]);
-    }
-    values.push(Param::Int(Some(i64::from(limit))));
-    sql += &format!(
-        " ORDER BY kind, payer, payee, token, epoch LIMIT ?{}",
-        values.len()
-    );
-    let found = tx.query(&sql, &values)?;
-    let mut entries = Vec::new();
-    for row in &found {
-        entries.push(ReceiptEntry {
-            kind: receipt_kind(row)?,
-            receipt: rows::receipt(row)?,
-        });
-    }
-    Ok(entries)
-}
-
-pub(in crate::ledger) fn reserved(
-    tx: &Transaction<'_>,
-    payer: Address,
-    token: TokenId,
-) -> Result<RawAmount, LedgerError> {
-    // Per payee, what is settled beyond the debt is not credit elsewhere.
-    let total = tx.number(
-        "SELECT CAST(sum(CASE WHEN issued > settled THEN issued - settled ELSE 0 END) AS BIGINT)
-         FROM (SELECT issued, (
-                   SELECT coalesce(sum(t.amount), 0) FROM transfer t
-                   WHERE t.payer = pair.payer AND t.payee = pair.payee
-                     AND t.token = pair.token AND t.block > pair.first_since) AS settled
-               FROM pair WHERE payer = ?1 AND token = ?2) AS debt",
-        params![payer.body(), token.get()],
-    )?;
-    RawAmount::new(total.unwrap_or(0))
-        .map_err(|error| LedgerError::Damaged(format!("reserved: {error}")))
-}
-
-pub(in crate::ledger) fn issued_since(
-    tx: &Transaction<'_>,
-    payer: Address,
-) -> Result<Option<u64>, LedgerError> {
-    let since = tx.number(
-        "SELECT min(first_since) FROM pair WHERE payer = ?1 AND issued > 0",
-        params![payer.body()],
-    )?;
-    since
-        .map(|since| {
-            u64::try_from(since)
-                .map_err(|error| LedgerError::Damaged(format!("first_since: {error}")))
-        })
-        .transpose()
-}
-
-/// One position, also of a pair that nothing is known of.
-pub(in crate::ledger) fn position(
-    tx: &Transaction<'_>,
-    pair: &Pair,
-) -> Result<Position, LedgerError> {
-    let ours = sums(tx, pair)?;
-    let theirs = sums(tx, &pair.reversed())?;
-    let first_since = match (&ours, &theirs) {
-        (Some(a), Some(b)) => a.first_since.min(b.first_since),
-        (Some(one), None) | (None, Some(one)) => one.first_since,
-        (None, None) => 0,
-    };
-    let issued = ours.map_or(RawAmount::ZERO, |sums| sums.issued);
-    let received = theirs.map_or(RawAmount::ZERO, |sums| sums.received);
-    super::transfers::complete(
-        tx,
-        Position {
-            issued,
-            received,
-            owed_since: ours.map_or(0, |sums| sums.owed_since),
-            cap: ours.and_then(|sums| sums.cap),
-            ..empty(*pair, first_since)
-        },
-    )
-}
-
-/// The positions of `payer` with everybody who has receipts with it in either
-/// direction, ordered by payee: a handful of statements, however many they are.
-pub(in crate::ledger) fn positions(
-    tx: &Transaction<'_>,
-    payer: Address,
-    token: TokenId,
-) -> Result<Vec<Position>, LedgerError> {
-    let mut all = BTreeMap::new();
-    for (sql, other) in [
-        (
-            "SELECT * FROM pair WHERE payer = ?1 AND token = ?2",
-            "payee",
-        ),
-        (
-            "SELECT * FROM pair WHERE payee = ?1 AND token = ?2",
-            "payer",
-        ),
-    ] {
-        for row in &tx.query(sql, params![payer.body(), token.get()])? {
-            let payee = rows::address(row, other)?;
-            let since = unsigned(row, "first_since")?;
-            let position = all.entry(payee).or_insert_with(|| {
-                let pair = Pair {
-                    payer,
-                    payee,
-                    token,
-                };
-                empty(pair, since)
-            });
-            position.first_since = position.first_since.min(since);
-            if other == "payee" {
-                position.issued = amount(row, "issued")?;
-                position.owed_since = unsigned(row, "owed_since")?;
-                position.cap = optional_amount(row, "cap")?;
-            } else {
-                position.received = amount(row, "received")?;
-            }
-        }
-    }
-    super::transfers::complete_all(tx, payer, token, &mut all)?;
-    Ok(all.into_values().collect())
-}
-
-fn empty(pair: Pair, first_since: u64) -> Position {
-    Position {
-        pair,
-        issued: RawAmount::ZERO,
-        received: RawAmount::ZERO,
-        paid: RawAmount::ZERO,
-        paid_back: RawAmount::ZERO,
-        live: RawAmount::ZERO,
-        range_end: RawAmount::ZERO,
-        first_since,
-        owed_since: 0,
-        cap: None,
-    }
 }

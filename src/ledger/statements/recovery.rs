@@ -1,6 +1,6 @@
 //! A ledger that was restored from a copy, and transfers made outside of it.
 
-use super::payouts::{fenced, find_attempt};
+use super::{attempts::find_attempt, leases::fenced};
 use crate::{
     ledger::{
         AccountLease, LedgerError, Recovery,

@@ -304,3 +304,11 @@ pub(in crate::ledger) fn attempt(row: &Row) -> Result<AttemptRow, LedgerError> {
         remark: get(row, "remark")?,
     })
 }
+
+/// The rows, each read by `read`.
+pub(super) fn collect<T>(
+    found: &[Row],
+    read: impl Fn(&Row) -> Result<T, LedgerError>,
+) -> Result<Vec<T>, LedgerError> {
+    found.iter().map(read).collect()
+}

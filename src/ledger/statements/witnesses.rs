@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    payouts::fenced,
+    leases::fenced,
     rows::{self, int},
 };
 use crate::{

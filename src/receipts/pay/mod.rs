@@ -31,7 +31,7 @@ use super::{
     message::{Instance, MAX_GRANTS},
 };
 use crate::{
-    ledger::{Ledger, LedgerError},
+    ledger::{LedgerError, ReceiptBook},
     swarm::hooks::{Extension, PeerContext, PeerExtension, PeerLink},
     tron::keys::Signature,
     types::{Address, BlockId, Clock, InfoHash, RawAmount, Salt, TokenId, TxId},
@@ -72,7 +72,7 @@ pub struct PayConfig {
     /// Takes part on private torrents too.
     pub on_private: bool,
     /// Where receipts are kept.
-    pub ledger: Arc<dyn Ledger>,
+    pub ledger: Arc<dyn ReceiptBook>,
     /// The user's own node.
     pub chain: Arc<dyn ChainView>,
     /// The time.

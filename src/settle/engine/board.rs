@@ -6,8 +6,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::{
     ledger::{
-        AttemptRow, AttemptState, BatchId, Durable, Ledger, LedgerError, PayoutId, PayoutRow,
-        PayoutState,
+        AttemptRow, AttemptState, BatchId, Durable, LedgerError, PayoutId, PayoutRow, PayoutState,
+        Payouts,
     },
     settle::{
         report::{current, group},
@@ -52,7 +52,7 @@ pub(super) struct Board {
 impl Board {
     /// Reads every unfinished batch of the account, and those of `driven`.
     pub(super) fn load(
-        ledger: &dyn Ledger,
+        ledger: &dyn Payouts,
         account: Address,
         driven: &[BatchId],
     ) -> Result<Self, LedgerError> {
@@ -188,7 +188,7 @@ impl Board {
     /// Reads attempts that were changed.
     pub(super) fn refresh(
         &mut self,
-        ledger: &dyn Ledger,
+        ledger: &dyn Payouts,
         txids: &[TxId],
     ) -> Result<(), LedgerError> {
         for fresh in ledger.attempts_of(txids)? {

@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 
 use seedrail::{
     devnet::{Devnet, Pace},
-    ledger::{EpochId, Ledger, Origin, Pair, PartyStore, Remainder, SqliteLedger},
+    ledger::{ChainBound, EpochId, Origin, Pair, Receipts, Remainder, SqliteLedger, Transfers},
     receipts::{Receipt, ReceiptDomain, SignedReceipt},
     tron::{
         contract::Contract,

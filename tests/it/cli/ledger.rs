@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, process::Command};
 
 use seedrail::{
-    ledger::{EpochId, Ledger, PostgresLedger, PostgresUrl, ReceiptRow, SqliteLedger},
+    ledger::{EpochId, PostgresLedger, PostgresUrl, ReceiptRow, Receipts, SqliteLedger},
     types::{Address, BlockId, RawAmount, Salt, TokenId},
 };
 use serde_json::Value;

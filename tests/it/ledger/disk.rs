@@ -2,8 +2,8 @@
 
 use seedrail::{
     ledger::{
-        EpochId, Ledger, LedgerError, PostgresLedger, PostgresUrl, ReceiptRow, SqliteLedger,
-        Stored, Upkeep,
+        ChainBound, EpochId, Ledger, LedgerError, PostgresLedger, PostgresUrl, ReceiptRow,
+        Receipts, SqliteLedger, Stored, Upkeep,
     },
     types::BlockId,
 };

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use seedrail::{
     ledger::{
-        Cell, EpochId, Ledger, LedgerError, PostgresLedger, PostgresUrl, ReceiptRow, Recovery,
-        Remainder, SqliteLedger, Stored, Upkeep,
+        Cell, ChainLog, EpochId, Ledger, LedgerError, PostgresLedger, PostgresUrl, ReceiptRow,
+        Receipts, Recovery, Remainder, SqliteLedger, Stored, Upkeep,
     },
     types::UnixMs,
 };

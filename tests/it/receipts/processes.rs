@@ -15,7 +15,7 @@ use std::{
 
 use seedrail::{
     devnet::{Devnet, DevnetAccount},
-    ledger::{EpochId, Ledger, Pair, ReceiptRow, SqliteLedger},
+    ledger::{EpochId, Pair, ReceiptRow, Receipts, SqliteLedger},
     types::TokenId,
 };
 

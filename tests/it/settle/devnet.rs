@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use seedrail::{
     devnet::{Devnet, Fault, FaultKind},
-    ledger::{Ledger, Pair, Remainder, SqliteLedger},
+    ledger::{ChainBound, Pair, Receipts, Remainder, SqliteLedger},
     receipts::{Receipt, ReceiptDomain, SignedReceipt},
     settle::{Engine, Event, NodeChain, Policy, RunReport, SettleError, random_number},
     tron::{

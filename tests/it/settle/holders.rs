@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use seedrail::{
-    ledger::{AttemptState, Ledger, LedgerError},
+    ledger::{AttemptState, ChainLog, LedgerError, Payouts, Receipts},
     settle::{OFFER_LIFETIME, OfferReport, OfferTerms, Policy, SettleError},
     tron::{
         contract::Key,

@@ -13,7 +13,7 @@ use std::{
 };
 
 use seedrail::{
-    ledger::{Ledger, LedgerError, SqliteLedger},
+    ledger::{ChainLog, LedgerError, Receipts, SqliteLedger},
     settle::{Policy, SettleError},
     tron::keys::SecretKey,
     types::TokenId,

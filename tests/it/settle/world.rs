@@ -13,7 +13,10 @@ use std::{
 };
 
 use seedrail::{
-    ledger::{EpochId, Ledger, Pair, ReceiptRow, Remainder, SqliteLedger, Upkeep},
+    ledger::{
+        ChainBound, EpochId, Ledger, Pair, ReceiptRow, Receipts, Remainder, SqliteLedger,
+        Transfers, Upkeep,
+    },
     receipts::{Receipt, ReceiptDomain, SignedReceipt},
     settle::{Engine, Event, Policy, RecoverReport, SettleError},
     tron::{

@@ -1,14 +1,11 @@
-//! What every store remembers of other parties, with its guarantees.
+//! What is known of other parties: grants, standings, flows.
 
-use crate::types::{Address, RawAmount, Salt, TokenId, UnixMs};
-
-use super::{
-    error::LedgerError,
-    parties::{
-        FlowKind, FlowRow, GrantMarks, GrantRow, GrantUse, RevocationRow, Standing, WatchRow,
+use crate::{
+    ledger::{
+        ChainBound, Durable, FlowKind, FlowRow, GrantMarks, GrantRow, GrantUse, LedgerError,
+        RevocationRow, Standing,
     },
-    records::{Equivocation, TransferRow},
-    store::Durable,
+    types::{Address, RawAmount, Salt, TokenId, UnixMs},
 };
 
 /// How many grants of one payer are kept: a peer must not fill the disk.
@@ -16,11 +13,9 @@ pub const MAX_GRANTS: u32 = 256;
 /// How many signers of one payer may be revoked, for the same reason.
 pub const MAX_REVOCATIONS: u32 = 256;
 
-/// Grants, standings, flows and the cursor of income. The guarantees are those
-/// of [`Ledger`](super::Ledger).
-pub trait PartyStore {
-    // ---- grants ----
-
+/// Grants, standings and flows. The guarantees are those of
+/// [`Ledger`](super::Ledger).
+pub trait Parties: ChainBound {
     /// Stores a verified grant, ours or another's; twice changes nothing.
     ///
     /// # Errors
@@ -58,8 +53,6 @@ pub trait PartyStore {
     /// # Errors
     /// The store's.
     fn revocations(&self, payer: Address) -> Result<Vec<RevocationRow>, LedgerError>;
-
-    // ---- how others behaved ----
 
     /// How an address behaved; [`Standing::unknown`] if nothing is known.
     ///
@@ -104,14 +97,6 @@ pub trait PartyStore {
     /// The store's.
     fn forgive(&self, address: Address, token: TokenId) -> Result<Durable<Standing>, LedgerError>;
 
-    /// Every contradiction kept, of any pair.
-    ///
-    /// # Errors
-    /// The store's.
-    fn all_equivocations(&self) -> Result<Vec<Equivocation>, LedgerError>;
-
-    // ---- for what ----
-
     /// What receipts of the account's pairs raised, by day and torrent, in a
     /// fixed order: `account` is the payer of what was spent, the payee of what
     /// was earned. Sums to the pairs' receipts, always.
@@ -124,23 +109,4 @@ pub trait PartyStore {
         token: TokenId,
         kind: FlowKind,
     ) -> Result<Vec<FlowRow>, LedgerError>;
-
-    // ---- the chain, as a payee reads it ----
-
-    /// How far the solid chain was read for transfers to the account.
-    ///
-    /// # Errors
-    /// The store's.
-    fn watched(&self, account: Address, token: TokenId) -> Result<Option<WatchRow>, LedgerError>;
-
-    /// Records transfers and how far the solid chain was read, together.
-    /// Returns how many transfers were new.
-    ///
-    /// # Errors
-    /// [`LedgerError::Contradiction`] when one was recorded differently.
-    fn note_watched(
-        &self,
-        watch: &WatchRow,
-        transfers: &[TransferRow],
-    ) -> Result<Durable<u64>, LedgerError>;
 }

@@ -1,20 +1,16 @@
-//! What is remembered of other parties, by the trait's names.
+//! [`Parties`] by the statements.
 
-use super::{
-    Transactions, flows, grants, receipts,
-    rows::{self, int, unsigned},
-    standing, transfers,
-};
+use super::super::{flows, grants, standing};
+use super::Transactions;
 use crate::{
     ledger::{
-        Durable, Equivocation, FlowKind, FlowRow, GrantMarks, GrantRow, GrantUse, LedgerError,
-        PartyStore, RevocationRow, Standing, TransferRow, WatchRow,
-        sql::{Transaction, params},
+        Durable, FlowKind, FlowRow, GrantMarks, GrantRow, GrantUse, LedgerError, Parties,
+        RevocationRow, Standing,
     },
     types::{Address, RawAmount, Salt, TokenId, UnixMs},
 };
 
-impl<S: Transactions> PartyStore for S {
+impl<S: Transactions> Parties for S {
     fn store_grant(&self, grant: &GrantRow) -> Result<Durable<()>, LedgerError> {
         self.write(|tx| grants::store(tx, grant))
     }
@@ -71,10 +67,6 @@ impl<S: Transactions> PartyStore for S {
         self.write(|tx| standing::forgive(tx, address, token))
     }
 
-    fn all_equivocations(&self) -> Result<Vec<Equivocation>, LedgerError> {
-        self.read(receipts::all_equivocations)
-    }
-
     fn flows(
         &self,
         account: Address,
@@ -83,55 +75,4 @@ impl<S: Transactions> PartyStore for S {
     ) -> Result<Vec<FlowRow>, LedgerError> {
         self.read(|tx| flows::list(tx, account, token, kind))
     }
-
-    fn watched(&self, account: Address, token: TokenId) -> Result<Option<WatchRow>, LedgerError> {
-        self.read(|tx| watched(tx, account, token))
-    }
-
-    fn note_watched(
-        &self,
-        watch: &WatchRow,
-        found: &[TransferRow],
-    ) -> Result<Durable<u64>, LedgerError> {
-        self.write(|tx| {
-            let mut new = 0;
-            for transfer in found {
-                new += u64::from(transfers::record(tx, transfer)?);
-            }
-            tx.execute(
-                "INSERT INTO watch (account, token, scanned_from, last) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (account, token) DO UPDATE SET
-                     scanned_from = excluded.scanned_from, last = excluded.last",
-                params![
-                    watch.account.body(),
-                    watch.token.get(),
-                    int("block", watch.from)?,
-                    watch.last.as_bytes()
-                ],
-            )?;
-            Ok(new)
-        })
-    }
-}
-
-fn watched(
-    tx: &Transaction<'_>,
-    account: Address,
-    token: TokenId,
-) -> Result<Option<WatchRow>, LedgerError> {
-    let found = tx.query(
-        "SELECT * FROM watch WHERE account = ?1 AND token = ?2",
-        params![account.body(), token.get()],
-    )?;
-    found
-        .first()
-        .map(|row| {
-            Ok(WatchRow {
-                account,
-                token,
-                from: unsigned(row, "scanned_from")?,
-                last: rows::block_id(row, "last")?,
-            })
-        })
-        .transpose()
 }

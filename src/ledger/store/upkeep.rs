@@ -2,7 +2,8 @@
 
 use std::{io, path::Path};
 
-use super::{error::LedgerError, sql::Value, store::Ledger};
+use super::Ledger;
+use crate::ledger::{LedgerError, sql::Value};
 
 /// A value of a row that is written out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub trait Upkeep: Ledger {
     /// Only if the ledger cannot be read at all.
     fn contradictions(&self) -> Result<Vec<String>, LedgerError>;
 
-    /// Whether this ledger is a copy, or was [marked](Ledger::mark_restored) as
+    /// Whether this ledger is a copy, or was [marked](super::ChainLog::mark_restored) as
     /// one.
     ///
     /// # Errors
