@@ -7,6 +7,7 @@ use seedrail::swarm::bencode::{self, Limits};
 fuzz_target!(|data: &[u8]| {
     let strict = Limits {
         allow_unsorted: false,
+        lenient: false,
         ..Limits::MESSAGE
     };
     if let Ok(value) = bencode::decode(data, strict) {

@@ -51,6 +51,10 @@ impl Troubles {
                 json!({ "event": "tracker_error", "url": url, "message": message }),
                 Some(format!("{message}; going on with other sources")),
             ),
+            Event::TrackerWarning { url, message } => (
+                json!({ "event": "tracker_warning", "url": url, "message": message }),
+                Some(format!("tracker {url} warns: {message}")),
+            ),
             Event::DiskError { message, full } => (
                 json!({ "event": "disk_error", "message": message, "full": full }),
                 Some(match full {

@@ -144,6 +144,7 @@ impl Seed {
         let mut seeding = Vec::new();
         for (path, metainfo) in &made {
             let options = SeedOptions {
+                trackers: self.tracker.clone(),
                 peers: self.swarm.peer.clone(),
                 trusted: true,
                 goals,

@@ -1,7 +1,7 @@
 //! `seedrail torrent` and `seedrail tracker`.
 
 use std::{
-    net::{Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -194,7 +194,7 @@ type Counted = (String, Result<Option<Scraped>, String>);
 /// What each tracker answered when it was asked for its peers.
 async fn counts(metainfo: &Metainfo) -> Vec<Counted> {
     let client = match Client::new() {
-        Ok(client) => client.from(Ipv6Addr::UNSPECIFIED.into()),
+        Ok(client) => client,
         Err(error) => return vec![(String::new(), Err(error.to_string()))],
     };
     let hash = metainfo.info.hash();

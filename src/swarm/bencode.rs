@@ -1,12 +1,12 @@
 //! Bencoding (BEP 3): a strict, bounded decoder and a canonical encoder.
 //!
 //! Strict means: one spelling for every value (no leading zeros, no `-0`),
-//! integers of 64 bits, no bytes after the value. Duplicate keys are always
-//! refused, for two readers could disagree about them. Keys out of order are
-//! refused too, unless [`Limits::allow_unsorted`] says otherwise: torrent files
-//! with them exist, and their hash is taken over the bytes as they are.
+//! integers of 64 bits, no bytes after the value. Duplicate keys are refused, for
+//! two readers could disagree about them, and so are keys out of order. [`Limits`]
+//! allows them where real files have them and nothing hangs on it: their hash is taken
+//! over the bytes as they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// A dictionary; the map keeps the keys in the order they are encoded.
 pub type Dict = BTreeMap<Vec<u8>, Value>;
@@ -35,6 +35,9 @@ pub struct Limits {
     pub values: usize,
     /// Accept dictionaries whose keys are not in order.
     pub allow_unsorted: bool,
+    /// Accept equal keys in a dictionary (the first one counts), and numbers with
+    /// leading zeros or as `-0`, as many torrent files and trackers have them.
+    pub lenient: bool,
 }
 
 impl Limits {
@@ -44,6 +47,7 @@ impl Limits {
         depth: 8,
         values: 4096,
         allow_unsorted: true,
+        lenient: false,
     };
     /// For a torrent file: 64 MiB, 16 levels, 4 million values.
     pub const TORRENT: Self = Self {
@@ -51,13 +55,20 @@ impl Limits {
         depth: 16,
         values: 4 << 20,
         allow_unsorted: true,
+        lenient: false,
     };
-    /// For a tracker's reply: 2 MiB, 8 levels, 100,000 values.
+    /// For a torrent file around its info dictionary: as [`Limits::TORRENT`], lenient.
+    pub const TORRENT_FILE: Self = Self {
+        lenient: true,
+        ..Self::TORRENT
+    };
+    /// For a tracker's reply: lenient, 2 MiB, 8 levels, 100,000 values.
     pub const TRACKER: Self = Self {
         bytes: 2 << 20,
         depth: 8,
         values: 100_000,
         allow_unsorted: true,
+        lenient: true,
     };
 }
 
@@ -124,7 +135,8 @@ pub fn decode_prefix(input: &[u8], limits: Limits) -> Result<(Value, usize), Ben
 }
 
 /// The bytes, as they are, of the value under `key` in the dictionary `input`
-/// begins with; `None` if it has no such key. An info-hash is taken over these.
+/// begins with; `None` if it has no such key. An info-hash is taken over these: a
+/// second such key is refused whatever the limits allow.
 ///
 /// # Errors
 /// See [`BencodeError`]; the whole dictionary is checked.
@@ -139,6 +151,9 @@ pub fn raw_entry<'a>(
     while decoder.peek()? != b'e' {
         let is_it = decoder.string()? == key;
         let start = decoder.pos;
+        if is_it && found.is_some() {
+            return Err(BencodeError::DuplicateKey(printable(key)));
+        }
         decoder.value(1)?;
         if is_it {
             found = input.get(start..decoder.pos);
@@ -241,8 +256,12 @@ impl<'a> Decoder<'a> {
             }
             last = Some(key);
             let value = self.value(depth + 1)?;
-            if dict.insert(key.to_vec(), value).is_some() {
-                return Err(BencodeError::DuplicateKey(printable(key)));
+            match dict.entry(key.to_vec()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(value);
+                }
+                Entry::Occupied(_) if self.limits.lenient => {}
+                Entry::Occupied(_) => return Err(BencodeError::DuplicateKey(printable(key))),
             }
         }
         self.pos += 1;
@@ -282,6 +301,7 @@ impl<'a> Decoder<'a> {
         let digits = text.strip_prefix(b"-").unwrap_or(text);
         let canonical = match digits {
             [] => false,
+            _ if self.limits.lenient => true,
             [b'0'] => text.len() == 1,
             [b'0', ..] => false,
             _ => true,
@@ -498,6 +518,27 @@ mod tests {
             Err(BencodeError::TooLarge { what: "values", .. })
         ));
         assert!(decode(&[b'1'; 70_000], LIMITS).is_err());
+    }
+
+    #[test]
+    fn lenient_limits_read_what_real_files_have() {
+        let lenient = Limits {
+            lenient: true,
+            ..LIMITS
+        };
+        for (text, expected) in [
+            (&b"i01e"[..], Value::Int(1)),
+            (b"i-0e", Value::Int(0)),
+            (b"007:trailer", "trailer".into()),
+            (b"d1:ai1e1:ai2ee", Value::dict([("a", 1i64.into())])),
+        ] {
+            assert_eq!(decode(text, lenient), Ok(expected));
+        }
+        for bad in [&b"ie"[..], b"i-e", b"i9223372036854775808e", b"-1:a"] {
+            assert!(decode(bad, lenient).is_err());
+        }
+        let twice = b"d4:infoi1e4:infoi2ee";
+        assert!(raw_entry(twice, b"info", lenient).is_err());
     }
 
     #[test]

@@ -108,6 +108,13 @@ pub enum Event {
         /// How many peers it named.
         peers: usize,
     },
+    /// A tracker answered, and warns of something.
+    TrackerWarning {
+        /// Which.
+        url: String,
+        /// Its words, made printable.
+        message: String,
+    },
     /// A search of the distributed hash table ended.
     DhtReply {
         /// How many peers it named.

@@ -102,7 +102,7 @@ impl TorrentHandle {
         Magnet {
             info_hash: self.torrent.hash,
             name: self.torrent.name(),
-            trackers: self.torrent.trackers().iter().flatten().cloned().collect(),
+            trackers: self.torrent.trackers(),
             peers: Vec::new(),
             files: Vec::new(),
         }

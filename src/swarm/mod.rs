@@ -10,6 +10,7 @@ pub mod dht;
 pub mod extended;
 pub mod fast;
 pub mod hooks;
+pub mod locality;
 pub mod lsd;
 pub mod metainfo;
 pub mod mse;
@@ -25,6 +26,7 @@ pub mod wire;
 
 mod buffers;
 mod events;
+mod fetch;
 mod goals;
 mod handle;
 mod limiter;

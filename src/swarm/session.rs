@@ -275,9 +275,7 @@ impl SessionBuilder {
             paid_share: self.paid_share,
             up: Arc::new(Limiter::new(self.up_limit, self.paid_share)),
             down: Arc::new(Limiter::new(self.down_limit, self.paid_share)),
-            tracker: tracker::Client::new()
-                .map_err(SessionError::Tracker)?
-                .from(addr.ip()),
+            tracker: tracker::Client::bound_to(addr.ip()).map_err(SessionError::Tracker)?,
             torrents: Mutex::default(),
             conns: Mutex::default(),
             next_conn: AtomicU64::new(1),
@@ -354,6 +352,9 @@ pub enum Source {
 /// How to seed.
 #[derive(Debug, Clone, Default)]
 pub struct SeedOptions {
+    /// Trackers that the user names, besides those of the torrent, one tier each. A
+    /// tracker inside our own network may have any path only if it is one of them.
+    pub trackers: Vec<String>,
     /// Peers to dial.
     pub peers: Vec<SocketAddr>,
     /// The content was hashed just now: do not hash it again.
@@ -491,6 +492,7 @@ impl Session {
             info: Some(Arc::new(metainfo.info.clone())),
             place: Place::Content(path),
             trackers: metainfo.trackers.clone(),
+            named_trackers: options.trackers,
             seed: true,
             goals: options.goals,
             limits: [options.up_limit, None],
@@ -515,9 +517,11 @@ impl Session {
         progress: impl Fn(u32, u32) + Send + Sync + 'static,
     ) -> Result<(Metainfo, TorrentHandle), SessionError> {
         let from = path.to_owned();
+        let trackers = options.trackers.clone();
         let made = tokio::task::spawn_blocking(move || create(&from, &options, &progress));
         let metainfo = made.await.map_err(|_| SessionError::Ended)??;
         let options = SeedOptions {
+            trackers,
             peers,
             trusted: true,
             ..SeedOptions::default()
@@ -545,7 +549,6 @@ impl Session {
             false => Room::AsItComes,
         };
         let mut peers = options.peers;
-        let extra = options.trackers.into_iter().map(|url| vec![url]);
         let hash = match &source {
             Source::Torrent(metainfo) => metainfo.info.hash(),
             Source::Magnet(magnet) => magnet.info_hash,
@@ -557,6 +560,7 @@ impl Session {
             hash,
             name: None,
             trackers: Vec::new(),
+            named_trackers: options.trackers,
             info: None,
             place: Place::Folder(folder.to_owned()),
             seed: options.seed,
@@ -578,7 +582,6 @@ impl Session {
                 setup.trackers = magnet.trackers.into_iter().map(|url| vec![url]).collect();
             }
         }
-        setup.trackers.extend(extra);
         self.start_torrent(setup, &peers)
     }
 
@@ -599,6 +602,8 @@ impl Session {
     ) -> Result<TorrentHandle, SessionError> {
         let shared = &self.guard.shared;
         let hash = setup.hash;
+        let named = setup.named_trackers.iter().map(|url| vec![url.clone()]);
+        setup.trackers.extend(named);
         let mut seen = std::collections::BTreeSet::new();
         for tier in &mut setup.trackers {
             tier.retain(|url| seen.insert(url.clone()));

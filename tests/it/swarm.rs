@@ -17,6 +17,7 @@ mod relocation;
 mod resume;
 mod selection;
 mod siege;
+mod tracker_manners;
 mod transfer;
 mod transports;
 mod udp_tracker;

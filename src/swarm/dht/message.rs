@@ -20,6 +20,7 @@ const LIMITS: Limits = Limits {
     depth: 6,
     values: 512,
     allow_unsorted: true,
+    lenient: false,
 };
 /// The longest transaction and token that are kept: nobody uses more than 20.
 const MAX_WORD: usize = 40;

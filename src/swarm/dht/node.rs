@@ -23,7 +23,10 @@ use super::{
     store::Store,
     table::{BUCKET, Table},
 };
-use crate::types::InfoHash;
+use crate::{
+    swarm::locality::{may_name, namable, network},
+    types::InfoHash,
+};
 
 /// How long an answer may take: nobody is further away.
 const PATIENCE: Duration = Duration::from_millis(2500);
@@ -330,13 +333,15 @@ impl Node {
                     .nodes
                     .into_iter()
                     .filter(|(_, addr)| addr.is_ipv6() == v6)
+                    .filter(|(_, addr)| may_name(network(from.ip()), addr.ip()))
                     .collect();
                 running.search.answered(from, answer.token, &nodes);
+                let peers = namable(from.ip(), &answer.peers);
                 if let Some(found) = &running.found
-                    && !answer.peers.is_empty()
+                    && !peers.is_empty()
                 {
                     // A torrent that does not keep up has peers enough.
-                    let _full = found.try_send(answer.peers);
+                    let _full = found.try_send(peers);
                 }
                 self.go_on(number).await;
             }

@@ -14,6 +14,7 @@ use super::{Conn, Told, run::Close};
 use crate::swarm::{
     extended::{ExtendedHandshake, METADATA_PIECE, MetadataMessage, OUR_REQQ, PexMessage},
     hooks::{PeerContext, PeerLink, UploadClass},
+    locality::namable,
     lock::lock,
     torrent::PeerSource,
     wire::{MAX_EXTENDED, Message},
@@ -354,7 +355,8 @@ impl Conn {
         }
         link.metadata.pex_at = Some(Instant::now());
         drop(link);
-        self.torrent.add_peers(&message.added, PeerSource::Pex);
+        let named = namable(self.remote.ip(), &message.added);
+        self.torrent.add_peers(&named, PeerSource::Pex);
         Ok(())
     }
 

@@ -1,26 +1,99 @@
 //! Asking the trackers: each tier (BEP 12) on its own, the tracker that answered
 //! last first. One whose URL nobody understands is told of once and passed over.
+//!
+//! A tier has a lock that is held during each announce, and remembers what it was
+//! told: whatever the timing, `completed` comes before `stopped`, each at most once,
+//! and nothing after `stopped`.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{PeerSource, Torrent};
+use tokio::{sync::Mutex, time::timeout};
+
+use super::{PeerSource, Setup, Torrent};
 use crate::swarm::{
     events::{Event, Phase},
-    tracker::{Announce, AnnounceEvent, TrackerError},
+    locality::namable,
+    tracker::{Announce, AnnounceEvent, Reply, Retry, Tracker, TrackerError},
 };
 
 /// Wait after the first failure of a whole tier; doubles.
 const RETRY: Duration = Duration::from_secs(2);
-/// Longest wait after failures.
+/// Longest wait after failures, unless the tracker asks for a longer one.
 const MAX_RETRY: Duration = Duration::from_secs(900);
-/// While fewer peers are known, a tracker is asked more often than it wishes …
+/// While fewer peers are connected, a tracker is asked at its shortest interval …
 const FEW_PEERS: usize = 5;
 /// … but no more often than this.
 const HURRY: Duration = Duration::from_secs(30);
-/// The last announce must not delay the end for long.
+/// The last announces must not delay the end for long.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// Looking up the host names of a reply's peers takes no longer.
+const LOOK_UP: Duration = Duration::from_secs(10);
 /// Peers wanted of a tracker.
 const WANTED: u32 = 80;
+
+/// Trackers of which one is asked, and what that was told.
+pub(super) type Tier = Arc<Mutex<Told>>;
+
+#[derive(Debug)]
+pub(super) struct Told {
+    trackers: Vec<Tracker>,
+    /// An announce was sent: a tracker may know of us.
+    asked: bool,
+    /// `completed` was told, or is not to be told: nothing was downloaded.
+    complete: bool,
+    /// `stopped` was told: nothing more is.
+    stopped: bool,
+}
+
+/// The tiers of a torrent that begins.
+pub(super) fn tiers(setup: &Setup) -> Vec<Tier> {
+    let tier = |urls: &Vec<String>| {
+        let trackers = urls.iter().map(|url| Tracker {
+            named: setup.named_trackers.contains(url),
+            url: url.clone(),
+            id: None,
+        });
+        Arc::new(Mutex::new(Told {
+            trackers: trackers.collect(),
+            asked: false,
+            complete: false,
+            stopped: false,
+        }))
+    };
+    setup.trackers.iter().map(tier).collect()
+}
+
+/// When a tier is asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Next {
+    /// Regularly.
+    wait: Duration,
+    /// While there are few peers.
+    soonest: Duration,
+}
+
+impl Next {
+    fn of(reply: &Reply) -> Self {
+        let soonest = reply.min_interval.unwrap_or(reply.interval);
+        Self {
+            wait: reply.interval,
+            soonest: soonest.max(HURRY).min(reply.interval),
+        }
+    }
+
+    /// After so many failures in a row, of trackers that asked for this wait.
+    fn after(failures: u32, asked: Option<Duration>) -> Self {
+        let factor = 1u32.checked_shl(failures.saturating_sub(1));
+        let wait = RETRY
+            .saturating_mul(factor.unwrap_or(u32::MAX))
+            .min(MAX_RETRY);
+        let wait = wait.max(asked.unwrap_or(wait));
+        Self {
+            wait,
+            soonest: wait,
+        }
+    }
+}
 
 impl Torrent {
     fn announce(&self, event: AnnounceEvent) -> Announce {
@@ -38,36 +111,79 @@ impl Torrent {
         }
     }
 
-    /// One announce to the first tracker of a tier that answers.
-    async fn ask(&self, tier: &mut Vec<String>, event: AnnounceEvent) -> Option<Duration> {
+    /// One announce to the first tracker of a tier that answers; else how long those
+    /// that refused want to be left alone.
+    async fn ask(
+        self: &Arc<Self>,
+        told: &mut Told,
+        event: AnnounceEvent,
+    ) -> Result<Next, Option<Duration>> {
         let mut at = 0;
-        while let Some(url) = tier.get(at).cloned() {
+        let mut leave = None;
+        while let Some(tracker) = told.trackers.get(at).cloned() {
             let announce = self.announce(event);
-            match self.shared.tracker.announce(&url, &announce).await {
+            told.asked = true;
+            match self.shared.tracker.ask(&tracker, &announce).await {
                 Ok(reply) => {
-                    self.add_peers(&reply.peers, PeerSource::Tracker);
-                    let peers = reply.peers.len();
-                    self.emit(Event::TrackerReply { url, peers });
-                    tier.get_mut(..=at)?.rotate_right(1);
-                    return Some(reply.interval);
+                    self.hear(tracker.url, &reply);
+                    if let (Some(known), Some(id)) = (told.trackers.get_mut(at), &reply.tracker_id)
+                    {
+                        known.id = Some(id.clone());
+                    }
+                    if let Some(first) = told.trackers.get_mut(..=at) {
+                        first.rotate_right(1);
+                    }
+                    return Ok(Next::of(&reply));
                 }
                 Err(error) => {
-                    if matches!(error, TrackerError::BadUrl(_)) {
-                        tier.remove(at);
-                    } else {
-                        at += 1;
-                    }
                     let message = error.to_string();
+                    match error {
+                        TrackerError::BadUrl(_)
+                        | TrackerError::Refused {
+                            retry: Some(Retry::Never),
+                            ..
+                        } => {
+                            told.trackers.remove(at);
+                        }
+                        TrackerError::Refused {
+                            retry: Some(Retry::After(wait)),
+                            ..
+                        } => {
+                            // Of several trackers the first that may be asked again.
+                            leave = Some(leave.map_or(wait, |other: Duration| other.min(wait)));
+                            at += 1;
+                        }
+                        _ => at += 1,
+                    }
                     tracing::debug!(%message, "tracker");
+                    let url = tracker.url;
                     self.emit(Event::TrackerError { url, message });
                 }
             }
         }
-        None
+        Err(leave)
+    }
+
+    /// Takes in a reply.
+    fn hear(self: &Arc<Self>, url: String, reply: &Reply) {
+        self.add_peers(&reply.peers, PeerSource::Tracker);
+        if !reply.names.is_empty() {
+            let (torrent, reply) = (self.clone(), reply.clone());
+            self.shared.spawn(async move {
+                let found = look_up(&reply).await;
+                torrent.add_peers(&found, PeerSource::Tracker);
+            });
+        }
+        let peers = reply.peers.len() + reply.names.len();
+        if let Some(message) = reply.warning.clone() {
+            let url = url.clone();
+            self.emit(Event::TrackerWarning { url, message });
+        }
+        self.emit(Event::TrackerReply { url, peers });
     }
 
     /// Keeps a tier told for as long as the torrent lives.
-    pub(super) async fn announce_loop(self: Arc<Self>, mut tier: Vec<String>) {
+    pub(super) async fn announce_loop(self: Arc<Self>, tier: Tier) {
         let mut event = AnnounceEvent::Started;
         let mut failures = 0u32;
         let mut phase = self.phase.subscribe();
@@ -76,48 +192,50 @@ impl Torrent {
         if checked.await.is_err() {
             return;
         }
-        let mut told_complete = self.is_full();
+        tier.lock().await.complete = self.is_full();
         loop {
-            let asked = {
-                let _announcing = self.announcing.read().await;
-                if self.is_stopping() {
+            let next = {
+                let mut told = tier.lock().await;
+                if self.is_stopping() || told.stopped {
                     return;
                 }
-                self.ask(&mut tier, event).await
-            };
-            if tier.is_empty() {
-                return;
-            }
-            let wait = match asked {
-                Some(interval) => {
-                    failures = 0;
-                    event = AnnounceEvent::None;
-                    let hurry = !self.is_complete() && self.conns().len() < FEW_PEERS;
-                    if hurry { interval.min(HURRY) } else { interval }
+                if matches!(*self.phase.borrow(), Phase::Failed(_)) {
+                    self.take_leave(&mut told).await;
+                    return;
                 }
-                None => {
-                    failures = failures.saturating_add(1);
-                    let factor = 1u32.checked_shl(failures - 1).unwrap_or(u32::MAX);
-                    RETRY.saturating_mul(factor).min(MAX_RETRY)
+                let asked = self.ask(&mut told, event).await;
+                if told.trackers.is_empty() {
+                    return;
                 }
-            };
-            let until = tokio::time::Instant::now() + wait;
-            loop {
-                // Who has chosen some of the files is no seeder, and completed nothing.
-                let became_complete = self.is_full() && !told_complete;
-                if became_complete && event == AnnounceEvent::None {
-                    told_complete = true;
-                    // What was on disk already was not downloaded.
-                    if self.totals().0 > 0 {
-                        event = AnnounceEvent::Completed;
+                match asked {
+                    Ok(next) => {
+                        told.complete |= event == AnnounceEvent::Completed;
+                        failures = 0;
+                        event = AnnounceEvent::None;
+                        next
                     }
+                    Err(leave) => {
+                        failures = failures.saturating_add(1);
+                        Next::after(failures, leave)
+                    }
+                }
+            };
+            let now = tokio::time::Instant::now();
+            loop {
+                if event == AnnounceEvent::None && self.owes_completed(&*tier.lock().await) {
+                    event = AnnounceEvent::Completed;
                     break;
                 }
+                let few = !self.is_complete() && self.conns().len() < FEW_PEERS;
+                let until = now + if few { next.soonest } else { next.wait };
                 tokio::select! {
                     () = tokio::time::sleep_until(until) => break,
                     changed = phase.changed() => {
                         if changed.is_err() || self.is_stopping() {
                             return;
+                        }
+                        if matches!(*phase.borrow(), Phase::Failed(_)) {
+                            break;
                         }
                     }
                 }
@@ -125,19 +243,98 @@ impl Torrent {
         }
     }
 
+    /// Whether a tier is still to hear of the download's end. Who has chosen some of
+    /// the files is no seeder; what was on disk already was not downloaded.
+    fn owes_completed(&self, told: &Told) -> bool {
+        !told.complete && self.is_full() && self.totals().0 > 0
+    }
+
+    /// Says what a tier has not heard yet, `stopped` last.
+    async fn take_leave(self: &Arc<Self>, told: &mut Told) {
+        let owed = self.owes_completed(told);
+        if told.stopped || !(told.asked || owed) {
+            return;
+        }
+        // Their answers are not waited for long; what is lost is a count.
+        if owed && !told.asked {
+            let _late = timeout(GOODBYE, self.ask(told, AnnounceEvent::Started)).await;
+        }
+        if owed {
+            told.complete = true;
+            let _late = timeout(GOODBYE, self.ask(told, AnnounceEvent::Completed)).await;
+        }
+        told.stopped = true;
+        // Its peers forget us anyway after a while.
+        let _late = timeout(GOODBYE, self.ask(told, AnnounceEvent::Stopped)).await;
+    }
+
     /// Tells every tier at once that we leave, after what is being told: a tracker
-    /// that hears of both at once would keep the peer that is gone.
+    /// that heard both at once would keep the peer that is gone.
     pub(super) async fn say_goodbye(self: &Arc<Self>) {
-        let _told = tokio::time::timeout(GOODBYE, self.announcing.write()).await;
         let mut all = tokio::task::JoinSet::new();
-        for mut tier in self.trackers().to_vec() {
+        for tier in self.tiers.clone() {
             let torrent = self.clone();
             all.spawn(async move {
-                let goodbye = torrent.ask(&mut tier, AnnounceEvent::Stopped);
-                // Its peers forget us anyway after a while.
-                let _late = tokio::time::timeout(GOODBYE, goodbye).await;
+                // One that has not answered by then would not hear a goodbye either.
+                if let Ok(mut told) = timeout(GOODBYE, tier.lock()).await {
+                    torrent.take_leave(&mut told).await;
+                }
             });
         }
         all.join_all().await;
+    }
+}
+
+/// The addresses of peers with host names, as far as the tracker may name them.
+async fn look_up(reply: &Reply) -> Vec<SocketAddr> {
+    let mut lookups = tokio::task::JoinSet::new();
+    for (host, port) in reply.names.clone() {
+        lookups.spawn(async move {
+            let found = timeout(LOOK_UP, tokio::net::lookup_host((host, port))).await;
+            let found = found.ok().and_then(Result::ok);
+            found.map(Iterator::collect::<Vec<_>>).unwrap_or_default()
+        });
+    }
+    let found = lookups.join_all().await;
+    let found = found.concat();
+    reply
+        .from
+        .map_or(found.clone(), |from| namable(from, &found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracker_is_asked_no_sooner_than_it_wishes() {
+        let reply = |interval: u64, min: Option<u64>| Reply {
+            interval: Duration::from_secs(interval),
+            min_interval: min.map(Duration::from_secs),
+            peers: Vec::new(),
+            names: Vec::new(),
+            warning: None,
+            tracker_id: None,
+            from: None,
+        };
+        let of = |interval, min| {
+            let next = Next::of(&reply(interval, min));
+            (next.wait.as_secs(), next.soonest.as_secs())
+        };
+        assert_eq!(of(1800, Some(900)), (1800, 900));
+        assert_eq!(of(1800, None), (1800, 1800));
+        assert_eq!(of(1800, Some(5)), (1800, 30));
+        assert_eq!(of(10, None), (10, 10));
+        let after = |failures, asked: Option<u64>| {
+            Next::after(failures, asked.map(Duration::from_secs))
+                .wait
+                .as_secs()
+        };
+        assert_eq!(
+            [after(1, None), after(2, None), after(99, None)],
+            [2, 4, 900]
+        );
+        assert_eq!(after(1, Some(7200)), 7200);
+        assert_eq!(after(20, Some(60)), 900);
     }
 }

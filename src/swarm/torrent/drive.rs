@@ -29,7 +29,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Runs a torrent.
 pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
     let shared = torrent.shared.clone();
-    for tier in torrent.trackers().to_vec() {
+    for tier in torrent.tiers.clone() {
         shared.spawn(torrent.clone().announce_loop(tier));
     }
     if !torrent.is_private() {

@@ -66,6 +66,8 @@ pub(super) struct Setup {
     /// Where the content is, or the folder it goes to.
     pub(super) place: Place,
     pub(super) trackers: Vec<Vec<String>>,
+    /// Those of them that the user named, not a torrent file or link of others.
+    pub(super) named_trackers: Vec<String>,
     /// Goes on after the download is complete.
     pub(super) seed: bool,
     pub(super) goals: SeedGoals,
@@ -110,8 +112,8 @@ pub(super) struct Torrent {
     writing: Arc<RwLock<()>>,
     /// Read by every job that reads content or records it, so that it can be moved.
     moving: Arc<RwLock<()>>,
-    /// Read by every announce, so that the last one comes last.
-    announcing: RwLock<()>,
+    /// Its trackers, and what each tier was told.
+    tiers: Vec<announce::Tier>,
     /// An extension has nothing left to send.
     pub(super) drained: Notify,
     stopping: AtomicBool,
@@ -162,6 +164,7 @@ impl Torrent {
             up_limit: limiter(up),
             down_limit: limiter(down),
             limits_run: AtomicBool::new(false),
+            tiers: announce::tiers(&setup),
             shared,
             info,
             setup,
@@ -185,7 +188,6 @@ impl Torrent {
             changed: Notify::new(),
             writing: Arc::default(),
             moving: Arc::default(),
-            announcing: RwLock::default(),
             drained: Notify::new(),
             stopping: AtomicBool::new(false),
             complete: AtomicBool::new(false),
@@ -210,8 +212,9 @@ impl Torrent {
         named.or_else(|| self.setup.name.clone())
     }
 
-    pub(super) fn trackers(&self) -> &[Vec<String>] {
-        &self.setup.trackers
+    /// The URLs of its trackers.
+    pub(super) fn trackers(&self) -> Vec<String> {
+        self.setup.trackers.iter().flatten().cloned().collect()
     }
 
     pub(super) fn phase(&self) -> watch::Receiver<Phase> {

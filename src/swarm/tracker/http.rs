@@ -1,38 +1,28 @@
 //! Trackers by HTTP (BEP 3, 48).
 
-use super::{Announce, AnnounceEvent, Client, TrackerError};
-use crate::{swarm::bencode::Limits, types::InfoHash};
+use super::{Announce, AnnounceEvent};
+use crate::{swarm::fetch::Reach, types::InfoHash};
 
-impl Client {
-    /// The body of an answer, bounded. `url` is what errors name.
-    pub(super) async fn fetch(&self, url: &str, asked: url::Url) -> Result<Vec<u8>, TrackerError> {
-        let unreachable = |source: reqwest::Error| TrackerError::Unreachable {
-            url: url.to_owned(),
-            source: source.without_url(),
-        };
-        let mut response = self.http.get(asked).send().await.map_err(unreachable)?;
-        if !response.status().is_success() {
-            return Err(TrackerError::Status {
-                url: url.to_owned(),
-                status: response.status().as_u16(),
-            });
-        }
-        let mut body = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + part.len() > Limits::TRACKER.bytes {
-                return Err(TrackerError::TooLong {
-                    url: url.to_owned(),
-                    limit: Limits::TRACKER.bytes,
-                });
-            }
-            body.extend_from_slice(&part);
-        }
-        Ok(body)
+/// Where a tracker's URL may lead that a torrent file or link named. A host inside
+/// our network is asked for nothing but an announce or a scrape: any other path could
+/// be a command for a service there.
+pub(super) fn reach(url: &url::Url) -> Reach {
+    let asks = |part: &str| {
+        let word = part.split('.').next().unwrap_or_default();
+        word == "announce" || word == "scrape"
+    };
+    match url.path_segments().is_some_and(|mut parts| parts.any(asks)) {
+        true => Reach::Anywhere,
+        false => Reach::Public,
     }
 }
 
 /// The query of an announce, behind what the URL has already.
-pub(super) fn announce_url(mut parsed: url::Url, announce: &Announce) -> url::Url {
+pub(super) fn announce_url(
+    mut parsed: url::Url,
+    announce: &Announce,
+    id: Option<&[u8]>,
+) -> url::Url {
     parsed.set_fragment(None);
     let mut query = parsed.query().map(|q| format!("{q}&")).unwrap_or_default();
     query.push_str(&format!(
@@ -51,6 +41,9 @@ pub(super) fn announce_url(mut parsed: url::Url, announce: &Announce) -> url::Ur
         AnnounceEvent::Started => query.push_str("&event=started"),
         AnnounceEvent::Completed => query.push_str("&event=completed"),
         AnnounceEvent::Stopped => query.push_str("&event=stopped"),
+    }
+    if let Some(id) = id {
+        query.push_str(&format!("&trackerid={}", escape(id)));
     }
     parsed.set_query(Some(&query));
     parsed
@@ -106,11 +99,28 @@ mod tests {
     #[test]
     fn the_query_keeps_what_the_url_had() {
         let url = "http://t.example/a?pass=x#y".parse().unwrap();
-        let url = announce_url(url, &announce());
+        let url = announce_url(url, &announce(), Some(b"a&b"));
         let text = url.as_str();
         assert!(text.starts_with("http://t.example/a?pass=x&info_hash=%AB%AB"));
         assert!(text.contains("&peer_id=-SR0100-abcdefghijkl&port=6881&"));
-        assert!(text.ends_with("&event=started"));
+        assert!(text.ends_with("&event=started&trackerid=a%26b"));
+    }
+
+    #[test]
+    fn a_host_inside_is_asked_for_an_announce_alone() {
+        for (url, expected) in [
+            ("http://t/announce", Reach::Anywhere),
+            ("http://t/announce.php?pass=x", Reach::Anywhere),
+            ("http://t/passkey/announce", Reach::Anywhere),
+            ("http://t/announce/passkey", Reach::Anywhere),
+            ("http://t/scrape", Reach::Anywhere),
+            ("http://t/", Reach::Public),
+            ("http://t/admin/delete?announce", Reach::Public),
+            ("http://t/announce/../admin", Reach::Public),
+            ("http://t/announcement", Reach::Public),
+        ] {
+            assert_eq!(reach(&url.parse().unwrap()), expected, "{url}");
+        }
     }
 
     #[test]

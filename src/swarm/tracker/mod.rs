@@ -8,14 +8,19 @@ pub mod udp;
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv6Addr},
     time::Duration,
 };
 
-pub use reply::{Reply, ReplyError, Scraped};
+pub use reply::{Reply, ReplyError, Retry, Scraped};
 pub use server::{Server, ServerError, ServerOptions, ServerStats};
 
-use super::{bencode::BencodeError, wire::PeerId};
+pub use super::fetch::FetchError;
+use super::{
+    bencode::{BencodeError, Limits},
+    fetch::{self, Http, Reach},
+    wire::PeerId,
+};
 use crate::types::InfoHash;
 
 /// How long a tracker may take to answer.
@@ -51,21 +56,19 @@ pub enum TrackerError {
         /// Why.
         source: reqwest::Error,
     },
-    /// An HTTP status that is no answer.
-    #[error("tracker {url} answered with status {status}")]
-    Status {
+    /// It does not answer within [`TIMEOUT`].
+    #[error("tracker {url} does not answer within {} s", TIMEOUT.as_secs())]
+    Slow {
         /// Which.
         url: String,
-        /// The status.
-        status: u16,
     },
-    /// The reply is longer than any sensible one.
-    #[error("tracker {url} sent more than {limit} bytes")]
-    TooLong {
+    /// An HTTP answer that cannot be used.
+    #[error("tracker {url} cannot be used: {source}")]
+    Fetch {
         /// Which.
         url: String,
-        /// What is accepted.
-        limit: usize,
+        /// Why.
+        source: FetchError,
     },
     /// The reply is not bencoded.
     #[error("tracker {url} sent nonsense: {source}")]
@@ -82,6 +85,8 @@ pub enum TrackerError {
         url: String,
         /// Its words, made printable.
         reason: String,
+        /// When it may be asked again, if it says so (BEP 31).
+        retry: Option<Retry>,
     },
 }
 
@@ -121,57 +126,90 @@ pub struct Announce {
     pub key: u32,
 }
 
+/// A tracker as a torrent knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tracker {
+    pub(super) url: String,
+    /// What it wants to be told with the next announce (BEP 3's `tracker id`).
+    pub(super) id: Option<Vec<u8>>,
+    /// The user named it: it may be any host and path.
+    pub(super) named: bool,
+}
+
 /// Asks trackers.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: reqwest::Client,
-    /// Where UDP is sent from.
+    http: Http,
+    /// The address that everything is sent from.
     source: IpAddr,
 }
 
 impl Client {
-    /// A client that names this program.
+    /// A client that sends from any address of this machine.
     ///
     /// # Errors
     /// The HTTP library cannot be set up.
     pub fn new() -> Result<Self, reqwest::Error> {
-        // Whoever installed one before is as good.
-        let _already = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("Seedrail/", env!("CARGO_PKG_VERSION")))
-            .timeout(TIMEOUT)
-            // Announces are far apart, and opentracker resets what it kept open.
-            .pool_max_idle_per_host(0)
-            .redirect(reqwest::redirect::Policy::limited(5))
-            .build()?;
-        Ok(Self {
-            http,
-            source: Ipv4Addr::UNSPECIFIED.into(),
-        })
+        // For UDP, this one reaches IPv4 trackers, too.
+        Self::bound_to(Ipv6Addr::UNSPECIFIED.into())
     }
 
-    /// Sends UDP from this address: the one that peers are to be told of. IPv6
-    /// trackers are asked only from an IPv6 address; an unspecified one reaches
-    /// both kinds.
-    #[must_use]
-    pub fn from(mut self, source: IpAddr) -> Self {
-        self.source = source;
-        self
+    /// A client that sends from this address: the one that peers are to be told of.
+    /// From an IPv4 address IPv6 trackers are not asked, nor the other way round; an
+    /// unspecified one reaches both kinds.
+    ///
+    /// # Errors
+    /// The HTTP library cannot be set up.
+    pub fn bound_to(source: IpAddr) -> Result<Self, reqwest::Error> {
+        let http = Http::new(source)?;
+        Ok(Self { http, source })
     }
 
-    /// Announces to one tracker.
+    /// Announces to one tracker that the user named.
     ///
     /// # Errors
     /// See [`TrackerError`]; all of them are worth another try later but
     /// [`TrackerError::BadUrl`].
     pub async fn announce(&self, url: &str, announce: &Announce) -> Result<Reply, TrackerError> {
+        let tracker = Tracker {
+            url: url.to_owned(),
+            id: None,
+            named: true,
+        };
+        self.ask(&tracker, announce).await
+    }
+
+    /// Announces to one tracker.
+    pub(super) async fn ask(
+        &self,
+        tracker: &Tracker,
+        announce: &Announce,
+    ) -> Result<Reply, TrackerError> {
+        let url = tracker.url.as_str();
         let parsed = parse(url)?;
         if parsed.scheme() == "udp" {
             return udp::announce(&parsed, self.source, announce).await;
         }
-        let asked = http::announce_url(parsed, announce);
-        let body = self.fetch(url, asked).await?;
-        Reply::decode(&body).map_err(|fault| fault.of(url))
+        let asked = http::announce_url(parsed, announce, tracker.id.as_deref());
+        let may = |url: &url::Url| match tracker.named {
+            true => Reach::Anywhere,
+            false => http::reach(url),
+        };
+        let answer = self.fetch(url, asked, may).await?;
+        let reply = Reply::decode(&answer.body);
+        match (reply, answer.status) {
+            (Ok(mut reply), 200..=299) => {
+                reply.keep_namable(answer.from);
+                Ok(reply)
+            }
+            (Err(fault @ ReplyError::Refused { .. }), _) | (Err(fault), 200..=299) => {
+                Err(fault.of(url))
+            }
+            (_, status) => Err(TrackerError::Fetch {
+                url: url.to_owned(),
+                source: FetchError::Status(status),
+            }),
+        }
     }
 
     /// Asks a tracker how many peers some torrents have: an answer for each of
@@ -191,8 +229,50 @@ impl Client {
             return udp::scrape(&parsed, self.source, hashes).await;
         }
         let asked = http::scrape_url(parsed, hashes).ok_or_else(|| bad_url(url))?;
-        let body = self.fetch(url, asked).await?;
-        Scraped::decode(&body, hashes).map_err(|fault| fault.of(url))
+        let answer = self.fetch(url, asked, http::reach).await?;
+        match (Scraped::decode(&answer.body, hashes), answer.status) {
+            (Ok(found), 200..=299) => Ok(found),
+            (Err(fault @ ReplyError::Refused { .. }), _) | (Err(fault), 200..=299) => {
+                Err(fault.of(url))
+            }
+            (_, status) => Err(TrackerError::Fetch {
+                url: url.to_owned(),
+                source: FetchError::Status(status),
+            }),
+        }
+    }
+}
+
+/// The body of an HTTP answer, whatever its status.
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+    /// Who sent it.
+    from: Option<IpAddr>,
+}
+
+impl Client {
+    async fn fetch(
+        &self,
+        url: &str,
+        asked: url::Url,
+        may: impl Fn(&url::Url) -> Reach,
+    ) -> Result<Answer, TrackerError> {
+        let fetching = async {
+            let headers = reqwest::header::HeaderMap::new();
+            let response = self.http.get(asked, &headers, may).await?;
+            let status = response.status().as_u16();
+            let from = response.remote_addr().map(|addr| addr.ip());
+            let body = fetch::body(response, Limits::TRACKER.bytes).await?;
+            Ok(Answer { status, body, from })
+        };
+        let url = url.to_owned();
+        match tokio::time::timeout(TIMEOUT, fetching).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(FetchError::Http(source))) => Err(TrackerError::Unreachable { url, source }),
+            Ok(Err(source)) => Err(TrackerError::Fetch { url, source }),
+            Err(_) => Err(TrackerError::Slow { url }),
+        }
     }
 }
 
@@ -201,7 +281,7 @@ fn bad_url(url: &str) -> TrackerError {
 }
 
 fn parse(url: &str) -> Result<url::Url, TrackerError> {
-    let parsed = url::Url::parse(url).map_err(|_| bad_url(url))?;
+    let parsed = url::Url::parse(url.trim()).map_err(|_| bad_url(url))?;
     let usable = match parsed.scheme() {
         "http" | "https" => true,
         "udp" => parsed.host().is_some() && parsed.port().is_some(),

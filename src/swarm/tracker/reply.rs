@@ -10,26 +10,51 @@ use crate::{
     swarm::{
         bencode::{self, BencodeError, Limits, Value},
         extended::{compact_v4, compact_v6},
+        locality::namable,
     },
     types::InfoHash,
 };
 
 /// The most peers believed of one reply.
 pub(super) const MAX_PEERS: usize = 500;
-/// How often a tracker may be asked at most, whatever it says.
+/// The most peers with a host name that are looked up of one reply.
+pub(super) const MAX_NAMES: usize = 20;
+/// How often a tracker is asked at most, whatever it says.
 const MIN_INTERVAL: Duration = Duration::from_secs(5);
-/// How seldom at least.
-const MAX_INTERVAL: Duration = Duration::from_secs(3600);
+/// How seldom it is asked at least: peers that it forgot would never be found.
+const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+/// The interval of a tracker that names none.
+const DEFAULT_INTERVAL: u64 = 1800;
+/// The longest `tracker id` that is kept.
+const MAX_ID: usize = 512;
 
 /// What a tracker answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// When to ask again.
     pub interval: Duration,
+    /// When it may be asked again at the earliest, if it says so. Never longer than
+    /// `interval`.
+    pub min_interval: Option<Duration>,
     /// Peers, unchecked but for having a port.
     pub peers: Vec<SocketAddr>,
+    /// Peers by host name and port, not looked up yet; at most 20.
+    pub names: Vec<(String, u16)>,
     /// Its warning, made printable.
     pub warning: Option<String>,
+    /// To be sent with the next announce.
+    pub tracker_id: Option<Vec<u8>>,
+    /// Its own address, if that is known.
+    pub from: Option<IpAddr>,
+}
+
+/// When a tracker that refused may be asked again (BEP 31).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// After this time.
+    After(Duration),
+    /// Not at all.
+    Never,
 }
 
 /// A torrent's peers as a tracker counts them.
@@ -49,9 +74,14 @@ pub enum ReplyError {
     /// Not bencoded within the bounds of a tracker's reply.
     #[error(transparent)]
     Nonsense(#[from] BencodeError),
-    /// Its refusal, made printable.
-    #[error("{0}")]
-    Refused(String),
+    /// It refused.
+    #[error("{reason}")]
+    Refused {
+        /// Its words, made printable.
+        reason: String,
+        /// When it may be asked again, if it says so.
+        retry: Option<Retry>,
+    },
 }
 
 impl Reply {
@@ -60,26 +90,82 @@ impl Reply {
     /// # Errors
     /// See [`ReplyError`].
     pub fn decode(body: &[u8]) -> Result<Self, ReplyError> {
-        let value = bencode::decode(body, Limits::TRACKER)?;
-        let words = |key: &str| value.get(key).and_then(Value::as_bytes).map(printable);
-        if let Some(reason) = words("failure reason") {
-            return Err(ReplyError::Refused(reason));
-        }
+        let (value, _rest) = bencode::decode_prefix(body, Limits::TRACKER)?;
+        refusal(&value)?;
+        let mut names = Vec::new();
         let mut peers = match value.get("peers") {
             Some(Value::Bytes(bytes)) => compact_v4(bytes),
-            Some(Value::List(list)) => list.iter().filter_map(dict_peer).collect(),
+            Some(Value::List(list)) => {
+                let mut peers = Vec::new();
+                for (host, port) in list.iter().filter_map(dict_peer) {
+                    match host.parse::<IpAddr>() {
+                        Ok(ip) => peers.push(SocketAddr::new(ip, port)),
+                        Err(_) => names.push((host, port)),
+                    }
+                }
+                peers
+            }
             _ => Vec::new(),
         };
         if let Some(bytes) = value.get("peers6").and_then(Value::as_bytes) {
             peers.extend(compact_v6(bytes));
         }
         peers.truncate(MAX_PEERS);
-        let interval = value.get("interval").and_then(Value::as_u64);
+        names.truncate(MAX_NAMES);
+        let seconds = |key| value.get(key).and_then(Value::as_u64);
+        let min_interval = seconds("min interval").map(bounded);
+        let interval = bounded(seconds("interval").unwrap_or(DEFAULT_INTERVAL));
+        let id = value.get("tracker id").and_then(Value::as_bytes);
         Ok(Reply {
-            interval: bounded(interval.unwrap_or(1800)),
+            interval: interval.max(min_interval.unwrap_or(interval)),
+            min_interval,
             peers,
-            warning: words("warning message"),
+            names,
+            warning: words(&value, "warning message"),
+            tracker_id: id.filter(|id| id.len() <= MAX_ID).map(<[u8]>::to_vec),
+            from: None,
         })
+    }
+
+    /// Drops peers that a tracker at this address may not name.
+    pub(super) fn keep_namable(&mut self, from: Option<IpAddr>) {
+        self.from = from;
+        if let Some(from) = from {
+            self.peers = namable(from, &self.peers);
+        }
+    }
+}
+
+fn words(value: &Value, key: &str) -> Option<String> {
+    value.get(key).and_then(Value::as_bytes).map(printable)
+}
+
+fn refusal(value: &Value) -> Result<(), ReplyError> {
+    let Some(reason) = words(value, "failure reason") else {
+        return Ok(());
+    };
+    let retry = match value.get("retry in") {
+        Some(Value::Bytes(text)) if text.eq_ignore_ascii_case(b"never") => Some(Retry::Never),
+        // Minutes; some trackers send them as text.
+        Some(minutes) => number(minutes).map(|minutes| {
+            let seconds = u64::from(minutes) * 60;
+            Retry::After(bounded(seconds))
+        }),
+        None => {
+            let seconds = |key| value.get(key).and_then(Value::as_u64);
+            let soonest = seconds("min interval").or_else(|| seconds("interval"));
+            soonest.map(|seconds| Retry::After(bounded(seconds)))
+        }
+    };
+    Err(ReplyError::Refused { reason, retry })
+}
+
+/// A number, also where it is written as text.
+fn number(value: &Value) -> Option<u32> {
+    match value {
+        Value::Int(number) => u32::try_from(*number).ok(),
+        Value::Bytes(text) => std::str::from_utf8(text).ok()?.trim().parse().ok(),
+        _ => None,
     }
 }
 
@@ -88,7 +174,7 @@ impl ReplyError {
         let url = url.to_owned();
         match self {
             Self::Nonsense(source) => TrackerError::Nonsense { url, source },
-            Self::Refused(reason) => TrackerError::Refused { url, reason },
+            Self::Refused { reason, retry } => TrackerError::Refused { url, reason, retry },
         }
     }
 }
@@ -99,11 +185,8 @@ impl Scraped {
     /// # Errors
     /// See [`ReplyError`].
     pub fn decode(body: &[u8], hashes: &[InfoHash]) -> Result<Vec<Option<Self>>, ReplyError> {
-        let value = bencode::decode(body, Limits::TRACKER)?;
-        let refused = value.get("failure reason").and_then(Value::as_bytes);
-        if let Some(reason) = refused {
-            return Err(ReplyError::Refused(printable(reason)));
-        }
+        let (value, _rest) = bencode::decode_prefix(body, Limits::TRACKER)?;
+        refusal(&value)?;
         let files = value.get("files").and_then(Value::as_dict);
         let one = |hash: &InfoHash| {
             let file = files?.get(hash.as_bytes().as_slice())?;
@@ -132,10 +215,12 @@ pub(super) fn printable(text: &[u8]) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
-fn dict_peer(value: &Value) -> Option<SocketAddr> {
-    let ip: IpAddr = value.get("ip")?.as_str()?.parse().ok()?;
-    let port = u16::try_from(value.get("port")?.as_int()?).ok()?;
-    (port != 0).then_some(SocketAddr::new(ip, port))
+/// A peer's host, by name or number, and its port.
+fn dict_peer(value: &Value) -> Option<(String, u16)> {
+    let host = value.get("ip")?.as_str()?.trim();
+    let port = u16::try_from(number(value.get("port")?)?).ok()?;
+    let usable = port != 0 && !host.is_empty() && host.len() <= 255;
+    usable.then(|| (host.to_owned(), port))
 }
 
 #[cfg(test)]
@@ -150,16 +235,46 @@ mod tests {
         let reply = Reply::decode(compact).ok().unwrap();
         assert_eq!(reply.interval, Duration::from_secs(60));
         assert_eq!(reply.peers, ["127.0.0.1:6881".parse().unwrap()]);
-        let dict = b"d8:intervali0e5:peersld2:ip3:::14:porti80eed2:ip1:x4:porti80eeee";
+        // Trackers write ports as text, and end with a line feed.
+        let dict = b"d8:intervali0e5:peersld2:ip3:::14:port2:80ed2:ip1:x4:porti80eeee\n";
         let reply = Reply::decode(dict).ok().unwrap();
+        assert_eq!(reply.names, [("x".to_owned(), 80)]);
         assert_eq!(reply.interval, MIN_INTERVAL);
         assert_eq!(reply.peers, ["[::1]:80".parse().unwrap()]);
     }
 
     #[test]
     fn a_refusal_is_told_in_the_trackers_words() {
-        let body = b"d14:failure reason9:not here\ne";
-        assert!(matches!(Reply::decode(body), Err(ReplyError::Refused(why)) if why == "not here"));
+        let refused = |rest: &str| {
+            let body = format!("d14:failure reason9:not here\n{rest}e");
+            match Reply::decode(body.as_bytes()) {
+                Err(ReplyError::Refused { reason, retry }) if reason == "not here" => retry,
+                other => panic!("{other:?}"),
+            }
+        };
+        let minutes = |minutes: u64| Some(Retry::After(Duration::from_secs(60 * minutes)));
+        assert_eq!(refused(""), None);
+        assert_eq!(refused("8:retry ini7e"), minutes(7));
+        assert_eq!(refused("8:retry in2:20"), minutes(20));
+        assert_eq!(refused("8:retry in5:never"), Some(Retry::Never));
+        assert_eq!(refused("12:min intervali900e"), minutes(15));
+    }
+
+    #[test]
+    fn intervals_are_as_the_tracker_says_up_to_a_day() {
+        let of = |text: &str| {
+            let reply = Reply::decode(text.as_bytes()).unwrap();
+            let seconds = |time: Duration| time.as_secs();
+            (seconds(reply.interval), reply.min_interval.map(seconds))
+        };
+        assert_eq!(of("d8:intervali7200ee"), (7200, None));
+        assert_eq!(
+            of("d8:intervali1800e12:min intervali900ee"),
+            (1800, Some(900))
+        );
+        assert_eq!(of("d8:intervali60e12:min intervali900ee"), (900, Some(900)));
+        assert_eq!(of("d8:intervali999999999ee"), (86_400, None));
+        assert_eq!(of("d8:intervali1e8:intervali2ee"), (5, None));
     }
 
     #[test]

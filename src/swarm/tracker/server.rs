@@ -60,6 +60,8 @@ impl Default for ServerOptions {
 
 /// Peers of all torrents at most.
 const MAX_PEERS_IN_ALL: usize = 1_000_000;
+/// How soon a peer that needs others may ask again.
+const HURRY: Duration = Duration::from_secs(30);
 /// The most peers in one reply.
 const MAX_WANTED: usize = 200;
 
@@ -249,9 +251,10 @@ impl Shared {
         state.peers = (state.peers + after).saturating_sub(before);
         drop(state);
 
-        let seconds = i64::try_from(interval.as_secs()).unwrap_or(i64::MAX);
+        let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         let mut reply = vec![
-            ("interval", seconds.into()),
+            ("interval", seconds(interval).into()),
+            ("min interval", seconds(interval.min(HURRY)).into()),
             ("complete", counts.0),
             ("incomplete", counts.1),
         ];

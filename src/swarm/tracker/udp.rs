@@ -76,7 +76,11 @@ impl Packet {
                 Some(Self::Announced(Reply {
                     interval: bounded(interval.into()),
                     peers,
+                    min_interval: None,
+                    names: Vec::new(),
                     warning: None,
+                    tracker_id: None,
+                    from: None,
                 }))
             }
             SCRAPE => {
@@ -178,6 +182,7 @@ impl Asking<'_> {
                     return Err(TrackerError::Refused {
                         url: self.url.to_string(),
                         reason,
+                        retry: None,
                     });
                 }
                 Ok(Ok(packet)) => return Ok(packet),
@@ -260,7 +265,10 @@ pub(super) async fn announce(
         let connection = asking.connect().await?;
         let packet = |number| announce_packet(connection, number, announce, url);
         match asking.ask(packet).await? {
-            Packet::Announced(reply) => Ok(reply),
+            Packet::Announced(mut reply) => {
+                reply.keep_namable(asking.socket.peer_addr().ok().map(|addr| addr.ip()));
+                Ok(reply)
+            }
             _ => Err(asking.silent()),
         }
     };
@@ -356,8 +364,12 @@ mod tests {
         bytes.extend([127, 0, 0, 1, 0x1a, 0xe1, 9]);
         let reply = Reply {
             interval: Duration::from_secs(120),
+            min_interval: None,
             peers: vec!["127.0.0.1:6881".parse().unwrap()],
+            names: Vec::new(),
             warning: None,
+            tracker_id: None,
+            from: None,
         };
         assert_eq!(
             Packet::decode(&bytes, 7, false),
