@@ -11,6 +11,7 @@ use super::{
     plot::{self, Bar},
     receipts::amount_text,
     store,
+    units::date,
 };
 use crate::{
     ledger::FlowKind,
@@ -210,43 +211,4 @@ fn bars(rows: &[(Key, Sums)]) -> Vec<Bar> {
             parts: [sums.settled, sums.in_flight, sums.pending],
         })
         .collect()
-}
-
-/// A day as `2026-11-25`: the civil calendar from days since 1970-01-01, by
-/// eras of 400 years that begin on the first of March.
-fn date(day: u32) -> String {
-    let shifted = u64::from(day) + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_based = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * march_based + 2) / 5 + 1;
-    let (month, carry) = if march_based < 10 {
-        (march_based + 3, 0)
-    } else {
-        (march_based - 9, 1)
-    };
-    let year = year_of_era + era * 400 + carry;
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_are_dates() {
-        for (day, expected) in [
-            (0, "1970-01-01"),
-            (31, "1970-02-01"),
-            (789, "1972-02-29"),
-            (790, "1972-03-01"),
-            (11_016, "2000-02-29"),
-            (20_782, "2026-11-25"),
-            (47_540, "2100-02-28"),
-            (47_541, "2100-03-01"),
-        ] {
-            assert_eq!(date(day), expected);
-        }
-    }
 }

@@ -39,6 +39,7 @@ mod token;
 mod torrent;
 mod tx;
 mod tx_build;
+mod tx_words;
 mod units;
 mod wallet;
 

@@ -62,6 +62,11 @@ impl Output {
         }
     }
 
+    /// What a question is about, on stderr, even when quiet.
+    pub(crate) fn show(self, text: impl AsRef<str>) {
+        write_error(&printable::lines(text.as_ref()));
+    }
+
     /// A warning, on stderr, even when quiet.
     pub(crate) fn warn(self, text: impl AsRef<str>) {
         write_error(&format!("warning: {}", printable::lines(text.as_ref())));
@@ -110,8 +115,8 @@ impl Output {
         }
         if !io::stdin().is_terminal() {
             return Err(
-                Failure::usage("this moves money and there is no terminal to ask")
-                    .hint("look at it with --dry-run, then give --yes"),
+                Failure::usage("this must be agreed to, and there is no terminal to ask")
+                    .hint("read what it would do, then give --yes"),
             );
         }
         if ask(&format!("{question} [y/N] "))?.eq_ignore_ascii_case("y") {

@@ -1,7 +1,8 @@
 //! `seedrail tx`: transactions, one step at a time.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
+    fs::File,
     io::Read,
     path::Path,
     time::Duration,
@@ -15,6 +16,7 @@ use super::{
     failure::{Exit, Failure, Outcome},
     printable,
     tx_build::Build,
+    tx_words,
 };
 use crate::{
     tron::{
@@ -25,17 +27,14 @@ use crate::{
         rpc::{Finality, Node, NodeError},
         transaction::{MAX_SIGNATURES, RawData, Transaction, TransactionResult},
     },
-    types::{Address, Clock, RawAmount, Sun, SystemClock, Token, TxId},
+    types::{Address, Clock, Sun, SystemClock, TxId},
 };
 
 /// The largest document read: a transaction of 500 KiB, as hex, twice.
-const MAX_DOCUMENT_BYTES: u64 = 4 << 20;
+pub(super) const MAX_DOCUMENT_BYTES: u64 = 4 << 20;
 
 /// The largest file of many documents: 40,000 transfers, each signed five times.
 const MAX_BATCH_BYTES: u64 = 128 << 20;
-
-/// How many of many transactions are described before they are signed.
-const DESCRIBED: usize = 20;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tx {
@@ -118,26 +117,30 @@ pub(super) fn operand(text: &str) -> Outcome<String> {
 
 fn operand_up_to(text: &str, most: u64) -> Outcome<String> {
     if text == "-" {
-        let mut read = String::new();
-        std::io::stdin()
-            .take(most)
-            .read_to_string(&mut read)
-            .map_err(|error| Failure::failed("file", format!("stdin: {error}")))?;
-        return Ok(read);
+        return text_up_to(&mut std::io::stdin(), most)
+            .map_err(|error| Failure::failed("file", format!("stdin: {error}")));
     }
     let path = Path::new(text);
     let is_hex = text.bytes().all(|b| b.is_ascii_hexdigit());
     if is_hex && !path.exists() {
         return Ok(text.to_owned());
     }
-    let metadata = std::fs::metadata(path).map_err(|error| Failure::file(path, error))?;
-    if metadata.len() > most {
-        return Err(Failure::file(
-            path,
-            format!("too large: at most {} MiB are read", most >> 20),
-        ));
+    File::open(path)
+        .and_then(|mut file| text_up_to(&mut file, most))
+        .map_err(|error| Failure::file(path, error))
+}
+
+/// All of it, unless it is longer; a pipe and a file alike.
+fn text_up_to(from: &mut dyn Read, most: u64) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    from.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(std::io::Error::other(format!(
+            "too large: at most {} MiB are read",
+            most >> 20
+        )));
     }
-    std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))
+    String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not UTF-8 text"))
 }
 
 pub(super) fn invalid(error: impl ToString) -> Failure {
@@ -251,18 +254,19 @@ fn print_all(context: &Context, transactions: &[Transaction]) -> Outcome {
 fn sign(context: &Context, file: &str) -> Outcome {
     let mut transactions = read_all(file)?;
     let now = SystemClock.now();
-    let mut expired = 0;
-    for (number, transaction) in transactions.iter().enumerate() {
+    let (mut expired, mut plain) = (0, true);
+    for transaction in &transactions {
         let draft = transaction.check_signable().map_err(invalid)?;
         expired += usize::from(draft.expiration < now);
-        if number < DESCRIBED {
-            context.out.note(describe(&draft.contract));
+        let words = format!("signing: {}", tx_words::describe(&draft)?);
+        if tx_words::is_plain(&draft.contract) {
+            context.out.note(words);
+        } else {
+            plain = false;
+            context.out.show(words);
         }
     }
-    if let Some(more @ 1..) = transactions.len().checked_sub(DESCRIBED) {
-        context.out.note(format!("and {more} more"));
-    }
-    for total in totals(&transactions)? {
+    for total in tx_words::totals(&transactions)? {
         context.out.note(total);
     }
     match (expired, transactions.len()) {
@@ -273,6 +277,10 @@ fn sign(context: &Context, file: &str) -> Outcome {
         _ => context.out.warn(format!(
             "{expired} of the transactions have expired: no node will take them"
         )),
+    }
+    // A plain transfer needs no second look: it pays once, what its line says.
+    if !plain {
+        context.out.confirm("Sign it?", context.settings.yes)?;
     }
     let key = account::signer(context)?;
     for transaction in &mut transactions {
@@ -293,27 +301,6 @@ fn sign(context: &Context, file: &str) -> Outcome {
             .map_err(|error| Failure::failed("sign", error))?;
     }
     print_all(context, &transactions)
-}
-
-/// What several transfers move together, in words, by token; nothing of one.
-pub(super) fn totals(transactions: &[Transaction]) -> Outcome<Vec<String>> {
-    let mut totals: BTreeMap<Token, (RawAmount, usize)> = BTreeMap::new();
-    for transaction in transactions {
-        let draft = transaction.check_signable().map_err(invalid)?;
-        if let Some(transfer) = draft.contract.as_transfer() {
-            let (sum, count) = totals.entry(transfer.token).or_default();
-            *sum = sum
-                .checked_add(transfer.amount)
-                .ok_or_else(|| invalid("together they are more than a chain has"))?;
-            *count += 1;
-        }
-    }
-    let several = totals.into_iter().filter(|(_, (_, count))| *count > 1);
-    Ok(several
-        .map(|(token, (sum, count))| {
-            format!("{count} transfers of {sum} raw units of {token} in all")
-        })
-        .collect())
 }
 
 /// Puts the signatures of several files together, each signer once; the transactions
@@ -517,16 +504,6 @@ async fn show(context: &Context, txid: TxId) -> Outcome {
     context.out.document(&document)
 }
 
-fn describe(contract: &crate::tron::contract::Contract) -> String {
-    match contract.as_transfer() {
-        Some(transfer) => format!(
-            "signing: {} sends {} raw units of {} to {}",
-            transfer.from, transfer.amount, transfer.token, transfer.to
-        ),
-        None => format!("signing: {}", contract.contract_type().name()),
-    }
-}
-
 fn decode(context: &Context, operand_text: &str, raw: bool) -> Outcome {
     let transaction = read(&operand(operand_text)?, raw)?;
     let document = decoded(&transaction)?;
@@ -602,8 +579,8 @@ async fn broadcast(context: &Context, operand_text: &str, wait: Wait) -> Outcome
     let price = price(&chain, &transaction).await?;
     chain::guard_mainnet(context)?;
     context.out.note(format!(
-        "{}; {}",
-        describe(&draft.contract).replacen("signing: ", "", 1),
+        "{}\n  {}",
+        tx_words::describe(&draft)?,
         price_text(&price)
     ));
     context.out.confirm(

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use crate::types::{Decimals, RawAmount, Sun, Token, TokenId, UnitAmount};
+use crate::types::{Decimals, RawAmount, Sun, Token, TokenId, UnitAmount, UnixMs};
 
 /// Bytes: `512KiB`, `64MiB`, `2GB`, or a bare number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,42 @@ pub(crate) struct Price(pub(crate) u64);
 /// A proportion in thousandths: `1.5`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ratio(pub(crate) u64);
+
+/// A day as `2026-11-25`: the civil calendar from days since 1970-01-01, by
+/// eras of 400 years that begin on the first of March.
+pub(crate) fn date(day: u32) -> String {
+    let shifted = u64::from(day) + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_based = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_based + 2) / 5 + 1;
+    let (month, carry) = if march_based < 10 {
+        (march_based + 3, 0)
+    } else {
+        (march_based - 9, 1)
+    };
+    let year = year_of_era + era * 400 + carry;
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// A time as `2026-11-29 15:52:07 UTC`; one that no calendar here reaches, in
+/// milliseconds since 1970.
+pub(crate) fn moment(time: UnixMs) -> String {
+    let secs = time.secs();
+    match u32::try_from(secs.div_euclid(86_400)) {
+        Ok(day) if time.0 >= 0 => {
+            let of_day = secs.rem_euclid(86_400);
+            let (hours, minutes) = (of_day / 3600, of_day / 60 % 60);
+            format!(
+                "{} {hours:02}:{minutes:02}:{:02} UTC",
+                date(day),
+                of_day % 60
+            )
+        }
+        _ => format!("{time} ms after 1970"),
+    }
+}
 
 /// A number of things: `1 block`, `2 blocks`. For nouns whose plural adds an `s`.
 pub(crate) fn counted<N: fmt::Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
@@ -261,6 +297,32 @@ impl Worth {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_are_dates() {
+        for (day, expected) in [
+            (0, "1970-01-01"),
+            (31, "1970-02-01"),
+            (789, "1972-02-29"),
+            (790, "1972-03-01"),
+            (11_016, "2000-02-29"),
+            (20_782, "2026-11-25"),
+            (47_540, "2100-02-28"),
+            (47_541, "2100-03-01"),
+        ] {
+            assert_eq!(date(day), expected);
+        }
+    }
+
+    #[test]
+    fn moments_are_in_utc() {
+        assert_eq!(moment(UnixMs(1_795_967_527_123)), "2026-11-29 15:52:07 UTC");
+        assert_eq!(moment(UnixMs(-1)), "-1 ms after 1970");
+        assert_eq!(
+            moment(UnixMs(i64::MAX)),
+            format!("{} ms after 1970", i64::MAX)
+        );
+    }
 
     #[test]
     fn one_of_a_thing_has_no_plural() {

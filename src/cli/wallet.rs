@@ -1,6 +1,10 @@
 //! `seedrail wallet`: keys in encrypted files.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -9,7 +13,7 @@ use zeroize::Zeroizing;
 use super::{
     Context, account,
     failure::{Failure, Outcome},
-    session,
+    printable, session,
     settings::{Network, Settings, read_secret},
 };
 use crate::{
@@ -18,6 +22,7 @@ use crate::{
         keystore::{Keystore, ScryptCost, create_private},
         message::{message_signer, sign_message},
         mnemonic::Mnemonic,
+        typed_data::TypedContent,
         typed_json::TypedDocument,
     },
     types::Address,
@@ -75,26 +80,15 @@ pub(crate) enum Wallet {
     List,
     /// Sign a message with the current account (TIP-191, as TronWeb's signMessageV2), or
     /// typed data (TIP-712).
-    Sign {
-        /// The message.
-        #[arg(required_unless_present = "typed_data")]
-        message: Option<String>,
-        /// Typed data: a JSON document with types, primaryType, domain and message; - for stdin.
-        #[arg(long, value_name = "FILE", conflicts_with = "message")]
-        typed_data: Option<String>,
-    },
+    Sign(SignableFlags),
     /// Tell who signed a message, or typed data.
     Verify {
-        /// The message.
-        #[arg(required_unless_present = "typed_data")]
-        message: Option<String>,
-        /// Typed data: a JSON document with types, primaryType, domain and message; - for stdin.
-        #[arg(long, value_name = "FILE", conflicts_with = "message")]
-        typed_data: Option<String>,
-        /// The signature: 65 bytes of hex.
+        #[command(flatten)]
+        signed: SignableFlags,
+        /// The signature: 65 bytes of hex, or the 64 of EIP-2098.
         #[arg(long, value_name = "HEX")]
         signature: String,
-        /// Who should have signed it; another signer is a failure.
+        /// Expected signer; another one is a failure.
         #[arg(long, value_name = "ADDRESS")]
         address: Option<Address>,
     },
@@ -109,6 +103,23 @@ pub(crate) enum Wallet {
         /// Which; the current one if not said.
         name: Option<String>,
     },
+}
+
+/// What is signed or verified: exactly one of these.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct SignableFlags {
+    /// Message: text, signed as UTF-8.
+    message: Option<String>,
+    /// Message: bytes in hex.
+    #[arg(long, value_name = "HEX")]
+    hex: Option<String>,
+    /// Message: every byte of this file, or of stdin for -; at most 4 MiB.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Typed data: a JSON document with types, primaryType, domain and message; - for stdin.
+    #[arg(long, value_name = "FILE")]
+    typed_data: Option<String>,
 }
 
 impl Wallet {
@@ -133,19 +144,12 @@ impl Wallet {
             }
             Self::Export { name, out, raw } => export(context, name, &out, raw),
             Self::List => list(context),
-            Self::Sign {
-                message,
-                typed_data,
-            } => sign(context, &Signable::read(message, typed_data)?),
+            Self::Sign(flags) => sign(context, &flags.read()?),
             Self::Verify {
-                message,
-                typed_data,
+                signed,
                 signature,
                 address,
-            } => {
-                let signed = Signable::read(message, typed_data)?;
-                verify(context, &signed, &signature, address)
-            }
+            } => verify(context, &signed.read()?, &signature, address),
             Self::Grants { revoke } => session::grants(context, revoke).await,
             Self::Show { name } => show(context, name),
         }
@@ -296,27 +300,37 @@ fn export(context: &Context, name: Option<String>, out: &Path, raw: bool) -> Out
 
 /// What `sign` signs and `verify` looks at.
 enum Signable {
-    Message(String),
+    Message(Vec<u8>),
     Typed(Box<TypedDocument>),
 }
 
-impl Signable {
-    fn read(message: Option<String>, typed_data: Option<String>) -> Outcome<Self> {
-        match (message, typed_data) {
-            (_, Some(file)) => {
-                let text = super::tx::operand(&file)?;
-                let document = TypedDocument::from_json(&text)
-                    .map_err(|error| Failure::failed("typed_data", format!("{file}: {error}")))?;
-                Ok(Self::Typed(Box::new(document)))
-            }
-            (Some(message), None) => Ok(Self::Message(message)),
-            (None, None) => Err(Failure::usage("there is no message")),
+impl SignableFlags {
+    fn read(self) -> Outcome<Signable> {
+        if let Some(file) = self.typed_data {
+            let text = super::tx::operand(&file)?;
+            let document = TypedDocument::from_json(&text)
+                .map_err(|error| Failure::failed("typed_data", format!("{file}: {error}")))?;
+            return Ok(Signable::Typed(Box::new(document)));
+        }
+        if let Some(digits) = self.hex {
+            let bytes = hex::decode(digits.strip_prefix("0x").unwrap_or(&digits))
+                .map_err(|error| Failure::usage(format!("`{digits}` is not hex: {error}")))?;
+            return Ok(Signable::Message(bytes));
+        }
+        if let Some(file) = self.file {
+            return bytes_up_to(&file, super::tx::MAX_DOCUMENT_BYTES).map(Signable::Message);
+        }
+        match self.message {
+            Some(message) => Ok(Signable::Message(message.into_bytes())),
+            None => Err(Failure::usage("there is no message")),
         }
     }
+}
 
+impl Signable {
     fn signer(&self, signature: &Signature) -> Result<Address, SignatureError> {
         match self {
-            Self::Message(message) => message_signer(message.as_bytes(), signature),
+            Self::Message(message) => message_signer(message, signature),
             Self::Typed(document) => document.signer(signature),
         }
     }
@@ -325,15 +339,19 @@ impl Signable {
 fn sign(context: &Context, what: &Signable) -> Outcome {
     let signer = account::signer(context)?;
     let signature = match what {
-        Signable::Message(message) => sign_message(signer.as_ref(), message.as_bytes()),
+        Signable::Message(message) => sign_message(signer.as_ref(), message),
         Signable::Typed(document) => {
+            let shown = document.document();
+            let part = |name: &str| {
+                shown.get(name).map_or_else(String::new, |part| {
+                    printable::json(&format!("{part:#}")).into_owned()
+                })
+            };
             context.out.note(format!(
-                "signing: {} for {}",
+                "signing: {} {}\nfor {}",
                 document.primary_type,
-                document
-                    .domain_name
-                    .as_deref()
-                    .unwrap_or("a domain without a name")
+                part("message"),
+                part("domain"),
             ));
             document.sign(signer.as_ref())
         }
@@ -350,13 +368,23 @@ fn verify(
     signature: &str,
     expected: Option<Address>,
 ) -> Outcome {
+    let refused = |error| Failure::usage(format!("`{signature}` is no signature: {error}"));
     let digits = signature.strip_prefix("0x").unwrap_or(signature);
-    let signer = Signature::from_hex(digits)
-        .map_err(|error| Failure::usage(format!("`{signature}` is no signature: {error}")))
-        .and_then(|signature| {
-            what.signer(&signature)
-                .map_err(|error| Failure::failed("bad_signature", error))
-        })?;
+    let compact = hex::decode(digits).ok();
+    let compact = compact.and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());
+    let signature = match compact {
+        Some(bytes) => Signature::from_compact(&bytes),
+        None => Signature::from_hex(digits).map_err(refused)?,
+    };
+    let signer = what
+        .signer(&signature)
+        .map_err(|error| Failure::failed("bad_signature", error))?;
+    let canonical = signature.is_low_s();
+    if !canonical {
+        context.out.warn(
+            "the signature is not canonical (its s is in the upper half): TronWeb and others refuse it",
+        );
+    }
     if let Some(expected) = expected
         && expected != signer
     {
@@ -366,8 +394,26 @@ fn verify(
         )
         .hint("any change of what was signed gives another signer as well"));
     }
-    let document = json!({ "signer": signer });
+    let document = json!({ "signer": signer, "canonical": canonical });
     context.out.result(&document, || signer.to_string())
+}
+
+/// Every byte of a file or, for `-`, of stdin; a pipe too is read once.
+fn bytes_up_to(file: &Path, most: u64) -> Outcome<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().take(most + 1).read_to_end(&mut bytes)
+    } else {
+        File::open(file).and_then(|opened| opened.take(most + 1).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| Failure::file(file, error))?;
+    if bytes.len() as u64 > most {
+        return Err(Failure::file(
+            file,
+            format!("too large: at most {} MiB are read", most >> 20),
+        ));
+    }
+    Ok(bytes)
 }
 
 fn raw(settings: &Settings) -> Outcome<SecretKey> {

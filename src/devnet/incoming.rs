@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     devnet::reject::Reject,
     tron::{
-        contract::{Contract, ContractType},
+        contract::{self, Contract},
         keys::{Signature, SignatureError},
         transaction::{RawContract, RawData, Transaction, TransactionError},
     },
@@ -102,7 +102,7 @@ fn read(raw: &RawContract) -> Result<Contract, String> {
     raw.decoded().map_err(|error| match error {
         TransactionError::UnknownContract(number) => format!(
             "contract type {} is not executed by this node",
-            other_name(number).map_or_else(|| number.to_string(), str::to_owned)
+            contract::type_name(number).map_or_else(|| number.to_string(), str::to_owned)
         ),
         TransactionError::TypeUrl { contract_type, .. } => format!(
             "contract type error, expected type [{contract_type}], real type [class com.google.protobuf.Any]"
@@ -111,41 +111,9 @@ fn read(raw: &RawContract) -> Result<Contract, String> {
     })
 }
 
-/// Contract types of the chain that have no message here.
-fn other_name(number: i32) -> Option<&'static str> {
-    Some(match number {
-        3 => "VoteAssetContract",
-        5 => "WitnessCreateContract",
-        8 => "WitnessUpdateContract",
-        11 => "FreezeBalanceContract",
-        12 => "UnfreezeBalanceContract",
-        16 => "ProposalCreateContract",
-        17 => "ProposalApproveContract",
-        18 => "ProposalDeleteContract",
-        20 => "CustomContract",
-        30 => "CreateSmartContract",
-        32 => "GetContract",
-        33 => "UpdateSettingContract",
-        41 => "ExchangeCreateContract",
-        42 => "ExchangeInjectContract",
-        43 => "ExchangeWithdrawContract",
-        44 => "ExchangeTransactionContract",
-        45 => "UpdateEnergyLimitContract",
-        48 => "ClearABIContract",
-        49 => "UpdateBrokerageContract",
-        51 => "ShieldedTransferContract",
-        52 => "MarketSellAssetContract",
-        53 => "MarketCancelOrderContract",
-        _ => return None,
-    })
-}
-
 /// The name of any contract type of the chain.
 pub(crate) fn type_name(number: i32) -> &'static str {
-    ContractType::from_number(number)
-        .map(ContractType::name)
-        .or_else(|| other_name(number))
-        .unwrap_or("UNRECOGNIZED")
+    contract::type_name(number).unwrap_or("UNRECOGNIZED")
 }
 
 /// Recovers as `TransactionCapsule.checkWeight` does: bytes after the 65th are

@@ -8,7 +8,7 @@ use crate::{
     ledger::{EpochId, Pair, ReceiptRow},
     tron::{
         keys::{Signature, SignatureError, Signer, SignerError},
-        typed_data::{self, Domain, StructEncoder},
+        typed_data::{self, Domain, StructEncoder, TypedFields},
     },
     types::{Address, BlockId, RawAmount, Salt, TokenId},
 };
@@ -24,15 +24,20 @@ pub(super) fn within_range(numbers: &[u64]) -> bool {
 
 /// A struct of the domain.
 pub trait TypedStruct {
+    /// Its fields, in the order of its type.
+    fn fields(&self) -> StructEncoder<'static>;
+
     /// TIP-712's `hashStruct`.
-    fn struct_hash(&self) -> [u8; 32];
+    fn struct_hash(&self) -> [u8; 32] {
+        self.fields().hash()
+    }
 }
 
 /// The domain `("Seedrail Receipt", "1", chain id, genesis id)` of one chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceiptDomain {
     genesis: BlockId,
-    chain_id: u32,
+    domain: Domain,
     separator: [u8; 32],
 }
 
@@ -47,8 +52,8 @@ impl ReceiptDomain {
         let domain = Domain::on_chain(Self::NAME, Self::VERSION, genesis);
         Self {
             genesis,
-            chain_id: domain.chain_id,
             separator: domain.separator(),
+            domain,
         }
     }
 
@@ -59,7 +64,7 @@ impl ReceiptDomain {
 
     /// The last four bytes of the genesis block's id.
     pub fn chain_id(&self) -> u32 {
-        self.chain_id
+        self.domain.chain_id
     }
 
     /// The domain's hash.
@@ -81,7 +86,12 @@ impl ReceiptDomain {
         body: &impl TypedStruct,
         signer: &dyn Signer,
     ) -> Result<Signature, SignerError> {
-        typed_data::sign(signer, &self.separator, &body.struct_hash())
+        let fields = body.fields();
+        let document = TypedFields {
+            domain: &self.domain,
+            fields: &fields,
+        };
+        typed_data::sign(signer, &self.separator, &fields.hash(), &document)
     }
 
     /// Who signed a struct.
@@ -139,7 +149,7 @@ pub struct Receipt {
 }
 
 impl TypedStruct for Receipt {
-    fn struct_hash(&self) -> [u8; 32] {
+    fn fields(&self) -> StructEncoder<'static> {
         StructEncoder::new(
             "Receipt(address payer,address payee,address signer,address vault,trcToken token,\
              uint64 epoch,uint64 sinceBlock,uint64 sequence,uint256 amount,\
@@ -157,7 +167,6 @@ impl TypedStruct for Receipt {
         .uint(self.delivered_bytes)
         .uint(self.issued_at)
         .bytes32(self.grant.as_bytes())
-        .hash()
     }
 }
 
@@ -188,7 +197,7 @@ impl Hello {
 }
 
 impl TypedStruct for Hello {
-    fn struct_hash(&self) -> [u8; 32] {
+    fn fields(&self) -> StructEncoder<'static> {
         StructEncoder::new(
             "Hello(address self,address peer,bytes32 nonceSelf,bytes32 noncePeer,bytes32 peerIds)",
         )
@@ -197,7 +206,6 @@ impl TypedStruct for Hello {
         .bytes32(self.nonce_self.as_bytes())
         .bytes32(self.nonce_peer.as_bytes())
         .bytes32(self.peer_ids.as_bytes())
-        .hash()
     }
 }
 
@@ -219,7 +227,7 @@ pub struct Quote {
 }
 
 impl TypedStruct for Quote {
-    fn struct_hash(&self) -> [u8; 32] {
+    fn fields(&self) -> StructEncoder<'static> {
         StructEncoder::new(
             "Quote(address payee,trcToken token,uint256 floorPrice,uint256 window,uint256 cap,\
              uint64 validUntil)",
@@ -230,7 +238,6 @@ impl TypedStruct for Quote {
         .uint(self.window)
         .uint(self.cap.unsigned())
         .uint(self.valid_until)
-        .hash()
     }
 }
 

@@ -36,7 +36,7 @@ pub struct SpendGrant {
 }
 
 impl TypedStruct for SpendGrant {
-    fn struct_hash(&self) -> [u8; 32] {
+    fn fields(&self) -> StructEncoder<'static> {
         StructEncoder::new(
             "SpendGrant(address payer,address signer,trcToken token,uint256 maxPerPayee,\
              uint256 maxTotal,uint64 notBefore,uint64 notAfter,uint64 serial)",
@@ -49,7 +49,6 @@ impl TypedStruct for SpendGrant {
         .uint(self.not_before)
         .uint(self.not_after)
         .uint(self.serial)
-        .hash()
     }
 }
 
@@ -65,12 +64,11 @@ pub struct Revoke {
 }
 
 impl TypedStruct for Revoke {
-    fn struct_hash(&self) -> [u8; 32] {
+    fn fields(&self) -> StructEncoder<'static> {
         StructEncoder::new("Revoke(address payer,address signer,uint64 serial)")
             .address(self.payer)
             .address(self.signer)
             .uint(self.serial)
-            .hash()
     }
 }
 

@@ -11,6 +11,7 @@ use sha2::Sha256;
 use sha3::{Digest, Keccak256};
 use zeroize::Zeroizing;
 
+use super::typed_data::{self, TypedContent};
 use crate::types::Address;
 
 /// Keccak-256 of `bytes`: the hash of addresses, messages and typed data (not
@@ -159,7 +160,7 @@ pub enum SignatureError {
     #[error("the signature is not hex")]
     NotHex,
     /// The last byte is none of 0, 1, 27, 28.
-    #[error("the last byte of the signature is {0}, not 0, 1, 27 or 28")]
+    #[error("the last byte (v) of the signature is {0}; it must be 0, 1, 27 or 28")]
     RecoveryId(u8),
     /// r or s is zero or not below the order of the curve, or no public key
     /// has made this signature.
@@ -191,6 +192,18 @@ impl Signature {
             other => return Err(SignatureError::RecoveryId(other)),
         }
         Ok(Self(own))
+    }
+
+    /// From the 64 bytes of EIP-2098: r, then s with the parity of v as its highest bit.
+    pub fn from_compact(bytes: &[u8; 64]) -> Self {
+        let mut own = [0; 65];
+        let (rs, v) = own.split_at_mut(64);
+        rs.copy_from_slice(bytes);
+        if let (Some(s), [v]) = (rs.get_mut(32), v) {
+            *v = 27 + (*s >> 7);
+            *s &= 0x7f;
+        }
+        Self(own)
     }
 
     /// From 130 hex digits, with or without `0x`.
@@ -272,6 +285,8 @@ pub enum SignRequest<'a> {
         domain_separator: &'a [u8; 32],
         /// The hash of the struct.
         struct_hash: &'a [u8; 32],
+        /// What was hashed, for a signer that shows it.
+        document: &'a dyn TypedContent,
     },
     /// A TIP-191 message: Keccak-256 of the prefix and the message.
     Message(&'a [u8]),
@@ -285,7 +300,8 @@ impl SignRequest<'_> {
             Self::TypedData {
                 domain_separator,
                 struct_hash,
-            } => keccak256_parts(&[&[0x19, 0x01], *domain_separator, *struct_hash]),
+                ..
+            } => typed_data::digest(domain_separator, struct_hash),
             Self::Message(message) => keccak256_parts(&[
                 b"\x19TRON Signed Message:\n",
                 message.len().to_string().as_bytes(),

@@ -10,7 +10,7 @@
 //! | `address` | | `{"address":"T…"}` |
 //! | `transaction` | `address`, `txid`, `raw_data_hex`, `transaction` (as the HTTP API writes it, visible) | `{"signature":"130 hex digits"}` |
 //! | `message` | `address`, `message_hex` | the same |
-//! | `typed_data` | `address`, `domain_separator`, `struct_hash` | the same |
+//! | `typed_data` | `address`, `domain_separator`, `struct_hash`, `typed_data` (the whole document: `types`, `primaryType`, `domain`, `message`) | the same |
 //!
 //! Each also has `"version": 1`. To refuse, it answers `{"error":"why"}`. A bare
 //! digest is never asked for: the program hashes what it was shown. What it
@@ -203,12 +203,14 @@ impl ExternalSigner {
             SignRequest::TypedData {
                 domain_separator,
                 struct_hash,
+                document,
             } => json!({
                 "version": 1,
                 "request": "typed_data",
                 "address": address,
                 "domain_separator": hex::encode(domain_separator),
                 "struct_hash": hex::encode(struct_hash),
+                "typed_data": document.document(),
             }),
         })
     }

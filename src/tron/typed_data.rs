@@ -4,12 +4,23 @@
 //! differences to EIP-712: an address is its 20 bytes without 0x41, and
 //! `trcToken` is a type of its own in `encodeType` whose value is a uint256.
 
-use super::keys::{SignRequest, Signature, SignatureError, Signer, SignerError, keccak256};
+use serde_json::{Value, json};
+
+use super::keys::{
+    SignRequest, Signature, SignatureError, Signer, SignerError, keccak256, keccak256_parts,
+};
 use crate::types::{Address, BlockId, Salt, TokenId};
+
+/// What typed data says: the whole document, made for whoever shows it before it
+/// is signed.
+pub trait TypedContent: std::fmt::Debug + Sync {
+    /// `types`, `primaryType`, `domain` and `message`, as EIP-712 writes them.
+    fn document(&self) -> Value;
+}
 
 /// `EIP712Domain(string name,string version,uint256 chainId,bytes32 salt)`:
 /// for which application and chain something is signed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Domain {
     /// The application's name.
     pub name: &'static str,
@@ -51,28 +62,35 @@ impl Domain {
 
 /// Builds a struct's hash, field by field in the order of its type.
 #[derive(Debug, Clone)]
-pub struct StructEncoder(Vec<u8>);
+pub struct StructEncoder<'a> {
+    encoded_type: &'a str,
+    /// The type's hash, then a word of 32 bytes for each field.
+    data: Vec<u8>,
+}
 
-impl StructEncoder {
+impl<'a> StructEncoder<'a> {
     /// Starts with the type as `encodeType` writes it, such as
     /// `Receipt(address payer,…)`.
-    pub fn new(encoded_type: &str) -> Self {
-        Self(keccak256(encoded_type).to_vec())
+    pub fn new(encoded_type: &'a str) -> Self {
+        Self {
+            encoded_type,
+            data: keccak256(encoded_type).to_vec(),
+        }
     }
 
     /// `address`: 20 bytes, left-padded.
     #[must_use]
     pub fn address(mut self, address: Address) -> Self {
-        self.0.extend_from_slice(&[0; 12]);
-        self.0.extend_from_slice(address.body());
+        self.data.extend_from_slice(&[0; 12]);
+        self.data.extend_from_slice(address.body());
         self
     }
 
     /// `uint64`, `uint256` and the other unsigned integers: big-endian, left-padded.
     #[must_use]
     pub fn uint(mut self, value: u64) -> Self {
-        self.0.extend_from_slice(&[0; 24]);
-        self.0.extend_from_slice(&value.to_be_bytes());
+        self.data.extend_from_slice(&[0; 24]);
+        self.data.extend_from_slice(&value.to_be_bytes());
         self
     }
 
@@ -85,7 +103,7 @@ impl StructEncoder {
     /// `bytes32`: as it is.
     #[must_use]
     pub fn bytes32(mut self, bytes: &[u8; 32]) -> Self {
-        self.0.extend_from_slice(bytes);
+        self.data.extend_from_slice(bytes);
         self
     }
 
@@ -97,21 +115,92 @@ impl StructEncoder {
     }
 
     /// `hashStruct`.
-    pub fn hash(self) -> [u8; 32] {
-        keccak256(self.0)
+    pub fn hash(&self) -> [u8; 32] {
+        keccak256(&self.data)
+    }
+
+    fn name(&self) -> &'a str {
+        self.encoded_type.split('(').next().unwrap_or_default()
+    }
+
+    /// Each field's type, name and word.
+    fn fields(&self) -> Vec<(&'a str, &'a str, &[u8])> {
+        let (_, fields) = self.encoded_type.split_once('(').unwrap_or_default();
+        let words = self.data.chunks(32).skip(1);
+        let fields = fields.trim_end_matches(')').split(',').zip(words);
+        let fields = fields.filter_map(|(field, word)| {
+            let (kind, name) = field.split_once(' ')?;
+            Some((kind, name, word))
+        });
+        fields.collect()
+    }
+}
+
+/// A struct of ours in its domain.
+#[derive(Debug, Clone, Copy)]
+pub struct TypedFields<'a> {
+    /// For which application and chain.
+    pub domain: &'a Domain,
+    /// The struct; its fields are addresses, unsigned integers, tokens and `bytes32`.
+    pub fields: &'a StructEncoder<'a>,
+}
+
+impl TypedContent for TypedFields<'_> {
+    fn document(&self) -> Value {
+        let field = |kind: &str, name: &str| json!({ "name": name, "type": kind });
+        let (primary_type, fields) = (self.fields.name(), self.fields.fields());
+        let types: Vec<Value> = fields
+            .iter()
+            .map(|(kind, name, _)| field(kind, name))
+            .collect();
+        let message: serde_json::Map<String, Value> = fields
+            .iter()
+            .map(|(kind, name, word)| ((*name).to_owned(), shown(kind, word)))
+            .collect();
+        let domain = self.domain;
+        json!({
+            "types": {
+                "EIP712Domain": [
+                    field("string", "name"),
+                    field("string", "version"),
+                    field("uint256", "chainId"),
+                    field("bytes32", "salt"),
+                ],
+                primary_type: types,
+            },
+            "primaryType": primary_type,
+            "domain": {
+                "name": domain.name,
+                "version": domain.version,
+                "chainId": domain.chain_id,
+                "salt": format!("0x{}", domain.salt),
+            },
+            "message": message,
+        })
+    }
+}
+
+/// A field's word as people read it.
+fn shown(kind: &str, word: &[u8]) -> Value {
+    let (_, body) = word.split_at(word.len().saturating_sub(20));
+    let (_, low) = word.split_at(word.len().saturating_sub(8));
+    match (kind, <[u8; 20]>::try_from(body), <[u8; 8]>::try_from(low)) {
+        ("address", Ok(body), _) => Address::from_body(body).to_string().into(),
+        // What is written here are 64 bits: see `uint`.
+        ("trcToken", _, Ok(low)) => u64::from_be_bytes(low).to_string().into(),
+        (kind, _, Ok(low)) if kind.starts_with("uint") => {
+            u64::from_be_bytes(low).to_string().into()
+        }
+        _ => format!("0x{}", hex::encode(word)).into(),
     }
 }
 
 /// The digest that is signed.
 pub fn digest(domain_separator: &[u8; 32], struct_hash: &[u8; 32]) -> [u8; 32] {
-    SignRequest::TypedData {
-        domain_separator,
-        struct_hash,
-    }
-    .digest()
+    keccak256_parts(&[&[0x19, 0x01], domain_separator, struct_hash])
 }
 
-/// Signs a struct in a domain.
+/// Signs a struct in a domain; `document` is what a signer may show of it.
 ///
 /// # Errors
 /// The signer refused.
@@ -119,10 +208,12 @@ pub fn sign(
     signer: &dyn Signer,
     domain_separator: &[u8; 32],
     struct_hash: &[u8; 32],
+    document: &dyn TypedContent,
 ) -> Result<Signature, SignerError> {
     signer.sign_request(&SignRequest::TypedData {
         domain_separator,
         struct_hash,
+        document,
     })
 }
 

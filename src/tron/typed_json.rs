@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{
     keys::{Signature, SignatureError, Signer, SignerError, keccak256},
-    typed_data,
+    typed_data::{self, TypedContent},
 };
 use crate::types::Address;
 
@@ -45,6 +45,9 @@ pub enum TypedJsonError {
     /// A type that is none.
     #[error("`{0}` is no type, and no struct of that name is among `types`")]
     Type(String),
+    /// An integer without its width, which no EIP-712 library knows.
+    #[error("`{0}` is no type of typed data: write `{0}256`")]
+    NoWidth(String),
     /// A struct that has too much, or something twice.
     #[error("the struct `{name}` {reason}")]
     Struct {
@@ -101,6 +104,14 @@ pub struct TypedDocument {
     pub domain_separator: [u8; 32],
     /// The hash of the message.
     pub struct_hash: [u8; 32],
+    text: String,
+}
+
+impl TypedContent for TypedDocument {
+    fn document(&self) -> Value {
+        // The very text that was read and hashed, so it reads again.
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
 }
 
 impl TypedDocument {
@@ -135,6 +146,7 @@ impl TypedDocument {
                 0,
             )?,
             primary_type: document.primary_type,
+            text: text.to_owned(),
         })
     }
 
@@ -143,7 +155,7 @@ impl TypedDocument {
     /// # Errors
     /// The signer refused.
     pub fn sign(&self, signer: &dyn Signer) -> Result<Signature, SignerError> {
-        typed_data::sign(signer, &self.domain_separator, &self.struct_hash)
+        typed_data::sign(signer, &self.domain_separator, &self.struct_hash, self)
     }
 
     /// Who signed it.
@@ -183,7 +195,8 @@ impl Types {
         }
         let types = Self(types);
         for (name, fields) in &types.0 {
-            if !is_name(name) || builtin(name).is_some() {
+            if !is_name(name) || builtin(name).is_some() || matches!(name.as_str(), "uint" | "int")
+            {
                 return Err(wrong(name, "has a name that no struct can have".to_owned()));
             }
             if fields.len() > MAX_NAMES {
@@ -217,6 +230,7 @@ impl Types {
         }
         match builtin(name) {
             Some(kind) => Ok(kind),
+            None if matches!(name, "uint" | "int") => Err(TypedJsonError::NoWidth(name.to_owned())),
             None if self.0.contains_key(name) => Ok(Kind::Struct(name)),
             None => Err(bad()),
         }
@@ -347,10 +361,7 @@ fn builtin(name: &str) -> Option<Kind<'static>> {
         let plain = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
         digits.parse::<usize>().ok().filter(|_| plain)
     };
-    let bits = |digits: &str| match digits {
-        "" => Some(256),
-        digits => width(digits).filter(|bits| *bits <= 256 && bits.is_multiple_of(8)),
-    };
+    let bits = |digits: &str| width(digits).filter(|bits| *bits <= 256 && bits.is_multiple_of(8));
     Some(match name {
         "bool" => Kind::Bool,
         "address" => Kind::Address,
@@ -530,7 +541,9 @@ mod tests {
     fn a_domain_type_follows_from_the_domain() {
         let mut without = mail();
         without["types"].as_object_mut().unwrap().remove(DOMAIN);
-        assert_eq!(read(&without), read(&mail()));
+        let (with, without) = (read(&mail()).unwrap(), read(&without).unwrap());
+        assert_eq!(with.domain_separator, without.domain_separator);
+        assert_eq!(with.struct_hash, without.struct_hash);
     }
 
     #[test]
@@ -555,6 +568,9 @@ mod tests {
         );
         assert!(changed("/primaryType", json!("Nothing")).contains("`Nothing` is no type"));
         assert!(changed("/types/Mail/2/type", json!("strin")).contains("`strin` is no type"));
+        // Other libraries refuse what has no width.
+        assert!(changed("/types/Mail/2/type", json!("uint")).contains("write `uint256`"));
+        assert!(changed("/types/Mail/2/type", json!("int[2]")).contains("write `int256`"));
         assert!(changed("/types/Mail/2/name", json!("to")).contains("has no one field `to`"));
         assert!(matches!(
             TypedDocument::from_json("{}"),

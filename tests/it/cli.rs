@@ -11,6 +11,7 @@ mod paid;
 mod payout_file;
 mod printed;
 mod shell;
+mod shown;
 mod signer;
 mod tx;
 mod wallet;

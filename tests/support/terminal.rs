@@ -6,6 +6,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -21,6 +22,7 @@ pub(crate) struct Terminal {
     child: Child,
     ours: File,
     screen: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
     /// How much of the screen was expected already.
     read: usize,
 }
@@ -60,7 +62,7 @@ impl Terminal {
         let ours = File::from(ours);
         let screen = Arc::new(Mutex::new(String::new()));
         let (mut reading, written) = (ours.try_clone().unwrap(), screen.clone());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             // The end is an error: the other side of the terminal is closed.
             while let Ok(count @ 1..) = reading.read(&mut bytes) {
@@ -72,6 +74,7 @@ impl Terminal {
             child,
             ours,
             screen,
+            reader: Some(reader),
             read: 0,
         }
     }
@@ -112,6 +115,8 @@ impl Terminal {
             status.is_some()
         });
         let status = status.unwrap();
+        // All that it wrote before: the terminal's end comes after it.
+        self.reader.take().unwrap().join().unwrap();
         let code = status.code().unwrap_or_else(|| -status.signal().unwrap());
         (code, self.screen())
     }

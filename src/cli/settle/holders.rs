@@ -16,7 +16,7 @@ use crate::{
     cli::{
         Context, account, chain,
         failure::{Failure, Outcome},
-        store, tx, units,
+        store, tx, tx_words, units,
     },
     ledger::{AttemptRow, Durable, Payouts},
     settle::{OFFER_LIFETIME, OfferTerms, Plan, SettleError},
@@ -137,7 +137,7 @@ impl Import {
         chain::guard_mainnet(context)?;
         let ledger = store::open(context, chain.genesis)?;
         let account = payer(&*ledger, &signed)?;
-        for total in tx::totals(&signed)? {
+        for total in tx_words::totals(&signed)? {
             context.out.note(format!("from {account}: {total}"));
         }
         let desk = Desk::on(context, chain, ledger, account);

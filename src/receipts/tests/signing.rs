@@ -7,7 +7,8 @@ use crate::{
     ledger::EpochId,
     tron::{
         keys::{SecretKey, Signature},
-        typed_data::StructEncoder,
+        typed_data::{self, Domain, StructEncoder, TypedContent, TypedFields},
+        typed_json::TypedDocument,
     },
     types::{Address, BlockId, RawAmount, Salt, TokenId},
 };
@@ -85,8 +86,8 @@ fn vectors() -> Value {
     serde_json::from_str(include_str!("../../../fixtures/receipts/vectors.json")).unwrap()
 }
 
-/// A vector's struct hash from its own type string, by the generic encoder.
-fn hash_by_type(encoded_type: &str, message: &Value) -> [u8; 32] {
+/// A vector's struct from its own type string, by the generic encoder.
+fn struct_by_type<'a>(encoded_type: &'a str, message: &Value) -> StructEncoder<'a> {
     let fields = encoded_type
         .split_once('(')
         .unwrap()
@@ -106,7 +107,7 @@ fn hash_by_type(encoded_type: &str, message: &Value) -> [u8; 32] {
             _ => encoder.uint(text.parse().unwrap()),
         };
     }
-    encoder.hash()
+    encoder
 }
 
 #[test]
@@ -118,10 +119,23 @@ fn tronwebs_vectors_are_made_again() {
     for vector in all {
         let text = |name: &str| vector[name].as_str().unwrap();
         let message = &vector["message"];
-        let hash = hash_by_type(text("encodedType"), message);
+        let fields = struct_by_type(text("encodedType"), message);
+        let hash = fields.hash();
         assert_eq!(hex::encode(hash), text("structHash"), "{}", vector["name"]);
         let key = SecretKey::from_hex(text("privateKey")).unwrap();
-        let signature = crate::tron::typed_data::sign(&key, domain.separator(), &hash).unwrap();
+        let shown = TypedFields {
+            domain: &Domain::on_chain(
+                ReceiptDomain::NAME,
+                ReceiptDomain::VERSION,
+                domain.genesis(),
+            ),
+            fields: &fields,
+        };
+        let signature = typed_data::sign(&key, domain.separator(), &hash, &shown).unwrap();
+        // What a signer is shown is what is signed.
+        let read = TypedDocument::from_json(&shown.document().to_string()).unwrap();
+        assert_eq!(read.struct_hash, hash);
+        assert_eq!(read.domain_separator, *domain.separator());
         assert_eq!(signature.to_string(), text("signature"));
         seen.push(text("primaryType").to_owned());
     }

@@ -118,6 +118,42 @@ impl ContractType {
     }
 }
 
+/// The name of any contract type of the chain, with a message here or without.
+pub fn type_name(number: i32) -> Option<&'static str> {
+    ContractType::from_number(number)
+        .map(ContractType::name)
+        .or_else(|| other_name(number))
+}
+
+/// Contract types of the chain that have no message here.
+const fn other_name(number: i32) -> Option<&'static str> {
+    Some(match number {
+        3 => "VoteAssetContract",
+        5 => "WitnessCreateContract",
+        8 => "WitnessUpdateContract",
+        11 => "FreezeBalanceContract",
+        12 => "UnfreezeBalanceContract",
+        16 => "ProposalCreateContract",
+        17 => "ProposalApproveContract",
+        18 => "ProposalDeleteContract",
+        20 => "CustomContract",
+        30 => "CreateSmartContract",
+        32 => "GetContract",
+        33 => "UpdateSettingContract",
+        41 => "ExchangeCreateContract",
+        42 => "ExchangeInjectContract",
+        43 => "ExchangeWithdrawContract",
+        44 => "ExchangeTransactionContract",
+        45 => "UpdateEnergyLimitContract",
+        48 => "ClearABIContract",
+        49 => "UpdateBrokerageContract",
+        51 => "ShieldedTransferContract",
+        52 => "MarketSellAssetContract",
+        53 => "MarketCancelOrderContract",
+        _ => return None,
+    })
+}
+
 impl Contract {
     /// A transfer of TRX or of a TRC-10 token.
     pub fn transfer(from: Address, to: Address, token: Token, amount: RawAmount) -> Self {

@@ -26,7 +26,7 @@ run() {{ {binary} --json --home {home} --key-file {key} "$@"; }}
 case $(field request) in
 address) run wallet show ;;
 transaction) printf '{{"transaction":%s}}' "$(printf %s "$question" | sed 's/.*"transaction":\(.*\),"txid".*/\1/')" >{home}/asked.json
-    run tx sign {home}/asked.json | sed 's/.*"signature":\["\([0-9a-f]*\)"\].*/{{"signature":"\1"}}/' ;;
+    run tx sign --yes {home}/asked.json | sed 's/.*"signature":\["\([0-9a-f]*\)"\].*/{{"signature":"\1"}}/' ;;
 message) run wallet sign "$(field message_hex | sed 's/../\\\\x&/g' | xargs printf %b)" ;;
 *) echo '{{"error":"only transactions and messages"}}' ;;
 esac
