@@ -219,6 +219,7 @@ mod tests {
             downloaded: 16 << 20,
             uploaded: 32 << 20,
             wasted: 0,
+            paid_duplicates: 0,
             seeding_for: Duration::from_secs(60),
             down_rate: 1 << 20,
             up_rate: 512 << 10,

@@ -193,6 +193,11 @@ impl Debt {
         self.origin.paid(shares);
     }
 
+    /// Nothing of the piece is asked for on this connection, or waits for its hash.
+    pub fn piece_over(&mut self, conn: ConnId, piece: u32) {
+        self.unfinished.remove(&(conn, piece));
+    }
+
     /// Nothing is asked for on this connection any more.
     pub fn forget_pieces(&mut self, conn: ConnId) {
         self.unfinished.retain(|(of, _), _| *of != conn);

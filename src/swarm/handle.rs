@@ -57,6 +57,8 @@ pub struct Stats {
     pub uploaded: u64,
     /// Bytes received that were of no use.
     pub wasted: u64,
+    /// Those of them that were paid all the same: two sellers sent the same chunk.
+    pub paid_duplicates: u64,
     /// How long it has been complete and shared.
     pub seeding_for: Duration,
     /// Bytes a second received.
@@ -177,6 +179,7 @@ impl TorrentHandle {
             downloaded,
             uploaded,
             wasted,
+            paid_duplicates: self.torrent.duplicate_bytes(),
             seeding_for: self.torrent.seeding_for(),
             down_rate: peers.iter().map(|peer| peer.down_rate).sum(),
             up_rate: peers.iter().map(|peer| peer.up_rate).sum(),

@@ -6,6 +6,31 @@
 //! BEP 10 handshake gets one [`PeerExtension`]. Its methods are called from the
 //! connection's task and must not block: what needs a disk or a signature is
 //! handed to a task of the extension's own, which answers through [`PeerLink`].
+//!
+//! # What is owed
+//!
+//! A *request* is one chunk, asked of one peer at one price ([`PriceTag`]). Each tag that
+//! [`PeerExtension::price_request`] gave comes back exactly once:
+//!
+//! | what happened to the request | the tag comes back by |
+//! |---|---|
+//! | the chunk arrived whole, and the piece's hash matched | [`piece_verified`](PeerExtension::piece_verified): it is owed, whether it was used or is a duplicate |
+//! | the chunk arrived whole, and the hash did not match, or the disk refused the piece | [`request_dropped`](PeerExtension::request_dropped) |
+//! | the peer rejected it, or choked us without the fast extension | `request_dropped` |
+//! | it was cancelled, and the seller heard that before it sent the chunk: it answers with a reject | `request_dropped` |
+//! | it was cancelled, and the chunk was on its way already | `piece_verified`, as a duplicate |
+//! | it was cancelled, and no answer came for a minute | `request_dropped`; a chunk that still comes is not owed |
+//! | it was given up after 30 s of silence | the same |
+//! | the duplicate would pass the limit on priced duplicates | `request_dropped` |
+//! | the connection ended before the hash was known | `request_dropped`, before [`closed`](PeerExtension::closed) |
+//!
+//! A piece may have several sellers: each is owed for the chunks that it delivered. Priced
+//! duplicates are at most 1 % of the wanted bytes and one piece; they are counted
+//! (`Stats::paid_duplicates`). On the seller's side a chunk counts as
+//! [`served`](PeerExtension::served) when it is taken from the queue to be written; a
+//! cancelled request that is still in the queue is rejected and never counted. So for each
+//! connection, what the seller served less what the buyer owes is what is on its way, was
+//! given up, or was cancelled.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -39,7 +64,7 @@ pub struct PeerContext {
 pub enum UploadClass {
     /// Ordinary choker, from the free share.
     Free,
-    /// Always unchoked, served from the paid share by deficit round robin.
+    /// Always unchoked, served from the paid share by weighted fair queueing.
     Paid {
         /// Relative weight among paid connections; at least 1.
         weight: u64,
@@ -49,7 +74,7 @@ pub enum UploadClass {
 }
 
 /// A chunk's price, fixed when it was requested: opaque to the swarm, given
-/// back when the chunk's piece was verified.
+/// back once. The default (0) is no price: nothing is owed at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PriceTag(pub u64);
 
@@ -103,24 +128,30 @@ pub trait PeerExtension: Send + Sync {
 
     /// Download: the tag to request `bytes` more at, or `None` to request
     /// nothing now (no budget, or too much unfinished). [`PeerLink::wake`]
-    /// asks again. A piece begun with a tagged peer is asked of that peer alone
-    /// as long as it answers, and is never asked twice in the endgame.
+    /// asks again. After a refusal the swarm may ask once more, for a chunk of a
+    /// piece that the peer takes part in already.
     fn price_request(&self, piece: u32, bytes: u32) -> Option<PriceTag>;
 
-    /// Download: these chunks of a piece whose hash matched came from this peer
-    /// and were used; `(tag, bytes)` each.
+    /// Download: these chunks of a piece whose hash matched came whole from this peer,
+    /// used or duplicate; `(tag, bytes)` each. It may be called again for the
+    /// same piece, when a duplicate arrives later.
     fn piece_verified(&self, piece: u32, chunks: &[(PriceTag, u32)]);
 
-    /// Download: requested bytes that will not come or were not used
+    /// Download: requested bytes that will not come, or are not owed
     /// (rejected, cancelled, timed out, wrong hash, connection lost).
     fn request_dropped(&self, tag: PriceTag, bytes: u32);
+
+    /// Download: nothing of the piece is requested from this peer any more, and nothing
+    /// that it sent waits for the hash. What was set aside so that the peer could finish
+    /// the piece alone is free. It may be called again for the same piece.
+    fn piece_over(&self, _piece: u32) {}
 
     /// Upload: how many bytes may be sent to this peer now, on top of what
     /// [`served`](Self::served) has counted. 0 holds the peer until
     /// [`PeerLink::wake`].
     fn upload_allowance(&self) -> u64;
 
-    /// Upload: `bytes` of `piece` were handed to the socket.
+    /// Upload: `bytes` of `piece` are written to the socket now.
     fn served(&self, piece: u32, bytes: u32);
 
     /// The peer wants data of ours, or stopped wanting it.

@@ -43,3 +43,6 @@ pub use handle::{Stats, TorrentError, TorrentHandle};
 pub use mse::Encryption;
 pub use peer::{PeerRow, Transport};
 pub use session::{AddOptions, SeedOptions, Session, SessionBuilder, SessionError, Source};
+
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,22 @@
-//! What to ask of whom. Pure.
+//! Which chunk to request from which connection. Pure: time is handed in.
 //!
-//! A piece that is wanted is *missing*, *begun* or *had*. Begun pieces are finished before new
-//! ones are begun; a new one is the rarest that the peer has. In the endgame,
-//! when every chunk that is left has been asked of somebody, chunks are asked of
-//! a second peer.
+//! A piece that is wanted is *missing*, *begun* or *had*. A new piece is the rarest that
+//! the peer has. Begun pieces are finished before new ones are begun, but a metered
+//! connection first begins pieces of its own (it *leads* them), because its seller is paid
+//! when whole pieces are verified, and helps with others afterwards.
 //!
-//! Padding is not asked for, unless a piece is nothing but padding.
+//! A connection for which nothing is missing may *race*: it requests a chunk that another
+//! connection was asked for, if that one is expected to answer much later. The first
+//! answer is used and the other requests are cancelled. So no slow peer holds up a piece or
+//! the end of a download. A duplicate of a priced chunk costs money: what may become a
+//! priced duplicate is bounded, see [`Picker::duplicate_limit`].
 //!
-//! A request may be *exclusive*: a piece begun so belongs to that connection,
-//! nobody else is asked for any chunk of it until the owner lets go
-//! ([`Picker::release`]), and its chunks are never asked twice.
+//! A *suspect* (it had a part in a wrong piece) is asked for whole pieces *alone*: nobody
+//! else is asked for a chunk of them until it lets go ([`Picker::release`]).
+//!
+//! Padding is not requested, unless a piece is nothing but padding.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     bitfield::Bitfield,
@@ -21,24 +26,50 @@ use super::{
     wire::{Block, CHUNK},
 };
 
-/// Bytes of begun pieces held in memory at most, though two pieces always fit.
-/// Enough for a request pipeline of 1 Gbit/s × 100 ms with each of several
-/// peers; little beside what a browser's tab takes.
+/// Bytes of begun pieces at most, though two pieces always fit. Enough for a request
+/// pipeline of 1 Gbit/s × 100 ms with each of several peers; little beside what a
+/// browser's tab takes.
 pub const MAX_BEGUN_BYTES: u64 = 48 << 20;
+
+/// Connections that are asked for one chunk at the same time: a third one, so that two
+/// dead ones cannot hold up the last chunk.
+const MAX_ASKED: usize = 3;
+
+/// A race must promise to win by this much, in milliseconds, and by half of the time that
+/// the racer itself needs: estimates are rough.
+const RACE_MARGIN_MS: u64 = 250;
 
 /// Chunks of a verified piece by the connection that sent them.
 pub type Contributions = BTreeMap<ConnId, Vec<(PriceTag, u32)>>;
 
+/// A connection that something is to be requested from.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker {
+    /// Which.
+    pub conn: ConnId,
+    /// Its chunks may cost money.
+    pub metered: bool,
+    /// It is asked for whole pieces alone.
+    pub suspect: bool,
+    /// The time, in milliseconds since any fixed moment.
+    pub now_ms: u64,
+    /// When a chunk that is requested now is expected to be here.
+    pub answer_ms: u64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Request {
+    of: ConnId,
+    metered: bool,
+    answer_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Chunk {
     Missing,
-    /// Padding: here without being asked for.
+    /// Padding: here without being requested.
     Zeros,
-    Asked {
-        of: ConnId,
-        also: Option<ConnId>,
-        exclusive: bool,
-    },
+    Asked(Vec<Request>),
     Here {
         from: ConnId,
         tag: Option<PriceTag>,
@@ -47,25 +78,45 @@ enum Chunk {
 
 #[derive(Debug)]
 struct Begun {
-    owner: Option<ConnId>,
+    lead: Option<ConnId>,
+    /// Nobody but the lead is asked.
+    alone: bool,
     chunks: Vec<Chunk>,
     missing: u32,
     here: u32,
+    /// Arrived whole after another's was used: priced, and owed like the used ones.
+    duplicates: Contributions,
+    /// For each metered connection: its chunks of this piece that are requested, or wait
+    /// for the hash.
+    open: BTreeMap<ConnId, u32>,
 }
 
 /// What [`Picker::received`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
-    /// The chunk is not needed (any more).
+    /// The chunk is not needed. Its tag goes back to the extension as dropped.
     Unwanted,
-    /// It is used. Somebody else may have been asked for it too and should be
-    /// told; the piece may have all its chunks now.
+    /// The chunk is not needed, but it was requested at a price and counts as delivered:
+    /// it is owed when the piece's hash matches.
+    Duplicate,
+    /// The same, and the piece's hash has matched already: it is owed now.
+    Owed,
+    /// It is used.
     Used {
-        /// Whom to send a cancel.
-        cancel: Option<ConnId>,
+        /// The connections that were asked for it too, and are to be sent a cancel.
+        cancel: Vec<ConnId>,
         /// It was the piece's last chunk.
         complete: bool,
     },
+}
+
+/// A piece that is not in the making any more.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// The priced chunks by the connection that sent them, duplicates among them.
+    pub contributions: Contributions,
+    /// The metered connections that took part, or were asked to.
+    pub open: BTreeSet<ConnId>,
 }
 
 /// Pieces had, begun and missing, and how rare each is.
@@ -80,6 +131,13 @@ pub struct Picker {
     begun: BTreeMap<u32, Begun>,
     max_begun: usize,
     random: u32,
+    /// Cancelled requests of metered connections that were not answered yet: each may
+    /// still become a priced duplicate. Bounded by the connections' own bounds on requests.
+    late: BTreeSet<(ConnId, Block)>,
+    /// Bytes that may still become priced duplicates.
+    exposed: u64,
+    /// Bytes of priced duplicates.
+    duplicates: u64,
 }
 
 impl Picker {
@@ -96,6 +154,9 @@ impl Picker {
             begun: BTreeMap::new(),
             max_begun: usize::try_from(max).expect("at most 4096"),
             random: seed | 1,
+            late: BTreeSet::new(),
+            exposed: 0,
+            duplicates: 0,
         }
     }
 
@@ -109,6 +170,16 @@ impl Picker {
         self.left == 0
     }
 
+    /// Bytes that arrived twice and were owed twice.
+    pub fn duplicate_bytes(&self) -> u64 {
+        self.duplicates
+    }
+
+    /// The most bytes of priced duplicates: 1 % of the wanted bytes, and a piece.
+    pub fn duplicate_limit(&self) -> u64 {
+        self.wanted.bytes() / 100 + u64::from(self.layout.piece_length())
+    }
+
     /// Whether a peer with these pieces has one that is wanted and missing here.
     pub fn interesting(&self, theirs: &Bitfield) -> bool {
         if theirs.is_full() {
@@ -118,6 +189,11 @@ impl Picker {
         let missing = wanted.iter().zip(self.have.as_bytes());
         let mut pairs = theirs.as_bytes().iter().zip(missing);
         pairs.any(|(theirs, (wanted, ours))| theirs & wanted & !ours != 0)
+    }
+
+    /// Whether this piece is wanted and missing.
+    pub fn lacks(&self, piece: u32) -> bool {
+        self.wanted.pieces().has(piece) && !self.have.has(piece)
     }
 
     /// A peer came with these pieces.
@@ -143,42 +219,39 @@ impl Picker {
         }
     }
 
-    /// Chooses the next chunk to ask of `conn`, which has the pieces `theirs`,
-    /// and notes that it was asked.
-    pub fn pick(&mut self, conn: ConnId, theirs: &Bitfield, exclusive: bool) -> Option<Block> {
-        let found = self
-            .pick_begun(conn, theirs, |begun| begun.owner == Some(conn))
-            .or_else(|| {
-                // A paid peer rather begins its own; a free one finishes first.
-                if exclusive {
-                    self.begin(conn, theirs, true)
-                        .or_else(|| self.pick_begun(conn, theirs, |b| b.owner.is_none()))
-                } else {
-                    self.pick_begun(conn, theirs, |begun| begun.owner.is_none())
-                        .or_else(|| self.begin(conn, theirs, false))
-                }
-            });
-        if let Some((piece, chunk)) = found {
-            self.mark(piece, chunk, conn, exclusive);
-            return Some(self.layout.chunk(piece, chunk));
-        }
-        if exclusive || !self.is_endgame() {
-            return None;
-        }
-        self.pick_twice(conn, theirs)
+    /// Chooses the next chunk to request from a connection, which has the pieces `theirs`,
+    /// and notes that it is requested.
+    pub fn pick(&mut self, asker: Asker, theirs: &Bitfield) -> Option<Block> {
+        let own = |begun: &Begun| begun.lead == Some(asker.conn);
+        let unled = |begun: &Begun| begun.lead.is_none();
+        let open = |begun: &Begun| !begun.alone;
+        let found = self.pick_begun(theirs, own).or_else(|| {
+            if asker.suspect || asker.metered {
+                self.begin(asker, theirs)
+            } else {
+                self.pick_begun(theirs, unled)
+                    .or_else(|| self.begin(asker, theirs))
+            }
+            .or_else(|| self.pick_begun(theirs, open))
+        });
+        self.note(asker, found).or_else(|| self.race(asker, theirs))
     }
 
-    /// Every chunk that is left was asked of somebody.
-    pub fn is_endgame(&self) -> bool {
-        size(self.left) == self.begun.len() && self.begun.values().all(|begun| begun.missing == 0)
+    /// The same, but only from pieces that the connection takes part in already.
+    pub fn pick_more(&mut self, asker: Asker, theirs: &Bitfield) -> Option<Block> {
+        let mine = |begun: &Begun| !begun.alone && begun.open.contains_key(&asker.conn);
+        let found = self.pick_begun(theirs, mine);
+        self.note(asker, found)
+            .or_else(|| self.race_among(asker, theirs, mine))
     }
 
-    fn pick_begun(
-        &self,
-        _conn: ConnId,
-        theirs: &Bitfield,
-        of: impl Fn(&Begun) -> bool,
-    ) -> Option<(u32, u32)> {
+    fn note(&mut self, asker: Asker, found: Option<(u32, u32)>) -> Option<Block> {
+        let (piece, chunk) = found?;
+        self.request(piece, chunk, asker, false);
+        Some(self.layout.chunk(piece, chunk))
+    }
+
+    fn pick_begun(&self, theirs: &Bitfield, of: impl Fn(&Begun) -> bool) -> Option<(u32, u32)> {
         let mut begun = self
             .begun
             .iter()
@@ -188,7 +261,7 @@ impl Picker {
         Some((*piece, u32::try_from(at).ok()?))
     }
 
-    fn begin(&mut self, conn: ConnId, theirs: &Bitfield, exclusive: bool) -> Option<(u32, u32)> {
+    fn begin(&mut self, asker: Asker, theirs: &Bitfield) -> Option<(u32, u32)> {
         if self.begun.len() >= self.max_begun {
             return None;
         }
@@ -206,17 +279,20 @@ impl Picker {
         self.begun.insert(
             piece,
             Begun {
-                owner: exclusive.then_some(conn),
+                lead: (asker.metered || asker.suspect).then_some(asker.conn),
+                alone: asker.suspect,
                 chunks: all,
                 missing: chunks - here,
                 here,
+                duplicates: Contributions::new(),
+                open: BTreeMap::new(),
             },
         );
         Some((piece, u32::try_from(first).ok()?))
     }
 
-    /// The chunks of a piece that are padding, and so not asked for. A piece of nothing
-    /// else is asked for whole: somebody must have it.
+    /// The chunks of a piece that are padding, and so not requested. A piece of nothing
+    /// else is requested whole: somebody must have it.
     pub fn padding(&self, piece: u32) -> Vec<u32> {
         let chunks = self.layout.chunks(piece);
         let is_padding = |chunk: &u32| {
@@ -240,11 +316,7 @@ impl Picker {
         let start = self.random % pieces;
         let mut best = None;
         for piece in (start..pieces).chain(0..start) {
-            if !self.wanted.pieces().has(piece)
-                || self.have.has(piece)
-                || !theirs.has(piece)
-                || self.begun.contains_key(&piece)
-            {
+            if !self.lacks(piece) || !theirs.has(piece) || self.begun.contains_key(&piece) {
                 continue;
             }
             let count = self.availability.get(size(piece)).copied().unwrap_or(0);
@@ -258,94 +330,216 @@ impl Picker {
         best.map(|(_, piece)| piece)
     }
 
-    fn pick_twice(&mut self, conn: ConnId, theirs: &Bitfield) -> Option<Block> {
-        for (piece, begun) in &mut self.begun {
-            if !theirs.has(*piece) || begun.owner.is_some() {
+    fn race(&mut self, asker: Asker, theirs: &Bitfield) -> Option<Block> {
+        if asker.suspect {
+            return None;
+        }
+        self.race_among(asker, theirs, |begun| !begun.alone)
+    }
+
+    /// Of the chunks that others were asked for, requests the one that would be here
+    /// last, if this connection is likely to be faster.
+    fn race_among(
+        &mut self,
+        asker: Asker,
+        theirs: &Bitfield,
+        among: impl Fn(&Begun) -> bool,
+    ) -> Option<Block> {
+        let room = self
+            .duplicate_limit()
+            .saturating_sub(self.duplicates + self.exposed);
+        let own = asker.answer_ms.saturating_sub(asker.now_ms);
+        let worth = own + own / 2 + RACE_MARGIN_MS;
+        let mut latest: Option<(u64, u32, u32)> = None;
+        for (piece, begun) in &self.begun {
+            if !theirs.has(*piece) || !among(begun) {
                 continue;
             }
-            for (at, chunk) in (0..).zip(&mut begun.chunks) {
-                if let Chunk::Asked {
-                    of,
-                    also: also @ None,
-                    exclusive: false,
-                } = chunk
-                    && *of != conn
+            for (at, chunk) in (0..).zip(&begun.chunks) {
+                let Chunk::Asked(requests) = chunk else {
+                    continue;
+                };
+                if requests.len() >= MAX_ASKED || requests.iter().any(|one| one.of == asker.conn) {
+                    continue;
+                }
+                let costs = asker.metered || exposed(requests) < metered(requests);
+                let expected = requests.iter().map(|one| one.expected_in(asker.now_ms));
+                let expected = expected.min().unwrap_or(0);
+                if expected > worth
+                    && latest.is_none_or(|(least, ..)| expected > least)
+                    && !(costs && room < u64::from(CHUNK))
                 {
-                    *also = Some(conn);
-                    return Some(self.layout.chunk(*piece, at));
+                    latest = Some((expected, *piece, at));
                 }
             }
         }
-        None
+        let (_, piece, chunk) = latest?;
+        self.request(piece, chunk, asker, true);
+        Some(self.layout.chunk(piece, chunk))
     }
 
-    fn mark(&mut self, piece: u32, chunk: u32, conn: ConnId, exclusive: bool) {
+    fn request(&mut self, piece: u32, chunk: u32, asker: Asker, race: bool) {
+        let length = u64::from(self.layout.chunk(piece, chunk).length);
         let Some(begun) = self.begun.get_mut(&piece) else {
             return;
         };
-        if let Some(state @ Chunk::Missing) = begun.chunks.get_mut(size(chunk)) {
-            *state = Chunk::Asked {
-                of: conn,
-                also: None,
-                exclusive,
-            };
-            begun.missing -= 1;
+        let Some(state) = begun.chunks.get_mut(size(chunk)) else {
+            return;
+        };
+        let request = Request {
+            of: asker.conn,
+            metered: asker.metered,
+            answer_ms: asker.answer_ms,
+        };
+        match state {
+            Chunk::Missing => {
+                *state = Chunk::Asked(vec![request]);
+                begun.missing -= 1;
+            }
+            Chunk::Asked(requests) if race => {
+                let before = exposed(requests);
+                requests.push(request);
+                self.exposed += (exposed(requests) - before) * length;
+            }
+            _ => return,
+        }
+        if asker.metered {
+            *begun.open.entry(asker.conn).or_default() += 1;
         }
     }
 
     /// A chunk came that `conn` was asked for with this tag.
     pub fn received(&mut self, conn: ConnId, block: Block, tag: Option<PriceTag>) -> Received {
+        if self.late.remove(&(conn, block)) {
+            self.exposed = self.exposed.saturating_sub(block.length.into());
+        }
+        let chunks = self.layout.chunks(block.piece);
+        let at = size(block.begin / CHUNK);
+        let begun = self.begun.get_mut(&block.piece);
+        let state = begun.and_then(|begun| Some((begun.chunks.get_mut(at)?, &mut begun.open)));
+        let Some((state, open)) = state else {
+            return self.late_duplicate(block, tag);
+        };
+        let losers = match state {
+            Chunk::Asked(requests) => std::mem::take(requests),
+            // It was given up, and comes all the same.
+            Chunk::Missing => Vec::new(),
+            Chunk::Here { .. } | Chunk::Zeros => return self.duplicate(conn, block, tag),
+        };
+        let was_missing = *state == Chunk::Missing;
+        let counted = losers.iter().any(|one| one.of == conn);
+        if let Some(_tag) = tag
+            && !counted
+        {
+            *open.entry(conn).or_default() += 1;
+        }
+        *state = Chunk::Here { from: conn, tag };
+        let length = u64::from(block.length);
+        self.exposed = self.exposed.saturating_sub(exposed(&losers) * length);
+        let mut cancel = Vec::new();
+        for one in losers.iter().filter(|one| one.of != conn) {
+            cancel.push(one.of);
+            if one.metered {
+                self.exposed += length;
+                self.late.insert((one.of, block));
+            }
+        }
         let Some(begun) = self.begun.get_mut(&block.piece) else {
             return Received::Unwanted;
         };
-        let Some(state) = begun.chunks.get_mut(size(block.begin / CHUNK)) else {
-            return Received::Unwanted;
-        };
-        let cancel = match *state {
-            Chunk::Asked { of, also, .. } if of == conn => also,
-            Chunk::Asked { of, also, .. } if also == Some(conn) => Some(of),
-            _ => return Received::Unwanted,
-        };
-        *state = Chunk::Here { from: conn, tag };
+        begun.missing -= u32::from(was_missing);
         begun.here += 1;
         Received::Used {
             cancel,
-            complete: begun.here == self.layout.chunks(block.piece),
+            complete: begun.here == chunks,
         }
     }
 
-    /// A chunk that `conn` was asked for will not come from it.
-    pub fn dropped(&mut self, conn: ConnId, block: Block) {
-        let Some(begun) = self.begun.get_mut(&block.piece) else {
-            return;
-        };
-        let Some(state) = begun.chunks.get_mut(size(block.begin / CHUNK)) else {
-            return;
-        };
-        match state {
-            Chunk::Asked { of, also, .. } if *of == conn => match also.take() {
-                Some(other) => *of = other,
-                None => {
-                    *state = Chunk::Missing;
-                    begun.missing += 1;
-                }
-            },
-            Chunk::Asked { also, .. } if *also == Some(conn) => *also = None,
-            _ => {}
+    /// Whether another priced duplicate is within the limit; if so, it is counted.
+    fn count_duplicate(&mut self, block: Block, tag: Option<PriceTag>) -> bool {
+        let length = u64::from(block.length);
+        // The default tag is no price.
+        if tag.unwrap_or_default() == PriceTag::default()
+            || self.duplicates + length > self.duplicate_limit()
+        {
+            return false;
         }
-        let idle = |chunk: &Chunk| matches!(chunk, Chunk::Missing | Chunk::Zeros);
-        if begun.chunks.iter().all(idle) {
-            self.begun.remove(&block.piece);
-        }
+        self.duplicates += length;
+        true
     }
 
-    /// The owner of exclusive pieces does not answer: others may finish them.
-    pub fn release(&mut self, conn: ConnId) {
-        for begun in self.begun.values_mut() {
-            if begun.owner == Some(conn) {
-                begun.owner = None;
+    /// A chunk of a begun piece that is here already.
+    fn duplicate(&mut self, conn: ConnId, block: Block, tag: Option<PriceTag>) -> Received {
+        if !self.count_duplicate(block, tag) {
+            if let Some(begun) = self.begun.get_mut(&block.piece) {
+                begun.close_one(conn);
+            }
+            return Received::Unwanted;
+        }
+        if let (Some(begun), Some(tag)) = (self.begun.get_mut(&block.piece), tag) {
+            let all = begun.duplicates.entry(conn).or_default();
+            match all.iter_mut().find(|(same, _)| *same == tag) {
+                Some((_, bytes)) => *bytes += block.length,
+                None => all.push((tag, block.length)),
             }
         }
+        Received::Duplicate
+    }
+
+    /// A chunk of a piece that is not in the making.
+    fn late_duplicate(&mut self, block: Block, tag: Option<PriceTag>) -> Received {
+        if self.have.has(block.piece) && self.count_duplicate(block, tag) {
+            Received::Owed
+        } else {
+            Received::Unwanted
+        }
+    }
+
+    /// A chunk that `conn` was asked for will not come from it, or is not waited for any
+    /// longer. True if nothing of the piece is requested from it any more and nothing that
+    /// it sent waits for the hash.
+    pub fn dropped(&mut self, conn: ConnId, block: Block) -> bool {
+        let length = u64::from(block.length);
+        if self.late.remove(&(conn, block)) {
+            self.exposed = self.exposed.saturating_sub(length);
+        }
+        let Some(begun) = self.begun.get_mut(&block.piece) else {
+            return true;
+        };
+        let Some(state) = begun.chunks.get_mut(size(block.begin / CHUNK)) else {
+            return true;
+        };
+        if let Chunk::Asked(requests) = state
+            && let Some(at) = requests.iter().position(|one| one.of == conn)
+        {
+            let before = exposed(requests);
+            requests.remove(at);
+            let fewer = before.saturating_sub(exposed(requests));
+            self.exposed = self.exposed.saturating_sub(fewer * length);
+            if requests.is_empty() {
+                *state = Chunk::Missing;
+                begun.missing += 1;
+            }
+        }
+        let over = begun.close_one(conn);
+        let idle = |chunk: &Chunk| matches!(chunk, Chunk::Missing | Chunk::Zeros);
+        if begun.duplicates.is_empty() && begun.chunks.iter().all(idle) {
+            self.begun.remove(&block.piece);
+        }
+        over
+    }
+
+    /// The lead of pieces does not answer: others finish them.
+    pub fn release(&mut self, conn: ConnId) -> bool {
+        let mut released = false;
+        for begun in self.begun.values_mut() {
+            if begun.lead == Some(conn) {
+                begun.lead = None;
+                begun.alone = false;
+                released = true;
+            }
+        }
+        released
     }
 
     /// The connection is gone: what came from it stays, but is owed to nobody.
@@ -354,6 +548,8 @@ impl Picker {
         self.release(conn);
         let mut lost = Vec::new();
         for (piece, begun) in &mut self.begun {
+            begun.open.remove(&conn);
+            lost.extend(begun.duplicates.remove(&conn).unwrap_or_default());
             for (at, chunk) in (0..).zip(&mut begun.chunks) {
                 if let Chunk::Here { from, tag } = chunk
                     && *from == conn
@@ -366,21 +562,21 @@ impl Picker {
         lost
     }
 
-    /// The piece's hash matched. Who sent it, as tagged.
-    pub fn verified(&mut self, piece: u32) -> Contributions {
+    /// The piece's hash matched. The priced chunks by sender.
+    pub fn verified(&mut self, piece: u32) -> Ended {
         if self.have.insert(piece) && self.wanted.pieces().has(piece) {
             self.left -= 1;
         }
-        self.take(piece)
+        self.end(piece)
     }
 
     /// The piece's hash did not match, or it could not be stored: it is missing
-    /// again. Who sent it.
-    pub fn failed(&mut self, piece: u32) -> Contributions {
-        self.take(piece)
+    /// again. The priced chunks by sender.
+    pub fn failed(&mut self, piece: u32) -> Ended {
+        self.end(piece)
     }
 
-    /// Everybody that sent a chunk of a begun piece.
+    /// Everybody that sent a chunk of a begun piece that was used.
     pub fn senders(&self, piece: u32) -> Vec<ConnId> {
         let chunks = self.begun.get(&piece).map(|begun| begun.chunks.iter());
         let mut all: Vec<_> = chunks
@@ -409,22 +605,65 @@ impl Picker {
             .sum()
     }
 
-    fn take(&mut self, piece: u32) -> Contributions {
-        let mut all = Contributions::new();
-        if let Some(begun) = self.begun.remove(&piece) {
-            for (at, chunk) in (0..).zip(begun.chunks) {
-                if let Chunk::Here {
+    fn end(&mut self, piece: u32) -> Ended {
+        let Some(begun) = self.begun.remove(&piece) else {
+            return Ended::default();
+        };
+        let mut contributions = begun.duplicates;
+        for (at, chunk) in (0..).zip(begun.chunks) {
+            let length = self.layout.chunk(piece, at).length;
+            match chunk {
+                Chunk::Here {
                     from,
                     tag: Some(tag),
-                } = chunk
-                {
-                    let length = self.layout.chunk(piece, at).length;
-                    all.entry(from).or_default().push((tag, length));
+                } => contributions.entry(from).or_default().push((tag, length)),
+                // The disk refused a piece in the making.
+                Chunk::Asked(requests) => {
+                    let less = exposed(&requests) * u64::from(length);
+                    self.exposed = self.exposed.saturating_sub(less);
                 }
+                _ => {}
             }
         }
-        all
+        Ended {
+            contributions,
+            open: begun.open.into_keys().collect(),
+        }
     }
+}
+
+impl Begun {
+    /// One request fewer of a connection's; true if it was the last.
+    fn close_one(&mut self, conn: ConnId) -> bool {
+        let Some(open) = self.open.get_mut(&conn) else {
+            return true;
+        };
+        *open = open.saturating_sub(1);
+        let over = *open == 0;
+        if over {
+            self.open.remove(&conn);
+        }
+        over
+    }
+}
+
+impl Request {
+    /// In how many milliseconds its answer is expected. One that is overdue is expected as
+    /// late again.
+    fn expected_in(&self, now_ms: u64) -> u64 {
+        self.answer_ms.abs_diff(now_ms)
+    }
+}
+
+fn metered(requests: &[Request]) -> u64 {
+    let metered = requests.iter().filter(|one| one.metered).count();
+    u64::try_from(metered).expect("requests of a chunk are few")
+}
+
+/// How many of these answers may become priced duplicates: one of them all is used.
+fn exposed(requests: &[Request]) -> u64 {
+    let others = requests.len().saturating_sub(1);
+    metered(requests).min(u64::try_from(others).expect("requests of a chunk are few"))
 }
 
 fn missing(wanted: &Wanted, have: &Bitfield) -> u32 {
@@ -436,169 +675,4 @@ fn missing(wanted: &Wanted, have: &Bitfield) -> u32 {
 
 fn size(index: u32) -> usize {
     usize::try_from(index).expect("usize has at least 32 bits")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const A: ConnId = ConnId(1);
-    const B: ConnId = ConnId(2);
-
-    fn picker(pieces: u32) -> Picker {
-        let layout = Layout::new(u64::from(pieces) * 65536, 65536).unwrap();
-        let wanted = Wanted::everything(layout);
-        Picker::new(layout, Bitfield::empty(pieces), wanted, 7)
-    }
-
-    #[test]
-    fn the_rarest_piece_comes_first_and_begun_ones_are_finished() {
-        let mut picker = picker(4);
-        let all = Bitfield::full(4);
-        picker.peer_came(&all);
-        picker.peer_came(&all);
-        for piece in [0, 1, 3] {
-            picker.peer_has(piece);
-        }
-        let picks: Vec<_> = (0..4)
-            .map(|_| picker.pick(A, &all, false).unwrap())
-            .collect();
-        assert!(picks.iter().all(|block| block.piece == 2), "{picks:?}");
-        assert_eq!(
-            picks.iter().map(|b| b.begin).collect::<BTreeSet<_>>().len(),
-            4
-        );
-        assert_ne!(picker.pick(B, &all, false).unwrap().piece, 2);
-    }
-
-    #[test]
-    fn the_endgame_asks_twice_and_cancels() {
-        let mut picker = picker(1);
-        let all = Bitfield::full(1);
-        let first: Vec<_> = (0..4)
-            .map(|_| picker.pick(A, &all, false).unwrap())
-            .collect();
-        assert!(picker.is_endgame());
-        assert_eq!(picker.pick(A, &all, false), None);
-        let again: Vec<_> = (0..4)
-            .map(|_| picker.pick(B, &all, false).unwrap())
-            .collect();
-        assert_eq!(first, again);
-        assert_eq!(picker.pick(B, &all, false), None);
-        let used = picker.received(B, again[0], None);
-        assert_eq!(
-            used,
-            Received::Used {
-                cancel: Some(A),
-                complete: false
-            }
-        );
-        assert_eq!(picker.received(A, first[0], None), Received::Unwanted);
-    }
-
-    #[test]
-    fn a_piece_begun_exclusively_is_asked_of_nobody_else() {
-        let mut picker = picker(1);
-        let all = Bitfield::full(1);
-        let tag = PriceTag(5);
-        let first = picker.pick(A, &all, true).unwrap();
-        assert_eq!(picker.pick(B, &all, false), None);
-        assert_eq!(picker.pick(B, &all, true), None);
-        picker.received(A, first, Some(tag));
-        let second = picker.pick(A, &all, true).unwrap();
-        picker.dropped(A, second);
-        picker.release(A);
-        let rest: Vec<_> = (0..3)
-            .map(|_| picker.pick(B, &all, false).unwrap())
-            .collect();
-        assert_eq!(rest[0], second);
-        for block in &rest {
-            picker.received(B, *block, None);
-        }
-        assert_eq!(picker.senders(0), [A, B]);
-        let paid = picker.verified(0);
-        assert_eq!(paid, Contributions::from([(A, vec![(tag, CHUNK)])]));
-        assert!(picker.have().is_full());
-    }
-
-    #[test]
-    fn what_a_lost_peer_sent_stays_and_is_written_off() {
-        let mut picker = picker(2);
-        let all = Bitfield::full(2);
-        let block = picker.pick(A, &all, true).unwrap();
-        picker.received(A, block, Some(PriceTag(9)));
-        assert_eq!(picker.disown(A), [(PriceTag(9), CHUNK)]);
-        assert_eq!(picker.disown(A), []);
-        assert_eq!(picker.pick(B, &all, false).unwrap().piece, block.piece);
-    }
-
-    proptest! {
-        /// Random peers come, answer, drop and vanish; in the end everything was
-        /// had exactly once, and an exclusive chunk was never out twice.
-        #[test]
-        fn everything_is_had_once(
-            pieces in 1u32..12,
-            steps in proptest::collection::vec((0u64..4, 0u8..8), 0..400),
-        ) {
-            let mut picker = picker(pieces);
-            let all = Bitfield::full(pieces);
-            let mut out: Vec<(ConnId, Block)> = Vec::new();
-            let finish = (0..4000u64).map(|n| (n % 2 * 3, u8::from(n % 3 == 0) * 7));
-            for (peer, action) in steps.into_iter().chain(finish) {
-                let conn = ConnId(peer);
-                let exclusive = peer < 2;
-                let mine = out.iter().position(|(of, _)| *of == conn);
-                match (action, mine) {
-                    (0..4, _) => if let Some(block) = picker.pick(conn, &all, exclusive) {
-                        let others = out.iter().filter(|(_, b)| *b == block);
-                        for (other, _) in others {
-                            prop_assert!(!exclusive && other.0 >= 2 && *other != conn);
-                        }
-                        out.push((conn, block));
-                    },
-                    (4, Some(at)) => {
-                        picker.dropped(conn, out.remove(at).1);
-                    }
-                    (5, _) => {
-                        for (_, block) in out.extract_if(.., |(of, _)| *of == conn) {
-                            picker.dropped(conn, block);
-                        }
-                        picker.disown(conn);
-                    }
-                    (_, Some(at)) => {
-                        let block = out.remove(at).1;
-                        let tag = exclusive.then_some(PriceTag(1));
-                        if let Received::Used { cancel, complete } =
-                            picker.received(conn, block, tag)
-                        {
-                            if let Some(other) = cancel {
-                                out.retain(|entry| *entry != (other, block));
-                            }
-                            if complete {
-                                prop_assert!(!picker.have().has(block.piece));
-                                picker.verified(block.piece);
-                            }
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            for (conn, block) in out {
-                picker.dropped(conn, block);
-            }
-            for peer in 0..4 {
-                picker.disown(ConnId(peer));
-            }
-            while let Some(block) = picker.pick(B, &all, false) {
-                if let Received::Used { complete: true, .. } = picker.received(B, block, None) {
-                    picker.verified(block.piece);
-                }
-            }
-            prop_assert!(picker.have().is_full(), "{} of {pieces}", picker.have().count());
-        }
-    }
 }

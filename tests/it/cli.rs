@@ -13,5 +13,6 @@ mod printed;
 mod shell;
 mod shown;
 mod signer;
+mod slow_payers;
 mod tx;
 mod wallet;

@@ -203,6 +203,12 @@ impl Exchange {
         }
     }
 
+    /// Nothing of the piece is asked of the peer any more, or waits for its hash: the room
+    /// in the window that was kept for it is free.
+    pub fn piece_over(&self, piece: u32, debt: &mut Debt) {
+        debt.piece_over(self.setup.conn, piece);
+    }
+
     /// Whether something is to be signed: for the connection's task to ring the
     /// worker, nothing more.
     pub fn wants_attention(&self, debt: &Debt, now: UnixMs) -> bool {

@@ -53,6 +53,7 @@ pub(super) struct Conn {
     events: mpsc::Sender<Event>,
     waiting: AtomicUsize,
     rung: AtomicBool,
+    settling: AtomicBool,
     interested: AtomicBool,
     /// When a chunk was last sent, ms.
     served_at: AtomicI64,
@@ -94,6 +95,7 @@ impl Conn {
             events,
             waiting: AtomicUsize::new(0),
             rung: AtomicBool::new(false),
+            settling: AtomicBool::new(false),
             interested: AtomicBool::new(false),
             served_at: AtomicI64::new(0),
             gone: AtomicBool::new(false),
@@ -131,6 +133,18 @@ impl Conn {
         if !self.rung.swap(true, Ordering::AcqRel) {
             self.tell(Event::Look(Arc::clone(self)));
         }
+    }
+
+    /// Asks the worker to settle what is due: one event waits for it at most.
+    fn settle(self: &Arc<Self>) {
+        if !self.settling.swap(true, Ordering::AcqRel) {
+            self.tell(Event::Settle(Arc::clone(self)));
+        }
+    }
+
+    /// The worker settles now: it may be asked to again.
+    pub(super) fn settles(&self) {
+        self.settling.store(false, Ordering::Release);
     }
 
     fn now(&self) -> UnixMs {
@@ -293,6 +307,11 @@ impl PeerExtension for Handle {
         });
     }
 
+    fn piece_over(&self, piece: u32) {
+        self.0
+            .with(|exchange, debt, _| exchange.piece_over(piece, debt));
+    }
+
     fn upload_allowance(&self) -> u64 {
         self.0
             .with(|exchange, _, credit| exchange.upload_allowance(credit))
@@ -313,11 +332,11 @@ impl PeerExtension for Handle {
     }
 
     fn choked(&self) {
-        self.0.tell(Event::Settle(Arc::clone(&self.0)));
+        self.0.settle();
     }
 
     fn finished(&self) {
-        self.0.tell(Event::Settle(Arc::clone(&self.0)));
+        self.0.settle();
     }
 
     fn drained(&self) -> bool {

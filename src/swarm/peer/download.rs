@@ -1,18 +1,20 @@
-//! Asking the peer for chunks, and taking what it sends.
+//! Requesting chunks from the peer, and taking what it sends.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 
-use super::{Asked, Conn, Link, MAX_REFUSALS, Named, Told};
+use super::{
+    Conn, Link, Named, Told,
+    asking::{Asked, Cancelled},
+};
 use crate::swarm::{
-    extended::OUR_REQQ,
-    hooks::UploadClass,
+    hooks::{PriceTag, UploadClass},
     lock::lock,
-    picker::Received,
+    picker::{Asker, Received},
     scheduler::MAX_CREDIT,
     wire::{Block, CHUNK, Message},
 };
@@ -20,12 +22,6 @@ use crate::swarm::{
 /// How long the first requests wait for the peer's extension handshake, where an
 /// extension of ours may want to price them. It follows the handshake at once.
 const GREETING: Duration = Duration::from_secs(2);
-/// Requests outstanding to begin with: a slow start must not keep a fast peer
-/// slow.
-const FIRST_PIPELINE: u64 = 48;
-/// Requests outstanding at least, once the rate is known. A slow peer with a long
-/// queue would hold up the end of the download.
-const MIN_PIPELINE: u64 = 8;
 
 impl Conn {
     /// Our wish to be served, from what the peer has.
@@ -57,37 +53,13 @@ impl Conn {
     fn room(&self) -> usize {
         let link = lock(&self.link);
         let unasked = link.peer_choking && (self.is_metered() || !link.fast.allows());
-        if unasked
-            || !link.interested
-            || !link.live
-            || link.paused_until.is_some()
-            || self.awaits_greeting(&link)
-        {
+        if unasked || !link.interested || !link.live || self.awaits_greeting(&link) {
             return 0;
         }
-        // One second's worth: several round trips anywhere.
-        let rate = self.traffic.down_rate.load(Ordering::Relaxed);
-        let least = if self.traffic.is_unmeasured() {
-            FIRST_PIPELINE
-        } else {
-            MIN_PIPELINE
-        };
-        let depth = if link.snubbed {
-            1
-        } else {
-            (rate / u64::from(CHUNK)).clamp(least, OUR_REQQ.into())
-        };
-        let depth = depth.min(link.reqq.into());
-        let depth = usize::try_from(depth).unwrap_or(usize::MAX);
-        let room = depth.saturating_sub(link.asked.len());
-        // Ask in runs: a request a chunk costs a packet a chunk.
-        if room * 4 < depth && !link.asked.is_empty() && depth > 8 {
-            return 0;
-        }
-        room
+        link.asking.room(self.pace())
     }
 
-    /// Asks for as many chunks as make sense.
+    /// Requests as many chunks as make sense.
     pub(super) fn fill(&self) {
         let room = self.room();
         if room == 0 {
@@ -96,6 +68,22 @@ impl Conn {
         let chunk = u64::from(CHUNK);
         let Some(named) = self.named() else {
             return;
+        };
+        let now = self.torrent.now_ms();
+        let pace = self.pace();
+        let (first, second) = {
+            let asking = &lock(&self.link).asking;
+            (
+                asking.answer_ms(pace, 0, now),
+                asking.answer_ms(pace, 1, now),
+            )
+        };
+        let mut asker = Asker {
+            conn: self.id,
+            metered: self.is_metered(),
+            suspect: self.suspect.load(Ordering::Relaxed),
+            now_ms: now,
+            answer_ms: first,
         };
         let mut asked = Vec::new();
         let mut more = true;
@@ -108,8 +96,11 @@ impl Conn {
             if !self.down_allowance.take(chunk, wanted) {
                 break;
             }
-            match self.ask_one(&named) {
-                Some(entry) => asked.push(entry),
+            match self.ask_one(asker, &named) {
+                Some(request) => {
+                    asked.push(request);
+                    asker.answer_ms = asker.answer_ms.saturating_add(second - first);
+                }
                 None => {
                     more = false;
                     self.down_allowance.release();
@@ -120,31 +111,45 @@ impl Conn {
             return;
         }
         let mut link = lock(&self.link);
-        if link.asked.is_empty() {
-            link.asked_at = Instant::now();
-        }
         link.held_since = None;
-        link.asked.extend(asked.iter().copied());
+        link.asking.note(&asked, now);
         drop(link);
         self.send_all(asked.into_iter().map(|(block, _)| Message::Request(block)));
     }
 
-    fn ask_one(&self, named: &Named) -> Option<(Block, Asked)> {
-        let meter = self.meter.get();
-        let exclusive = meter.is_some() || self.suspect.load(Ordering::Relaxed);
-        let block = self.torrent.pick(self.id, exclusive, named)?;
-        let tag = match meter {
-            None => None,
-            Some(meter) => match meter.price_request(block.piece, block.length) {
-                Some(tag) => Some(tag),
-                None => {
-                    self.torrent.unpick(self.id, block);
-                    lock(&self.link).held_since.get_or_insert_with(Instant::now);
-                    return None;
+    /// The next chunk to request, with its price.
+    fn ask_one(&self, asker: Asker, named: &Named) -> Option<(Block, Option<PriceTag>)> {
+        let block = self.torrent.pick(asker, named, false)?;
+        if let Some(tag) = self.price(block) {
+            return Some((block, tag));
+        }
+        // No other piece may be begun: those that it takes part in can be finished.
+        let more = self.torrent.pick(asker, named, true);
+        if let Some(block) = more
+            && let Some(tag) = self.price(block)
+        {
+            return Some((block, tag));
+        }
+        lock(&self.link).held_since.get_or_insert_with(Instant::now);
+        None
+    }
+
+    /// The price of a chunk that was picked: none where nobody sets prices. `None` if it
+    /// may not be requested now; it is given back then.
+    fn price(&self, block: Block) -> Option<Option<PriceTag>> {
+        // A cancelled request of it may still be answered.
+        if !lock(&self.link).asking.has(&block) {
+            match self.meter.get() {
+                None => return Some(None),
+                Some(meter) => {
+                    if let Some(tag) = meter.price_request(block.piece, block.length) {
+                        return Some(Some(tag));
+                    }
                 }
-            },
-        };
-        Some((block, Asked { tag }))
+            }
+        }
+        self.torrent.unpick(self.id, block);
+        None
     }
 
     pub(super) fn on_piece(&self, piece: u32, begin: u32, data: Bytes) {
@@ -154,27 +159,28 @@ impl Conn {
             begin,
             length,
         };
-        let mut link = lock(&self.link);
-        let Some(asked) = link.asked.remove(&block) else {
-            drop(link);
+        let now = self.torrent.now_ms();
+        let asked = lock(&self.link).asking.arrived(&block, now);
+        let Some(asked) = asked else {
             self.torrent.count_waste(u64::from(length));
             return;
         };
-        link.answered_at = Instant::now();
-        link.snubbed = false;
-        link.paused_until = None;
-        link.refusals = 0;
-        drop(link);
         self.traffic
             .down
             .fetch_add(length.into(), Ordering::Relaxed);
-        match self.torrent.received(self.id, block, asked.tag, &data) {
-            Received::Unwanted => {
-                self.torrent.count_waste(u64::from(length));
-                self.tell_dropped(asked, length);
-            }
-            Received::Used { cancel, .. } => {
-                if let Some(other) = cancel.and_then(|other| self.torrent.conn(other)) {
+        let received = self.torrent.received(self.id, block, asked.tag, &data);
+        if !matches!(received, Received::Used { .. }) {
+            self.torrent.count_waste(u64::from(length));
+        }
+        match (received, asked.tag) {
+            (Received::Unwanted, _) => self.tell_dropped(asked, length),
+            (Received::Owed, Some(tag)) => self.tell(Told::Verified {
+                piece,
+                chunks: vec![(tag, length)],
+            }),
+            (Received::Owed | Received::Duplicate, _) => {}
+            (Received::Used { cancel, .. }, _) => {
+                for other in cancel.into_iter().filter_map(|id| self.torrent.conn(id)) {
                     other.cancel(block);
                 }
             }
@@ -184,18 +190,17 @@ impl Conn {
     /// The peer will not serve this request.
     pub(super) fn on_reject(&self, block: Block) {
         let mut link = lock(&self.link);
-        let asked = link.asked.remove(&block);
-        if asked.is_some() && link.peer_choking {
+        let serves = !link.peer_choking;
+        let Some((asked, refuses)) = link.asking.rejected(&block, serves) else {
+            return;
+        };
+        if !serves {
             link.fast.forbid(block.piece);
         }
-        if asked.is_some() && !link.peer_choking {
-            link.refusals = link.refusals.saturating_add(1);
-        }
-        let refuses = link.refusals > MAX_REFUSALS;
         drop(link);
-        if let Some(asked) = asked {
-            self.torrent.unpick(self.id, block);
-            self.tell_dropped(asked, block.length);
+        self.tell_dropped(asked, block.length);
+        self.close_request(block);
+        if !asked.is_cancelled() {
             self.torrent.wake_all();
         }
         if refuses {
@@ -204,22 +209,37 @@ impl Conn {
     }
 
     /// Somebody else was faster.
-    fn cancel(self: &Arc<Self>, block: Block) {
-        let asked = lock(&self.link).asked.remove(&block);
-        if let Some(asked) = asked {
-            self.send(Message::Cancel(block));
-            self.tell_dropped(asked, block.length);
-            self.ask_ready.notify_one();
+    fn cancel(&self, block: Block) {
+        let now = self.torrent.now_ms();
+        let mut link = lock(&self.link);
+        let cancelled = link.asking.cancel(&block, self.fast, now);
+        // Before the lock is given back, so that an end of the connection comes after it.
+        if let Cancelled::Forgotten(asked) = &cancelled {
+            self.tell_dropped(*asked, block.length);
         }
+        drop(link);
+        match cancelled {
+            Cancelled::Nothing => return,
+            Cancelled::Waits => {}
+            Cancelled::Forgotten(_) => self.close_request(block),
+        }
+        self.send(Message::Cancel(block));
+        self.ask_ready.notify_one();
     }
 
     pub(super) fn on_choke(&self) {
-        lock(&self.link).peer_choking = true;
+        {
+            let mut link = lock(&self.link);
+            if link.peer_choking {
+                return;
+            }
+            link.peer_choking = true;
+        }
         // With the fast extension each request is answered, if only by a reject.
-        if self.fast {
-            self.torrent.release(self.id);
-        } else {
-            self.drop_all_asked(false);
+        if !self.fast {
+            self.drop_all_asked();
+        } else if self.torrent.release(self.id) {
+            self.torrent.wake_all();
         }
         if let Some(meter) = self.meter.get() {
             meter.choked();
@@ -227,22 +247,44 @@ impl Conn {
     }
 
     /// Nothing of what was asked will come.
-    pub(super) fn drop_all_asked(&self, cancel: bool) {
-        let asked = std::mem::take(&mut lock(&self.link).asked);
-        for (block, asked) in asked {
-            self.torrent.unpick(self.id, block);
-            self.tell_dropped(asked, block.length);
+    pub(super) fn drop_all_asked(&self) {
+        let mut link = lock(&self.link);
+        let asked = link.asking.take_all();
+        self.tell_all_dropped(&asked);
+        drop(link);
+        self.give_up(asked, false);
+    }
+
+    /// Requests that were taken out and told to the extension: others may be asked.
+    pub(super) fn give_up(&self, requests: Vec<(Block, Asked)>, cancel: bool) {
+        let released = self.torrent.release(self.id);
+        let any = released || !requests.is_empty();
+        for (block, _) in requests {
+            self.close_request(block);
             if cancel {
                 self.send(Message::Cancel(block));
             }
         }
-        self.torrent.release(self.id);
-        self.torrent.wake_all();
+        if any {
+            self.torrent.wake_all();
+        }
+    }
+
+    fn close_request(&self, block: Block) {
+        if self.torrent.unpick(self.id, block) {
+            self.tell(Told::Over { piece: block.piece });
+        }
     }
 
     fn tell_dropped(&self, asked: Asked, bytes: u32) {
         if let Some(tag) = asked.tag {
             self.tell(Told::Dropped { tag, bytes });
+        }
+    }
+
+    pub(super) fn tell_all_dropped(&self, requests: &[(Block, Asked)]) {
+        for (block, asked) in requests {
+            self.tell_dropped(*asked, block.length);
         }
     }
 }

@@ -115,7 +115,7 @@ impl Conn {
             }
         }
         if let Some(reqq) = theirs.reqq {
-            link.reqq = reqq;
+            link.asking.set_reqq(reqq);
         }
         link.client = theirs.client.or(link.client.take());
         link.metadata_size = theirs.metadata_size.or(link.metadata_size);
@@ -183,6 +183,7 @@ impl Conn {
             match one {
                 Told::Verified { piece, chunks } => meter.piece_verified(piece, &chunks),
                 Told::Dropped { tag, bytes } => meter.request_dropped(tag, bytes),
+                Told::Over { piece } => meter.piece_over(piece),
                 Told::Finished => meter.finished(),
             }
         }

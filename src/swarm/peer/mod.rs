@@ -5,6 +5,7 @@
 //! speak to it through the locks and notifies of [`Conn`]; methods of an
 //! extension are only called in the task itself.
 
+mod asking;
 mod download;
 mod extensions;
 mod fast;
@@ -15,7 +16,7 @@ mod stream;
 mod upload;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::{
         Arc, Mutex, OnceLock,
@@ -26,12 +27,12 @@ use std::{
 
 use tokio::sync::Notify;
 
+use asking::{Asking, Pace};
 pub(super) use fast::Named;
 pub use stream::Transport;
 pub(super) use upload::Burst;
 
 use super::{
-    extended::DEFAULT_REQQ,
     hooks::{ConnId, PeerExtension, PriceTag, UploadClass},
     limiter::Allowance,
     lock::lock,
@@ -50,14 +51,6 @@ const SILENCE: Duration = Duration::from_secs(190);
 const KEEP_ALIVE: Duration = Duration::from_secs(100);
 /// One write may take so long: the peer's window is closed.
 const STALLED_WRITE: Duration = Duration::from_secs(90);
-/// A peer that sends no chunk for so long, while asked, does not answer.
-const SNUBBED: Duration = Duration::from_secs(30);
-/// The same for one that never sent any: nothing says that it ever will.
-const SNUBBED_AT_ONCE: Duration = Duration::from_secs(10);
-/// A peer that does not answer is asked nothing for so long, and then one chunk.
-const PAUSE: Duration = Duration::from_secs(60);
-/// So many refusals in a row by a peer that serves us: it has not what it says.
-const MAX_REFUSALS: u32 = 256;
 /// What a peer began that may not be paid for so long is finished by others.
 const HELD: Duration = Duration::from_secs(10);
 
@@ -72,12 +65,11 @@ pub(super) enum Told {
         tag: PriceTag,
         bytes: u32,
     },
+    /// Nothing of the piece is requested from the peer or waits for its hash.
+    Over {
+        piece: u32,
+    },
     Finished,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Asked {
-    tag: Option<PriceTag>,
 }
 
 #[derive(Debug, Default)]
@@ -95,17 +87,9 @@ struct Link {
     peer_choking: bool,
     peer_interested: bool,
     class: UploadClass,
-    asked: HashMap<Block, Asked>,
-    asked_at: Instant,
-    answered_at: Instant,
-    snubbed: bool,
-    /// It is asked for nothing until then.
-    paused_until: Option<Instant>,
-    /// Requests that it refused since it last sent a chunk.
-    refusals: u32,
+    asking: Asking,
     /// Since when the extension lets nothing be asked for.
     held_since: Option<Instant>,
-    reqq: u32,
     their_ids: BTreeMap<String, u8>,
     /// Its extension handshake has come.
     greeted: bool,
@@ -278,7 +262,6 @@ impl Conn {
     ) -> Self {
         let write_ready = Arc::new(Notify::new());
         let ask_ready = Arc::new(Notify::new());
-        let now = Instant::now();
         Self {
             id,
             remote,
@@ -295,14 +278,8 @@ impl Conn {
                 peer_choking: true,
                 peer_interested: false,
                 class: UploadClass::Free,
-                asked: HashMap::new(),
-                asked_at: now,
-                answered_at: now,
-                snubbed: false,
-                paused_until: None,
-                refusals: 0,
+                asking: Asking::default(),
                 held_since: None,
-                reqq: DEFAULT_REQQ,
                 their_ids: BTreeMap::new(),
                 greeted: false,
                 upload_only: false,
@@ -448,27 +425,32 @@ impl Conn {
             // Nothing may have been asked so far: see `awaits_greeting`.
             self.wake();
         }
-        if link.asked.is_empty() && link.held_since.is_some_and(|at| at.elapsed() > HELD) {
+        if link.asking.is_idle() && link.held_since.is_some_and(|at| at.elapsed() > HELD) {
             drop(link);
-            self.torrent.release(self.id);
-            self.torrent.wake_all();
+            if self.torrent.release(self.id) {
+                self.torrent.wake_all();
+            }
             return;
         }
-        if link.paused_until.is_some_and(|at| at <= Instant::now()) {
-            link.paused_until = None;
-            self.wake();
+        let served = traffic.down.load(Ordering::Relaxed) > 0;
+        let late = link.asking.tick(served, self.torrent.now_ms());
+        // What others were asked for may be late by now, and may be requested here too.
+        let may_ask = link.interested && !link.peer_choking;
+        self.tell_all_dropped(&late.given_up);
+        drop(link);
+        if !late.given_up.is_empty() {
+            self.give_up(late.given_up, true);
         }
-        let last = link.answered_at.max(link.asked_at);
-        let patience = if traffic.down.load(Ordering::Relaxed) == 0 {
-            SNUBBED_AT_ONCE
-        } else {
-            SNUBBED
-        };
-        if !link.asked.is_empty() && last.elapsed() > patience {
-            link.snubbed = true;
-            link.paused_until = Some(Instant::now() + PAUSE);
-            drop(link);
-            self.drop_all_asked(true);
+        if late.resumes || may_ask {
+            self.ask_ready.notify_one();
+        }
+    }
+
+    /// How fast the peer sends.
+    fn pace(&self) -> Pace {
+        Pace {
+            rate: self.traffic.down_rate.load(Ordering::Relaxed),
+            unmeasured: self.traffic.is_unmeasured(),
         }
     }
 }

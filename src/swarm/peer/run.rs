@@ -161,7 +161,7 @@ impl Drop for Registered {
         conn.up_allowance.end();
         conn.down_allowance.end();
         conn.stop_fetch();
-        conn.drop_all_asked(false);
+        conn.drop_all_asked();
         let reason = lock(&conn.reason).clone();
         conn.torrent.leave(
             conn,

@@ -131,7 +131,6 @@ impl Conn {
     /// The next requests that may be served now. If there are none, whatever
     /// changes that wakes the writer.
     fn next_requests(&self) -> Vec<Block> {
-        let mut allowed = None;
         let mut chosen = Vec::new();
         let mut room = BURST;
         loop {
@@ -145,11 +144,10 @@ impl Conn {
                 break;
             }
             let bytes = u64::from(head.length);
-            let allowed = allowed.get_or_insert_with(|| {
-                let meter = self.meter.get();
-                meter.map_or(u64::MAX, |meter| meter.upload_allowance())
-            });
-            if *allowed < bytes {
+            let meter = self.meter.get();
+            // For each chunk: other connections of the same payer use it too.
+            let allowed = meter.map_or(u64::MAX, |meter| meter.upload_allowance());
+            if allowed < bytes {
                 self.up_allowance.release();
                 break;
             }
@@ -158,7 +156,7 @@ impl Conn {
                 let out = lock(&self.out);
                 let queued = out.requests.iter().map(|one| u64::from(one.length)).sum();
                 // A long request may need more credit than is held otherwise.
-                (class, (*allowed).min(queued).min(MAX_CREDIT.max(bytes)))
+                (class, allowed.min(queued).min(MAX_CREDIT.max(bytes)))
             };
             if !self.up_allowance.take(bytes, wanted) {
                 // It may have been granted meanwhile, or soon: that wakes the writer.
@@ -170,7 +168,9 @@ impl Conn {
             }
             out.requests.pop_front();
             drop(out);
-            *allowed -= bytes;
+            if let Some(meter) = meter {
+                meter.served(head.piece, head.length);
+            }
             room = room.saturating_sub(length);
             chosen.push(head);
         }
@@ -208,9 +208,6 @@ impl Conn {
                 let bytes = u64::from(block.length);
                 self.traffic.up.fetch_add(bytes, Ordering::Relaxed);
                 self.torrent.count_up(bytes);
-                if let Some(meter) = self.meter.get() {
-                    meter.served(block.piece, block.length);
-                }
             }
         }
     }

@@ -16,7 +16,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -117,6 +117,8 @@ pub(super) struct Torrent {
     /// An extension has nothing left to send.
     pub(super) drained: Notify,
     stopping: AtomicBool,
+    /// Peers whose metadata is fetched.
+    fetching: AtomicUsize,
     /// Everything that is wanted is there.
     complete: AtomicBool,
     /// Everything is there.
@@ -144,7 +146,6 @@ struct State {
     disk_retry: Option<Instant>,
     /// It refused for want of room.
     disk_full: bool,
-    fetching: usize,
 }
 
 impl Torrent {
@@ -180,7 +181,6 @@ impl Torrent {
                 banned_addrs: HashSet::new(),
                 disk_retry: None,
                 disk_full: false,
-                fetching: 0,
             }),
             resume: Mutex::new(None),
             phase: watch::channel(phase).0,
@@ -190,6 +190,7 @@ impl Torrent {
             moving: Arc::default(),
             drained: Notify::new(),
             stopping: AtomicBool::new(false),
+            fetching: AtomicUsize::new(0),
             complete: AtomicBool::new(false),
             full: AtomicBool::new(false),
             down: AtomicU64::new(0),
@@ -286,6 +287,18 @@ impl Torrent {
         limiter.set_rate(rate);
         self.run_limits();
         self.wake_all();
+    }
+
+    /// Milliseconds since the torrent was added.
+    pub(super) fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Bytes that were owed twice, because two sellers sent the same chunk.
+    pub(super) fn duplicate_bytes(&self) -> u64 {
+        let state = lock(&self.state);
+        let picker = state.picker.as_ref();
+        picker.map_or(0, Picker::duplicate_bytes)
     }
 
     pub(super) fn count_waste(&self, bytes: u64) {

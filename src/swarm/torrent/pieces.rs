@@ -18,7 +18,7 @@ use crate::swarm::{
     lock::lock,
     metainfo::Info,
     peer::{Burst, Named, Told},
-    picker::{Contributions, Received},
+    picker::{Asker, Ended, Received},
     storage::StorageError,
     wire::{Block, Message},
 };
@@ -35,16 +35,35 @@ impl State {
             assembly.discard(buffers);
         }
     }
+
+    /// Tells the connections what became of their chunks of a piece. Under the lock that
+    /// also covers leaving, so that each tag goes back once: here, or when its connection
+    /// leaves.
+    fn tell_ended(&self, piece: u32, ended: Ended, verified: bool) {
+        for (conn, chunks) in ended.contributions {
+            let Some(entry) = self.peers.get(&conn) else {
+                continue;
+            };
+            if verified {
+                entry.conn.tell(Told::Verified { piece, chunks });
+                continue;
+            }
+            for (tag, bytes) in chunks {
+                entry.conn.tell(Told::Dropped { tag, bytes });
+            }
+        }
+        for conn in ended.open {
+            if let Some(entry) = self.peers.get(&conn) {
+                entry.conn.tell(Told::Over { piece });
+            }
+        }
+    }
 }
 
 impl Torrent {
     /// The next chunk to ask of a connection.
-    pub(in crate::swarm) fn pick(
-        &self,
-        conn: ConnId,
-        exclusive: bool,
-        named: &Named,
-    ) -> Option<Block> {
+    /// The same, with `more`, from pieces that it takes part in.
+    pub(in crate::swarm) fn pick(&self, asker: Asker, named: &Named, more: bool) -> Option<Block> {
         if self.is_stopping() {
             return None;
         }
@@ -53,11 +72,15 @@ impl Torrent {
             return None;
         }
         let State { picker, peers, .. } = &mut *state;
-        let bits = peers.get(&conn)?.bits.as_ref()?;
+        let bits = peers.get(&asker.conn)?.bits.as_ref()?;
         let picker = picker.as_mut()?;
+        let bits = named.only.as_ref().unwrap_or(bits);
+        if more {
+            return picker.pick_more(asker, bits);
+        }
         let rather = named.rather.as_ref();
-        let rather = rather.and_then(|rather| picker.pick(conn, rather, exclusive));
-        rather.or_else(|| picker.pick(conn, named.only.as_ref().unwrap_or(bits), exclusive))
+        let rather = rather.and_then(|rather| picker.pick(asker, rather));
+        rather.or_else(|| picker.pick(asker, bits))
     }
 
     /// Those of a few pieces that a peer has and we lack, if there are any.
@@ -84,18 +107,19 @@ impl Torrent {
         picker.is_some_and(|picker| picker.have().has(piece))
     }
 
-    /// A chunk that was picked for a connection will not come from it.
-    pub(in crate::swarm) fn unpick(&self, conn: ConnId, block: Block) {
-        if let Some(picker) = &mut lock(&self.state).picker {
-            picker.dropped(conn, block);
-        }
+    /// A chunk that was picked for a connection will not come from it. True if it has no
+    /// part in the piece any more.
+    pub(in crate::swarm) fn unpick(&self, conn: ConnId, block: Block) -> bool {
+        let mut state = lock(&self.state);
+        let picker = state.picker.as_mut();
+        picker.is_none_or(|picker| picker.dropped(conn, block))
     }
 
-    /// Others may finish what a connection began.
-    pub(in crate::swarm) fn release(&self, conn: ConnId) {
-        if let Some(picker) = &mut lock(&self.state).picker {
-            picker.release(conn);
-        }
+    /// Others may finish what a connection began; true if it had begun anything.
+    pub(in crate::swarm) fn release(&self, conn: ConnId) -> bool {
+        let mut state = lock(&self.state);
+        let picker = state.picker.as_mut();
+        picker.is_some_and(|picker| picker.release(conn))
     }
 
     /// A chunk that was asked for came.
@@ -118,7 +142,7 @@ impl Torrent {
             return Received::Unwanted;
         };
         let received = picker.received(conn, block, tag);
-        if received == Received::Unwanted {
+        if !matches!(received, Received::Used { .. }) {
             return received;
         }
         let length = size(info.layout().piece_len(block.piece));
@@ -189,24 +213,22 @@ impl Torrent {
             return;
         };
         let senders = picker.senders(piece);
-        let contributions = picker.verified(piece);
+        let ended = picker.verified(piece);
         let (have, total) = (picker.have().count(), picker.have().len());
         let done = picker.is_done();
-        let conns: Vec<_> = state.peers.values().map(|e| e.conn.clone()).collect();
+        let peers = state.peers.values();
+        let conns: Vec<_> = peers.map(|entry| entry.conn.clone()).collect();
+        state.tell_ended(piece, ended, true);
         // Under the lock, so that the counts rise and `Completed` is the last.
         self.emit(Event::PieceVerified { piece, have, total });
         drop(state);
-        for (conn, chunks) in contributions {
-            if let Some(conn) = self.conn(conn) {
-                conn.tell(Told::Verified { piece, chunks });
-            }
-        }
         // Alone with a good piece: no suspect any more.
         if let [one] = senders[..]
             && let Some(conn) = self.conn(one)
         {
             conn.suspect.store(false, Ordering::Relaxed);
         }
+        // Also those that have it: a super-seeder (BEP 16) waits for it.
         for conn in conns {
             conn.send(Message::Have(piece));
             conn.wake();
@@ -226,11 +248,11 @@ impl Torrent {
             return;
         };
         let senders = picker.senders(piece);
-        let contributions = picker.failed(piece);
+        let ended = picker.failed(piece);
+        state.tell_ended(piece, ended, false);
         drop(state);
         let length = self.info.get().map(|i| i.layout().piece_len(piece));
         self.count_waste(length.unwrap_or(0).into());
-        self.drop_contributions(contributions);
         self.emit(Event::PieceFailed { piece });
         // Also those that have left: a liar must not leave its blame behind.
         match &senders[..] {
@@ -258,23 +280,13 @@ impl Torrent {
         let Some(picker) = &mut state.picker else {
             return;
         };
-        let contributions = picker.failed(piece);
+        let ended = picker.failed(piece);
+        state.tell_ended(piece, ended, false);
         drop(state);
-        self.drop_contributions(contributions);
         self.emit(Event::DiskError {
             message: error.to_string(),
             full: error.is_full(),
         });
-    }
-
-    fn drop_contributions(&self, contributions: Contributions) {
-        for (conn, chunks) in contributions {
-            if let Some(conn) = self.conn(conn) {
-                for (tag, bytes) in chunks {
-                    conn.tell(Told::Dropped { tag, bytes });
-                }
-            }
-        }
     }
 
     /// After the disk refused, lets the download go on, if it is time. Where there was
@@ -373,16 +385,15 @@ impl Torrent {
     /// Whether another peer's metadata may be fetched; ended by
     /// [`end_fetch`](Self::end_fetch).
     pub(in crate::swarm) fn begin_fetch(&self) -> bool {
-        let mut state = lock(&self.state);
-        let free = state.fetching < MAX_FETCHING;
-        state.fetching += usize::from(free);
-        free
+        let one_more = |count: usize| (count < MAX_FETCHING).then_some(count + 1);
+        let more = self
+            .fetching
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
+        more.is_ok()
     }
 
     pub(in crate::swarm) fn end_fetch(&self) {
-        let mut state = lock(&self.state);
-        state.fetching = state.fetching.saturating_sub(1);
-        drop(state);
+        self.fetching.fetch_sub(1, Ordering::AcqRel);
         self.wake_all();
     }
 

@@ -1,7 +1,6 @@
 //! The hooks that payments use, with an extension that only pretends.
 
 use std::{
-    collections::HashMap,
     fs,
     sync::{
         Arc, Mutex,
@@ -40,7 +39,6 @@ struct PretendPeer {
     dropped: AtomicU64,
     served: AtomicU64,
     allowance: AtomicU64,
-    owners: Mutex<HashMap<u32, u64>>,
     finished: AtomicBool,
     closed: AtomicBool,
 }
@@ -69,7 +67,6 @@ impl Extension for Registered {
             dropped: AtomicU64::new(0),
             served: AtomicU64::new(0),
             allowance: AtomicU64::new(u64::MAX),
-            owners: Mutex::default(),
             finished: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         });
@@ -104,13 +101,12 @@ impl PeerExtension for PretendPeer {
         Some(PriceTag(7))
     }
 
-    fn piece_verified(&self, piece: u32, chunks: &[(PriceTag, u32)]) {
+    fn piece_verified(&self, _: u32, chunks: &[(PriceTag, u32)]) {
         self.open();
         for (tag, bytes) in chunks {
             assert_eq!(*tag, PriceTag(7));
             self.verified
                 .fetch_add(u64::from(*bytes), Ordering::Relaxed);
-            *self.owners.lock().unwrap().entry(piece).or_default() += u64::from(*bytes);
         }
     }
 
@@ -251,26 +247,23 @@ async fn every_chunk_is_priced_and_accounted_once() {
             .map(|peer| count(peer).load(Ordering::Relaxed))
             .sum()
     };
-    let content = 1 << 20;
-    assert_eq!(sum(|peer| &peer.verified), content);
-    assert_eq!(sum(|peer| &peer.out), content + sum(|peer| &peer.dropped));
-    // Each piece came from one seller alone.
+    let (content, piece) = (1 << 20, 64 << 10);
+    // A chunk that both sent is owed to both, within 1 % and a piece.
+    let twice = sum(|peer| &peer.verified) - content;
+    assert!(twice <= content / 100 + piece, "{twice}");
+    assert_eq!(leech.stats().paid_duplicates, twice);
+    let owed = content + twice;
+    assert_eq!(sum(|peer| &peer.out), owed + sum(|peer| &peer.dropped));
     for peer in peers.iter() {
         assert!(peer.finished.load(Ordering::Relaxed));
-        assert!(
-            peer.owners
-                .lock()
-                .unwrap()
-                .values()
-                .all(|bytes| *bytes == 64 << 10)
-        );
     }
     let served: u64 = sellers
         .iter()
         .flat_map(|seller| seller.peers.lock().unwrap().clone())
         .map(|peer| peer.served.load(Ordering::Relaxed))
         .sum();
-    assert_eq!(served, content);
+    // What was on its way at the end, or was cancelled too late, is nobody's debt.
+    assert!(served >= owed, "{served} {owed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -202,6 +202,7 @@ impl Worker {
                 self.perform(&conn, outputs);
             }
             Event::Settle(conn) => {
+                conn.settles();
                 let outputs = conn.input(Input::Settle);
                 self.perform(&conn, outputs);
             }

@@ -53,6 +53,8 @@ impl Worker {
                 self.share_out(conn.peer().map(|peer| (peer, bid)));
                 self.answer(conn, Some(bid), "");
             }
+            // Its `Closed` came before the answer: nobody would take it out again.
+            Some(_) if conn.gone() => {}
             Some(reason) => {
                 self.readmit
                     .insert(conn.id(), (bid, self.now().plus(READMIT)));

@@ -1,0 +1,3 @@
+//! Tests that take more than a module's own.
+
+mod picker;
