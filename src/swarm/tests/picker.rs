@@ -174,7 +174,8 @@ fn priced_races_stop_at_the_limit_and_free_ones_do_not() {
     // Four chunks fit: 1 % is less than one.
     let raced = all_of(&mut picker, metered(B), &all);
     assert_eq!(raced.len(), 4);
-    assert_eq!(all_of(&mut picker, free(C), &all).len(), 64);
+    // All but those four, which are expected soon.
+    assert_eq!(all_of(&mut picker, free(C), &all).len(), 60);
     // A reject gives the room back.
     picker.dropped(B, raced[0]);
     assert_eq!(all_of(&mut picker, metered(B), &all).len(), 1);
