@@ -44,5 +44,6 @@ fuzz_target!(|data: &[u8]| {
             row.key = before.key;
         }
     }
+    again.ignored.clone_from(&file.ignored);
     assert_eq!(again, file);
 });

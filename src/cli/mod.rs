@@ -7,6 +7,7 @@ mod act;
 mod balance;
 mod chain;
 mod config;
+mod csv_flags;
 mod demo;
 mod devnet;
 mod earnings;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     Context, account, chain,
+    csv_flags::CsvFlags,
     failure::{Failure, Outcome},
     send_file,
     settle::Desk,
@@ -39,6 +40,8 @@ pub(crate) struct Send {
     /// columns address, amount and if wanted id, memo.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "amount", "memo"])]
     csv: Option<PathBuf>,
+    #[command(flatten)]
+    csv_flags: CsvFlags,
     /// What to wait for.
     #[arg(long, value_enum, default_value_t = Wait::Solid)]
     wait: Wait,
@@ -71,7 +74,9 @@ impl Send {
             new: self.new,
         };
         match (self.csv, self.to, self.amount) {
-            (Some(file), _, _) => send_file::run(context, &file, how).await,
+            (Some(file), _, _) => {
+                send_file::run(context, &file, &self.csv_flags.read_as(), how).await
+            }
             (None, Some(to), Some(amount)) => {
                 let amount = chain::amount(context, &amount)?;
                 one(context, to, amount, self.memo.unwrap_or_default(), how).await

@@ -14,13 +14,16 @@ use super::{
     Context, account,
     chain::{self, Chain, TokenInfo},
     failure::{Exit, Failure, Outcome},
+    printable,
     send::How,
     settings::Network,
     settle::Desk,
 };
 use crate::{
     ledger::{AttemptRow, AttemptState, PayoutRow, PayoutState},
-    settle::{FileQuote, FileReport, FileRow, PayoutFile, RowState, payout_file::MAX_FILE_BYTES},
+    settle::{
+        FileQuote, FileReport, FileRow, PayoutFile, ReadAs, RowState, payout_file::MAX_FILE_BYTES,
+    },
     types::{RawAmount, Sun, Token},
 };
 
@@ -29,22 +32,27 @@ type Tokens = BTreeMap<Token, TokenInfo>;
 /// How many rows a sentence names; the others are counted.
 const NAMED: usize = 10;
 
-fn read(context: &Context, path: &Path) -> Outcome<PayoutFile> {
+fn read(context: &Context, path: &Path, how: &ReadAs) -> Outcome<PayoutFile> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
         .map_err(|error| Failure::file(path, error))?;
-    PayoutFile::parse(&bytes).map_err(|error| {
+    let file = PayoutFile::parse_as(&bytes, how).map_err(|error| {
         let mut hint = "nothing was paid: correct the file and run it again".to_owned();
         if context.settings.network == Network::Mainnet && error.to_string().contains("no unit") {
             hint = format!("{hint}; `BTT`: {}", chain::REDENOMINATION);
         }
         Failure::failed("payout_file", format!("{}: {error}", path.display())).hint(hint)
-    })
+    })?;
+    for name in &file.ignored {
+        let name = printable::line(name);
+        context.out.note(format!("the column `{name}` is not read"));
+    }
+    Ok(file)
 }
 
-pub(super) async fn run(context: &Context, path: &Path, how: How) -> Outcome {
-    let file = read(context, path)?;
+pub(super) async fn run(context: &Context, path: &Path, read_as: &ReadAs, how: How) -> Outcome {
+    let file = read(context, path, read_as)?;
     let (from, key) = account::actor(context, how.dry_run)?;
     if let Some(row) = file.rows.iter().find(|row| row.payee == from) {
         return Err(Failure::failed(

@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod net;
 mod node;
+mod payout_dialect;
 pub mod payout_file;
 pub mod plan;
 mod proof;
@@ -30,6 +31,7 @@ pub use engine::{
 pub use error::SettleError;
 pub use net::{Debt, net};
 pub use node::NodeChain;
+pub use payout_dialect::{ColumnNames, ColumnNamesError, ReadAs, Unit};
 pub use payout_file::{FileRow, PayoutFile, PayoutFileError};
 pub use plan::{Deferred, Plan, PlannedPayout, Policy, Why};
 pub use proof::{MAX_PROOF_BYTES, PaymentProof, ProofError};

@@ -1,16 +1,18 @@
 //! A file of payouts: one row each, validated whole before anything is done
 //! with any of it. Pure.
 //!
-//! Comma-separated text in UTF-8 (RFC 4180). The first row names the columns:
-//! `address`, `amount` (with its unit: `12.5BTT`), and if wanted `id` and
-//! `memo`, in any order.
+//! Text in UTF-8 (RFC 4180), separated by commas, semicolons or tabs. The first row
+//! names the columns: `address`, `amount` (with its unit: `12.5BTT`), and if wanted
+//! `id` and `memo`, in any order; others are not read. For what people's
+//! spreadsheets make of it see `payout_dialect.rs`.
 
 use std::{collections::HashMap, fmt};
 
 use csv::{ReaderBuilder, StringRecord};
 use sha2::{Digest, Sha256};
 
-use crate::types::{Address, RawAmount, Token, UnitAmount};
+use super::payout_dialect::{Columns, ReadAs, SEPARATORS, amount, named_separator};
+use crate::types::{Address, RawAmount, Token};
 
 /// The largest file read: what [`MAX_ROWS`] rows with short memos take.
 pub const MAX_FILE_BYTES: u64 = 32 << 20;
@@ -31,6 +33,8 @@ pub struct PayoutFile {
     /// Whether its rows are known by an id of their own; otherwise by the file's
     /// hash and their number.
     pub has_ids: bool,
+    /// The names of columns that were not read.
+    pub ignored: Vec<String>,
 }
 
 /// One payout of a file.
@@ -147,42 +151,45 @@ pub enum PayoutFileError {
     Cells(CellErrors),
 }
 
-/// Which column is where.
-struct Columns {
-    address: usize,
-    amount: usize,
-    id: Option<usize>,
-    memo: Option<usize>,
-    count: usize,
+/// The separator, and what it makes of the row of names.
+type Read = (u8, Columns);
+
+/// The first separator for which the row of names has what is needed; the error of
+/// the one that parts it most often if none does.
+fn columns(text: &str, named: Option<u8>, how: &ReadAs) -> Result<Read, PayoutFileError> {
+    let mut most = 0;
+    let mut error = PayoutFileError::Empty;
+    for separator in SEPARATORS {
+        if named.is_some_and(|named| named != separator) {
+            continue;
+        }
+        let mut record = StringRecord::new();
+        let mut reader = reader(text, separator);
+        if !reader.read_record(&mut record).map_err(not_csv)? {
+            return Err(PayoutFileError::Empty);
+        }
+        match Columns::read(&record, how) {
+            Ok(columns) => return Ok((separator, columns)),
+            Err(why) if record.len() > most => {
+                most = record.len();
+                error = PayoutFileError::Columns(why);
+            }
+            Err(_) => {}
+        }
+    }
+    Err(error)
 }
 
-impl Columns {
-    fn read(names: &StringRecord) -> Result<Self, PayoutFileError> {
-        let mut found: HashMap<String, usize> = HashMap::new();
-        for (place, name) in names.iter().enumerate() {
-            let name = name.trim().to_ascii_lowercase();
-            if !["address", "amount", "id", "memo"].contains(&name.as_str()) {
-                let shown: String = name.chars().take(40).collect();
-                return Err(PayoutFileError::Columns(format!("there is `{shown}`")));
-            }
-            if found.insert(name.clone(), place).is_some() {
-                return Err(PayoutFileError::Columns(format!("`{name}` is there twice")));
-            }
-        }
-        let needed = |name: &str| {
-            found
-                .get(name)
-                .copied()
-                .ok_or_else(|| PayoutFileError::Columns(format!("`{name}` is missing")))
-        };
-        Ok(Self {
-            address: needed("address")?,
-            amount: needed("amount")?,
-            id: found.get("id").copied(),
-            memo: found.get("memo").copied(),
-            count: names.len(),
-        })
-    }
+fn reader(text: &str, separator: u8) -> csv::Reader<&[u8]> {
+    ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(separator)
+        .from_reader(text.as_bytes())
+}
+
+fn not_csv(error: csv::Error) -> PayoutFileError {
+    PayoutFileError::NotCsv(error.to_string())
 }
 
 impl PayoutFile {
@@ -191,6 +198,14 @@ impl PayoutFile {
     /// # Errors
     /// See [`PayoutFileError`]; cells with their row and column.
     pub fn parse(bytes: &[u8]) -> Result<Self, PayoutFileError> {
+        Self::parse_as(bytes, &ReadAs::default())
+    }
+
+    /// The same of a file that does not say all of itself.
+    ///
+    /// # Errors
+    /// See [`PayoutFileError`]; cells with their row and column.
+    pub fn parse_as(bytes: &[u8], how: &ReadAs) -> Result<Self, PayoutFileError> {
         if bytes.len() as u64 > MAX_FILE_BYTES {
             return Err(PayoutFileError::TooLarge);
         }
@@ -199,25 +214,31 @@ impl PayoutFile {
         // Spreadsheets write a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let hash: [u8; 32] = Sha256::digest(bytes).into();
-        let mut reader = ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .from_reader(text.as_bytes());
+        let (named, table) = named_separator(text);
+        let (separator, columns) = columns(table, named, how)?;
+        let lines_before = text.len() - table.len();
+        let lines_before = u64::from(lines_before > 0);
+        let dialect = Dialect {
+            separator,
+            decimal_comma: how.decimal_comma,
+            columns: &columns,
+        };
+        let mut reader = reader(table, separator);
         let mut record = StringRecord::new();
-        let not_csv = |error: csv::Error| PayoutFileError::NotCsv(error.to_string());
-        if !reader.read_record(&mut record).map_err(not_csv)? {
-            return Err(PayoutFileError::Empty);
-        }
-        let columns = Columns::read(&record)?;
+        reader.read_record(&mut record).map_err(not_csv)?;
         let mut rows = Vec::new();
         let mut errors = Vec::new();
         let mut ids: HashMap<String, usize> = HashMap::new();
         while reader.read_record(&mut record).map_err(not_csv)? {
+            // Spreadsheets write rows of nothing but separators.
+            if record.iter().all(|cell| cell.trim().is_empty()) {
+                continue;
+            }
             let number = rows.len() + 1;
             if number > MAX_ROWS {
                 return Err(PayoutFileError::TooManyRows);
             }
-            let line = record.position().map_or(0, csv::Position::line);
+            let line = record.position().map_or(0, csv::Position::line) + lines_before;
             let mut wrong = |column: &str, reason: String| {
                 errors.push(CellError {
                     row: number,
@@ -226,7 +247,7 @@ impl PayoutFile {
                     reason,
                 });
             };
-            rows.push(row(&record, &columns, &hash, number, &mut ids, &mut wrong));
+            rows.push(row(&record, &dialect, &hash, number, &mut ids, &mut wrong));
         }
         if !errors.is_empty() {
             return Err(PayoutFileError::Cells(CellErrors(errors)));
@@ -238,6 +259,7 @@ impl PayoutFile {
         Ok(Self {
             rows,
             has_ids: columns.id.is_some(),
+            ignored: columns.ignored,
         })
     }
 
@@ -259,16 +281,25 @@ impl PayoutFile {
     }
 }
 
+/// How a row's cells are read.
+struct Dialect<'a> {
+    separator: u8,
+    decimal_comma: bool,
+    columns: &'a Columns,
+}
+
 /// One row; `None` when something was wrong with it, and `wrong` was told.
 fn row(
     record: &StringRecord,
-    columns: &Columns,
+    dialect: &Dialect<'_>,
     hash: &[u8; 32],
     number: usize,
     ids: &mut HashMap<String, usize>,
     wrong: &mut impl FnMut(&str, String),
 ) -> Option<FileRow> {
-    if record.len() > columns.count {
+    let columns = dialect.columns;
+    let unnamed = record.iter().skip(columns.count);
+    if unnamed.into_iter().any(|cell| !cell.trim().is_empty()) {
         let text = format!(
             "the row has {} cells, {} are named",
             record.len(),
@@ -283,15 +314,20 @@ fn row(
         .parse::<Address>()
         .map_err(|error| wrong("address", error.to_string()))
         .ok();
-    let amount = cell(columns.amount).parse::<UnitAmount>();
-    let amount = match amount {
+    let read = amount(
+        cell(columns.amount),
+        columns.unit.as_ref(),
+        dialect.separator,
+        dialect.decimal_comma,
+    );
+    let amount = match read {
         Ok(amount) if amount.raw == RawAmount::ZERO => {
             wrong("amount", "the amount is zero".to_owned());
             None
         }
         Ok(amount) => Some(amount),
-        Err(error) => {
-            wrong("amount", error.to_string());
+        Err(reason) => {
+            wrong("amount", reason);
             None
         }
     };
@@ -430,12 +466,7 @@ mod tests {
             PayoutFileError::NotText(16)
         );
         let without_names = format!("{A},1BTT\n");
-        for text in [
-            "address",
-            "address,amount,note",
-            "address,address",
-            without_names.as_str(),
-        ] {
+        for text in ["address", "address,address", without_names.as_str()] {
             assert!(
                 matches!(refused(text.as_bytes()), PayoutFileError::Columns(_)),
                 "{text}"
@@ -444,6 +475,92 @@ mod tests {
         let rows = "a,b\n".repeat(MAX_ROWS + 1);
         let many = format!("address,amount\n{rows}");
         assert_eq!(refused(many.as_bytes()), PayoutFileError::TooManyRows);
+    }
+
+    #[test]
+    fn what_spreadsheets_write_is_read_as_it_was_meant() {
+        let plain = format!("address,amount,memo\n{A},12.5BTT,a\n{A},3TRX,b\n");
+        let plain = PayoutFile::parse(plain.as_bytes()).unwrap();
+        let read = |text: String, how: &ReadAs| {
+            let file = PayoutFile::parse_as(text.as_bytes(), how);
+            let file = file.unwrap_or_else(|error| panic!("{text}: {error}"));
+            let what = |file: &PayoutFile| -> Vec<_> {
+                let rows = file.rows.iter();
+                rows.map(|row| (row.payee, row.token, row.amount, row.memo.clone()))
+                    .collect()
+            };
+            assert_eq!(what(&file), what(&plain), "{text}");
+            file
+        };
+        let none = ReadAs::default();
+        for text in [
+            format!("address;amount;memo\n{A};12,5 BTT;a\n{A};3 TRX;b\n"),
+            format!("address\tamount\tmemo\r\n{A}\t12,5BTT\ta\r\n{A}\t3TRX\tb\r\n"),
+            format!("\u{feff}sep=;\r\naddress;amount;memo\r\n{A};12.5BTT;a\r\n{A};3TRX;b\r\n"),
+            format!("address,amount,memo,\n{A},12.5btt,a,\n,,,\n{A},3 trx,b,\n , ,,\n,,,,\n"),
+            format!("address;amount;memo;;\n;;;;\n{A};12,5BTT;a;;\n{A};3TRX;b;;\n;;;;\n"),
+            format!("\"address\",\"amount\",\"memo\"\n\"{A}\",\"12.5BTT\",\"a\"\n{A},3TRX,b"),
+        ] {
+            assert_eq!(read(text, &none).ignored, [""; 0]);
+        }
+        // A comma within the name of a column does not part what semicolons part.
+        let text =
+            format!("address;\"name, first\";amount;memo\n{A};x, y;12,5BTT;a\n{A};;3TRX;b\n");
+        assert_eq!(read(text, &none).ignored, ["name, first"]);
+        let mapped = ReadAs {
+            columns: "address=Wallet,amount=Pay,memo=Note".parse().unwrap(),
+            ..none.clone()
+        };
+        let text = format!("Name,PAY,wallet,note,amount\nEve,12.5BTT,{A},a,7\nBob,3TRX,{A},b,8\n");
+        assert_eq!(read(text, &mapped).ignored, ["Name", "amount"]);
+        let comma = ReadAs {
+            decimal_comma: true,
+            ..none.clone()
+        };
+        let text = format!("address,amount,memo\n{A},\"12,5BTT\",a\n{A},3TRX,b\n");
+        read(text, &comma);
+    }
+
+    #[test]
+    fn a_unit_stands_for_the_numbers_of_a_column() {
+        let in_trx = |text: &str, unit: Option<&str>| {
+            let how = ReadAs {
+                unit: unit.map(|unit| unit.parse().unwrap()),
+                ..ReadAs::default()
+            };
+            let file = PayoutFile::parse_as(text.as_bytes(), &how);
+            file.map(|file| (file.rows[0].token, file.rows[0].amount.get()))
+        };
+        let one = Ok((Token::Trx, 1_500_000));
+        assert_eq!(
+            in_trx(&format!("address,amount (TRX)\n{A},1.5\n"), None),
+            one
+        );
+        assert_eq!(
+            in_trx(&format!("address,Amount [trx]\n{A},1.5\n"), None),
+            one
+        );
+        assert_eq!(
+            in_trx(&format!("address,amount\n{A},1.5\n"), Some("TRX")),
+            one
+        );
+        assert_eq!(
+            in_trx(&format!("address,amount (TRX)\n{A},1.5 TRX\n"), Some("TRX")),
+            one
+        );
+        assert!(in_trx(&format!("address,amount (TRX)\n{A},1.5\n"), Some("BTT")).is_err());
+        assert!(in_trx(&format!("address,amount (TRX)\n{A},1.5BTT\n"), None).is_err());
+        assert!(in_trx(&format!("address,amount (EUR)\n{A},1.5\n"), None).is_err());
+    }
+
+    #[test]
+    fn a_line_is_that_of_the_file() {
+        let text = format!("sep=;\naddress;amount\n;\n{A};5\n");
+        let error = PayoutFile::parse(text.as_bytes()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("row 1 (line 4), column amount: `5` has no unit"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub enum AddressError {
     /// The base58 checksum does not match: a mistyped address.
     #[error("`{0}` is not a TRON address: its checksum does not match (is it mistyped?)")]
     Checksum(String),
+    /// The form that Ethereum's tools use: the same 20 bytes, without the prefix.
+    #[error("`{0}` is in Ethereum's form; the same address on TRON is {1}")]
+    Evm(String, Address),
     /// Neither base58 nor hex.
     #[error("`{0}` is not a TRON address: neither base58check (T…) nor hex (41…)")]
     Alphabet(String),
@@ -120,6 +123,16 @@ impl FromStr for Address {
             let bytes = hex::decode(text).map_err(|_| AddressError::Alphabet(text.to_owned()))?;
             return Self::from_bytes(&bytes);
         }
+        let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+        if let Some(Ok(bytes)) = digits.map(hex::decode) {
+            let address = match <[u8; 20]>::try_from(bytes.as_slice()) {
+                Ok(body) => Ok(Self(body)),
+                Err(_) => Self::from_bytes(&bytes),
+            };
+            if let Ok(address) = address {
+                return Err(AddressError::Evm(text.to_owned(), address));
+            }
+        }
         Self::from_base58(text)
     }
 }
@@ -185,6 +198,18 @@ mod tests {
             AddressError::Checksum(_)
         ));
         assert!(matches!(error("0OIl"), AddressError::Alphabet(_)));
+        for evm in [
+            "0x7e5f4552091a69125d5dfcb7b8c2659029395bdf",
+            "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf",
+            "0x417e5f4552091a69125d5dfcb7b8c2659029395bdf",
+        ] {
+            let said = error(evm).to_string();
+            assert!(
+                said.contains("in Ethereum's form") && said.contains(K1.0),
+                "{said}"
+            );
+        }
+        assert!(matches!(error("0x7e5f45"), AddressError::Alphabet(_)));
         assert!(matches!(error(""), AddressError::Length(..)));
         assert!(matches!(
             error("427e5f4552091a69125d5dfcb7b8c2659029395bdf"),

@@ -326,10 +326,11 @@ impl FromStr for UnitAmount {
             .ok_or_else(|| AmountError::NoUnit(cut(text)))?;
         let (number, unit) = text.split_at(split);
         let number = number.trim_end();
-        let (token, decimals) = match unit {
-            "BTT" => (Token::Trc10(TokenId::BTT), Decimals::BTT),
+        // BTTOLD is what the chain has called this token since the redenomination.
+        let (token, decimals) = match unit.to_ascii_uppercase().as_str() {
+            "BTT" | "BTTOLD" => (Token::Trc10(TokenId::BTT), Decimals::BTT),
             "TRX" => (Token::Trx, Decimals::TRX),
-            "sun" => (Token::Trx, Decimals(0)),
+            "SUN" => (Token::Trx, Decimals(0)),
             _ => match unit.strip_prefix("raw:") {
                 Some(id) => (Token::Trc10(id.parse()?), Decimals(0)),
                 None => return Err(AmountError::UnknownUnit(cut(text))),
@@ -358,6 +359,10 @@ mod tests {
         assert_eq!(parse("12.5 BTT"), Ok((btt, 12_500_000)));
         assert_eq!(parse("3TRX"), Ok((Token::Trx, 3_000_000)));
         assert_eq!(parse("1500000sun"), Ok((Token::Trx, 1_500_000)));
+        for btt_too in ["5btt", "5 Btt", "5BTTOLD", "5 bttold"] {
+            assert_eq!(parse(btt_too), Ok((btt, 5_000_000)), "{btt_too}");
+        }
+        assert_eq!(parse("5 trx"), Ok((Token::Trx, 5_000_000)));
         assert_eq!(
             parse("7raw:1000001"),
             Ok((Token::Trc10(TokenId(1_000_001)), 7))
@@ -369,7 +374,6 @@ mod tests {
     fn each_wrong_amount_has_its_own_error() {
         assert!(matches!(parse("5"), Err(AmountError::NoUnit(_))));
         assert!(matches!(parse("5 doge"), Err(AmountError::UnknownUnit(_))));
-        assert!(matches!(parse("5btt"), Err(AmountError::UnknownUnit(_))));
         assert!(matches!(
             parse("1.0000001BTT"),
             Err(AmountError::TooPrecise { .. })

@@ -279,3 +279,75 @@ async fn a_file_that_cannot_be_paid_whole_is_not_begun() {
     assert_eq!(error["code"], "insufficient_funds");
     assert_eq!((site.paid(1, BTT), site.payer_spent()), (0, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spreadsheets_file_is_paid_as_it_was_meant() {
+    let site = Site::new().await;
+    let text = format!(
+        "sep=;\r\nName;Wallet;amount (BTT);memo;\r\n\"Bob; Ltd\";{};1,5;thanks;\r\n;;;;\r\nEve;{};2,25;;\r\n",
+        payee(1),
+        payee(2)
+    );
+    let file = site.home.file("excel.csv", &text);
+    let run = site.send(&file, &["--columns", "address=wallet"]);
+    assert!(
+        run.stderr.contains("the column `Name` is not read"),
+        "{run:?}"
+    );
+    assert_eq!(run.json()["confirmed"], 2);
+    assert_eq!(
+        (site.paid(1, BTT), site.paid(2, BTT)),
+        (1_500_000, 2_250_000)
+    );
+
+    // Numbers alone, in a file of commas, with their unit given.
+    let text = format!("address,amount\n{},\"0,5\"\n", payee(3));
+    let file = site.home.file("numbers.csv", text);
+    let said = site.send(&file, &["--unit", "TRX", "--quiet"]).error(1);
+    assert!(said["message"].as_str().unwrap().contains("0,5"), "{said}");
+    let paid = site
+        .send(&file, &["--unit", "TRX", "--decimal-comma"])
+        .json();
+    assert_eq!(paid["confirmed"], 1);
+    assert_eq!(site.paid(3, Token::Trx), 500_000);
+}
+
+#[test]
+fn a_number_that_can_be_read_in_two_ways_is_refused_with_both() {
+    let home = Home::with_key(1);
+    let file = home.file(
+        "thousands.csv",
+        format!("address;amount\n{};1,234 BTT\n", payee(1)),
+    );
+    let run = home.run(["send", "--json", "--csv", file.to_str().unwrap()]);
+    let error = run.error(1);
+    let message = error["message"].as_str().unwrap();
+    assert!(
+        message.contains("`1,234` can be 1234 or 1.234"),
+        "{message}"
+    );
+    for wrong in [
+        &["--columns", "wallet=address"][..],
+        &["--unit", "EUR"],
+        &["--unit", "5"],
+    ] {
+        let csv = ["send", "--csv", file.to_str().unwrap()];
+        assert_eq!(home.run(csv.iter().chain(wrong)).code, 2, "{wrong:?}");
+    }
+    let flags_alone = home.run([
+        "send",
+        "--to",
+        &payee(1).to_string(),
+        "--amount",
+        "1BTT",
+        "--unit",
+        "BTT",
+    ]);
+    assert_eq!(flags_alone.code, 2);
+    let evm = "0x7e5f4552091a69125d5dfcb7b8c2659029395bdf";
+    let run = home.run(["send", "--to", evm, "--amount", "5btt"]);
+    assert!(
+        run.stderr.contains("TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC"),
+        "{run:?}"
+    );
+}
