@@ -267,6 +267,9 @@ fn make(
     let signed = SignedGrant::sign(grant, &domain, wallet.as_ref())
         .map_err(|error| Failure::failed("sign", error))?;
     drop(wallet);
+    // A grant without its key is of no use to anybody; a key whose grant the ledger
+    // does not have would be found, and refused, by every later run.
+    ledger.store_grant(&signed.to_row(), now)?;
     let folder = folder(context);
     fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, error))?;
     let file = SessionFile {
@@ -278,7 +281,6 @@ fn make(
     let text = Zeroizing::new(text);
     let path = folder.join(format!("{}{}.json", prefix(genesis, payer), grant.signer));
     create_private(&path, text.as_bytes()).map_err(|error| Failure::file(&path, error))?;
-    ledger.store_grant(&signed.to_row())?;
     Ok((key, signed))
 }
 
@@ -383,12 +385,15 @@ fn take_back(context: &Context, ledger: &dyn Parties, payer: Address, signer: Ad
     let signature = ReceiptDomain::new(ledger.genesis())
         .sign(&body, wallet.as_ref())
         .map_err(|error| Failure::failed("sign", error))?;
-    ledger.store_revocation(&RevocationRow {
-        payer,
-        signer,
-        serial,
-        signature: signature.to_bytes(),
-    })?;
+    ledger.store_revocation(
+        &RevocationRow {
+            payer,
+            signer,
+            serial,
+            signature: signature.to_bytes(),
+        },
+        now_secs(),
+    )?;
     for path in files(context, ledger.genesis(), payer)? {
         if path
             .file_stem()

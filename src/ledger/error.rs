@@ -79,7 +79,9 @@ pub enum LedgerError {
         serial: u64,
     },
     /// A payer with more grants or revocations than are kept.
-    #[error("{0} has made more spend grants than are kept: no more of them are taken")]
+    #[error(
+        "{0} has too many spend grants that are valid or have unsettled receipts: no more of them are stored"
+    )]
     TooManyGrants(Address),
     /// A receipt that does not continue its epoch.
     #[error("a receipt of epoch {epoch} with sequence {sequence} cannot follow: {reason}")]

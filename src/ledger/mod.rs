@@ -32,6 +32,6 @@ pub use records::{
 pub use sqlite::SqliteLedger;
 pub use store::{
     AccountLease, Cell, ChainBound, ChainLog, Durable, EachRow, EpochLease, Ledger,
-    MAX_EQUIVOCATIONS, MAX_GRANTS, MAX_OPEN_EPOCHS, MAX_REVOCATIONS, Parties, Payouts, ReceiptBook,
-    Receipts, Transfers, Upkeep,
+    MAX_EQUIVOCATIONS, MAX_KEPT_GRANTS, MAX_OPEN_EPOCHS, MAX_REVOCATIONS, Parties, Payouts,
+    ReceiptBook, Receipts, Transfers, Upkeep,
 };

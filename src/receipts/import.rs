@@ -92,6 +92,7 @@ pub fn import(
         domain: ReceiptDomain::new(ledger.genesis()),
         account,
         ledger,
+        now_secs,
         grants: BTreeSet::new(),
         report: ImportReport::default(),
     };
@@ -166,6 +167,7 @@ struct Intake<'a> {
     domain: ReceiptDomain,
     account: Address,
     ledger: &'a dyn ReceiptBook,
+    now_secs: u64,
     /// Grants that are stored.
     grants: BTreeSet<Salt>,
     report: ImportReport,
@@ -229,7 +231,7 @@ impl Intake<'_> {
         }
         let row = grant.to_row();
         if !self.grants.contains(&row.hash) {
-            self.ledger.store_grant(&row)?;
+            self.ledger.store_grant(&row, self.now_secs)?;
             self.grants.insert(row.hash);
         }
         Ok(true)

@@ -162,8 +162,8 @@ pass_on! {
         fn flows(account: Address, token: TokenId, kind: FlowKind) -> Vec<FlowRow>;
     }
     writes {
-        fn store_grant(grant: &GrantRow) -> Durable<()>;
-        fn store_revocation(revocation: &RevocationRow) -> Durable<()>;
+        fn store_grant(grant: &GrantRow, now_secs: u64) -> Durable<()>;
+        fn store_revocation(revocation: &RevocationRow, now_secs: u64) -> Durable<()>;
         fn note_default(address: Address, token: TokenId, amount: RawAmount, at: UnixMs)
             -> Durable<Standing>;
         fn ban(address: Address, token: TokenId, reason: &str, at: UnixMs) -> Durable<Standing>;

@@ -1,10 +1,15 @@
 //! Spend grants and revocations.
 
-use super::rows::{self, amount, get, int, kind_number, sum, unsigned};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    positions::position,
+    rows::{self, amount, get, int, kind_number, sum, unsigned},
+};
 use crate::{
     ledger::{
-        GrantMarks, GrantRow, GrantUse, LedgerError, MAX_GRANTS, MAX_REVOCATIONS, ReceiptKind,
-        ReceiptRow, RevocationRow,
+        GrantMarks, GrantRow, GrantUse, LedgerError, MAX_KEPT_GRANTS, MAX_REVOCATIONS, Pair,
+        ReceiptKind, ReceiptRow, RevocationRow,
         sql::{Row, Transaction, params},
     },
     types::{Address, RawAmount, Salt},
@@ -36,7 +41,12 @@ pub(in crate::ledger) fn find(
     found.first().map(grant).transpose()
 }
 
-pub(in crate::ledger) fn store(tx: &Transaction<'_>, row: &GrantRow) -> Result<(), LedgerError> {
+/// `now` in seconds since the Unix epoch.
+pub(in crate::ledger) fn store(
+    tx: &Transaction<'_>,
+    row: &GrantRow,
+    now: u64,
+) -> Result<(), LedgerError> {
     if find(tx, row.hash)?.is_some() {
         return Ok(());
     }
@@ -44,8 +54,11 @@ pub(in crate::ledger) fn store(tx: &Transaction<'_>, row: &GrantRow) -> Result<(
         "SELECT count(*) FROM spend_grant WHERE payer = ?1",
         params![row.payer.body()],
     )?;
-    if kept.unwrap_or(0) >= i64::from(MAX_GRANTS) {
-        return Err(LedgerError::TooManyGrants(row.payer));
+    if kept.unwrap_or(0) >= i64::from(MAX_KEPT_GRANTS) {
+        prune(tx, row.payer, now)?;
+        if counted(tx, row.payer, now)? >= MAX_KEPT_GRANTS {
+            return Err(LedgerError::TooManyGrants(row.payer));
+        }
     }
     tx.execute(
         "INSERT INTO spend_grant (hash, payer, signer, token, max_per_payee, max_total,
@@ -63,6 +76,77 @@ pub(in crate::ledger) fn store(tx: &Transaction<'_>, row: &GrantRow) -> Result<(
             int("serial", row.serial)?,
             row.signature
         ],
+    )?;
+    Ok(())
+}
+
+/// Removes the payer's grants that have run out and carry no receipt. One with
+/// receipts stays, since they do not verify without it. One that replaced a grant
+/// that is kept stays too: without it the replaced one would be good again.
+fn prune(tx: &Transaction<'_>, payer: Address, now: u64) -> Result<(), LedgerError> {
+    tx.execute(
+        "DELETE FROM spend_grant WHERE payer = ?1 AND not_after < ?2
+           AND NOT EXISTS (SELECT 1 FROM receipt WHERE grant_hash = spend_grant.hash)
+           AND NOT EXISTS (SELECT 1 FROM spend_grant AS older
+               WHERE older.payer = spend_grant.payer AND older.signer = spend_grant.signer
+                 AND older.serial < spend_grant.serial AND older.not_after >= ?2)",
+        params![payer.body(), int("now", now)?],
+    )?;
+    Ok(())
+}
+
+/// How many grants of the payer count: those that have not run out, and those
+/// with receipts of a pair in which the payer still owes.
+fn counted(tx: &Transaction<'_>, payer: Address, now: u64) -> Result<u32, LedgerError> {
+    let now = int("now", now)?;
+    let running = tx.number(
+        "SELECT count(*) FROM spend_grant WHERE payer = ?1 AND not_after >= ?2",
+        params![payer.body(), now],
+    )?;
+    let mut count = u32::try_from(running.unwrap_or(0)).unwrap_or(u32::MAX);
+    let ended = tx.query(
+        "SELECT DISTINCT spend_grant.hash, receipt.payee, receipt.token
+         FROM spend_grant JOIN receipt ON receipt.grant_hash = spend_grant.hash
+         WHERE spend_grant.payer = ?1 AND spend_grant.not_after < ?2",
+        params![payer.body(), now],
+    )?;
+    let (mut owing, mut pairs) = (BTreeSet::new(), BTreeMap::new());
+    for row in &ended {
+        let pair = Pair {
+            payer,
+            payee: rows::address(row, "payee")?,
+            token: rows::token_id(row, "token")?,
+        };
+        let hash: [u8; 32] = get(row, "hash")?;
+        let owes = match pairs.get(&pair) {
+            Some(owes) => *owes,
+            None => {
+                // As its own log has it, or as we, the payee, hold its receipts.
+                let owes =
+                    position(tx, &pair)?.net() > 0 || position(tx, &pair.reversed())?.net() < 0;
+                pairs.insert(pair, owes);
+                owes
+            }
+        };
+        if owes {
+            owing.insert(hash);
+        }
+    }
+    count = count.saturating_add(u32::try_from(owing.len()).unwrap_or(u32::MAX));
+    Ok(count)
+}
+
+/// Removes the payer's revocations of signers whose grants have all run out.
+fn prune_revocations(tx: &Transaction<'_>, payer: Address, now: u64) -> Result<(), LedgerError> {
+    tx.execute(
+        "DELETE FROM revocation WHERE payer = ?1
+           AND serial <= (SELECT max(serial) FROM spend_grant
+               WHERE spend_grant.payer = revocation.payer
+                 AND spend_grant.signer = revocation.signer)
+           AND NOT EXISTS (SELECT 1 FROM spend_grant
+               WHERE spend_grant.payer = revocation.payer
+                 AND spend_grant.signer = revocation.signer AND not_after >= ?2)",
+        params![payer.body(), int("now", now)?],
     )?;
     Ok(())
 }
@@ -173,17 +257,24 @@ pub(in crate::ledger) fn marks(
 pub(in crate::ledger) fn store_revocation(
     tx: &Transaction<'_>,
     row: &RevocationRow,
+    now: u64,
 ) -> Result<(), LedgerError> {
     let known = marks(tx, row.payer, row.signer)?.revoked;
     if known.is_some_and(|known| known >= row.serial) {
         return Ok(());
     }
-    let kept = tx.number(
-        "SELECT count(*) FROM revocation WHERE payer = ?1",
-        params![row.payer.body()],
-    )?;
-    if known.is_none() && kept.unwrap_or(0) >= i64::from(MAX_REVOCATIONS) {
-        return Err(LedgerError::TooManyGrants(row.payer));
+    let is_full = || -> Result<bool, LedgerError> {
+        let kept = tx.number(
+            "SELECT count(*) FROM revocation WHERE payer = ?1",
+            params![row.payer.body()],
+        )?;
+        Ok(kept.unwrap_or(0) >= i64::from(MAX_REVOCATIONS))
+    };
+    if known.is_none() && is_full()? {
+        prune_revocations(tx, row.payer, now)?;
+        if is_full()? {
+            return Err(LedgerError::TooManyGrants(row.payer));
+        }
     }
     tx.execute(
         "INSERT INTO revocation (payer, signer, serial, signature) VALUES (?1, ?2, ?3, ?4)

@@ -15,7 +15,7 @@ use crate::types::{Address, BlockId};
 
 pub use self::{
     chain_log::ChainLog,
-    parties::{MAX_GRANTS, MAX_REVOCATIONS, Parties},
+    parties::{MAX_KEPT_GRANTS, MAX_REVOCATIONS, Parties},
     payouts::Payouts,
     receipts::Receipts,
     transfers::Transfers,

@@ -8,19 +8,24 @@ use crate::{
     types::{Address, RawAmount, Salt, TokenId, UnixMs},
 };
 
-/// How many grants of one payer are kept: a peer must not fill the disk.
-pub const MAX_GRANTS: u32 = 256;
-/// How many signers of one payer may be revoked, for the same reason.
+/// How many grants of one payer may run or carry unsettled receipts at a time: a
+/// peer must not fill the disk.
+pub const MAX_KEPT_GRANTS: u32 = 256;
+/// How many signers of one payer may be revoked, for the same reason. The
+/// revocation of a signer whose grants have all run out makes room.
 pub const MAX_REVOCATIONS: u32 = 256;
 
 /// Grants, standings and flows. The guarantees are those of
 /// [`Ledger`](super::Ledger).
 pub trait Parties: ChainBound {
-    /// Stores a verified grant, ours or another's; twice changes nothing.
+    /// Stores a verified grant, ours or another's; twice changes nothing. At
+    /// [`MAX_KEPT_GRANTS`], grants that ran out before `now_secs` (seconds since the
+    /// Unix epoch) make room: without receipts they are removed, with receipts that
+    /// are settled they stay, and no longer count.
     ///
     /// # Errors
     /// [`LedgerError::TooManyGrants`] of a payer.
-    fn store_grant(&self, grant: &GrantRow) -> Result<Durable<()>, LedgerError>;
+    fn store_grant(&self, grant: &GrantRow, now_secs: u64) -> Result<Durable<()>, LedgerError>;
 
     /// The grant with this hash.
     ///
@@ -42,11 +47,16 @@ pub trait Parties: ChainBound {
     fn grant_marks(&self, payer: Address, signer: Address) -> Result<GrantMarks, LedgerError>;
 
     /// Stores a verified revocation; a lower serial than what is known changes
-    /// nothing.
+    /// nothing. At [`MAX_REVOCATIONS`], those of grants that ran out before
+    /// `now_secs` are removed.
     ///
     /// # Errors
     /// [`LedgerError::TooManyGrants`] of a payer.
-    fn store_revocation(&self, revocation: &RevocationRow) -> Result<Durable<()>, LedgerError>;
+    fn store_revocation(
+        &self,
+        revocation: &RevocationRow,
+        now_secs: u64,
+    ) -> Result<Durable<()>, LedgerError>;
 
     /// The payer's revocations, by signer.
     ///

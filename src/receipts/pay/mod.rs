@@ -476,7 +476,7 @@ fn good_grant(config: &PayConfig, grant: &SignedGrant) -> Result<RawAmount, PayE
     let now = u64::try_from(config.clock.now().secs()).unwrap_or(0);
     let domain = ReceiptDomain::new(config.genesis);
     grant.verify(&domain, payer, config.token, now, &context)?;
-    config.ledger.store_grant(&grant.to_row())?;
+    config.ledger.store_grant(&grant.to_row(), now)?;
     let used = config
         .ledger
         .grants(payer)?

@@ -3,8 +3,8 @@
 
 use seedrail::{
     ledger::{
-        EpochId, FlowKind, GrantRow, LedgerError, Origin, Remainder, RevocationRow, Stored,
-        WatchRow,
+        EpochId, FlowKind, GrantRow, LedgerError, MAX_KEPT_GRANTS, MAX_REVOCATIONS, Origin,
+        Remainder, RevocationRow, Stored, WatchRow,
     },
     types::{Address, InfoHash, Salt, TokenId, UnixMs},
 };
@@ -38,8 +38,8 @@ pub(crate) fn grants_bound_what_is_issued(store: &dyn Store) {
         issue(&lease, &receipt),
         Err(LedgerError::Missing(_))
     ));
-    ledger.store_grant(&given).unwrap();
-    ledger.store_grant(&given).unwrap();
+    ledger.store_grant(&given, 15).unwrap();
+    ledger.store_grant(&given, 15).unwrap();
     assert_eq!(ledger.grant(given.hash).unwrap(), Some(given));
     issue(&lease, &receipt).unwrap();
     // One payee may not be owed more, nor all of them together.
@@ -89,8 +89,8 @@ pub(crate) fn serials_and_revocations_only_rise(store: &dyn Store) {
         (marks.highest, marks.revoked)
     };
     assert_eq!(marks(), (None, None));
-    ledger.store_grant(&grant(4, 1, 1)).unwrap();
-    ledger.store_grant(&grant(2, 1, 1)).unwrap();
+    ledger.store_grant(&grant(4, 1, 1), 15).unwrap();
+    ledger.store_grant(&grant(2, 1, 1), 15).unwrap();
     assert_eq!(marks(), (Some(4), None));
     let revoke = |serial| RevocationRow {
         payer,
@@ -98,10 +98,128 @@ pub(crate) fn serials_and_revocations_only_rise(store: &dyn Store) {
         serial,
         signature: [8; 65],
     };
-    ledger.store_revocation(&revoke(3)).unwrap();
-    ledger.store_revocation(&revoke(2)).unwrap();
+    ledger.store_revocation(&revoke(3), 15).unwrap();
+    ledger.store_revocation(&revoke(2), 15).unwrap();
     assert_eq!(marks(), (Some(4), Some(3)));
     assert_eq!(ledger.revocations(payer).unwrap(), [revoke(3)]);
+}
+
+/// A grant to a signer of its own that ends at `not_after`.
+fn numbered(number: u32, not_after: u64) -> GrantRow {
+    let mut body = [0; 20];
+    body[..4].copy_from_slice(&number.to_be_bytes());
+    let mut hash = [9; 32];
+    hash[..4].copy_from_slice(&number.to_be_bytes());
+    GrantRow {
+        hash: Salt::from_bytes(hash),
+        signer: Address::from_body(body),
+        not_after,
+        ..grant(7, 1000, 1000)
+    }
+}
+
+pub(crate) fn grants_that_ran_out_make_room(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let payer = rows.pair.payer;
+    for number in 0..MAX_KEPT_GRANTS {
+        ledger.store_grant(&numbered(number, 20), 15).unwrap();
+    }
+    let next = numbered(MAX_KEPT_GRANTS, 1_000);
+    // While they are valid, and in their last second, the bound holds.
+    for now in [15, 20] {
+        assert!(matches!(
+            ledger.store_grant(&next, now),
+            Err(LedgerError::TooManyGrants(found)) if found == payer
+        ));
+    }
+    // Two of them carry receipts: one is settled, one is not.
+    let mut to_pay = Vec::new();
+    for number in [0, 1] {
+        let used = numbered(number, 20);
+        let mut receipt = rows.receipt(EpochId::new(1).unwrap(), 5, 1, 40);
+        receipt.pair.payee = Address::from_body([60 + u8::try_from(number).unwrap(); 20]);
+        receipt.grant = used.hash;
+        receipt.signer = used.signer;
+        ledger.store_received(&receipt).unwrap();
+        to_pay.push(receipt);
+    }
+    let mut paid = rows.transfer(1, 6, 40);
+    paid.payee = to_pay[0].pair.payee;
+    ledger.record_transfer(&paid).unwrap();
+    ledger.store_grant(&next, 21).unwrap();
+    assert_eq!(ledger.grant(next.hash).unwrap(), Some(next));
+    let kept = ledger.grants(payer).unwrap();
+    assert_eq!(kept.len(), 3, "those with receipts stay, with the new one");
+    // Of the two, only the unsettled one counts.
+    for number in 1..MAX_KEPT_GRANTS - 1 {
+        let more = numbered(MAX_KEPT_GRANTS + number, 1_000);
+        ledger.store_grant(&more, 21).unwrap();
+    }
+    assert!(matches!(
+        ledger.store_grant(&numbered(9_999, 1_000), 21),
+        Err(LedgerError::TooManyGrants(_))
+    ));
+    let mut paid = rows.transfer(2, 7, 40);
+    paid.payee = to_pay[1].pair.payee;
+    ledger.record_transfer(&paid).unwrap();
+    ledger.store_grant(&numbered(9_999, 1_000), 21).unwrap();
+}
+
+pub(crate) fn a_grant_that_replaced_a_valid_one_stays(store: &dyn Store) {
+    let ledger = store.first();
+    let replaced = GrantRow {
+        serial: 1,
+        hash: Salt::from_bytes([1; 32]),
+        ..numbered(0, 1_000)
+    };
+    let newest = GrantRow {
+        serial: 2,
+        ..numbered(0, 20)
+    };
+    ledger.store_grant(&replaced, 15).unwrap();
+    ledger.store_grant(&newest, 15).unwrap();
+    for number in 2..MAX_KEPT_GRANTS {
+        ledger.store_grant(&numbered(number, 20), 15).unwrap();
+    }
+    ledger.store_grant(&numbered(1_000, 1_000), 21).unwrap();
+    let marks = ledger.grant_marks(newest.payer, newest.signer).unwrap();
+    assert_eq!(
+        marks.highest,
+        Some(2),
+        "the replaced grant is not good again"
+    );
+    // When that has run out too, both go.
+    for number in 0..MAX_KEPT_GRANTS {
+        let more = numbered(2_000 + number, 5_000);
+        ledger.store_grant(&more, 1_001).unwrap();
+    }
+    let marks = ledger.grant_marks(newest.payer, newest.signer).unwrap();
+    assert_eq!(marks.highest, None);
+}
+
+pub(crate) fn revocations_of_grants_that_ran_out_make_room(store: &dyn Store) {
+    let ledger = store.first();
+    let revoke = |number| RevocationRow {
+        payer: grant(1, 1, 1).payer,
+        signer: numbered(number, 20).signer,
+        serial: 7,
+        signature: [8; 65],
+    };
+    for number in 0..MAX_REVOCATIONS {
+        ledger.store_grant(&numbered(number, 20), 15).unwrap();
+        ledger.store_revocation(&revoke(number), 15).unwrap();
+    }
+    assert!(matches!(
+        ledger.store_revocation(&revoke(MAX_REVOCATIONS), 15),
+        Err(LedgerError::TooManyGrants(_))
+    ));
+    ledger
+        .store_revocation(&revoke(MAX_REVOCATIONS), 21)
+        .unwrap();
+    assert_eq!(
+        ledger.revocations(grant(1, 1, 1).payer).unwrap(),
+        [revoke(MAX_REVOCATIONS)]
+    );
 }
 
 pub(crate) fn what_others_did_is_remembered_until_forgiven(store: &dyn Store) {

@@ -83,15 +83,18 @@ async fn a_session_key_that_was_taken_back_is_nobody() {
     let ledger = sqlite(folder.path(), "thief");
     let thief = Party::start(SESSION, ledger, chain.clone(), session(given)).await;
     let payee = Party::start(SELLER, sqlite(folder.path(), "b"), chain, seller()).await;
-    payee.ledger.store_grant(&given.to_row()).unwrap();
+    payee.ledger.store_grant(&given.to_row(), 0).unwrap();
     payee
         .ledger
-        .store_revocation(&RevocationRow {
-            payer: given.grant.payer,
-            signer: given.grant.signer,
-            serial: given.grant.serial,
-            signature: [1; 65],
-        })
+        .store_revocation(
+            &RevocationRow {
+                payer: given.grant.payer,
+                signer: given.grant.signer,
+                serial: given.grant.serial,
+                signature: [1; 65],
+            },
+            0,
+        )
         .unwrap();
     let line = Joined::new(&thief, &payee);
     assert_eq!(line.download(4), 0, "it is shared with as with anybody");
@@ -139,7 +142,7 @@ async fn a_stolen_session_key_is_worth_its_grant_and_no_more() {
     // The owner is shown what was signed in its name, and may pay it: up to the
     // grant's total, which its ledger never passes.
     let owner = sqlite(folder.path(), "owner");
-    owner.store_grant(&given.to_row()).unwrap();
+    owner.store_grant(&given.to_row(), 0).unwrap();
     let (mut paid, mut refused) = (0, 0);
     for row in &promised {
         owner.store_evidence(&[*row]).unwrap();
@@ -197,7 +200,7 @@ async fn every_revocation_reaches_who_can_be_harmed() {
         let mut given = grant(10_000).grant;
         (given.signer, given.serial) = (key(signer).address(), serial);
         let given = SignedGrant::sign(given, &domain, &key(WALLET)).unwrap();
-        payee.ledger.store_grant(&given.to_row()).unwrap();
+        payee.ledger.store_grant(&given.to_row(), 0).unwrap();
         let body = Revoke {
             payer: given.grant.payer,
             signer: given.grant.signer,
@@ -210,7 +213,7 @@ async fn every_revocation_reaches_who_can_be_harmed() {
             serial,
             signature: signature.to_bytes(),
         };
-        owner.store_revocation(&row).unwrap();
+        owner.store_revocation(&row, 0).unwrap();
     }
     let party = Party::start(WALLET, owner, chain, buyer(PRICE)).await;
     let line = Joined::new(&party, &payee);

@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl<S: Transactions> Parties for S {
-    fn store_grant(&self, grant: &GrantRow) -> Result<Durable<()>, LedgerError> {
-        self.write(|tx| grants::store(tx, grant))
+    fn store_grant(&self, grant: &GrantRow, now_secs: u64) -> Result<Durable<()>, LedgerError> {
+        self.write(|tx| grants::store(tx, grant, now_secs))
     }
 
     fn grant(&self, hash: Salt) -> Result<Option<GrantRow>, LedgerError> {
@@ -27,8 +27,12 @@ impl<S: Transactions> Parties for S {
         self.read(|tx| grants::marks(tx, payer, signer))
     }
 
-    fn store_revocation(&self, revocation: &RevocationRow) -> Result<Durable<()>, LedgerError> {
-        self.write(|tx| grants::store_revocation(tx, revocation))
+    fn store_revocation(
+        &self,
+        revocation: &RevocationRow,
+        now_secs: u64,
+    ) -> Result<Durable<()>, LedgerError> {
+        self.write(|tx| grants::store_revocation(tx, revocation, now_secs))
     }
 
     fn revocations(&self, payer: Address) -> Result<Vec<RevocationRow>, LedgerError> {

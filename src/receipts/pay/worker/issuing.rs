@@ -147,7 +147,9 @@ impl Worker {
         let ledger = &self.shared.config.ledger;
         // The grant it is under, which another machine of ours may have made.
         let granted = match conn.with(|exchange, _, _| exchange.grant_of(signed)) {
-            Some(grant) => ledger.store_grant(&grant.to_row()).map(drop),
+            Some(grant) => ledger
+                .store_grant(&grant.to_row(), self.now_secs())
+                .map(drop),
             None => Ok(()),
         };
         match granted.and_then(|()| ledger.store_evidence(&[row])) {

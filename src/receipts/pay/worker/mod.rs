@@ -157,6 +157,11 @@ impl Worker {
         self.shared.config.clock.now()
     }
 
+    /// Seconds since the Unix epoch.
+    fn now_secs(&self) -> u64 {
+        u64::try_from(self.now().secs()).unwrap_or(0)
+    }
+
     fn own(&self) -> Address {
         self.shared.config.identity.account()
     }
@@ -320,6 +325,10 @@ impl Worker {
 
     /// The ledger failed: on this connection nothing more is done with money.
     fn ledger_failed(&mut self, conn: &Arc<Conn>, error: &LedgerError) {
+        if let LedgerError::TooManyGrants(_) = error {
+            conn.close("too many spend grants of yours are valid or unsettled");
+            return;
+        }
         tracing::error!(%error, "the ledger failed");
         if matches!(error, LedgerError::CommitUnknown(_)) {
             self.stop(error.to_string());

@@ -13,7 +13,9 @@ impl Worker {
         let ledger = &self.shared.config.ledger;
         // The grant first: a receipt is worth nothing without it.
         let granted = match conn.with(|exchange, _, _| exchange.grant_of(signed)) {
-            Some(grant) => ledger.store_grant(&grant.to_row()).map(drop),
+            Some(grant) => ledger
+                .store_grant(&grant.to_row(), self.now_secs())
+                .map(drop),
             None => Ok(()),
         };
         let stored = match granted.and_then(|()| ledger.store_received_for(&row, &origin)) {
@@ -71,12 +73,15 @@ impl Worker {
         let kept = ledger.grants(revoke.payer).and_then(|grants| {
             let known = grants.iter().any(|used| used.grant.signer == revoke.signer);
             if known {
-                ledger.store_revocation(&RevocationRow {
-                    payer: revoke.payer,
-                    signer: revoke.signer,
-                    serial: revoke.serial,
-                    signature: signature.to_bytes(),
-                })?;
+                ledger.store_revocation(
+                    &RevocationRow {
+                        payer: revoke.payer,
+                        signer: revoke.signer,
+                        serial: revoke.serial,
+                        signature: signature.to_bytes(),
+                    },
+                    self.now_secs(),
+                )?;
             }
             Ok(())
         });
