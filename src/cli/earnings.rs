@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{
-    Context, account, chain,
+    Context, account,
     failure::{Failure, Outcome},
     plot::{self, Bar},
     receipts::amount_text,
@@ -18,6 +18,7 @@ use crate::{
     settle::{
         Claim, NodeChain, claims,
         earnings::{By, Key, Sums, divide},
+        stored_claims,
     },
     types::{RawAmount, TokenId},
 };
@@ -49,9 +50,11 @@ impl Earnings {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let token = TokenId::BTT;
         let account = account::address(context)?;
-        let chain = chain::connect(context).await?;
-        let ledger = store::open(context, chain.genesis)?;
-        let claims = claims(ledger.as_ref(), &NodeChain(chain.node), account, token).await?;
+        let (chain, ledger) = store::open_to_read(context).await?;
+        let claims = match chain {
+            Some(chain) => claims(ledger.as_ref(), &NodeChain(chain.node), account, token).await?,
+            None => stored_claims(ledger.as_ref(), account, token)?,
+        };
         let earned = ledger.flows(account, token, FlowKind::Earned)?;
         let spent = ledger.flows(account, token, FlowKind::Spent)?;
         let drawn = self.plot || self.svg.is_some();

@@ -41,7 +41,9 @@ pub(crate) enum LedgerCommand {
 
 impl LedgerCommand {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
-        let (_, ledger) = store::open_upkeep(context).await?;
+        let (_, Some(ledger)) = store::open_if_there(context).await? else {
+            return Err(Failure::failed("ledger", "there is no ledger yet"));
+        };
         match self {
             Self::Check => check(context, ledger.as_ref()),
             Self::Backup { to } => {

@@ -36,11 +36,14 @@ enum Action {
 
 impl Peers {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
-        let (_, ledger) = store::open_offline(context).await?;
         let token = TokenId::BTT;
-        match self.action {
-            None => list(context, ledger.as_ref(), account::address(context)?, token),
-            Some(Action::Forgive { address }) => {
+        let Some(action) = self.action else {
+            let (_, ledger) = store::open_to_read(context).await?;
+            return list(context, ledger.as_ref(), account::address(context)?, token);
+        };
+        let (_, ledger) = store::open_offline(context).await?;
+        match action {
+            Action::Forgive { address } => {
                 ledger.forgive(address, token)?;
                 context
                     .out
@@ -48,7 +51,7 @@ impl Peers {
                         format!("{address} begins again as any other; running sessions notice within half a minute")
                     })
             }
-            Some(Action::Ban { address, reason }) => {
+            Action::Ban { address, reason } => {
                 let reason: String = reason.chars().take(200).collect();
                 ledger.ban(address, token, &reason, SystemClock.now())?;
                 context.out.result(&json!({ "banned": address }), || {

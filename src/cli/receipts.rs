@@ -101,7 +101,7 @@ impl Receipts {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::List { kind } => {
-                let (_, ledger) = store::open_offline(context).await?;
+                let (_, ledger) = store::open_to_read(context).await?;
                 list(context, ledger.as_ref(), kind)
             }
             Self::Verify {
@@ -111,7 +111,7 @@ impl Receipts {
             } => paid::verify(context, &file, online).await,
             Self::Verify { file, .. } => verify(context, file).await,
             Self::Export { output, kind } => {
-                let (_, ledger) = store::open_offline(context).await?;
+                let (_, ledger) = store::open_to_read(context).await?;
                 export(context, ledger.as_ref(), output, kind)
             }
             Self::Import { file, adopt } => {

@@ -328,10 +328,11 @@ fn state(used: &GrantUse, ledger: &dyn Parties) -> Outcome<&'static str> {
 /// `seedrail wallet grants`: what session keys may sign, and taking it back.
 pub(crate) async fn grants(context: &Context, revoke: Option<Address>) -> Outcome {
     let payer = account::address(context)?;
-    let (_, ledger) = store::open_offline(context).await?;
     if let Some(signer) = revoke {
+        let (_, ledger) = store::open_offline(context).await?;
         return take_back(context, ledger.as_ref(), payer, signer);
     }
+    let (_, ledger) = store::open_to_read(context).await?;
     let uses = ledger.grants(payer)?;
     let mut rows = Vec::new();
     let mut lines = Vec::new();

@@ -163,7 +163,9 @@ impl LedgerPlace {
     /// Never fails, since the parser of arguments would repeat what it was
     /// given; [`Settings::read`] refuses.
     pub(crate) fn of(text: &str) -> Result<Self, Infallible> {
-        Ok(if !PostgresUrl::is_one(text) {
+        Ok(if let Some(why) = no_place(text) {
+            Self::Refused(why)
+        } else if !PostgresUrl::is_one(text) {
             Self::File(PathBuf::from(text))
         } else {
             match PostgresUrl::parse(text) {
@@ -185,6 +187,30 @@ impl LedgerPlace {
             Self::Server(_) | Self::File(_) => Ok(()),
         }
     }
+}
+
+/// Why a text that looks like the address of a server is none that is known. As
+/// a file's name it would make an empty ledger, which knows of no payment. The
+/// sentence does not repeat the text, which may hold a password.
+fn no_place(text: &str) -> Option<String> {
+    const FORMS: &str = "a ledger is a file, or postgres://USER@HOST:PORT/DATABASE; a file whose \
+                         name looks like this is written with ./ in front";
+    let is_word = |text: &str| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte))
+    };
+    if PostgresUrl::is_one(text) {
+        return None;
+    }
+    if let Some((scheme, _)) = text.split_once("://")
+        && is_word(scheme)
+    {
+        return Some(format!("no ledger is opened by a {scheme}:// URL: {FORMS}"));
+    }
+    let (key, _) = text.split_once('=')?;
+    is_word(key).then(|| format!("no ledger is opened by a {key}=... connection string: {FORMS}"))
 }
 
 impl fmt::Display for LedgerPlace {

@@ -17,6 +17,9 @@ pub enum LedgerError {
         /// Why.
         reason: String,
     },
+    /// There is no ledger at this place.
+    #[error("there is no ledger at {0} yet")]
+    Absent(PathBuf),
     /// The file belongs to another chain.
     #[error(
         "the ledger {path} belongs to the chain with genesis block {found}, not {expected}: \

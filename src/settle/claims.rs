@@ -81,29 +81,57 @@ pub async fn claims<C: Chain>(
     account: Address,
     token: TokenId,
 ) -> Result<Claims, SettleError> {
-    let mut found = Claims {
-        receipts: count(ledger, account, token)?,
-        ..Claims::default()
-    };
-    let earning = || -> Result<Vec<Position>, SettleError> {
-        let mut positions = ledger.positions(account, token)?;
-        positions.retain(|position| position.received > RawAmount::ZERO);
-        Ok(positions)
-    };
-    let since = earning()?.iter().map(|position| position.first_since).min();
+    let since = earning(ledger, account, token)?
+        .iter()
+        .map(|position| position.first_since)
+        .min();
     let mut on_its_way = BTreeMap::new();
     if let Some(since) = since {
         let solid = read_solid(ledger, chain, account, token, since).await?;
         on_its_way = unsolid(chain, account, token, solid).await?;
     }
-    found.by_payer = earning()?
+    counted(ledger, account, token, &on_its_way)
+}
+
+/// The claims as the ledger has them, without a look on the chain.
+///
+/// # Errors
+/// The ledger's.
+pub fn stored_claims(
+    ledger: &(impl Receipts + ?Sized),
+    account: Address,
+    token: TokenId,
+) -> Result<Claims, SettleError> {
+    counted(ledger, account, token, &BTreeMap::new())
+}
+
+fn earning(
+    ledger: &(impl Receipts + ?Sized),
+    account: Address,
+    token: TokenId,
+) -> Result<Vec<Position>, SettleError> {
+    let mut positions = ledger.positions(account, token)?;
+    positions.retain(|position| position.received > RawAmount::ZERO);
+    Ok(positions)
+}
+
+fn counted(
+    ledger: &(impl Receipts + ?Sized),
+    account: Address,
+    token: TokenId,
+    on_its_way: &BTreeMap<Address, RawAmount>,
+) -> Result<Claims, SettleError> {
+    let by_payer = earning(ledger, account, token)?
         .iter()
         .map(|position| {
             let in_flight = on_its_way.get(&position.pair.payee).copied();
             Claim::of(position, in_flight.unwrap_or_default())
         })
         .collect();
-    Ok(found)
+    Ok(Claims {
+        by_payer,
+        receipts: count(ledger, account, token)?,
+    })
 }
 
 fn count(

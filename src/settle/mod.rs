@@ -23,7 +23,7 @@ mod unsolid;
 
 pub use audit::{Difference, DifferenceKind};
 pub use chain::{Answer, Chain, Head};
-pub use claims::{Claim, Claims, claims};
+pub use claims::{Claim, Claims, claims, stored_claims};
 pub use engine::{
     BroughtBack, Engine, FileQuote, FileReport, LIFETIME, OFFER_LIFETIME, OfferReport, OfferTerms,
     RecoverReport, RowState, RunReport, SendOrder, SendQuote, SendReport, Until, random_number,

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod earnings;
+mod fresh_home;
 mod goals;
 mod habits;
 mod ledger;

@@ -25,13 +25,14 @@ impl Run {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
-    /// The `error` of a run with `--json` that failed with `code`: the only
-    /// document on stderr, and nothing on stdout.
+    /// The `error` of a run with `--json` that failed with `code`: the last line on
+    /// stderr, after what was noted, and nothing on stdout.
     pub(crate) fn error(&self, code: i32) -> Value {
         assert_eq!(self.code, code, "{self:?}");
         assert_eq!(self.stdout, "", "{self:?}");
         let mut document: Value =
-            serde_json::from_str(&self.stderr).unwrap_or_else(|e| panic!("{e}: {self:?}"));
+            serde_json::from_str(self.stderr.lines().last().unwrap_or_default())
+                .unwrap_or_else(|e| panic!("{e}: {self:?}"));
         let error = document["error"].take();
         for key in ["code", "message"] {
             assert!(

@@ -20,7 +20,7 @@ pub(crate) struct History {
 
 pub(super) async fn status(context: &Context) -> Outcome {
     let account = account::address(context)?;
-    let (_, ledger) = store::open_offline(context).await?;
+    let (_, ledger) = store::open_to_read(context).await?;
     let mut batches = ledger.unfinished(account)?;
     if batches.is_empty() {
         batches = ledger.batches(account, 1)?;
@@ -43,7 +43,7 @@ const fn kind_name(kind: PayoutKind) -> &'static str {
 impl History {
     pub(super) async fn run(self, context: &Context) -> Outcome {
         let account = account::address(context)?;
-        let (_, ledger) = store::open_offline(context).await?;
+        let (_, ledger) = store::open_to_read(context).await?;
         let reports = ledger
             .batches(account, self.limit)?
             .into_iter()

@@ -65,6 +65,11 @@ impl PostgresUrl {
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(refuse("it names no host".to_owned()));
         }
+        if config.get_dbname().is_none_or(str::is_empty) {
+            return Err(refuse(
+                "it names no database: write postgres://USER@HOST:PORT/DATABASE".to_owned(),
+            ));
+        }
         config
             .connect_timeout(CONNECT)
             .tcp_user_timeout(SILENCE)

@@ -276,6 +276,17 @@ impl PostgresLedger {
         Self::connect(url, None)
     }
 
+    /// Whether there is a ledger in the database. Makes nothing.
+    ///
+    /// # Errors
+    /// No server answers, or the database is another program's.
+    pub fn is_there(url: &PostgresUrl) -> Result<bool, LedgerError> {
+        aside(|| {
+            let mut connection = Connection::open(url)?;
+            open::is_ledger(&mut connection.client, url)
+        })
+    }
+
     fn connect(url: &PostgresUrl, genesis: Option<BlockId>) -> Result<Self, LedgerError> {
         let (connection, genesis, place) = aside(|| {
             let mut connection = Connection::open(url)?;

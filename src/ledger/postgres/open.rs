@@ -184,6 +184,20 @@ fn look(client: &mut impl GenericClient) -> Result<Found, postgres::Error> {
     })
 }
 
+/// Whether there is a ledger; an error when there is something else.
+pub(super) fn is_ledger(client: &mut Client, url: &PostgresUrl) -> Result<bool, LedgerError> {
+    match look(client) {
+        Ok(Found::Nothing) => Ok(false),
+        Ok(Found::Ledger { .. }) => Ok(true),
+        Ok(Found::Other) => Err(other_program(url)),
+        // A table `meta` of somebody else's.
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => Err(other_program(url)),
+        // Between two statements another process made the ledger.
+        Err(error) if made_elsewhere(&error) => Ok(true),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
 fn put(client: &mut impl GenericClient, name: &str, value: &[u8]) -> Result<u64, postgres::Error> {
     client.execute(
         "INSERT INTO meta (name, value) VALUES ($1, $2)
@@ -257,7 +271,9 @@ fn step(
         .start()?;
     let (schema, genesis) = match (look(&mut tx)?, genesis) {
         (Found::Nothing, Some(genesis)) => (0, Some(genesis)),
-        (Found::Nothing, None) => return refused(refuse(url, "there is no ledger here yet")),
+        (Found::Nothing, None) => {
+            return refused(LedgerError::Absent(PathBuf::from(url.to_string())));
+        }
         (Found::Other, _) => {
             return refused(other_program(url));
         }

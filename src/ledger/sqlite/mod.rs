@@ -64,13 +64,7 @@ impl SqliteLedger {
     pub fn open(path: &Path, genesis: BlockId) -> Result<Self, LedgerError> {
         let (conn, real) = open::open(path, genesis)?;
         let place = open::place(&real)?;
-        let mut folder = real.into_os_string();
-        folder.push("-locks");
-        let ledger = Self::with(
-            genesis,
-            Arc::new(Mutex::new(conn)),
-            LockSpace::Folder(folder.into()),
-        )?;
+        let ledger = Self::with(genesis, Arc::new(Mutex::new(conn)), open::lock_space(&real))?;
         if ledger
             .write(|tx| recovery::note_place(tx, &place))?
             .into_inner()

@@ -2,15 +2,17 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
+use super::locks::LockSpace;
 use crate::{
     ledger::{
         LedgerError,
         statements::schema::{APPLICATION_ID, MIGRATIONS},
+        store::Guard,
     },
     types::BlockId,
 };
@@ -55,6 +57,32 @@ fn failed(path: &Path, error: &rusqlite::Error) -> LedgerError {
     }
 }
 
+/// The lock of a process that opens the ledger, and perhaps makes it. Without it
+/// another process that opens it at the same moment would see a file that is
+/// half a ledger.
+const OPENING: &str = "opening";
+/// How often it is asked for.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The folder of the locks of the ledger at this path.
+pub(super) fn lock_space(real: &Path) -> LockSpace {
+    let mut folder = real.as_os_str().to_owned();
+    folder.push("-locks");
+    LockSpace::Folder(folder.into())
+}
+
+fn wait_to_open(real: &Path) -> Result<Guard, LedgerError> {
+    let locks = lock_space(real);
+    let deadline = Instant::now() + BUSY;
+    loop {
+        match locks.try_lock(OPENING)? {
+            Some(guard) => return Ok(guard),
+            None if Instant::now() >= deadline => return Err(LedgerError::Busy),
+            None => std::thread::sleep(PAUSE),
+        }
+    }
+}
+
 /// Opens the file, creating it when it does not exist or is empty.
 pub(super) fn open(path: &Path, genesis: BlockId) -> Result<(Connection, PathBuf), LedgerError> {
     create_private(path, Existing::Keep)?;
@@ -70,6 +98,7 @@ pub(super) fn open(path: &Path, genesis: BlockId) -> Result<(Connection, PathBuf
         ));
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let _opening = wait_to_open(&real)?;
     let mut conn =
         Connection::open_with_flags(&real, flags).map_err(|error| failed(path, &error))?;
     prepare(&mut conn, path)?;

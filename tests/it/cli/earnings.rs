@@ -162,6 +162,9 @@ async fn what_was_earned_is_pending_in_flight_or_final_at_every_moment() {
     let us = own.address();
     let home = Home::new().env("SEEDRAIL_PRIVATE_KEY", &hex::encode(own.expose_bytes()));
     assert_eq!(look(&home, &url), [0; 4]);
+    // Reading made no ledger; writing does.
+    let made = home.run(["peers", "forgive", &us.to_string(), "--node", &url]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
     {
         let ledger = ledger_of(home.path());
         for (n, amounts) in [

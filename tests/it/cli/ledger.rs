@@ -94,7 +94,7 @@ fn a_password_file_opens_the_ledger() {
     let home = home.env("PGPASSFILE", file.to_str().unwrap());
     // It opens, and holds no ledger yet: nobody said of which chain.
     let empty = home.run(arguments);
-    assert!(empty.stderr.contains("no ledger here yet"), "{empty:?}");
+    assert!(empty.stderr.contains("there is no ledger yet"), "{empty:?}");
     let with_password = url.replace("locked@", "locked:a-secret@");
     drop(PostgresLedger::open(&PostgresUrl::parse(&with_password).unwrap(), genesis()).unwrap());
     let checked = home.run(arguments);
