@@ -66,6 +66,10 @@ pub(crate) struct Get {
     /// Hash all that is there, whatever is known of it from before.
     #[arg(long)]
     recheck: bool,
+    /// Write over files in the way that are not this torrent's; without it they are not
+    /// touched, and the download refuses.
+    #[arg(long)]
+    overwrite: bool,
     /// Take room for all of it before anything comes, where the file system can.
     #[arg(long)]
     preallocate: bool,
@@ -144,6 +148,7 @@ impl Get {
             seed: true,
             files,
             recheck: self.recheck,
+            overwrite: self.overwrite,
             preallocate: self.preallocate,
             ..AddOptions::default()
         };
@@ -243,7 +248,10 @@ impl Get {
         while let Some(event) = next(&mut events) {
             self.hear(context, handle, &mut troubles, &event)?;
         }
-        outcome
+        outcome.map_err(|failure| match handle.is_file_in_the_way() {
+            true => failure.hint("-o DIR downloads elsewhere, --overwrite writes over it"),
+            false => failure,
+        })
     }
 
     fn hear(

@@ -63,6 +63,9 @@ pub(crate) struct Seed {
     /// Also write the torrent file (one PATH only).
     #[arg(long, value_name = "FILE")]
     torrent_out: Option<PathBuf>,
+    /// Replace the file that --torrent-out names if it is there.
+    #[arg(long, requires = "torrent_out")]
+    overwrite: bool,
     /// Bytes of a piece, a power of two; chosen by size if not given.
     #[arg(long, value_name = "SIZE")]
     piece_size: Option<Size>,
@@ -152,8 +155,7 @@ impl Seed {
             };
             seeding.push(session.seed(metainfo, path, options)?);
             if let Some(file) = &self.torrent_out {
-                std::fs::write(file, metainfo.to_bytes())
-                    .map_err(|error| Failure::file(file, error))?;
+                torrent::write(file, metainfo, self.overwrite)?;
             }
             let document = json!({
                 "event": "seeding",

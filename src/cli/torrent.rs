@@ -1,6 +1,7 @@
 //! `seedrail torrent` and `seedrail tracker`.
 
 use std::{
+    io::{Read, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{
@@ -53,6 +54,9 @@ pub(crate) struct Create {
     /// The torrent file to write.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Replace FILE if it is there.
+    #[arg(long)]
+    overwrite: bool,
     /// A tracker's announce URL; give it again for more.
     #[arg(long, value_name = "URL")]
     tracker: Vec<String>,
@@ -82,6 +86,34 @@ pub(crate) fn read(path: &Path) -> Outcome<Metainfo> {
     let bytes = std::fs::read(path).map_err(|error| Failure::file(path, error))?;
     Metainfo::from_bytes(&bytes)
         .map_err(|error| Failure::failed("invalid_torrent", format!("{}: {error}", path.display())))
+}
+
+/// Writes a torrent file. One that is there with other content is replaced only if
+/// that is wanted.
+pub(super) fn write(path: &Path, metainfo: &Metainfo, overwrite: bool) -> Outcome {
+    let bytes = metainfo.to_bytes();
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true);
+    match overwrite {
+        true => options.create(true).truncate(true),
+        false => options.create_new(true),
+    };
+    let failed = |error| Failure::file(path, error);
+    match options.open(path) {
+        Ok(mut file) => file.write_all(&bytes).map_err(failed),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let there = std::fs::File::open(path).map_err(failed)?;
+            let mut found = Vec::new();
+            let most = u64::try_from(bytes.len()).unwrap_or(u64::MAX) + 1;
+            there.take(most).read_to_end(&mut found).map_err(failed)?;
+            if found == bytes {
+                return Ok(());
+            }
+            let words = "is there already and has other content; it was not touched";
+            Err(Failure::file(path, words).hint("--overwrite replaces it"))
+        }
+        Err(error) => Err(failed(error)),
+    }
 }
 
 /// The options of a torrent, checked.
@@ -164,8 +196,7 @@ impl Create {
     async fn run(self, context: &Context) -> Outcome {
         let options = options(self.tracker, self.piece_size, self.private, self.pad_files)?;
         let metainfo = hash(context, &self.path, options).await?;
-        std::fs::write(&self.output, metainfo.to_bytes())
-            .map_err(|error| Failure::file(&self.output, error))?;
+        write(&self.output, &metainfo, self.overwrite)?;
         let document = json!({
             "torrent": self.output,
             "info_hash": metainfo.info.hash(),

@@ -218,6 +218,14 @@ impl TorrentHandle {
         }
     }
 
+    /// Whether it failed because a file is in its place that is not its own:
+    /// [`AddOptions::overwrite`](super::AddOptions::overwrite) would write over it.
+    pub fn is_file_in_the_way(&self) -> bool {
+        self.torrent
+            .in_the_way
+            .load(std::sync::atomic::Ordering::Acquire)
+    }
+
     /// Moves complete content into `folder`, across file systems too, and goes on from
     /// there; its new path. Nothing is overwritten. At every moment the content is
     /// whole in one place or the other; see [`relocate`](super::relocate).

@@ -379,6 +379,9 @@ pub struct AddOptions {
     pub files: Option<Selection>,
     /// Hash all that is there, whatever the record says of it.
     pub recheck: bool,
+    /// Write over files in the way that are not this torrent's. Without it such a file
+    /// makes the torrent fail, and is not touched.
+    pub overwrite: bool,
     /// Take room for the wanted files before anything comes, where the file system can.
     pub preallocate: bool,
     /// With `seed`: what ends it. Default: nothing.
@@ -398,6 +401,7 @@ impl Default for AddOptions {
             seed: true,
             files: None,
             recheck: false,
+            overwrite: false,
             preallocate: false,
             goals: SeedGoals::default(),
             up_limit: None,
@@ -499,6 +503,7 @@ impl Session {
             trusted: options.trusted,
             files: None,
             recheck: false,
+            overwrite: false,
             room: Room::AsItComes,
         };
         self.start_torrent(setup, &options.peers)
@@ -556,6 +561,7 @@ impl Session {
         let mut setup = Setup {
             files: options.files,
             recheck: options.recheck,
+            overwrite: options.overwrite,
             room,
             hash,
             name: None,

@@ -12,83 +12,23 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     thread,
 };
+
+mod error;
+mod places;
+
+pub use error::StorageError;
+pub use places::Claimed;
 
 use super::{
     bitfield::Bitfield,
     lock::lock,
     metainfo::{FileEntry, Info, Layout},
 };
-
-/// What went wrong with a file.
-#[derive(Debug, thiserror::Error)]
-pub enum StorageError {
-    /// No room; what is verified is kept.
-    #[error("the disk is full: cannot write {path}")]
-    DiskFull {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Not ours to read or write.
-    #[error("no permission to {action} {path}")]
-    Denied {
-        /// What was tried.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-    },
-    /// A link stands where a file of the torrent belongs.
-    #[error("{path} is a link; refusing to write through it")]
-    Link {
-        /// The link.
-        path: PathBuf,
-    },
-    /// The file does not hold the bytes (any more).
-    #[error("{path} is missing or shorter than the torrent says")]
-    Short {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Anything else.
-    #[error("cannot {action} {path}: {source}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
-}
-
-impl StorageError {
-    /// There is no room.
-    pub fn is_full(&self) -> bool {
-        matches!(self, Self::DiskFull { .. })
-    }
-
-    pub(super) fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
-        let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::Denied { action, path }
-            }
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound if action == "read" => {
-                Self::Short { path }
-            }
-            _ => Self::Io {
-                action,
-                path,
-                source,
-            },
-        }
-    }
-}
 
 #[derive(Debug, Clone)]
 struct Entry {
@@ -101,6 +41,11 @@ struct Entry {
     /// Whether it was written to since it was last made durable. Held by who writes to
     /// it: the kernel lets one at a time, and has the others burn a core meanwhile.
     dirty: Arc<Mutex<bool>>,
+    /// Why it could not be made durable. The kernel tells of a failure once and calls the
+    /// lost bytes clean: no later success is believed.
+    unsynced: Arc<OnceLock<String>>,
+    /// BEP 47: it may be executed.
+    executable: bool,
 }
 
 /// Reads content, and keeps the file that it read last open.
@@ -193,6 +138,8 @@ impl Storage {
                 pad: file.pad,
                 in_parts,
                 dirty: Arc::default(),
+                unsynced: Arc::default(),
+                executable: file.executable,
             }
         });
         Self {
@@ -216,6 +163,8 @@ impl Storage {
                 pad: *pad,
                 in_parts: false,
                 dirty: Arc::default(),
+                unsynced: Arc::default(),
+                executable: false,
             };
             offset += length;
             entry
@@ -291,9 +240,9 @@ impl Storage {
     }
 
     /// Makes every file that is wanted with its full length (without taking room
-    /// where the file system has holes), so that empty files exist and permission is
-    /// known before the first piece comes. What the part file holds of a file that
-    /// was left out so far moves to it.
+    /// where the file system has holes), so that empty files exist. One that has that
+    /// length already is left alone: complete content need not be writable. What the
+    /// part file holds of a file that was left out so far moves to it.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -312,9 +261,17 @@ impl Storage {
             if parted && fs::symlink_metadata(&entry.path).is_err() {
                 self.take_from_parts(entry)?;
             }
+            let there = fs::metadata(&entry.path).ok();
+            if room == Room::AsItComes && there.is_some_and(|there| there.len() == entry.length) {
+                continue;
+            }
             let file = self.open_for_writing(&entry.path)?;
-            if file.metadata().map_err(fail)?.len() < entry.length {
+            let meta = file.metadata().map_err(fail)?;
+            if meta.len() != entry.length {
                 file.set_len(entry.length).map_err(fail)?;
+            }
+            if entry.executable {
+                make_executable(&file, &meta).map_err(fail)?;
             }
             if room == Room::Taken && entry.length > 0 {
                 allocate(&file, entry.length).map_err(fail)?;
@@ -425,18 +382,26 @@ impl Storage {
     /// See [`StorageError`].
     pub fn sync(&self) -> Result<(), StorageError> {
         for entry in &self.entries {
+            let unsynced = |message: &String| StorageError::Unsynced {
+                path: entry.path.clone(),
+                message: message.clone(),
+            };
+            if let Some(message) = entry.unsynced.get() {
+                return Err(unsynced(message));
+            }
             if !std::mem::take(&mut *lock(&entry.dirty)) {
                 continue;
             }
-            let synced = match OpenOptions::new().append(true).open(&entry.path) {
-                Ok(file) => file.sync_data(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                Err(error) => Err(error),
-            };
-            synced.map_err(|source| {
-                *lock(&entry.dirty) = true;
-                StorageError::new("write", &entry.path, source)
-            })?;
+            match OpenOptions::new().append(true).open(&entry.path) {
+                Ok(file) => file
+                    .sync_data()
+                    .map_err(|error| unsynced(entry.unsynced.get_or_init(|| error.to_string())))?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => {
+                    *lock(&entry.dirty) = true;
+                    return Err(StorageError::new("write", &entry.path, source));
+                }
+            }
         }
         Ok(())
     }
@@ -572,6 +537,15 @@ impl Storage {
         }
         Ok(())
     }
+}
+
+/// Whoever may read the file may execute it.
+fn make_executable(file: &File, meta: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut permissions = meta.permissions();
+    let mode = permissions.mode();
+    permissions.set_mode(mode | (mode & 0o444) >> 2);
+    file.set_permissions(permissions)
 }
 
 /// Takes room for all of a file; what is in it stays. Where the file system cannot do

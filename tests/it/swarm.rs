@@ -10,6 +10,7 @@ pub(crate) mod interop;
 mod kills;
 mod limits;
 mod neighbours;
+mod others_files;
 mod padding;
 mod payments;
 mod ports;

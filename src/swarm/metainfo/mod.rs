@@ -198,6 +198,8 @@ pub struct FileEntry {
     pub offset: u64,
     /// Padding (BEP 47): zeros, never on disk.
     pub pad: bool,
+    /// It may be executed (BEP 47).
+    pub executable: bool,
 }
 
 /// The info dictionary.
@@ -445,9 +447,14 @@ fn text(value: &Value, key: &str) -> Option<String> {
     Some(String::from_utf8_lossy(value.as_bytes()?).into_owned())
 }
 
-fn refuse_link(file: &Value, name: &str) -> Result<(), MetainfoError> {
+/// Whether a file has this attribute (BEP 47).
+fn attr(file: &Value, letter: u8) -> bool {
     let attr = file.get("attr").and_then(Value::as_bytes);
-    if attr.is_some_and(|attr| attr.contains(&b'l')) || file.get("symlink path").is_some() {
+    attr.is_some_and(|attr| attr.contains(&letter))
+}
+
+fn refuse_link(file: &Value, name: &str) -> Result<(), MetainfoError> {
+    if attr(file, b'l') || file.get("symlink path").is_some() {
         return Err(MetainfoError::BadName {
             name: name.to_owned(),
             reason: "it is a link",
@@ -466,6 +473,7 @@ fn single(info: &Value, name: &str) -> Result<FileEntry, MetainfoError> {
             .ok_or(MetainfoError::Missing("length"))?,
         offset: 0,
         pad: false,
+        executable: attr(info, b'x'),
     })
 }
 
@@ -486,8 +494,7 @@ fn multiple(files: &Value) -> Result<Vec<FileEntry>, MetainfoError> {
             .get("length")
             .and_then(Value::as_u64)
             .ok_or(MetainfoError::Missing("length"))?;
-        let attr = file.get("attr").and_then(Value::as_bytes);
-        let pad = attr.is_some_and(|attr| attr.contains(&b'p'));
+        let pad = attr(file, b'p');
         let path = file
             .get("path.utf-8")
             .or_else(|| file.get("path"))
@@ -515,6 +522,7 @@ fn multiple(files: &Value) -> Result<Vec<FileEntry>, MetainfoError> {
             length,
             offset,
             pad,
+            executable: attr(file, b'x'),
         });
         offset = offset
             .checked_add(length)

@@ -62,10 +62,9 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
         return;
     }
     if let Err(error) = torrent.clone().check().await {
-        torrent.emit(Event::DiskError {
-            message: error.to_string(),
-            full: error.is_full(),
-        });
+        if error.is_in_the_way() {
+            torrent.in_the_way.store(true, Ordering::Release);
+        }
         torrent.set_phase(Phase::Failed(error.to_string()));
         return;
     }
@@ -222,22 +221,35 @@ impl Torrent {
         if trusted {
             return Ok(Bitfield::full(pieces));
         }
-        let (mut have, mut check) = match &resume {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut absent = storage.is_absent();
+        if read_only {
+            storage.check_places(false)?;
+        } else {
+            let claimed = storage.claim(info.is_single_file())?;
+            absent = claimed.made || storage.is_absent();
+            *lock(&self.claimed) = Some(claimed);
+        }
+        let (mut have, mut check, ours) = match resume.as_ref() {
+            _ if absent => (Bitfield::empty(pieces), Vec::new(), true),
             Some(resume) if !self.setup.recheck => {
                 let plan = resume.plan(info, &storage);
-                (plan.have, plan.check)
+                (plan.have, plan.check, plan.ours)
             }
-            _ if storage.is_absent() => (Bitfield::empty(pieces), Vec::new()),
-            _ => (Bitfield::empty(pieces), (0..pieces).collect()),
+            _ => (Bitfield::empty(pieces), (0..pieces).collect(), false),
         };
-        // Nothing is moved before it is known what to believe.
+        // Nothing is moved before it is known what to believe, and nothing written
+        // before it is known whose files these are.
         if !read_only {
+            storage.check_places(self.setup.overwrite)?;
+            if !ours && !self.setup.overwrite {
+                storage.check_foreign(info, threads, &|| !self.is_stopping())?;
+            }
             storage.prepare(self.setup.room)?;
         }
         check.retain(|piece| storage.may_hold(*piece));
         let total = u32::try_from(check.len()).unwrap_or(u32::MAX);
         let done = AtomicU32::new(0);
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let progress = || {
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             // A hundred steps are enough for any bar.
@@ -250,6 +262,16 @@ impl Torrent {
         let found = storage.check(info, &check, threads, &progress)?;
         for piece in found.iter() {
             have.insert(piece);
+        }
+        if !read_only {
+            let mut needed = have.clone();
+            let wanted = wanted.pieces();
+            (0..pieces)
+                .filter(|piece| !wanted.has(*piece))
+                .for_each(|piece| {
+                    needed.insert(piece);
+                });
+            storage.check_writable(&needed)?;
         }
         if let Some(mut resume) = resume {
             if let Err(error) = resume.save(&have, &storage, false) {

@@ -40,7 +40,7 @@ use super::{
     picker::Picker,
     selection::{Selection, Wanted},
     session::Shared,
-    storage::{Room, Storage},
+    storage::{Claimed, Room, Storage},
 };
 use crate::types::InfoHash;
 
@@ -79,6 +79,8 @@ pub(super) struct Setup {
     pub(super) files: Option<Selection>,
     /// What is there is hashed, whatever is known of it.
     pub(super) recheck: bool,
+    /// Files in the way that are not this torrent's are written over.
+    pub(super) overwrite: bool,
     /// Whether room is taken before anything comes.
     pub(super) room: Room,
 }
@@ -104,6 +106,10 @@ pub(super) struct Torrent {
     storage: Mutex<Option<Arc<Storage>>>,
     state: Mutex<State>,
     resume: Mutex<Option<resume::Resume>>,
+    /// Keeps other downloads from the content while this one writes to it.
+    claimed: Mutex<Option<Claimed>>,
+    /// It failed for a file that is not its own.
+    pub(super) in_the_way: AtomicBool,
     phase: watch::Sender<Phase>,
     events: broadcast::Sender<Event>,
     /// The torrent's own task has something to do.
@@ -183,6 +189,8 @@ impl Torrent {
                 disk_full: false,
             }),
             resume: Mutex::new(None),
+            claimed: Mutex::new(None),
+            in_the_way: AtomicBool::new(false),
             phase: watch::channel(phase).0,
             events: broadcast::channel(EVENTS).0,
             changed: Notify::new(),
@@ -315,6 +323,10 @@ impl Torrent {
     }
 
     fn set_phase(&self, phase: Phase) {
+        if matches!(phase, Phase::Seeding | Phase::Failed(_) | Phase::Stopped) {
+            // Nothing is written any more.
+            lock(&self.claimed).take();
+        }
         if phase == Phase::Seeding {
             self.seeding_since.get_or_init(Instant::now);
         }

@@ -14,6 +14,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
@@ -37,11 +38,24 @@ const TIME_SLACK: Duration = Duration::from_secs(2);
 /// How often the journal is marked while content is written.
 const MARK_EVERY: Duration = Duration::from_secs(1);
 
+/// What is downloaded is nobody else's business: read and written by the owner alone.
+const PRIVATE: u32 = 0o600;
+
+/// Makes a folder that its owner alone can look into; one that is there stays as it is.
+fn make_folder(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+}
+
 /// What a restart has to hash.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     /// Believed without looking.
     pub(super) have: Bitfield,
+    /// The files are as the record says: they are this torrent's.
+    pub(super) ours: bool,
     /// To be hashed.
     pub(super) check: Vec<u32>,
 }
@@ -65,7 +79,7 @@ pub(super) struct Resume {
 impl Resume {
     /// The files for this torrent at this place, in `dir`.
     pub(super) fn new(dir: &Path, hash: InfoHash, root: &Path) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
+        make_folder(dir)?;
         let place = std::path::absolute(root)?;
         let place: [u8; 20] = Sha1::digest(place.as_os_str().as_encoded_bytes()).into();
         let name = format!("{hash}-{}", hex::encode(place.split_at(8).0));
@@ -116,11 +130,13 @@ impl Resume {
         let pieces = info.layout().pieces();
         let all = || Plan {
             have: Bitfield::empty(pieces),
+            ours: false,
             check: (0..pieces).collect(),
         };
         if storage.is_absent() {
             return Plan {
                 have: Bitfield::empty(pieces),
+                ours: true,
                 check: Vec::new(),
             };
         }
@@ -132,6 +148,7 @@ impl Resume {
             let have = if now == files { Some(have) } else { None };
             return have.map_or_else(all, |have| Plan {
                 have,
+                ours: true,
                 check: Vec::new(),
             });
         }
@@ -142,7 +159,11 @@ impl Resume {
         }
         let mut check = self.read_journal(pieces);
         check.retain(|piece| !have.has(*piece));
-        Plan { have, check }
+        Plan {
+            have,
+            ours: true,
+            check,
+        }
     }
 
     fn touched_later(&self, files: &[(u64, i64)]) -> bool {
@@ -206,7 +227,8 @@ impl Resume {
     fn open(&mut self) {
         if self.log.is_none() {
             let mut options = OpenOptions::new();
-            self.log = options.create(true).append(true).open(&self.journal).ok();
+            options.create(true).append(true).mode(PRIVATE);
+            self.log = options.open(&self.journal).ok();
         }
     }
 
@@ -277,7 +299,15 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let new = PathBuf::from(name);
-    let mut file = File::create(&new)?;
+    let mut options = OpenOptions::new();
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(PRIVATE);
+    let mut file = options.open(&new)?;
+    // One that was left by an older version may be readable by others.
+    file.set_permissions(fs::Permissions::from_mode(PRIVATE))?;
     file.write_all(bytes)?;
     file.sync_data()?;
     fs::rename(&new, path)
@@ -317,6 +347,7 @@ mod tests {
             plan,
             Plan {
                 have,
+                ours: true,
                 check: vec![]
             }
         );
@@ -345,9 +376,15 @@ mod tests {
             plan,
             Plan {
                 have,
+                ours: true,
                 check: vec![2, 4]
             }
         );
+        // What is downloaded is nobody else's business.
+        for path in [&again.record, &again.journal] {
+            let mode = fs::metadata(path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", path.display());
+        }
         // A torn journal and a broken record cost time, not truth.
         fs::write(&again.journal, [0, 0, 0, 3, 0]).unwrap();
         assert_eq!(again.plan(&info, &storage).check, [3]);

@@ -1,6 +1,6 @@
 //! Downloads that were interrupted.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use seedrail::swarm::{AddOptions, Event, SeedOptions, Session};
 
@@ -103,10 +103,15 @@ async fn a_link_in_the_way_is_not_written_through() {
     let link = out.path().join(path.file_name().unwrap());
     std::os::unix::fs::symlink(&victim, &link).unwrap();
     let session = Session::builder().start().await.unwrap();
-    let leech = session
-        .add(of(&metainfo), out.path(), AddOptions::default())
-        .unwrap();
-    let failed = within(leech.wait_complete()).await.unwrap_err();
-    assert!(failed.to_string().contains("is a link"), "{failed}");
-    assert_eq!(fs::read(victim).unwrap(), b"precious");
+    for (overwrite, words) in [(false, "it was not touched"), (true, "is a link")] {
+        let options = AddOptions {
+            overwrite,
+            ..AddOptions::default()
+        };
+        let leech = session.add(of(&metainfo), out.path(), options).unwrap();
+        let failed = within(leech.wait_complete()).await.unwrap_err();
+        assert!(failed.to_string().contains(words), "{failed}");
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        within(session.clone().finish(Duration::ZERO)).await;
+    }
 }

@@ -202,8 +202,23 @@ async fn a_file_that_is_left_out_is_never_written_to() {
     let (session, _) = album.get(&at, of(&album.metainfo), Some("b")).await;
     end(session).await;
     assert_eq!(fs::read(root.join("a")).unwrap(), b"somebody's own");
-    // Once it is wanted, what the torrent says is right.
-    let (_session, _) = album.get(&at, of(&album.metainfo), Some("all")).await;
+    // Once it is wanted, it is in the way; not even its length changes.
+    let session = Session::builder().start().await.unwrap();
+    let add = |overwrite| {
+        let options = AddOptions {
+            peers: vec![album.seeder.listen_addr()],
+            overwrite,
+            ..AddOptions::default()
+        };
+        let handle = session.add(of(&album.metainfo), at.out.path(), options);
+        handle.unwrap()
+    };
+    let refused = add(false);
+    assert!(within(refused.wait_complete()).await.is_err());
+    assert!(refused.is_file_in_the_way());
+    assert_eq!(fs::read(root.join("a")).unwrap(), b"somebody's own");
+    within(session.clone().finish(Duration::ZERO)).await;
+    within(add(true).wait_complete()).await.unwrap();
     assert_eq!(album.there(at.out.path()).len(), 4);
 }
 
