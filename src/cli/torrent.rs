@@ -23,7 +23,7 @@ use super::{
 };
 use crate::swarm::{
     check::{FileReport, FileState, Report, check},
-    metainfo::{CreateOptions, Info, MAX_INFO_BYTES, Metainfo, create},
+    metainfo::{CreateOptions, Info, MAX_INFO_BYTES, Metainfo, make},
     selection::{Selection, SelectionError, Wanted},
     tracker::{Client, Scraped, Server, ServerOptions},
 };
@@ -158,7 +158,7 @@ pub(crate) async fn hash(
     let progress = bar.clone();
     let owned = path.to_owned();
     let hashing = tokio::task::spawn_blocking(move || {
-        create(&owned, &options, &|done, all| {
+        make(&owned, &options, &|done, all| {
             progress.set_length(u64::from(all));
             progress.set_position(u64::from(done));
         })
@@ -170,7 +170,19 @@ pub(crate) async fn hash(
     };
     let made = context.or_interrupt(hashed).await?;
     bar.finish_and_clear();
-    made.map_err(|error| Failure::failed("create", error))
+    let made = made.map_err(|error| Failure::failed("create", error))?;
+    tell_links(context, &made.links);
+    Ok(made.metainfo)
+}
+
+/// Links below a folder are not followed: they may lead anywhere.
+fn tell_links(context: &Context, links: &[PathBuf]) {
+    let Some(first) = links.first() else { return };
+    let first = first.display();
+    context.out.note(match links.len() {
+        1 => format!("1 link is left out: {first}"),
+        many => format!("{many} links are left out: {first} and others"),
+    });
 }
 
 impl Torrent {

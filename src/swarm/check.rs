@@ -6,7 +6,7 @@ use super::{
     bitfield::Bitfield,
     metainfo::Info,
     selection::Wanted,
-    storage::{Storage, StorageError, is_there, own_path},
+    storage::{Storage, StorageError, content_path},
 };
 
 /// What a file was found to be.
@@ -79,9 +79,11 @@ pub fn check(
 ) -> Result<Report, StorageError> {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    let storage = Storage::new(info, root, |at| {
-        wanted.chosen().has(at) || is_there(info, root, at)
-    });
+    let is_there = |at: u32| {
+        let file = usize::try_from(at).ok().and_then(|at| info.files().get(at));
+        file.is_some_and(|file| content_path(info, root, file).is_file())
+    };
+    let storage = Storage::content(info, root, |at| wanted.chosen().has(at) || is_there(at));
     let pieces: Vec<u32> = wanted.pieces().iter().collect();
     let all = wanted.pieces().count();
     let done = AtomicU32::new(0);
@@ -103,7 +105,7 @@ pub fn check(
                 }
             }
         }
-        let state = match fs::metadata(own_path(info, root, file)) {
+        let state = match fs::metadata(content_path(info, root, file)) {
             Ok(found) if !found.is_file() => FileState::Missing,
             Ok(found) if found.len() != file.length => FileState::WrongSize { found: found.len() },
             Ok(_) if own_bad => FileState::Damaged,

@@ -316,7 +316,8 @@ impl Wanted {
                 *ends.entry(piece).or_default() += u32::try_from(part).expect("part of a piece");
             }
         }
-        if all {
+        // Nothing is waited for where there is nothing but padding.
+        if all && bytes > 0 {
             pieces = Bitfield::full(layout.pieces());
             // Pieces of nothing but padding.
             if bytes < layout.total() {

@@ -122,6 +122,21 @@ impl Storage {
     /// The content at `root`, where `in_place` tells by position which files have
     /// files of their own. What is needed of the others lies in the part file.
     pub fn new(info: &Info, root: &Path, in_place: impl Fn(u32) -> bool) -> Self {
+        Self::at(info, root, in_place, own_path)
+    }
+
+    /// As [`new`](Self::new), for content that may lie under the torrent's own names
+    /// where those are not safe ones. It is only to be read.
+    pub fn content(info: &Info, root: &Path, in_place: impl Fn(u32) -> bool) -> Self {
+        Self::at(info, root, in_place, content_path)
+    }
+
+    fn at(
+        info: &Info,
+        root: &Path,
+        in_place: impl Fn(u32) -> bool,
+        place: fn(&Info, &Path, &FileEntry) -> PathBuf,
+    ) -> Self {
         let folder = root.parent().unwrap_or(root).to_owned();
         let part_file = folder.join(format!(".{}.parts", info.hash()));
         let entries = (0..).zip(info.files()).map(|(at, file)| {
@@ -129,7 +144,7 @@ impl Storage {
             let path = if in_parts {
                 part_file.clone()
             } else {
-                own_path(info, root, file)
+                place(info, root, file)
             };
             Entry {
                 path,
@@ -577,6 +592,18 @@ pub(super) fn own_path(info: &Info, root: &Path, file: &FileEntry) -> PathBuf {
         path.extend(&file.path);
     }
     path
+}
+
+/// Where it lies if it was not downloaded here: a name that is not safe may be its own.
+pub(super) fn content_path(info: &Info, root: &Path, file: &FileEntry) -> PathBuf {
+    let safe = own_path(info, root, file);
+    let original = file.original.as_ref().filter(|_| !safe.exists());
+    let original = original.map(|original| {
+        let mut path = root.to_owned();
+        path.extend(original);
+        path
+    });
+    original.filter(|path| path.exists()).unwrap_or(safe)
 }
 
 /// Whether the file at this position of the torrent's list lies below `root`.

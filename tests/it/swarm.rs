@@ -9,6 +9,7 @@ mod hostile;
 pub(crate) mod interop;
 mod kills;
 mod limits;
+mod names;
 mod neighbours;
 mod others_files;
 mod padding;

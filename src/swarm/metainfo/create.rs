@@ -8,7 +8,7 @@ use std::{
 
 use sha1::{Digest, Sha1};
 
-use super::{Info, Layout, MAX_FILES, Metainfo, MetainfoError, names};
+use super::{Info, Layout, MAX_FILES, Metainfo, MetainfoError};
 use crate::swarm::{
     bencode::Value,
     storage::{Storage, StorageError, hash_pieces},
@@ -25,7 +25,7 @@ pub enum CreateError {
         /// The system's answer.
         source: io::Error,
     },
-    /// A link, device or socket is among the files.
+    /// A device, pipe or socket is among the files.
     #[error("{0} is neither a file nor a folder; it cannot be shared")]
     NotAFile(PathBuf),
     /// A name that is not Unicode.
@@ -37,7 +37,7 @@ pub enum CreateError {
     /// A file changed while it was read.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// Nobody would accept this torrent: nothing in it, or a dangerous name.
+    /// Nobody would accept this torrent: nothing is in it, or too much.
     #[error(transparent)]
     Metainfo(#[from] MetainfoError),
 }
@@ -76,16 +76,29 @@ pub fn create(
     options: &CreateOptions,
     progress: &(dyn Fn(u32, u32) + Sync),
 ) -> Result<Metainfo, CreateError> {
+    Ok(make(path, options, progress)?.metainfo)
+}
+
+/// As [`create`], and tells what was left out.
+///
+/// # Errors
+/// See [`CreateError`].
+pub fn make(
+    path: &Path,
+    options: &CreateOptions,
+    progress: &(dyn Fn(u32, u32) + Sync),
+) -> Result<Made, CreateError> {
     let root = fs::canonicalize(path).map_err(|source| CreateError::Read {
         path: path.to_owned(),
         source,
     })?;
     let name = file_name(&root)?;
-    names::check_component(&name)?;
     let single = root.is_file();
     let mut files = Vec::new();
-    walk(&root, &mut Vec::new(), &mut files)?;
+    let mut links = Vec::new();
+    walk(&root, &mut Vec::new(), &mut files, &mut links)?;
     files.sort();
+    links.sort();
     let content = files.iter().map(|file| file.length).sum();
     let piece_size = options
         .piece_size
@@ -126,12 +139,23 @@ pub fn create(
     }
     let info = Info::from_bytes(Value::dict(info).encode().into())?;
     let trackers = options.trackers.iter().map(|url| vec![url.clone()]);
-    Ok(Metainfo {
+    let metainfo = Metainfo {
         trackers: trackers.collect(),
         comment: options.comment.clone(),
         created_by: Some(concat!("Seedrail ", env!("CARGO_PKG_VERSION")).to_owned()),
         ..Metainfo::new(info)
-    })
+    };
+    Ok(Made { metainfo, links })
+}
+
+/// A torrent that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// It.
+    pub metainfo: Metainfo,
+    /// Symbolic links below the folder. They are not in it: what they lead to may be
+    /// anywhere.
+    pub links: Vec<PathBuf>,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -173,7 +197,12 @@ fn file_name(path: &Path) -> Result<String, CreateError> {
         .ok_or_else(|| CreateError::NotUnicode(path.to_owned()))
 }
 
-fn walk(at: &Path, path: &mut Vec<String>, files: &mut Vec<Found>) -> Result<(), CreateError> {
+fn walk(
+    at: &Path,
+    path: &mut Vec<String>,
+    files: &mut Vec<Found>,
+    links: &mut Vec<PathBuf>,
+) -> Result<(), CreateError> {
     let fail = |source| CreateError::Read {
         path: at.to_owned(),
         source,
@@ -195,13 +224,17 @@ fn walk(at: &Path, path: &mut Vec<String>, files: &mut Vec<Found>) -> Result<(),
         }
         return Ok(());
     }
+    if meta.is_symlink() && links.len() < MAX_FILES {
+        links.push(at.to_owned());
+        return Ok(());
+    }
     if !meta.is_dir() {
         return Err(CreateError::NotAFile(at.to_owned()));
     }
     for entry in fs::read_dir(at).map_err(fail)? {
         let below = entry.map_err(fail)?.path();
         path.push(file_name(&below)?);
-        walk(&below, path, files)?;
+        walk(&below, path, files, links)?;
         path.pop();
     }
     Ok(())

@@ -131,10 +131,9 @@ fn base32(text: &str) -> Option<[u8; 20]> {
 }
 
 impl Magnet {
-    /// The name, if it can be a file name.
-    pub fn safe_name(&self) -> Option<&str> {
-        let name = self.name.as_deref()?;
-        names::check_component(name).ok().map(|()| name)
+    /// The name, as a file of it would be called.
+    pub fn safe_name(&self) -> Option<String> {
+        names::root(self.name.as_deref()?.as_bytes())
     }
 }
 

@@ -1,23 +1,20 @@
 //! Torrent files (BEP 3, with 12, 27 and 47): what is shared and how it is cut
-//! into pieces. Nothing here is believed before it was checked: names cannot
-//! leave the download folder, sizes add up, the number of pieces fits.
+//! into pieces. Nothing here is believed before it was checked: files get safe names
+//! of their own, sizes add up, the number of pieces fits.
 
 mod create;
+mod layout;
 mod magnet;
 mod names;
-
-use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
-pub use create::{CreateError, CreateOptions, create, piece_length_for};
+pub use create::{CreateError, CreateOptions, Made, create, make, piece_length_for};
+pub use layout::Layout;
 pub use magnet::{Magnet, MagnetError};
 
-use super::{
-    bencode::{self, BencodeError, Limits, Value},
-    wire::{Block, CHUNK},
-};
+use super::bencode::{self, BencodeError, Limits, Value};
 use crate::types::InfoHash;
 
 /// The most pieces a torrent may have: its bitfield is 256 KiB then.
@@ -53,14 +50,6 @@ pub enum MetainfoError {
         /// What could be.
         expected: String,
     },
-    /// A file name that could leave the download folder.
-    #[error("the torrent has a dangerous file name `{name}`: {reason}")]
-    BadName {
-        /// The name, made printable.
-        name: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
     /// A BitTorrent v2 torrent without v1 parts.
     #[error("the torrent is of version 2 only, which is not supported yet")]
     VersionTwo,
@@ -74,129 +63,20 @@ pub enum MetainfoError {
     },
 }
 
-/// How the content is cut: all pieces are equally long but the last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
-    total: u64,
-    piece_length: u32,
-    pieces: u32,
-}
-
-impl Layout {
-    /// A layout of `total` bytes in pieces of `piece_length`.
-    ///
-    /// # Errors
-    /// Nothing to share, or a size out of range.
-    pub fn new(total: u64, piece_length: u64) -> Result<Self, MetainfoError> {
-        let piece_length = u32::try_from(piece_length)
-            .ok()
-            .filter(|length| (1..=MAX_PIECE_LENGTH).contains(length))
-            .ok_or_else(|| MetainfoError::BadSize {
-                what: "piece length",
-                value: piece_length,
-                expected: format!("1 to {MAX_PIECE_LENGTH} bytes"),
-            })?;
-        let pieces = total.div_ceil(piece_length.into());
-        let pieces = u32::try_from(pieces)
-            .ok()
-            .filter(|pieces| (1..=MAX_PIECES).contains(pieces))
-            .ok_or_else(|| MetainfoError::BadSize {
-                what: "number of pieces",
-                value: pieces,
-                expected: format!("1 to {MAX_PIECES}"),
-            })?;
-        Ok(Self {
-            total,
-            piece_length,
-            pieces,
-        })
-    }
-
-    /// Bytes of the content.
-    pub fn total(&self) -> u64 {
-        self.total
-    }
-
-    /// Bytes of every piece but the last.
-    pub fn piece_length(&self) -> u32 {
-        self.piece_length
-    }
-
-    /// How many pieces.
-    pub fn pieces(&self) -> u32 {
-        self.pieces
-    }
-
-    /// Where a piece begins in the content, in bytes.
-    pub fn offset(&self, piece: u32) -> u64 {
-        u64::from(piece) * u64::from(self.piece_length)
-    }
-
-    /// The piece that a byte of the content lies in.
-    pub fn piece_at(&self, offset: u64) -> u32 {
-        u32::try_from(offset / u64::from(self.piece_length)).unwrap_or(u32::MAX)
-    }
-
-    /// The pieces that `length` bytes of the content from `offset` on lie in; of no
-    /// bytes, the one at `offset`.
-    pub fn pieces_of(&self, offset: u64, length: u64) -> RangeInclusive<u32> {
-        let last = offset.saturating_add(length.saturating_sub(1));
-        self.piece_at(offset)..=self.piece_at(last)
-    }
-
-    /// The first of them and the last, which hold other bytes, too, maybe; each once.
-    pub fn edges_of(&self, offset: u64, length: u64) -> impl Iterator<Item = u32> + use<> {
-        let (first, last) = self.pieces_of(offset, length).into_inner();
-        std::iter::once(first).chain((last != first).then_some(last))
-    }
-
-    /// Where a piece ends in the content, in bytes.
-    pub fn end(&self, piece: u32) -> u64 {
-        self.offset(piece) + u64::from(self.piece_len(piece))
-    }
-
-    /// Bytes of this piece; 0 beyond the end.
-    pub fn piece_len(&self, piece: u32) -> u32 {
-        let left = self.total.saturating_sub(self.offset(piece));
-        u32::try_from(left).map_or(self.piece_length, |left| left.min(self.piece_length))
-    }
-
-    /// How many chunks this piece has.
-    pub fn chunks(&self, piece: u32) -> u32 {
-        self.piece_len(piece).div_ceil(CHUNK)
-    }
-
-    /// The `chunk`th chunk of a piece.
-    pub fn chunk(&self, piece: u32, chunk: u32) -> Block {
-        let begin = chunk.saturating_mul(CHUNK);
-        Block {
-            piece,
-            begin,
-            length: self.piece_len(piece).saturating_sub(begin).min(CHUNK),
-        }
-    }
-
-    /// Whether a block lies in its piece and is not empty.
-    pub fn contains(&self, block: Block) -> bool {
-        block.length > 0
-            && block
-                .begin
-                .checked_add(block.length)
-                .is_some_and(|end| end <= self.piece_len(block.piece))
-    }
-}
-
 /// One file of a torrent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Its path below the torrent's name, checked; for a single file the name
+    /// Its path below the torrent's name, safe and its own; for a single file the name
     /// itself.
     pub path: Vec<String>,
+    /// The path that the torrent gives it, where it is another one and a file can have
+    /// it: content that was not downloaded here may lie there.
+    pub original: Option<Vec<String>>,
     /// Bytes.
     pub length: u64,
     /// Where it begins in the content, in bytes.
     pub offset: u64,
-    /// Padding (BEP 47): zeros, never on disk.
+    /// Never on disk: padding (BEP 47), which is zeros, or a link, which is empty.
     pub pad: bool,
     /// It may be executed (BEP 47).
     pub executable: bool,
@@ -229,12 +109,13 @@ impl Info {
         if value.as_dict().is_none() {
             return Err(MetainfoError::Missing("info"));
         }
-        let name = text(&value, "name").ok_or(if value.get("meta version").is_some() {
+        let hash = InfoHash::from_bytes(Sha1::digest(&raw).into());
+        let name = raw_text(&value, "name").ok_or(if value.get("meta version").is_some() {
             MetainfoError::VersionTwo
         } else {
             MetainfoError::Missing("name")
         })?;
-        names::check_component(&name)?;
+        let name = names::root(name).unwrap_or_else(|| hash.to_string());
         let hashes = value.get("pieces").and_then(Value::as_bytes).ok_or(
             if value.get("meta version").is_some() {
                 MetainfoError::VersionTwo
@@ -263,12 +144,15 @@ impl Info {
             });
         }
         Ok(Self {
-            hash: InfoHash::from_bytes(Sha1::digest(&raw).into()),
+            hash,
             name,
             layout,
             files,
             single_file,
-            private: value.get("private").and_then(Value::as_int) == Some(1),
+            private: value
+                .get("private")
+                .and_then(Value::as_int)
+                .is_some_and(|private| private != 0),
             piece_hashes: piece_hashes.to_vec(),
             raw,
         })
@@ -375,10 +259,12 @@ impl Metainfo {
     /// # Errors
     /// See [`MetainfoError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, MetainfoError> {
-        let raw = bencode::raw_entry(bytes, b"info", Limits::TORRENT)?
-            .ok_or(MetainfoError::Missing("info"))?;
+        let limits = Limits::TORRENT_FILE;
+        let raw =
+            bencode::raw_entry(bytes, b"info", limits)?.ok_or(MetainfoError::Missing("info"))?;
         let info = Info::from_bytes(Bytes::copy_from_slice(raw))?;
-        let value = bencode::decode(bytes, Limits::TORRENT)?;
+        // Some programs end the file with a line feed.
+        let (value, _rest) = bencode::decode_prefix(bytes, limits)?;
         Ok(Self {
             info,
             trackers: trackers(&value),
@@ -441,10 +327,13 @@ impl Metainfo {
     }
 }
 
-fn text(value: &Value, key: &str) -> Option<String> {
+fn raw_text<'a>(value: &'a Value, key: &str) -> Option<&'a [u8]> {
     let utf8 = format!("{key}.utf-8");
-    let value = value.get(&utf8).or_else(|| value.get(key))?;
-    Some(String::from_utf8_lossy(value.as_bytes()?).into_owned())
+    value.get(&utf8).or_else(|| value.get(key))?.as_bytes()
+}
+
+fn text(value: &Value, key: &str) -> Option<String> {
+    Some(String::from_utf8_lossy(raw_text(value, key)?).into_owned())
 }
 
 /// Whether a file has this attribute (BEP 47).
@@ -453,24 +342,28 @@ fn attr(file: &Value, letter: u8) -> bool {
     attr.is_some_and(|attr| attr.contains(&letter))
 }
 
-fn refuse_link(file: &Value, name: &str) -> Result<(), MetainfoError> {
-    if attr(file, b'l') || file.get("symlink path").is_some() {
-        return Err(MetainfoError::BadName {
-            name: name.to_owned(),
-            reason: "it is a link",
-        });
+/// A symbolic link (BEP 47): nothing is made of it.
+fn is_link(file: &Value) -> bool {
+    attr(file, b'l') || file.get("symlink path").is_some()
+}
+
+/// BitComet's padding has no attribute, but a name.
+const BITCOMET_PADDING: &[u8] = b"_____padding_file_";
+
+fn length_of(file: &Value) -> Result<u64, MetainfoError> {
+    match file.get("length") {
+        None if is_link(file) => Ok(0),
+        length => length
+            .and_then(Value::as_u64)
+            .ok_or(MetainfoError::Missing("length")),
     }
-    Ok(())
 }
 
 fn single(info: &Value, name: &str) -> Result<FileEntry, MetainfoError> {
-    refuse_link(info, name)?;
     Ok(FileEntry {
         path: vec![name.to_owned()],
-        length: info
-            .get("length")
-            .and_then(Value::as_u64)
-            .ok_or(MetainfoError::Missing("length"))?,
+        original: None,
+        length: length_of(info)?,
         offset: 0,
         pad: false,
         executable: attr(info, b'x'),
@@ -488,37 +381,36 @@ fn multiple(files: &Value) -> Result<Vec<FileEntry>, MetainfoError> {
     }
     let mut offset = 0u64;
     let mut entries = Vec::with_capacity(list.len());
-    let mut seen = BTreeSet::new();
+    let mut paths = names::Paths::default();
     for file in list {
-        let length = file
-            .get("length")
-            .and_then(Value::as_u64)
-            .ok_or(MetainfoError::Missing("length"))?;
-        let pad = attr(file, b'p');
-        let path = file
-            .get("path.utf-8")
-            .or_else(|| file.get("path"))
-            .and_then(Value::as_list)
-            .ok_or(MetainfoError::Missing("path"))?;
-        let path: Vec<String> = path
-            .iter()
-            .map(|part| part.as_bytes().map(String::from_utf8_lossy))
-            .map(|part| part.map(std::borrow::Cow::into_owned))
-            .collect::<Option<_>>()
-            .ok_or(MetainfoError::Missing("path"))?;
-        if !pad {
-            let shown = path.join("/");
-            refuse_link(file, &shown)?;
-            names::check_path(&path, &shown)?;
-            if !seen.insert(path.clone()) {
-                return Err(MetainfoError::BadName {
-                    name: shown,
-                    reason: "two files have it",
-                });
+        let length = length_of(file)?;
+        let path = file.get("path.utf-8").or_else(|| file.get("path"));
+        let path = path.and_then(Value::as_list).map(|parts| {
+            let parts = parts.iter().map(Value::as_bytes);
+            parts.collect::<Option<Vec<&[u8]>>>()
+        });
+        let path = path.flatten();
+        let bitcomet = path.as_ref().and_then(|path| path.last());
+        let bitcomet = bitcomet.is_some_and(|name| name.starts_with(BITCOMET_PADDING));
+        let link = is_link(file) && length == 0;
+        let pad = attr(file, b'p') || bitcomet || link;
+        let (path, original) = match path {
+            // It has no place, and needs no name.
+            path if pad => {
+                let shown = path.unwrap_or_default();
+                let mut alone = names::Paths::default();
+                (alone.assign(&shown), None)
             }
-        }
+            Some(parts) => {
+                let path = paths.assign(&parts);
+                let original = names::storable(&parts).filter(|original| *original != path);
+                (path, original)
+            }
+            None => return Err(MetainfoError::Missing("path")),
+        };
         entries.push(FileEntry {
             path,
+            original,
             length,
             offset,
             pad,
@@ -533,7 +425,6 @@ fn multiple(files: &Value) -> Result<Vec<FileEntry>, MetainfoError> {
                 expected: "together less than 2^63 bytes".to_owned(),
             })?;
     }
-    names::check_folders(&seen)?;
     Ok(entries)
 }
 
@@ -562,6 +453,7 @@ fn trackers(value: &Value) -> Vec<Vec<String>> {
         let urls = tier.as_list().unwrap_or_default().iter();
         let urls: Vec<String> = urls
             .filter_map(Value::as_str)
+            .map(str::trim)
             .filter(|url| !url.is_empty() && url.len() <= 2048)
             .take(left)
             .map(str::to_owned)
@@ -575,7 +467,8 @@ fn trackers(value: &Value) -> Vec<Vec<String>> {
         let single = value.get("announce").and_then(Value::as_str);
         tiers.extend(
             single
-                .filter(|url| !url.is_empty())
+                .map(str::trim)
+                .filter(|url| !url.is_empty() && url.len() <= 2048)
                 .map(|url| vec![url.to_owned()]),
         );
     }
@@ -626,46 +519,73 @@ mod tests {
     }
 
     #[test]
-    fn hostile_names_are_refused() {
-        for path in [
-            &["..", "x"][..],
-            &["a", ".."],
-            &["."],
-            &[""],
-            &[],
-            &["/etc/passwd"],
-            &["a/b"],
-            &["a\\b"],
-            &["a\0b"],
-            &["C:"],
-            &["nul.txt"],
-            &["a", "COM1"],
-            &["a\nb"],
-            &["trailing."],
-        ] {
-            let parsed = parse(info(&[("files", files(&[path]))]));
-            assert!(
-                matches!(parsed, Err(MetainfoError::BadName { .. })),
-                "{path:?}: {parsed:?}"
-            );
-        }
-        for paths in [
-            &[&["a"][..], &["a"]][..],
-            &[&["a"], &["a", "b"]],
-            &[&["a", "b"], &["a"]],
-        ] {
-            assert!(
-                parse(info(&[("files", files(paths))])).is_err(),
-                "{paths:?}"
-            );
-        }
+    fn hostile_names_become_safe_ones() {
+        let parsed = parse(info(&[(
+            "files",
+            files(&[&["..", "x"], &["/etc/passwd"], &["a"], &["a", "b"], &["a"]]),
+        )]));
+        let parsed = parsed.unwrap();
+        let paths: Vec<String> = parsed.files().iter().map(|f| f.path.join("/")).collect();
+        assert_eq!(paths, ["_/x", "_etc_passwd", "a", "a.1/b", "a.2"]);
         let mut name = info(&[("length", 5i64.into())]);
-        assert!(parse(name.clone()).is_ok());
         let at = name.windows(3).position(|w| w == b"dir").unwrap();
         name[at..at + 3].copy_from_slice(b"../");
-        assert!(parse(name).is_err());
-        let link = [("length", 5i64.into()), ("attr", "l".into())];
-        assert!(parse(info(&link)).is_err());
+        assert_eq!(parse(name).unwrap().name(), "_.._");
+        let nameless = info(&[("length", 5i64.into()), ("name", "".into())]);
+        let nameless = parse(nameless).unwrap();
+        assert_eq!(nameless.name(), nameless.hash().to_string());
+    }
+
+    #[test]
+    fn padding_and_links_have_no_place() {
+        let file = |entries: &[(&'static str, Value)]| {
+            let path = Value::List(vec!["x".into()]);
+            let mut all = vec![("length", 5i64.into()), ("path", path)];
+            all.extend(entries.iter().cloned());
+            Value::dict(all)
+        };
+        let bitcomet = "_____padding_file_0_if you see this".into();
+        let list = vec![
+            file(&[]),
+            file(&[("path", Value::List(vec![bitcomet]))]),
+            Value::dict([("length", 3i64.into()), ("attr", "p".into())]),
+            Value::dict([
+                ("path", Value::List(vec!["l".into()])),
+                ("attr", "l".into()),
+            ]),
+            file(&[("attr", "x".into())]),
+        ];
+        let parsed = parse(info(&[("files", list.into())])).unwrap();
+        let found = parsed.files().iter();
+        let found: Vec<_> = found
+            .map(|file| (file.length, file.pad, file.executable))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (5, false, false),
+                (5, true, false),
+                (3, true, false),
+                (0, true, false),
+                (5, false, true),
+            ]
+        );
+        assert_eq!(parsed.files()[4].path, ["x.1"]);
+    }
+
+    #[test]
+    fn what_stands_around_the_info_dictionary_is_read_leniently() {
+        let info = info(&[("length", 5i64.into())]);
+        for around in [&b"e\r\n"[..], b"3:zzzi01e3:zzzi-0ee", b"ejunk"] {
+            let file = [&b"d8:announce012:http://t/ann4:info"[..], &info, around].concat();
+            let meta = Metainfo::from_bytes(&file).unwrap();
+            assert_eq!(meta.trackers, [["http://t/ann"]]);
+            assert_eq!(&meta.info.raw()[..], &info[..]);
+        }
+        let twice = [&b"d4:info"[..], &info, b"4:info", &info, b"e"].concat();
+        assert!(Metainfo::from_bytes(&twice).is_err());
+        let twice_inside = b"d4:infod4:name1:a4:name1:bee";
+        assert!(Metainfo::from_bytes(twice_inside).is_err());
     }
 
     #[test]
@@ -682,30 +602,6 @@ mod tests {
             .is_err()
         );
         assert!(parse(info(&[("files", files(&[&["a"], &["b"]]))])).is_ok());
-    }
-
-    #[test]
-    fn the_last_piece_and_chunk_are_shorter() {
-        let layout = Layout::new(100_000, 40_000).unwrap();
-        assert_eq!(layout.pieces(), 3);
-        assert_eq!(layout.piece_len(2), 20_000);
-        assert_eq!(layout.piece_len(3), 0);
-        assert_eq!(layout.chunks(0), 3);
-        assert_eq!(layout.chunk(0, 2).length, 40_000 - 2 * CHUNK);
-        assert_eq!(layout.chunk(2, 1).length, 20_000 - CHUNK);
-        let all = Block {
-            piece: 2,
-            begin: 0,
-            length: 20_000,
-        };
-        assert!(layout.contains(all));
-        assert!(!layout.contains(Block { begin: 1, ..all }));
-        assert!(!layout.contains(Block {
-            begin: u32::MAX,
-            ..all
-        }));
-        assert!(!layout.contains(Block { piece: 3, ..all }));
-        assert!(!layout.contains(Block { length: 0, ..all }));
     }
 
     proptest! {

@@ -216,7 +216,10 @@ impl Torrent {
         if let Some(resume) = &mut resume {
             resume.choose(wanted);
         }
-        let storage = Arc::new(self.lay_out(info, root, wanted, resume.as_ref()));
+        let storage = Arc::new(match read_only {
+            true => Storage::content(info, root, |_| true),
+            false => self.lay_out(info, root, wanted, resume.as_ref()),
+        });
         *lock(&self.storage) = Some(storage.clone());
         if trusted {
             return Ok(Bitfield::full(pieces));
@@ -310,7 +313,12 @@ impl Torrent {
                 });
                 return;
             }
-            if let Some(resume) = &mut *lock(&this.resume)
+            let mut resume = lock(&this.resume);
+            // The last record, of an orderly end, must not be replaced by this one.
+            if !clean && this.is_stopping() {
+                return;
+            }
+            if let Some(resume) = &mut *resume
                 && let Err(error) = resume.save(&have, &storage, clean)
             {
                 tracing::warn!(%error, "cannot record what is verified");
