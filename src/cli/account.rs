@@ -238,7 +238,7 @@ fn decrypt(
         &format!("Passphrase of wallet `{name}`: "),
     )?;
     keystore
-        .decrypt(passphrase.as_bytes())
+        .open(&passphrase)
         .map_err(|error| keystore_failure(path, &error))
 }
 

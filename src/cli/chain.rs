@@ -6,7 +6,7 @@ use super::{
     Context,
     failure::{Failure, Outcome},
     output::ask,
-    settings::Network,
+    settings::{Network, private_folder},
 };
 use crate::{
     tron::{
@@ -183,7 +183,6 @@ pub(crate) fn guard_mainnet(context: &Context) -> Outcome {
     if ask(&format!("Type `{SENTENCE}` to go on: "))? != SENTENCE {
         return Err(Failure::failed("declined", "nothing was done"));
     }
-    std::fs::create_dir_all(&context.settings.home)
-        .and_then(|()| std::fs::write(&marker, "confirmed\n"))
-        .map_err(|error| Failure::file(&marker, error))
+    private_folder(&context.settings.home)?;
+    std::fs::write(&marker, "confirmed\n").map_err(|error| Failure::file(&marker, error))
 }

@@ -1,9 +1,16 @@
 //! `seedrail config`: what is in force, and why.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
-use super::{Context, failure::Outcome, settings::Origin};
+use super::{
+    Context,
+    account::{PASSPHRASE_VARIABLE, PRIVATE_KEY_VARIABLE},
+    failure::{Failure, Outcome},
+    settings::{Origin, read_config},
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
@@ -18,33 +25,79 @@ impl Config {
         let settings = &context.settings;
         let origins = &settings.origins;
         let nodes = &settings.node;
-        let rows = [
-            ("home", json!(settings.home), origins.home),
-            ("network", json!(settings.network), origins.network),
-            ("node", json!(nodes.urls), origins.node),
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let variable = |name: &str| set(name).then_some("(set)");
+        let path_row =
+            |name: &str, path: &Option<PathBuf>, from: Origin| (name.to_owned(), json!(path), from);
+        let given = |set: bool, from: Origin| if set { from } else { Origin::Default };
+        let mut rows = vec![
+            ("home".to_owned(), json!(settings.home), origins.home),
             (
-                "solidity_node",
+                "network".to_owned(),
+                json!(settings.network),
+                origins.network,
+            ),
+            ("node".to_owned(), json!(nodes.urls), origins.node),
+            (
+                "solidity_node".to_owned(),
                 json!(nodes.solidity_urls),
                 origins.solidity_node,
             ),
             // The key itself is a secret.
             (
-                "api_key",
+                "api_key".to_owned(),
                 nodes.api_key.as_ref().map(|_| "(set)").into(),
                 origins.api_key,
             ),
-            ("account", json!(settings.account), origins.account),
             (
-                "ledger",
+                "requests_per_second".to_owned(),
+                json!(settings.requests_per_second),
+                origins.requests_per_second,
+            ),
+            (
+                "account".to_owned(),
+                json!(settings.account),
+                origins.account,
+            ),
+            path_row(
+                "key_file",
+                &settings.key_file,
+                given(settings.key_file.is_some(), Origin::Flag),
+            ),
+            (
+                "private_key".to_owned(),
+                variable(PRIVATE_KEY_VARIABLE).into(),
+                given(set(PRIVATE_KEY_VARIABLE), Origin::Environment),
+            ),
+            path_row("signer", &settings.signer, origins.signer),
+            path_row(
+                "passphrase_file",
+                &settings.passphrase_file,
+                given(settings.passphrase_file.is_some(), Origin::Flag),
+            ),
+            (
+                "passphrase".to_owned(),
+                variable(PASSPHRASE_VARIABLE).into(),
+                given(set(PASSPHRASE_VARIABLE), Origin::Environment),
+            ),
+            (
+                "ledger".to_owned(),
                 json!(settings.ledger.as_ref().map(ToString::to_string)),
                 origins.ledger,
             ),
         ];
+        // `[settle]`, each setting under its own name; what is not there has its default.
+        let settle = read_config(&settings.config_path())?.settle;
+        let settle =
+            serde_json::to_value(settle).map_err(|error| Failure::failed("json", error))?;
+        for (name, value) in settle.as_object().into_iter().flatten() {
+            let is_set = !matches!(value, Value::Null | Value::Bool(false));
+            let from = given(is_set, Origin::Config);
+            rows.push((format!("settle.{name}"), value.clone(), from));
+        }
         let document: Map<String, Value> = rows
             .iter()
-            .map(|(name, value, from)| {
-                ((*name).to_owned(), json!({ "value": value, "from": from }))
-            })
+            .map(|(name, value, from)| (name.clone(), json!({ "value": value, "from": from })))
             .collect();
         context.out.result(&Value::Object(document), || {
             let lines = rows
@@ -53,7 +106,7 @@ impl Config {
             let path = settings.config_path();
             let state = if path.exists() { "" } else { " (not there)" };
             lines
-                .chain([format!("{:<14} {}{state}", "config.toml", path.display())])
+                .chain([format!("{:<20} {}{state}", "config.toml", path.display())])
                 .collect::<Vec<_>>()
                 .join("\n")
         })
@@ -77,5 +130,5 @@ fn line(name: &str, value: &Value, from: Origin) -> String {
         Origin::Config => "config.toml",
         Origin::Default => "default",
     };
-    format!("{name:<14} {shown}  ({from})")
+    format!("{name:<20} {shown}  ({from})")
 }

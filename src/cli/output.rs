@@ -69,7 +69,7 @@ impl Output {
 
     /// A warning, on stderr, even when quiet.
     pub(crate) fn warn(self, text: impl AsRef<str>) {
-        write_error(&format!("warning: {}", printable::lines(text.as_ref())));
+        warn(text.as_ref());
     }
 
     /// The failure, on stderr; nothing when nobody reads the result any more.
@@ -125,6 +125,11 @@ impl Output {
             Err(Failure::failed("declined", "nothing was done"))
         }
     }
+}
+
+/// A warning where no [`Output`] is at hand.
+pub(crate) fn warn(text: &str) {
+    write_error(&format!("warning: {}", printable::lines(text)));
 }
 
 /// Asks on the terminal, on stderr, and reads a line.

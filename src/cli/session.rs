@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::{
     Context, account,
     failure::{Failure, Outcome},
-    settings::{Network, read_secret},
+    settings::{Network, private_folder, read_secret},
     store,
     units::{self, btt_text},
 };
@@ -271,7 +271,7 @@ fn make(
     // does not have would be found, and refused, by every later run.
     ledger.store_grant(&signed.to_row(), now)?;
     let folder = folder(context);
-    fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, error))?;
+    private_folder(&folder)?;
     let file = SessionFile {
         genesis,
         key: hex::encode(key.expose_bytes().as_slice()),
@@ -289,9 +289,21 @@ fn ask_total(context: &Context) -> Outcome<RawAmount> {
         return Err(Failure::usage("how much may the session key sign away?")
             .hint("say it with --grant 50BTT or --max-spend 50BTT"));
     }
-    let text = super::output::ask("How much may a session key sign away in all (50BTT)? ")?;
-    units::btt(&text).map_err(Failure::usage)
+    for _ in 0..3 {
+        let text = super::output::ask(&format!(
+            "Spending limit of the session key [{USUAL_LIMIT}]: "
+        ))?;
+        let text = if text.is_empty() { USUAL_LIMIT } else { &text };
+        match units::btt(text) {
+            Ok(limit) => return Ok(limit),
+            Err(why) => context.out.show(why),
+        }
+    }
+    Err(Failure::usage("no spending limit was given").hint("say it with --grant 50BTT"))
 }
+
+/// What is offered as the limit of a session key.
+const USUAL_LIMIT: &str = "50BTT";
 
 /// What grants that are good and not used up may still sign away, in raw units.
 fn open_total(uses: &[GrantUse], ledger: &dyn Parties) -> Outcome<u64> {

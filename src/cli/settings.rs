@@ -4,8 +4,10 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     fmt, fs,
+    io::Read as _,
     path::{Path, PathBuf},
     str::FromStr,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -24,8 +26,8 @@ use crate::{
     types::BlockId,
 };
 
-/// The largest settings or secret file read.
-const MAX_FILE_BYTES: u64 = 1 << 20;
+/// The largest file with a secret: a recovery phrase has some hundred bytes.
+const MAX_SECRET_BYTES: usize = 64 << 10;
 
 /// What a public node is sent a second: below what they are known to allow.
 const PUBLIC_REQUESTS: u32 = 10;
@@ -146,7 +148,9 @@ pub(crate) struct Origins {
     pub(crate) node: Origin,
     pub(crate) solidity_node: Origin,
     pub(crate) api_key: Origin,
+    pub(crate) requests_per_second: Origin,
     pub(crate) account: Origin,
+    pub(crate) signer: Origin,
     pub(crate) ledger: Origin,
 }
 
@@ -230,6 +234,8 @@ pub(crate) struct Settings {
     pub(crate) home: PathBuf,
     pub(crate) network: Network,
     pub(crate) node: NodeConfig,
+    /// The most requests a second to each node; none is no limit.
+    pub(crate) requests_per_second: Option<u32>,
     pub(crate) account: Option<String>,
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) signer: Option<PathBuf>,
@@ -310,12 +316,20 @@ impl Settings {
                 node: node_from,
                 solidity_node: solidity_node_from,
                 api_key: api_key_from,
+                requests_per_second: global
+                    .requests_per_second
+                    .map_or(Origin::Default, |_| Origin::Flag),
                 account: account_from,
+                signer: global
+                    .signer
+                    .as_ref()
+                    .map_or(Origin::Default, |_| global.given("signer")),
                 ledger: ledger_from,
             },
             home,
             network,
             node,
+            requests_per_second: rate,
             account,
             key_file: global.key_file.clone(),
             signer: global.signer.clone(),
@@ -345,13 +359,54 @@ pub(crate) fn read_config(path: &Path) -> Outcome<ConfigFile> {
     }
 }
 
-/// A small file with a secret in it.
+/// Makes a folder that only its owner can enter, whatever the umask. One that is there
+/// stays as it is.
+pub(crate) fn private_folder(folder: &Path) -> Outcome {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(folder)
+        .map_err(|error| Failure::file(folder, error))
+}
+
+/// A small file with a secret in it, or a pipe. It is read once in a process, since a
+/// pipe has nothing more to give; a file that everybody can read is warned of.
 pub(crate) fn read_secret(path: &Path) -> Outcome<Zeroizing<String>> {
-    let metadata = fs::metadata(path).map_err(|error| Failure::file(path, error))?;
-    if metadata.len() > MAX_FILE_BYTES {
+    static READ: Mutex<BTreeMap<PathBuf, Zeroizing<String>>> = Mutex::new(BTreeMap::new());
+    // Whole entries or none: a thread that panicked left one of the two.
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(text) = read.get(path) {
+        return Ok(text.clone());
+    }
+    let failed = |error| Failure::file(path, error);
+    let file = fs::File::open(path).map_err(failed)?;
+    warn_of_readers(path, &file.metadata().map_err(failed)?);
+    // All the room that may be needed, so that nothing is left behind by growing.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SECRET_BYTES + 1));
+    let most = u64::try_from(MAX_SECRET_BYTES + 1).unwrap_or(u64::MAX);
+    file.take(most).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > MAX_SECRET_BYTES {
         return Err(Failure::file(path, "too large for a secret"));
     }
-    fs::read_to_string(path)
-        .map(Zeroizing::new)
-        .map_err(|error| Failure::file(path, error))
+    let text = std::str::from_utf8(&bytes)
+        .map(|text| Zeroizing::new(text.to_owned()))
+        .map_err(|_| Failure::file(path, "it is not UTF-8 text"))?;
+    read.insert(path.to_owned(), text.clone());
+    Ok(text)
 }
+
+#[cfg(unix)]
+fn warn_of_readers(path: &Path, metadata: &fs::Metadata) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if metadata.is_file() && metadata.permissions().mode() & 0o004 != 0 {
+        super::output::warn(&format!(
+            "everybody on this machine can read {}: chmod 600 it",
+            path.display()
+        ));
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_of_readers(_: &Path, _: &fs::Metadata) {}

@@ -7,7 +7,7 @@ use super::{
     Context,
     chain::{self, Chain},
     failure::{Exit, Failure, Outcome},
-    settings::LedgerPlace,
+    settings::{LedgerPlace, private_folder},
 };
 use crate::{
     ledger::{Ledger, LedgerError, PostgresLedger, PostgresUrl, SqliteLedger, Upkeep},
@@ -39,7 +39,7 @@ fn open_whole(context: &Context, genesis: BlockId) -> Outcome<Arc<dyn Upkeep>> {
         Place::Nowhere => return Err(Failure::failed("ledger", "there is no ledger yet")),
     };
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|error| Failure::file(folder, error))?;
+        private_folder(folder)?;
     }
     if !path.exists() {
         announce(context, path.display());

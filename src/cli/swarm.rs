@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::{
     Context,
     failure::{Failure, Outcome},
+    settings::private_folder,
     units::Rate,
 };
 use crate::{
@@ -110,6 +111,7 @@ impl SwarmFlags {
         pay: Option<&Arc<PayExtension>>,
         paid_share: u8,
     ) -> Outcome<Session> {
+        private_folder(&context.settings.home)?;
         let mut builder = Session::builder()
             .listen(self.listen)
             .up_limit(self.up_limit.map(|rate| rate.0))

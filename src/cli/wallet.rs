@@ -13,15 +13,15 @@ use zeroize::Zeroizing;
 use super::{
     Context, account,
     failure::{Failure, Outcome},
-    printable, session,
-    settings::{Network, Settings, read_secret},
+    new_wallet, printable, session,
+    settings::{Settings, read_secret},
 };
 use crate::{
     tron::{
         keys::{SecretKey, Signature, SignatureError},
-        keystore::{Keystore, ScryptCost, create_private},
+        keystore::{Keystore, create_private},
         message::{message_signer, sign_message},
-        mnemonic::Mnemonic,
+        mnemonic::{KeyPath, Mnemonic},
         typed_data::TypedContent,
         typed_json::TypedDocument,
     },
@@ -48,12 +48,20 @@ pub(crate) enum Wallet {
         /// A Web3 keystore file (version 3), with the passphrase it has.
         #[arg(long, value_name = "FILE", conflicts_with = "mnemonic_file")]
         keystore: Option<PathBuf>,
-        /// A file with a BIP-39 recovery phrase.
+        /// A file with a BIP-39 recovery phrase, in any of its languages.
         #[arg(long, value_name = "FILE")]
         mnemonic_file: Option<PathBuf>,
         /// Which account of the phrase: m/44'/195'/0'/0/INDEX.
         #[arg(long, default_value_t = 0, requires = "mnemonic_file")]
         index: u32,
+        /// Derivation path of the key, e.g. m/44'/195'/1'/0/0 for a Ledger's second account.
+        #[arg(
+            long,
+            value_name = "PATH",
+            requires = "mnemonic_file",
+            conflicts_with = "index"
+        )]
+        path: Option<KeyPath>,
         /// A file with the phrase's own passphrase (BIP-39), if it has one.
         #[arg(long, value_name = "FILE", requires = "mnemonic_file")]
         mnemonic_passphrase_file: Option<PathBuf>,
@@ -131,12 +139,14 @@ impl Wallet {
                 keystore,
                 mnemonic_file,
                 index,
+                path,
                 mnemonic_passphrase_file,
                 ask_mnemonic_passphrase,
             } => {
                 let phrase = mnemonic_file.map(|file| Phrase {
                     file,
                     index,
+                    path,
                     passphrase_file: mnemonic_passphrase_file,
                     ask: ask_mnemonic_passphrase,
                 });
@@ -157,53 +167,8 @@ impl Wallet {
 }
 
 fn new(context: &Context, name: &str, phrase_out: Option<PathBuf>) -> Outcome {
-    let (key, phrase) = generate()?;
-    let path = save(context, name, &key)?;
-    if let Some(file) = &phrase_out {
-        let mut text = phrase.to_phrase();
-        text.push('\n');
-        create_private(file, text.as_bytes()).map_err(|error| Failure::failed("file", error))?;
-    } else {
-        context.out.note("the key is only in this wallet file: keep a copy of it, or make wallets with --phrase-out FILE");
-    }
-    report(context, name, &key, &path)
-}
-
-/// A new key, the first of a new recovery phrase.
-pub(crate) fn generate() -> Outcome<(SecretKey, Mnemonic)> {
-    let phrase = Mnemonic::generate(24).map_err(|error| Failure::failed("mnemonic", error))?;
-    let key = phrase
-        .key("", 0)
-        .map_err(|error| Failure::failed("mnemonic", error))?;
-    Ok((key, phrase))
-}
-
-/// Encrypts the key into a new wallet file.
-pub(crate) fn save(context: &Context, name: &str, key: &SecretKey) -> Outcome<PathBuf> {
-    let settings = &context.settings;
-    let path = account::wallet_path(settings, name)?;
-    if path.exists() {
-        return Err(
-            Failure::failed("exists", format!("there is a wallet `{name}` already"))
-                .hint("choose another name; nothing is ever overwritten"),
-        );
-    }
-    let passphrase =
-        account::passphrase(settings, &format!("New passphrase for wallet `{name}`: "))?;
-    if passphrase.chars().count() < 8 && settings.network != Network::Devnet {
-        return Err(Failure::failed(
-            "weak_passphrase",
-            "a passphrase has at least 8 characters",
-        ));
-    }
-    std::fs::create_dir_all(settings.wallets())
-        .map_err(|error| Failure::file(&settings.wallets(), error))?;
-    let keystore = Keystore::encrypt(key, passphrase.as_bytes(), ScryptCost::STANDARD)
-        .map_err(|error| account::keystore_failure(&path, &error))?;
-    keystore
-        .create(&path)
-        .map_err(|error| account::keystore_failure(&path, &error))?;
-    Ok(path)
+    let made = new_wallet::make(context, name, context.settings.network, phrase_out)?;
+    report(context, name, &made.key, &made.path)
 }
 
 fn import(
@@ -217,14 +182,14 @@ fn import(
             Keystore::read(&path).map_err(|error| account::keystore_failure(&path, &error))?;
         let passphrase = account::passphrase(&context.settings, "Passphrase of that keystore: ")?;
         keystore
-            .decrypt(passphrase.as_bytes())
+            .open(&passphrase)
             .map_err(|error| account::keystore_failure(&path, &error))?
     } else if let Some(phrase) = phrase {
         phrase.key()?
     } else {
         raw(&context.settings)?
     };
-    let path = save(context, name, &key)?;
+    let path = new_wallet::keep(context, name, &key)?;
     report(context, name, &key, &path)
 }
 
@@ -232,6 +197,7 @@ fn import(
 struct Phrase {
     file: PathBuf,
     index: u32,
+    path: Option<KeyPath>,
     passphrase_file: Option<PathBuf>,
     ask: bool,
 }
@@ -249,7 +215,10 @@ impl Phrase {
             None => Zeroizing::default(),
         };
         Mnemonic::parse(&words)
-            .and_then(|phrase| phrase.key(&passphrase, self.index))
+            .and_then(|phrase| match &self.path {
+                Some(path) => phrase.key_at(&passphrase, path),
+                None => phrase.key(&passphrase, self.index),
+            })
             .map_err(|error| Failure::failed("mnemonic", error))
     }
 }
@@ -280,7 +249,7 @@ fn export(context: &Context, name: Option<String>, out: &Path, raw: bool) -> Out
         let prompt = format!("Passphrase of wallet `{name}`: ");
         let passphrase = account::passphrase(&context.settings, &prompt)?;
         let key = keystore
-            .decrypt(passphrase.as_bytes())
+            .open(&passphrase)
             .map_err(|error| account::keystore_failure(&path, &error))?;
         let mut text = Zeroizing::new(hex::encode(key.expose_bytes().as_slice()));
         text.push('\n');

@@ -14,6 +14,7 @@ use ctr::cipher::{KeyIvInit as _, StreamCipher as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
+use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 use super::keys::{SecretKey, SecretKeyError, keccak256_parts};
@@ -23,10 +24,11 @@ type Aes128Ctr = ctr::Ctr128BE<aes::Aes128>;
 
 /// The largest keystore file read, in bytes: real ones have about 500.
 pub const MAX_FILE_BYTES: u64 = 64 << 10;
-/// The most memory scrypt may ask for (128·n·r), in bytes: twice geth's standard.
-pub const MAX_SCRYPT_BYTES: u64 = 512 << 20;
-/// The most work scrypt may ask for (n·r·p): twice geth's standard, about 2 s.
-pub const MAX_SCRYPT_WORK: u64 = 1 << 22;
+/// The most memory scrypt may ask for (128·n·r), in bytes: 1 GiB, which n = 2^20 and
+/// r = 8 take. Nothing else of a keystore is large.
+pub const MAX_SCRYPT_BYTES: u64 = 1 << 30;
+/// The most work scrypt may ask for (n·r·p): four times geth's standard, about 4 s.
+pub const MAX_SCRYPT_WORK: u64 = 1 << 23;
 /// The most PBKDF2 rounds: about 2 s.
 pub const MAX_PBKDF2_ROUNDS: u32 = 4_000_000;
 
@@ -93,6 +95,7 @@ impl ScryptCost {
 /// An encrypted key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Keystore {
+    #[serde(deserialize_with = "version")]
     version: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -133,13 +136,32 @@ struct KdfParams {
     salt: String,
 }
 
+/// A number, or as some programs write it, its digits.
+fn version<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(u32),
+        Digits(String),
+    }
+    match Written::deserialize(from)? {
+        Written::Number(number) => Ok(number),
+        Written::Digits(digits) => digits.parse().map_err(serde::de::Error::custom),
+    }
+}
+
+/// Hex, with or without the `0x` that some programs write.
+fn digits(text: &str) -> &str {
+    text.strip_prefix("0x").unwrap_or(text)
+}
+
 fn parameters(text: impl Into<String>) -> KeystoreError {
     KeystoreError::Parameters(text.into())
 }
 
 fn hex_field<const N: usize>(name: &str, text: &str) -> Result<[u8; N], KeystoreError> {
     let mut bytes = [0; N];
-    hex::decode_to_slice(text, &mut bytes)
+    hex::decode_to_slice(digits(text), &mut bytes)
         .map_err(|_| parameters(format!("`{name}` is not {N} bytes of hex")))?;
     Ok(bytes)
 }
@@ -280,6 +302,8 @@ impl Keystore {
     /// # Errors
     /// Not a keystore of version 3.
     pub fn from_json(text: &str) -> Result<Self, KeystoreError> {
+        // Some editors write a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let keystore: Self = serde_json::from_str(text)
             .map_err(|error| KeystoreError::NotAKeystore(error.to_string()))?;
         if keystore.version != 3 {
@@ -301,7 +325,7 @@ impl Keystore {
     pub fn address(&self) -> Option<Address> {
         let text = self.address.as_deref()?;
         // geth writes the 20 bytes without prefix.
-        let bare = text.strip_prefix("0x").unwrap_or(text);
+        let bare = digits(text);
         if bare.len() == 40 {
             return hex_field("address", bare).ok().map(Address::from_body);
         }
@@ -324,8 +348,8 @@ impl Keystore {
         let iv = hex_field::<16>("iv", &crypto.cipherparams.iv)?;
         let mut bytes = Zeroizing::new(hex_field::<32>("ciphertext", &crypto.ciphertext)?);
         let mac = hex_field::<32>("mac", &crypto.mac)?;
-        let salt =
-            hex::decode(&crypto.kdfparams.salt).map_err(|_| parameters("`salt` is not hex"))?;
+        let salt = hex::decode(digits(&crypto.kdfparams.salt))
+            .map_err(|_| parameters("`salt` is not hex"))?;
         let kdf = Kdf::checked(&crypto.kdf, &crypto.kdfparams)?;
         let derived = kdf.derive(passphrase, &salt)?;
         if !bool::from(mac_of(&derived, bytes.as_slice()).ct_eq(&mac)) {
@@ -340,6 +364,34 @@ impl Keystore {
             }),
             _ => Ok(key),
         }
+    }
+
+    /// Opens it with a passphrase as a person types it. Programs normalise passphrases
+    /// in different ways, and some keep the end of the line of a file: when it does not
+    /// open as typed, those are tried, each at the cost of the file.
+    ///
+    /// # Errors
+    /// As [`decrypt`](Self::decrypt); [`KeystoreError::Mac`] when no form opens it.
+    pub fn open(&self, passphrase: &str) -> Result<SecretKey, KeystoreError> {
+        let typed = Zeroizing::new(passphrase.to_owned());
+        let mut tried: Vec<Zeroizing<String>> = Vec::new();
+        for form in [
+            typed,
+            Zeroizing::new(passphrase.nfc().collect()),
+            Zeroizing::new(passphrase.nfkc().collect()),
+            Zeroizing::new(passphrase.nfd().collect()),
+            Zeroizing::new(passphrase.nfkd().collect()),
+            Zeroizing::new(format!("{passphrase}\n")),
+        ] {
+            if tried.contains(&form) {
+                continue;
+            }
+            match self.decrypt(form.as_bytes()) {
+                Err(KeystoreError::Mac) => tried.push(form),
+                other => return other,
+            }
+        }
+        Err(KeystoreError::Mac)
     }
 
     /// Reads a file, at most [`MAX_FILE_BYTES`] of it.
@@ -458,7 +510,15 @@ mod tests {
     fn the_files_of_other_wallets_open() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/keystore");
         let expected = "TK31Bs4p7BZionueRbSrG5ZTfxPyHCLy3a".parse().unwrap();
-        for name in ["geth-light", "geth-standard", "wallet-cli"] {
+        for name in [
+            "eth-account-pbkdf2",
+            "ethereumjs-wallet",
+            "geth-light",
+            "geth-standard",
+            "keythereum",
+            "wallet-cli",
+            "web3",
+        ] {
             let keystore = Keystore::read(&folder.join(format!("{name}.json"))).unwrap();
             assert_eq!(keystore.address(), Some(expected), "{name}");
             let key = keystore.decrypt(b"correct horse").unwrap();
@@ -466,6 +526,14 @@ mod tests {
             let wrong = keystore.decrypt(b"incorrect horse");
             assert!(matches!(wrong, Err(KeystoreError::Mac)), "{name}");
         }
+        // ethers normalised the passphrase; it is typed as it was given to ethers.
+        let ethers = Keystore::read(&folder.join("ethers.json")).unwrap();
+        let typed = "correct h\u{f6}rse \u{fb01}";
+        assert!(matches!(
+            ethers.decrypt(typed.as_bytes()),
+            Err(KeystoreError::Mac)
+        ));
+        assert_eq!(ethers.open(typed).unwrap().address(), expected);
     }
 
     #[test]
@@ -543,6 +611,49 @@ mod tests {
             Keystore::from_json(&text).unwrap().decrypt(b"testpassword"),
             Err(KeystoreError::Parameters(_))
         ));
+    }
+
+    #[test]
+    fn dialects_of_other_programs_are_read() {
+        let with = |from: &str, to: &str| {
+            let text = SCRYPT.replacen(from, to, 1);
+            assert_ne!(text, SCRYPT);
+            text
+        };
+        for text in [
+            with("83dbcc02", "0x83dbcc02"),
+            with("ab0c7876", "0xab0c7876"),
+            with("d172bf74", "0xd172bf74"),
+            with("2103ac29", "0x2103ac29"),
+            with(":3}", ":\"3\"}"),
+            format!("\u{feff}{SCRYPT}"),
+        ] {
+            let keystore = Keystore::from_json(&text).unwrap();
+            assert!(keystore.decrypt(b"testpassword").is_ok(), "{text}");
+            assert!(keystore.to_json().contains("\"version\":3,"));
+        }
+        assert!(Keystore::from_json(&with(":3}", ":\"4\"}")).is_err());
+    }
+
+    #[test]
+    fn a_passphrase_opens_in_the_form_that_another_program_gave_it() {
+        // ﬁ (a ligature) and ü: other bytes in each of the four forms.
+        let typed = "\u{fb01}sch gr\u{fc}n";
+        for sealed_as in [
+            typed.to_owned(),
+            typed.nfd().collect(),
+            typed.nfkc().collect(),
+            typed.nfkd().collect(),
+            format!("{typed}\n"),
+        ] {
+            let sealed = Keystore::encrypt(&key(), sealed_as.as_bytes(), ScryptCost::LIGHT);
+            let sealed = sealed.unwrap();
+            assert!(sealed.open(typed).is_ok(), "{sealed_as:?}");
+            assert!(sealed.open("fisch grun").is_err());
+        }
+        let decomposed: String = typed.nfd().collect();
+        let sealed = Keystore::encrypt(&key(), typed.as_bytes(), ScryptCost::LIGHT).unwrap();
+        assert!(sealed.open(&decomposed).is_ok());
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl KeystoreSigner {
         let passphrase = (self.ask)().map_err(refused)?;
         let opened = self
             .keystore
-            .decrypt(passphrase.as_bytes())
+            .open(&passphrase)
             .map_err(|error| refused(error.to_string()))?;
         *key = Some(opened.clone());
         Ok(opened)

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod earnings;
+mod first_run;
 mod fresh_home;
 mod goals;
 mod habits;

@@ -95,6 +95,14 @@ impl Home {
         path
     }
 
+    /// The same, of mode 0600: a file with a secret.
+    pub(crate) fn secret(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.file(name, content);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, mode).unwrap();
+        path
+    }
+
     pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = S>,

@@ -15,7 +15,7 @@ const PASSPHRASE: &str = "correct horse battery";
 /// typed request, and lets `tx sign` or `wallet sign` do what it asks for.
 fn program(home: &Home, key: &str) -> PathBuf {
     let path = home.path().join("signer");
-    let key_file = home.file("signer.key", key);
+    let key_file = home.secret("signer.key", key);
     let text = format!(
         r#"#!/bin/sh
 set -eu

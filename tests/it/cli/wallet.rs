@@ -79,7 +79,7 @@ fn a_new_wallet_is_kept_shown_and_signs() {
 #[test]
 fn imports_agree_with_others() {
     let home = home();
-    let phrase = home.file("phrase", PHRASE);
+    let phrase = home.secret("phrase", PHRASE);
     let imported = home.run([
         "wallet".as_ref(),
         "import".as_ref(),
@@ -92,7 +92,7 @@ fn imports_agree_with_others() {
 
     // A raw key by file, then its keystore file by another name.
     let key = "00".repeat(31) + "02";
-    let key_file = home.file("key", format!("{key}\n"));
+    let key_file = home.secret("key", format!("{key}\n"));
     let raw = home.run([
         "--key-file".as_ref(),
         key_file.as_os_str(),
@@ -137,7 +137,7 @@ fn imports_agree_with_others() {
 fn wrong_secrets_are_told_apart_and_never_repeated() {
     let home = home();
     let raw_key = "00".repeat(31) + "07";
-    let key_file = home.file("key", &raw_key);
+    let key_file = home.secret("key", &raw_key);
     let wallet = home
         .run([
             "wallet".as_ref(),
@@ -149,7 +149,7 @@ fn wrong_secrets_are_told_apart_and_never_repeated() {
         .json();
     let wallet = wallet["file"].as_str().unwrap();
     let wrong = "not the passphrase";
-    let wrong_file = home.file("wrong", wrong);
+    let wrong_file = home.secret("wrong", wrong);
 
     let run = home.run([
         "wallet",
@@ -197,7 +197,7 @@ fn wrong_secrets_are_told_apart_and_never_repeated() {
     ]);
     assert_eq!(run.error(1)["code"], "wrong_passphrase");
 
-    let phrase = home.file("phrase", PHRASE.replace("about", "abandon"));
+    let phrase = home.secret("phrase", PHRASE.replace("about", "abandon"));
     let run = home.run([
         "wallet",
         "import",
