@@ -220,6 +220,7 @@ impl Desk {
                     from: RawAmount::ZERO,
                     amount: RawAmount::new(1_000).unwrap(),
                     memo: Vec::new(),
+                    label: String::new(),
                     state: PayoutState::Planned,
                     reason: String::new(),
                     owed: RawAmount::new(1_000).unwrap(),

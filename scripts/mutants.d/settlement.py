@@ -80,7 +80,7 @@ MUTANTS = [
         "ignore the lease",
         [
             (
-                "src/ledger/statements/payouts.rs",
+                "src/ledger/statements/leases.rs",
                 "    if held {\n        Ok(())",
                 "    if held || crate::mutant(NAME) {\n        Ok(())",
             ),
@@ -92,14 +92,14 @@ MUTANTS = [
             (
                 "src/settle/engine/mod.rs",
                 "        let (lease, signer) = self.begin(Some(signer)).await?;\n"
-                "        let mut batches = self.finish(&lease, signer).await?;",
+                "        self.replan_debts(&lease)?;",
                 "        let early = if crate::mutant(NAME) {\n"
                 "            Some(self.make_plan(token, policy, OWNER_ID).await?)\n"
                 "        } else {\n"
                 "            None\n"
                 "        };\n"
                 "        let (lease, signer) = self.begin(Some(signer)).await?;\n"
-                "        let mut batches = self.finish(&lease, signer).await?;",
+                "        self.replan_debts(&lease)?;",
             ),
             (
                 "src/settle/engine/mod.rs",
@@ -185,7 +185,7 @@ MUTANTS = [
         "count DUP as success",
         [
             (
-                "src/ledger/statements/payouts.rs",
+                "src/ledger/statements/attempts.rs",
                 "    // Of several answers the last one counts.",
                 "    if crate::mutant(NAME) {\n"
                 "        for (txid, said) in answers {\n"

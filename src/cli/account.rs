@@ -1,18 +1,18 @@
 //! Who a command acts as: a wallet of the home folder, a raw key, or a program
 //! that signs.
 
-use std::{fs, io::IsTerminal, path::PathBuf, time::Duration};
+use std::{fs, io::IsTerminal, path::PathBuf, sync::OnceLock, time::Duration};
 
 use zeroize::Zeroizing;
 
 use super::{
     Context,
     failure::{Failure, Outcome},
-    settings::{Network, Settings, read_secret},
+    settings::{Network, Origin, Settings, read_secret},
 };
 use crate::{
     tron::{
-        keys::{SecretKey, Signer},
+        keys::{SecretKey, SignRequest, Signature, Signer, SignerError},
         keystore::{Keystore, KeystoreError},
         signer::ExternalSigner,
     },
@@ -45,18 +45,23 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 fn source(settings: &Settings) -> Outcome<Source> {
     if let Some(path) = &settings.key_file {
-        return Ok(Source::Raw(read_secret(path)?));
+        return raw(
+            settings,
+            read_secret(path)?,
+            &format!("the key in {}", path.display()),
+        );
     }
     if let Some(program) = &settings.signer {
         return Ok(Source::Program(program.clone()));
     }
-    // An account named on the command line or in the settings gives way to a key
-    // in the environment: that is what scripts set.
+    // An account named in the configuration gives way to a key in the environment:
+    // that is what scripts set. One named by the flag must be the key's.
     if let Some(key) = std::env::var(PRIVATE_KEY_VARIABLE)
         .ok()
         .filter(|key| !key.is_empty())
     {
-        return Ok(Source::Raw(Zeroizing::new(key)));
+        let name = format!("the key in {PRIVATE_KEY_VARIABLE}");
+        return raw(settings, Zeroizing::new(key), &name);
     }
     let name = match &settings.account {
         Some(name) => name.clone(),
@@ -80,6 +85,35 @@ fn source(settings: &Settings) -> Outcome<Source> {
     }
     let path = wallet_path(settings, &name)?;
     Ok(Source::Wallet { name, path })
+}
+
+/// A raw key, which must be that of the account that `--account` names.
+fn raw(settings: &Settings, text: Zeroizing<String>, name: &str) -> Outcome<Source> {
+    check_named(settings, raw_key(&text)?.address(), name)?;
+    Ok(Source::Raw(text))
+}
+
+/// Refuses a key that is not the key of the account named by the flag `--account`.
+fn check_named(settings: &Settings, key: Address, key_name: &str) -> Outcome {
+    let name = match (&settings.account, settings.origins.account) {
+        (Some(name), Origin::Flag) => name,
+        _ => return Ok(()),
+    };
+    let named = match name.parse() {
+        Ok(address) => Some(address),
+        Err(_) => open(&wallet_path(settings, name)?, name)?.address(),
+    };
+    if named == Some(key) {
+        return Ok(());
+    }
+    let whose = match named {
+        Some(address) if address.to_string() != *name => format!("`{name}` ({address})"),
+        _ => format!("`{name}`"),
+    };
+    Err(Failure::usage(format!(
+        "--account names {whose}, but {key_name} belongs to {key}"
+    ))
+    .hint("leave out --account to act as the key, or leave out the key to act as the account"))
 }
 
 /// Where a wallet's file is. Names are plain, so that they stay in the folder.
@@ -129,7 +163,7 @@ pub(crate) fn keystore_failure(path: &std::path::Path, error: &KeystoreError) ->
 pub(crate) fn address(context: &Context) -> Outcome<Address> {
     match source(&context.settings)? {
         Source::Raw(text) => Ok(raw_key(&text)?.address()),
-        Source::Program(program) => Ok(external(&program)?.address()),
+        Source::Program(program) => Ok(external(context, &program)?.address()),
         Source::Watched(address) => Ok(address),
         Source::Wallet { path, name } => {
             let keystore = open(&path, &name)?;
@@ -150,7 +184,7 @@ pub(crate) fn is_raw(settings: &Settings) -> Outcome<bool> {
 /// or the program that has it.
 pub(crate) fn signer(context: &Context) -> Outcome<Box<dyn Signer>> {
     match source(&context.settings)? {
-        Source::Program(program) => Ok(Box::new(external(&program)?)),
+        Source::Program(program) => Ok(Box::new(external(context, &program)?)),
         Source::Raw(_) | Source::Wallet { .. } | Source::Watched(_) => Ok(Box::new(key(context)?)),
     }
 }
@@ -176,11 +210,84 @@ pub(crate) fn actor(
     Ok((signer.address(), Some(signer)))
 }
 
-fn external(program: &std::path::Path) -> Outcome<ExternalSigner> {
+/// Who pays. A passphrase that a person must type is asked for when the payment was
+/// agreed to, and not before it was shown.
+pub(crate) struct Payer<'c> {
+    context: &'c Context,
+    address: Address,
+    key: OnceLock<Box<dyn Signer>>,
+}
+
+impl<'c> Payer<'c> {
+    pub(crate) fn new(context: &'c Context) -> Outcome<Self> {
+        let payer = |address| Self {
+            context,
+            address,
+            key: OnceLock::new(),
+        };
+        if let Source::Wallet { path, name } = source(&context.settings)?
+            && is_typed(&context.settings)
+            && let Some(address) = open(&path, &name)?.address()
+        {
+            return Ok(payer(address));
+        }
+        let key = signer(context)?;
+        let payer = payer(key.address());
+        payer.key.get_or_init(|| key);
+        Ok(payer)
+    }
+
+    /// Asks for the passphrase, if it was not given.
+    pub(crate) fn unlock(&self) -> Outcome {
+        if self.key.get().is_none() {
+            let key = signer(self.context)?;
+            if key.address() != self.address {
+                return Err(Failure::failed(
+                    "keystore",
+                    format!(
+                        "the wallet says that it is {}, but its key is {}'s",
+                        self.address,
+                        key.address()
+                    ),
+                ));
+            }
+            self.key.get_or_init(|| key);
+        }
+        Ok(())
+    }
+}
+
+impl Signer for Payer<'_> {
+    fn address(&self) -> Address {
+        self.address
+    }
+
+    fn sign_request(&self, request: &SignRequest<'_>) -> Result<Signature, SignerError> {
+        match self.key.get() {
+            Some(key) => key.sign_request(request),
+            None => Err(SignerError {
+                address: self.address,
+                reason: "the wallet is locked".to_owned(),
+            }),
+        }
+    }
+}
+
+/// Whether a passphrase has to be typed.
+fn is_typed(settings: &Settings) -> bool {
+    settings.passphrase_file.is_none()
+        && std::env::var_os(PASSPHRASE_VARIABLE).is_none()
+        && std::io::stdin().is_terminal()
+}
+
+fn external(context: &Context, program: &std::path::Path) -> Outcome<ExternalSigner> {
     // Nor the program itself: it may well be this one, with a key.
     let hidden = [PRIVATE_KEY_VARIABLE, PASSPHRASE_VARIABLE, SIGNER_VARIABLE];
-    ExternalSigner::start(program, PATIENCE, &hidden)
-        .map_err(|error| Failure::failed("signer", error))
+    let signer = ExternalSigner::start(program, PATIENCE, &hidden)
+        .map_err(|error| Failure::failed("signer", error))?;
+    let name = format!("the key of {}", program.display());
+    check_named(&context.settings, signer.address(), &name)?;
+    Ok(signer)
 }
 
 /// The account's key, its passphrase asked for if need be.

@@ -142,22 +142,24 @@ impl Chain {
             ));
         }
         Ok(TokenInfo {
+            // Anybody may call a token TRX or BTT: what is not built in has its id.
             name: if id == TokenId::BTT {
                 "BTT".into()
             } else {
-                asset.abbr
+                format!("{} (TRC-10 {id})", asset.abbr)
             },
             decimals: asset.decimals,
         })
     }
 }
 
-/// Says when the receipts tell of other fees than were expected.
+/// Says when the receipts tell of other fees than were expected. Why they differ is not
+/// known: bandwidth was used or came back, or somebody else made a payee's account.
 pub(crate) fn note_fee(context: &Context, burnt: Sun, expected: Sun) {
     if burnt != expected {
-        context.out.note(format!(
-            "the fee was {burnt}, not the {expected} that were expected: the bandwidth left was not the same any more"
-        ));
+        context
+            .out
+            .note(format!("the fee was {burnt}; {expected} was expected"));
     }
 }
 

@@ -52,7 +52,9 @@ impl Earnings {
         let account = account::address(context)?;
         let (chain, ledger) = store::open_to_read(context).await?;
         let claims = match chain {
-            Some(chain) => claims(ledger.as_ref(), &NodeChain(chain.node), account, token).await?,
+            Some(chain) => {
+                claims(ledger.as_ref(), &NodeChain::new(chain.node), account, token).await?
+            }
             None => stored_claims(ledger.as_ref(), account, token)?,
         };
         let earned = ledger.flows(account, token, FlowKind::Earned)?;

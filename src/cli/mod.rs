@@ -4,6 +4,7 @@
 mod account;
 mod accounts;
 mod act;
+mod alike;
 mod balance;
 mod chain;
 mod config;
@@ -46,7 +47,13 @@ mod tx_words;
 mod units;
 mod wallet;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsString,
+    path::PathBuf,
+    pin::pin,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use clap::{
     ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
@@ -218,17 +225,25 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) out: Output,
     pub(crate) interrupt: Interrupt,
+    /// Whether the work under way ends by itself, and in order, when Ctrl-C comes.
+    pub(crate) ends_in_order: AtomicBool,
 }
 
 impl Context {
-    /// Does `work`, or gives it up when Ctrl-C comes.
+    /// Does `work`, or gives it up when Ctrl-C comes, unless it ends in order by then.
     pub(crate) async fn or_interrupt<T>(
         &self,
         work: impl Future<Output = Outcome<T>>,
     ) -> Outcome<T> {
+        let mut work = pin!(work);
         tokio::select! {
-            outcome = work => outcome,
-            () = self.interrupt.wait() => Err(Failure::interrupted()),
+            outcome = &mut work => return outcome,
+            () = self.interrupt.wait() => {}
+        }
+        if self.ends_in_order.load(Ordering::SeqCst) {
+            work.await
+        } else {
+            Err(Failure::interrupted())
         }
     }
 }
@@ -265,6 +280,7 @@ pub fn main() -> ExitCode {
                 settings,
                 out,
                 interrupt,
+                ends_in_order: AtomicBool::new(false),
             },
         )
         .await

@@ -1,6 +1,10 @@
 //! What a command writes: results on stdout, everything else on stderr.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::mpsc::{self, RecvTimeoutError},
+    time::Duration,
+};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
@@ -8,6 +12,7 @@ use serde_json::{Value, json};
 use super::{
     failure::{Exit, Failure, Outcome},
     printable,
+    signals::is_interrupted,
 };
 
 /// Where a command's words go.
@@ -119,7 +124,11 @@ impl Output {
                     .hint("read what it would do, then give --yes"),
             );
         }
-        if ask(&format!("{question} [y/N] "))?.eq_ignore_ascii_case("y") {
+        let answer = ask(&format!("{question} [y/N] "))?;
+        if ["y", "yes"]
+            .iter()
+            .any(|yes| answer.eq_ignore_ascii_case(yes))
+        {
             Ok(())
         } else {
             Err(Failure::failed("declined", "nothing was done"))
@@ -132,7 +141,10 @@ pub(crate) fn warn(text: &str) {
     write_error(&format!("warning: {}", printable::lines(text)));
 }
 
-/// Asks on the terminal, on stderr, and reads a line.
+/// How often it is asked whether Ctrl-C was pressed while a person thinks.
+const HEAR_EVERY: Duration = Duration::from_millis(50);
+
+/// Asks on the terminal, on stderr, and reads a line. Ctrl-C ends the question at once.
 pub(crate) fn ask(question: &str) -> Outcome<String> {
     let failed = |error: io::Error| Failure::failed("terminal", error);
     let mut stderr = io::stderr().lock();
@@ -140,9 +152,32 @@ pub(crate) fn ask(question: &str) -> Outcome<String> {
         .write_all(printable::lines(question).as_bytes())
         .and_then(|()| stderr.flush())
         .map_err(failed)?;
-    let mut line = String::new();
-    io::stdin().read_line(&mut line).map_err(failed)?;
-    Ok(line.trim().to_owned())
+    drop(stderr);
+    let (sender, answer) = mpsc::channel();
+    // A thread of its own: a read of a terminal cannot be given up.
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = io::stdin().read_line(&mut line).map(|_| line);
+        // Nobody waits for it any more when Ctrl-C was pressed.
+        let _ = sender.send(read);
+    });
+    loop {
+        let heard = answer.recv_timeout(HEAR_EVERY);
+        if is_interrupted() {
+            write_error("");
+            return Err(Failure::interrupted());
+        }
+        match heard {
+            Ok(line) => return Ok(line.map_err(failed)?.trim().to_owned()),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Failure::failed(
+                    "terminal",
+                    "the terminal could not be read",
+                ));
+            }
+        }
+    }
 }
 
 fn write_text(text: &str) -> Outcome {

@@ -23,7 +23,7 @@ use crate::{
     receipts::{
         LineRefusal, ReceiptDomain, ReceiptLine, ReceiptLines, SignedGrant, SignedReceipt, import,
     },
-    types::{Address, Clock, Decimals, RawAmount, Salt, Sun, SystemClock, Token, TokenId},
+    types::{Address, Clock, Decimals, RawAmount, Salt, SystemClock, Token, TokenId, UnitAmount},
 };
 
 /// Receipts read from the ledger at a time.
@@ -173,10 +173,7 @@ pub(crate) fn amount_text(amount: RawAmount, token: TokenId) -> String {
 
 /// The same, of whatever is paid in.
 pub(crate) fn paid_text(amount: RawAmount, token: Token) -> String {
-    match token {
-        Token::Trx => Sun(amount.unsigned()).to_string(),
-        Token::Trc10(id) => amount_text(amount, id),
-    }
+    UnitAmount { token, raw: amount }.to_string()
 }
 
 fn list(context: &Context, ledger: &dyn ReceiptBook, kind: Option<Kind>) -> Outcome {

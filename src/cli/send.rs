@@ -7,22 +7,29 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    Context, account, chain,
+    Context,
+    account::{self, Payer},
+    alike::{alike_json, alike_text, refuse_alike, state_word},
+    chain::{self, TokenInfo},
     csv_flags::CsvFlags,
     failure::{Failure, Outcome},
-    send_file,
+    printable, send_file,
     settle::Desk,
     tx::Wait,
 };
 use crate::{
-    ledger::{AttemptState, PayoutState},
-    settle::{SendOrder, SendReport, Until},
-    types::{Address, UnitAmount},
+    ledger::{AttemptState, PayoutState, TransferRow},
+    settle::{
+        OrderName, SendEnd, SendOrder, SendQuote, SendReport, Until,
+        payout_file::{check_id, key_of_id},
+    },
+    tron::keys::Signer as _,
+    types::{Address, RawAmount, UnitAmount},
 };
 
 #[derive(Debug, Args)]
 pub(crate) struct Send {
-    /// Who is paid.
+    /// Address to pay.
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -30,36 +37,69 @@ pub(crate) struct Send {
         required_unless_present = "csv"
     )]
     to: Option<Address>,
-    /// How much, with its unit: 5BTT, 3TRX, 7raw:1000001.
+    /// Amount with its unit: 5BTT, 3TRX, 7raw:1000001.
     #[arg(long, requires = "to", required_unless_present = "csv")]
     amount: Option<String>,
-    /// A memo; costs a fee on most networks.
+    /// Text stored with the payment on the chain; costs a fee on most networks.
     #[arg(long, value_name = "TEXT", requires = "to")]
     memo: Option<String>,
+    /// The same, as bytes in hex.
+    #[arg(
+        long,
+        value_name = "HEX",
+        requires = "to",
+        conflicts_with = "memo",
+        value_parser = memo_bytes
+    )]
+    memo_hex: Option<Memo>,
+    /// Name of this payment, such as an invoice number: it is paid once for good, however
+    /// often it is ordered.
+    #[arg(long, value_name = "KEY", requires = "to", value_parser = id)]
+    id: Option<String>,
     /// Pay every row of this file once, however often it is run: its first row names the
     /// columns address, amount and if wanted id, memo.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "amount", "memo"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "amount", "memo", "memo_hex", "id"])]
     csv: Option<PathBuf>,
     #[command(flatten)]
     csv_flags: CsvFlags,
+    /// Period that the file is paid for, such as 2026-12: the same file is paid once in each
+    /// period.
+    #[arg(long, value_name = "NAME", requires = "csv", value_parser = id)]
+    period: Option<String>,
     /// What to wait for.
     #[arg(long, value_enum, default_value_t = Wait::Solid)]
     wait: Wait,
     /// Show what it would do; sign nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Pay again although the same payment is still under way; rows of a file without ids,
-    /// although the same was paid lately.
+    /// Pay although an equal payment is known: same recipient, token and amount, in the last
+    /// 35 days or made outside of this ledger.
     #[arg(long)]
     new: bool,
 }
 
+/// The bytes of a memo.
+#[derive(Debug, Clone)]
+struct Memo(Vec<u8>);
+
+fn memo_bytes(text: &str) -> Result<Memo, String> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    hex::decode(digits)
+        .map(Memo)
+        .map_err(|error| format!("`{text}` is not hex: {error}"))
+}
+
+fn id(text: &str) -> Result<String, String> {
+    check_id(text).map(|()| text.to_owned())
+}
+
 /// What is asked of a payment besides what is paid.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct How {
     pub(super) until: Until,
     pub(super) dry_run: bool,
     pub(super) new: bool,
+    pub(super) period: Option<String>,
 }
 
 impl Send {
@@ -72,89 +112,238 @@ impl Send {
             },
             dry_run: self.dry_run,
             new: self.new,
+            period: self.period,
         };
-        match (self.csv, self.to, self.amount) {
+        let (to, amount) = match (self.csv, self.to, self.amount) {
             (Some(file), _, _) => {
-                send_file::run(context, &file, &self.csv_flags.read_as(), how).await
+                return send_file::run(context, &file, &self.csv_flags.read_as(), how).await;
             }
-            (None, Some(to), Some(amount)) => {
-                let amount = chain::amount(context, &amount)?;
-                one(context, to, amount, self.memo.unwrap_or_default(), how).await
-            }
-            _ => Err(Failure::usage("--to and --amount are needed, or --csv")),
+            (None, Some(to), Some(amount)) => (to, chain::amount(context, &amount)?),
+            _ => return Err(Failure::usage("--to and --amount are needed, or --csv")),
+        };
+        if amount.raw == RawAmount::ZERO {
+            return Err(Failure::usage(
+                "the amount is zero: there is nothing to pay",
+            ));
         }
+        let memo = match (self.memo, self.memo_hex) {
+            (Some(text), _) => text.into_bytes(),
+            (None, Some(Memo(bytes))) => bytes,
+            (None, None) => Vec::new(),
+        };
+        let order = SendOrder {
+            payee: to,
+            token: amount.token,
+            amount: amount.raw,
+            memo,
+            name: self.id.map(|id| OrderName {
+                key: key_of_id(&id),
+                label: id,
+            }),
+            again: how.new,
+        };
+        one(context, &order, &how).await
     }
 }
 
-async fn one(
-    context: &Context,
-    to: Address,
-    amount: UnitAmount,
-    memo: String,
-    how: How,
-) -> Outcome {
-    // Keys come before the node: a wrong passphrase asks nobody anything.
-    let (from, key) = account::actor(context, how.dry_run)?;
-    let chain = chain::connect(context).await?;
-    let token = chain.token(context, amount.token).await?;
-    let order = SendOrder {
-        payee: to,
-        token: amount.token,
-        amount: amount.raw,
-        memo: memo.into_bytes(),
-        again: how.new,
-    };
-    let desk = Desk::new(context, chain, from)?;
-    let quote = desk.with(async |engine| engine.quote(&order).await).await?;
-    let amount = amount.raw.to_decimal(token.decimals);
-    let network = context.settings.network;
-    let mut words = format!(
-        "{from} pays {amount} {} to {} on {network}; fee {} expected, {} at worst",
-        token.name, to, quote.cost.expected, quote.cost.worst
-    );
-    if quote.activates {
-        words.push_str(" (it makes the account)");
+/// A memo as people read it: text in quotes, or bytes in hex.
+pub(super) fn memo_text(memo: &[u8]) -> String {
+    match std::str::from_utf8(memo) {
+        Ok(text) => format!("`{}`", printable::line(text)),
+        Err(_) => format!("0x{}", hex::encode(memo)),
     }
+}
+
+/// The payment in words, and what it costs.
+fn words(
+    context: &Context,
+    from: Address,
+    order: &SendOrder,
+    token: &TokenInfo,
+    quote: &SendQuote,
+) -> String {
+    let mut words = format!(
+        "{from} pays {} to {} on {}",
+        token.amount(order.amount),
+        order.payee,
+        context.settings.network
+    );
+    if !order.memo.is_empty() {
+        words.push_str(&format!(" with the memo {}", memo_text(&order.memo)));
+    }
+    words.push_str(&format!(
+        "; fee {} expected, {} at worst",
+        quote.cost.expected, quote.cost.worst
+    ));
+    words
+}
+
+/// What a person should look at twice.
+pub(super) fn warn_of_payee(context: &Context, payee: Address, activates: bool, is_contract: bool) {
+    if payee == Address::ZERO {
+        context.out.warn(format!(
+            "{payee} is the zero address: nobody has its key, and what is sent there is lost"
+        ));
+    } else if is_contract {
+        context.out.warn(format!(
+            "{payee} is a smart contract: tokens sent to it are lost, unless it was made to take \
+             them"
+        ));
+    } else if activates {
+        context.out.warn(format!(
+            "{payee} was never used on this chain: check it letter by letter; making the account \
+             is part of the fee"
+        ));
+    }
+}
+
+async fn one(context: &Context, order: &SendOrder, how: &How) -> Outcome {
+    // Keys come before the node: a wrong passphrase asks nobody anything.
+    let payer = if how.dry_run {
+        None
+    } else {
+        Some(Payer::new(context)?)
+    };
+    let from = match &payer {
+        Some(payer) => payer.address(),
+        None => account::address(context)?,
+    };
+    let chain = chain::connect(context).await?;
+    let token = chain.token(context, order.token).await?;
+    let desk = Desk::new(context, chain, from)?;
     let base = json!({
         "from": from,
-        "to": to,
+        "to": order.payee,
         "token": order.token.to_string(),
-        "amount": amount,
+        "amount": order.amount.to_decimal(token.decimals),
         "amount_raw": order.amount,
+        "id": order.name.as_ref().map(|name| &name.label),
     });
-    let Some(key) = key else {
-        let document = with(
-            base,
-            [
-                ("fee_sun_estimate", json!(quote.cost.expected.0)),
-                ("fee_sun_worst", json!(quote.cost.worst.0)),
-                ("activates", json!(quote.activates)),
-            ],
-        );
-        return context
-            .out
-            .result(&document, || format!("would do: {words}"));
+    let Some(payer) = payer else {
+        let quote = desk
+            .with(async |engine| engine.preview(order).await)
+            .await?;
+        warn_of_payee(context, order.payee, quote.activates, quote.is_contract);
+        return show(context, base, order, &token, &quote, from);
     };
     chain::guard_mainnet(context)?;
-    context.out.note(words);
-    context.out.confirm("Send it?", context.settings.yes)?;
-    let report = desk
-        .with(async |engine| engine.send(key.as_ref(), &order, how.until).await)
+    // What another command orders from now on is known as this order.
+    let begun = desk.ask(|engine| engine.begin_order(order))?;
+    let mut expected = None;
+    let mut answer = Ok(());
+    let mut confirm = |quote: &SendQuote| {
+        expected = Some(quote.cost.expected);
+        context.out.note(words(context, from, order, &token, quote));
+        warn_of_payee(context, order.payee, quote.activates, quote.is_contract);
+        note_debt(context, order, &token, quote.owed);
+        answer = agree(context, order, &token, quote, how).and_then(|()| payer.unlock());
+        answer.is_ok()
+    };
+    let end = desk
+        .order(context, async |engine| {
+            engine
+                .send(&payer, order, &begun, how.until, &mut confirm)
+                .await
+        })
         .await?;
-    if report.found {
-        context
-            .out
-            .note("the same payment was under way already: this is that one (--new pays again)");
+    let report = match end {
+        SendEnd::Declined => return answer,
+        SendEnd::Elsewhere(transfer) => return print_elsewhere(context, base, order, &transfer),
+        SendEnd::Payout(report) => report,
+    };
+    if let Some(expected) = expected
+        && report
+            .state()
+            .is_some_and(|(state, ..)| state == PayoutState::Confirmed)
+        && report.batch.fees_unknown == 0
+    {
+        chain::note_fee(context, report.batch.fee, expected);
     }
-    let base = with(base, [("fee_sun_estimate", json!(quote.cost.expected.0))]);
-    let burnt = report.batch.fee;
-    if report.batch.is_finished() && !report.found {
-        chain::note_fee(context, burnt, quote.cost.expected);
-    }
+    let base = with(
+        base,
+        [("fee_sun_estimate", json!(expected.map(|fee| fee.0)))],
+    );
     print(context, base, &report)
 }
 
-fn with<const N: usize>(mut document: Value, more: [(&str, Value); N]) -> Value {
+/// What a dry run prints.
+fn show(
+    context: &Context,
+    base: Value,
+    order: &SendOrder,
+    token: &TokenInfo,
+    quote: &SendQuote,
+    from: Address,
+) -> Outcome {
+    let document = with(
+        base,
+        [
+            ("fee_sun_estimate", json!(quote.cost.expected.0)),
+            ("fee_sun_worst", json!(quote.cost.worst.0)),
+            ("activates", json!(quote.activates)),
+            ("alike", alike_json(&quote.alike)),
+        ],
+    );
+    note_debt(context, order, token, quote.owed);
+    context.out.result(&document, || {
+        let mut text = format!("would do: {}", words(context, from, order, token, quote));
+        for past in &quote.alike {
+            text.push_str(&format!("\nequal payment: {}", alike_text(past)));
+        }
+        text
+    })
+}
+
+/// The question, with the equal payments that are known.
+fn agree(
+    context: &Context,
+    order: &SendOrder,
+    token: &TokenInfo,
+    quote: &SendQuote,
+    how: &How,
+) -> Outcome {
+    let question = if quote.alike.is_empty() {
+        "Send it?"
+    } else {
+        for past in &quote.alike {
+            context
+                .out
+                .note(format!("equal payment: {}", alike_text(past)));
+        }
+        refuse_alike(context, how.new, || {
+            let past = quote.alike.first().map(alike_text).unwrap_or_default();
+            let more = match quote.alike.len() {
+                0 | 1 => String::new(),
+                more => format!("; and {} more", more - 1),
+            };
+            format!(
+                "an equal payment of {} to {} is known: {past}{more}",
+                token.amount(order.amount),
+                order.payee
+            )
+        })?;
+        "Pay it again?"
+    };
+    context.out.confirm(question, context.settings.yes)
+}
+
+fn note_debt(context: &Context, order: &SendOrder, token: &TokenInfo, owed: RawAmount) {
+    if owed > RawAmount::ZERO {
+        context.out.note(format!(
+            "{} owed to {} by receipts: this payment counts against it, and the next settlement \
+             pays so much less",
+            is_owed(token, owed),
+            order.payee
+        ));
+    }
+}
+
+/// `5 BTT is`.
+pub(super) fn is_owed(token: &TokenInfo, owed: RawAmount) -> String {
+    format!("{} is", token.amount(owed))
+}
+
+pub(super) fn with<const N: usize>(mut document: Value, more: [(&str, Value); N]) -> Value {
     if let Some(object) = document.as_object_mut() {
         for (key, value) in more {
             object.insert(key.to_owned(), value);
@@ -163,24 +352,46 @@ fn with<const N: usize>(mut document: Value, more: [(&str, Value); N]) -> Value 
     document
 }
 
+fn print_elsewhere(
+    context: &Context,
+    base: Value,
+    order: &SendOrder,
+    transfer: &TransferRow,
+) -> Outcome {
+    let document = with(
+        base,
+        [
+            ("txid", json!(transfer.txid)),
+            ("state", json!("solid")),
+            ("block", json!(transfer.block)),
+            ("found", json!(true)),
+        ],
+    );
+    let id = order.name.as_ref().map_or("", |name| name.label.as_str());
+    context.out.result(&document, || {
+        format!(
+            "`{}` was paid outside of this ledger: {} in block {}, final; nothing was sent",
+            printable::line(id),
+            transfer.txid,
+            transfer.block
+        )
+    })
+}
+
 fn print(context: &Context, base: Value, report: &SendReport) -> Outcome {
     let (Some(txid), Some((payout, attempt, block))) = (report.txid, report.state()) else {
-        return Err(
-            Failure::failed("send", "nothing was signed").hint("run the same command again")
-        );
+        return Err(nothing_signed(report));
     };
     let state = match (payout, attempt) {
         (PayoutState::Confirmed, _) | (_, Some(AttemptState::Solid)) => "solid",
         (PayoutState::Failed, _) | (_, Some(AttemptState::Dead)) => {
-            let reason = report.refusal.as_ref().map_or_else(
-                || "it expired without getting into a block".to_owned(),
-                ToString::to_string,
-            );
             return Err(match &report.refusal {
                 Some(refusal) => refusal.clone().into(),
                 None => Failure::failed(
                     "expired",
-                    format!("transaction {txid} did not happen: {reason}"),
+                    format!(
+                        "transaction {txid} did not happen: it expired without getting into a block"
+                    ),
                 ),
             });
         }
@@ -191,19 +402,68 @@ fn print(context: &Context, base: Value, report: &SendReport) -> Outcome {
             None => "accepted",
         },
     };
+    let fee = fee(report);
     let mut document = with(
         base,
         [
             ("txid", json!(txid)),
-            ("fee_sun", json!(report.batch.fee.0)),
+            ("fee_sun", json!(fee.map(|fee| fee.0))),
             ("state", json!(state)),
+            ("found", json!(report.found)),
         ],
     );
     if let Some(block) = block {
         document = with(document, [("block", json!(block))]);
     }
-    context.out.result(&document, || match block {
-        Some(block) => format!("{txid} {state} in block {block}, fee {}", report.batch.fee),
-        None => format!("{txid} {state}"),
+    let word = state_word(payout, attempt);
+    context.out.result(&document, || {
+        let mut text = match block {
+            Some(block) if state == "solid" => format!("{txid} is final, in block {block}"),
+            Some(block) => format!("{txid} is in block {block}"),
+            None => format!("{txid} is {word}"),
+        };
+        if state == "solid" {
+            text.push_str(&match fee {
+                Some(fee) => format!(", fee {fee}"),
+                None => ", the node does not tell its fee yet".to_owned(),
+            });
+        }
+        text
     })
+}
+
+/// What it burnt, once that is known.
+fn fee(report: &SendReport) -> Option<crate::types::Sun> {
+    let is_final = report.state()?.0 == PayoutState::Confirmed;
+    (is_final && report.batch.fees_unknown == 0).then_some(report.batch.fee)
+}
+
+/// Why nothing was signed for a payment.
+fn nothing_signed(report: &SendReport) -> Failure {
+    let reason = report
+        .batch
+        .payouts
+        .first()
+        .map(|payout| payout.payout.reason.clone())
+        .filter(|reason| !reason.is_empty());
+    match reason {
+        Some(reason) => Failure::failed("send", format!("nothing was signed: {reason}")),
+        None => Failure::failed("send", "nothing was signed"),
+    }
+    .hint("run the same command again")
+}
+
+impl TokenInfo {
+    /// An amount as people read it; of a token that is not built in, with its id.
+    pub(super) fn amount(&self, amount: RawAmount) -> String {
+        format!("{} {}", amount.to_decimal(self.decimals), self.name)
+    }
+}
+
+/// Amounts whose token the chain was not asked about.
+pub(super) fn unit_amount(wanted: &crate::ledger::Wanted) -> UnitAmount {
+    UnitAmount {
+        token: wanted.token,
+        raw: wanted.amount,
+    }
 }

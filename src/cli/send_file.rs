@@ -11,20 +11,25 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Context, account,
+    Context,
+    account::{self, Payer},
+    alike::{alike_json, alike_text, refuse_alike, state_word},
     chain::{self, Chain, TokenInfo},
     failure::{Exit, Failure, Outcome},
     printable,
-    send::How,
+    send::{How, memo_text, warn_of_payee},
     settings::Network,
     settle::Desk,
+    units::counted,
 };
 use crate::{
     ledger::{AttemptRow, AttemptState, PayoutRow, PayoutState},
     settle::{
-        FileQuote, FileReport, FileRow, PayoutFile, ReadAs, RowState, payout_file::MAX_FILE_BYTES,
+        Before, FileQuote, FileReport, FileRow, PayoutFile, ReadAs, RowEnd, RowState,
+        payout_file::MAX_FILE_BYTES,
     },
-    types::{RawAmount, Sun, Token},
+    tron::keys::Signer as _,
+    types::{Address, RawAmount, Sun, Token, UnitAmount},
 };
 
 type Tokens = BTreeMap<Token, TokenInfo>;
@@ -52,8 +57,20 @@ fn read(context: &Context, path: &Path, how: &ReadAs) -> Outcome<PayoutFile> {
 }
 
 pub(super) async fn run(context: &Context, path: &Path, read_as: &ReadAs, how: How) -> Outcome {
-    let file = read(context, path, read_as)?;
-    let (from, key) = account::actor(context, how.dry_run)?;
+    let mut file = read(context, path, read_as)?;
+    if let Some(period) = &how.period {
+        file.in_period(period);
+    }
+    let file = &file;
+    let payer = if how.dry_run {
+        None
+    } else {
+        Some(Payer::new(context)?)
+    };
+    let from = match &payer {
+        Some(payer) => payer.address(),
+        None => account::address(context)?,
+    };
     if let Some(row) = file.rows.iter().find(|row| row.payee == from) {
         return Err(Failure::failed(
             "payout_file",
@@ -65,52 +82,147 @@ pub(super) async fn run(context: &Context, path: &Path, read_as: &ReadAs, how: H
         ));
     }
     let chain = chain::connect(context).await?;
-    let tokens = tokens(context, &chain, &file).await?;
+    let tokens = tokens(context, &chain, file).await?;
     let desk = Desk::new(context, chain, from)?;
-    let quote = desk
-        .with(async |engine| engine.quote_file(&file).await)
-        .await?;
-    refuse_changed(path, &file, &quote, &tokens, how.new)?;
-    let words = preview(context, path, &file, &quote, &tokens);
-    let base = json!({
-        "file": path,
-        "rows": file.rows.len(),
-        "paid_before": file.rows.len() - quote.due(),
-        "totals": totals_json(&quote, &tokens),
-    });
-    let Some(key) = key else {
+    let base = |quote: &FileQuote| {
+        json!({
+            "file": path,
+            "rows": file.rows.len(),
+            "paid_before": file.rows.len() - quote.due(),
+            "totals": totals_json(quote, &tokens),
+        })
+    };
+    let Some(payer) = payer else {
+        let quote = desk
+            .with(async |engine| engine.preview_file(file).await)
+            .await?;
+        refuse_changed(path, file, &quote, &tokens)?;
+        warn_of_rows(context, file, &quote);
         let document = with(
-            base,
+            base(&quote),
             &json!({
                 "due": quote.due(),
                 "fee_sun_estimate": quote.cost.expected.0,
                 "fee_sun_worst": quote.cost.worst.0,
                 "activates": quote.activates,
+                "payouts": preview_json(file, &quote, &tokens),
             }),
         );
-        return context
-            .out
-            .result(&document, || format!("would do: {words}"));
+        return context.out.result(&document, || {
+            format!(
+                "{}\nwould do: {}",
+                preview_rows(file, &quote, &tokens),
+                preview(context, path, file, &quote, &tokens)
+            )
+        });
     };
-    if quote.due() > 0 {
-        chain::guard_mainnet(context)?;
-        context.out.note(&words);
-        for (first, second) in file.equal_rows().into_iter().take(NAMED) {
-            context.out.note(format!(
-                "rows {first} and {second} pay the same to the same: both are paid"
-            ));
-        }
-        context.out.confirm("Pay them?", context.settings.yes)?;
-    } else {
+    chain::guard_mainnet(context)?;
+    let mut shown = None;
+    let mut answer = Ok(());
+    let mut confirm = |quote: &FileQuote| {
+        shown = Some(quote.clone());
+        answer = agree(context, path, file, quote, &tokens, &how).and_then(|()| payer.unlock());
+        answer.is_ok()
+    };
+    let report = desk
+        .order(context, async |engine| {
+            engine.pay_file(&payer, file, how.until, &mut confirm).await
+        })
+        .await?;
+    match (report, shown) {
+        (Some(report), Some(quote)) => print(context, base(&quote), file, &quote, &report, &tokens),
+        _ => answer,
+    }
+}
+
+/// The question before a file is paid.
+fn agree(
+    context: &Context,
+    path: &Path,
+    file: &PayoutFile,
+    quote: &FileQuote,
+    tokens: &Tokens,
+    how: &How,
+) -> Outcome {
+    refuse_changed(path, file, quote, tokens)?;
+    if quote.due() + quote.unsigned == 0 {
         context.out.note(format!(
-            "every row of {} was paid, or is on its way: nothing is paid again",
+            "every row of {} was paid, or is on its way: nothing is paid again (to pay the same \
+             file for another month on purpose, give it a name: --period 2026-12)",
             path.display()
         ));
+        return Ok(());
     }
-    let report = desk
-        .with(async |engine| engine.pay_file(key.as_ref(), &file, how.until).await)
-        .await?;
-    print(context, base, &file, &quote, &report, &tokens)
+    context
+        .out
+        .note(preview(context, path, file, quote, tokens));
+    warn_of_rows(context, file, quote);
+    for (wanted, owed) in quote.owed.iter().take(NAMED) {
+        context.out.note(format!(
+            "{} owed to {} by receipts: its payment counts against it, and the next settlement \
+             pays so much less",
+            is_owed(tokens, wanted.token, *owed),
+            wanted.payee
+        ));
+    }
+    let question = if quote.alike.is_empty() {
+        "Pay them?"
+    } else {
+        let alike: Vec<String> = quote
+            .alike
+            .iter()
+            .map(|(row, past)| format!("row {row}: {}", alike_text(past)))
+            .collect();
+        refuse_alike(context, how.new, || {
+            format!(
+                "{}: {} of its {} rows pay what was paid already (is it a changed copy of a file \
+                 that was run?): {}",
+                path.display(),
+                alike.len(),
+                file.rows.len(),
+                list(&alike)
+            )
+        })?;
+        for row in &alike {
+            context.out.note(format!("equal payment, {row}"));
+        }
+        "Pay them again?"
+    };
+    context.out.confirm(question, context.settings.yes)
+}
+
+/// What a person should look at twice.
+fn warn_of_rows(context: &Context, file: &PayoutFile, quote: &FileQuote) {
+    let due = file.rows.iter().zip(&quote.rows);
+    let due: Vec<_> = due
+        .filter(|(_, state)| matches!(state, RowState::Due(_)))
+        .map(|(row, _)| row)
+        .collect();
+    for row in &due {
+        let is_contract = quote.contracts.contains(&row.payee);
+        if row.payee == Address::ZERO || is_contract {
+            warn_of_payee(context, row.payee, false, is_contract);
+        }
+    }
+    if quote.activates > 0 {
+        context.out.warn(format!(
+            "{} of the payees {} never used on this chain: check that the addresses are right; \
+             making an account is part of the fees",
+            quote.activates,
+            if quote.activates == 1 { "was" } else { "were" }
+        ));
+    }
+    let equal = file.equal_rows();
+    for (first, second) in equal.iter().take(NAMED) {
+        context.out.warn(format!(
+            "rows {first} and {second} pay the same to the same: both are paid"
+        ));
+    }
+    if let more @ 1.. = equal.len().saturating_sub(NAMED) {
+        context.out.warn(format!(
+            "{more} more rows are equal to others: all are paid"
+        ));
+    }
 }
 
 /// What the chain says of each token the file pays in.
@@ -126,26 +238,77 @@ async fn tokens(context: &Context, chain: &Chain, file: &PayoutFile) -> Outcome<
 
 fn decimal(tokens: &Tokens, token: Token, amount: RawAmount) -> String {
     match tokens.get(&token) {
-        Some(info) => format!("{} {}", amount.to_decimal(info.decimals), info.name),
-        None => format!("{amount} raw units of {token}"),
+        Some(info) => info.amount(amount),
+        None => UnitAmount { token, raw: amount }.to_string(),
     }
 }
 
-/// Rows that were paid otherwise than the file says, or, without ids, perhaps
-/// under another number.
-fn refuse_changed(
-    path: &Path,
-    file: &PayoutFile,
-    quote: &FileQuote,
-    tokens: &Tokens,
-    new: bool,
-) -> Outcome {
+fn is_owed(tokens: &Tokens, token: Token, owed: RawAmount) -> String {
+    format!("{} is", decimal(tokens, token, owed))
+}
+
+/// Whether a row is due, in a word.
+fn standing(state: &RowState) -> &'static str {
+    match state {
+        RowState::Due(_) => "due",
+        RowState::Known(payout) => match payout.state {
+            PayoutState::Confirmed => "final",
+            PayoutState::Planned => "not signed",
+            _ => "on its way",
+        },
+        RowState::Elsewhere(_) => "paid outside of this ledger",
+        RowState::Differs(_) => "differs",
+    }
+}
+
+/// Every row with what it pays and where it stands.
+fn preview_rows(file: &PayoutFile, quote: &FileQuote, tokens: &Tokens) -> String {
+    let alike: BTreeMap<_, _> = quote.alike.iter().map(|(row, past)| (*row, past)).collect();
+    let rows = file.rows.iter().zip(&quote.rows).map(|(row, state)| {
+        let mut line = format!(
+            "{:>5}  {}  {}  {}",
+            row.number,
+            row.payee,
+            decimal(tokens, row.token, row.amount),
+            standing(state)
+        );
+        if !row.memo.is_empty() {
+            line.push_str(&format!("  memo {}", memo_text(&row.memo)));
+        }
+        if let Some(past) = alike.get(&row.number) {
+            line.push_str(&format!("  equal payment: {}", alike_text(past)));
+        }
+        line
+    });
+    rows.collect::<Vec<_>>().join("\n")
+}
+
+fn preview_json(file: &PayoutFile, quote: &FileQuote, tokens: &Tokens) -> Value {
+    let alike: BTreeMap<_, _> = quote.alike.iter().map(|(row, past)| (*row, past)).collect();
+    let one = |(row, state): (&FileRow, &RowState)| {
+        json!({
+            "row": row.number,
+            "id": row.id,
+            "to": row.payee,
+            "token": row.token.to_string(),
+            "amount": tokens.get(&row.token).map(|info| row.amount.to_decimal(info.decimals)),
+            "amount_raw": row.amount,
+            "memo_hex": hex::encode(&row.memo),
+            "state": standing(state),
+            "alike": alike.get(&row.number).map(|past| alike_json(std::slice::from_ref(*past))),
+        })
+    };
+    file.rows.iter().zip(&quote.rows).map(one).collect()
+}
+
+/// Rows that were paid otherwise than the file says.
+fn refuse_changed(path: &Path, file: &PayoutFile, quote: &FileQuote, tokens: &Tokens) -> Outcome {
     let changed: Vec<String> = file
         .rows
         .iter()
         .zip(&quote.rows)
         .filter_map(|(row, state)| match state {
-            RowState::Differs(payout) => Some(changed_row(row, payout, tokens)),
+            RowState::Differs(before) => Some(changed_row(row, before, tokens)),
             _ => None,
         })
         .collect();
@@ -155,49 +318,33 @@ fn refuse_changed(
             format!("{}: {}", path.display(), list(&changed)),
         )
         .hint(
-            "nothing was paid: an id names one payment for ever; give a new payment a new id, \
+            "nothing was paid: an id names one payment for good; give a new payment a new id, \
              and put the paid rows back as they were",
-        ));
-    }
-    if !quote.paid_alike.is_empty() && !new {
-        let rows: Vec<_> = quote.paid_alike.iter().map(ToString::to_string).collect();
-        return Err(Failure::failed(
-            "paid_alike",
-            format!(
-                "{}: {} of its {} rows pay what was paid lately ({}): is it a changed copy of a file that was run?",
-                path.display(),
-                rows.len(),
-                file.rows.len(),
-                list(&rows)
-            ),
-        )
-        .hint(
-            "nothing was paid: give --new to pay them again; rows with an `id` column are told \
-             apart by it, however the file is changed",
         ));
     }
     Ok(())
 }
 
-fn changed_row(row: &FileRow, payout: &PayoutRow, tokens: &Tokens) -> String {
+fn changed_row(row: &FileRow, paid: &Before, tokens: &Tokens) -> String {
     let name = match &row.id {
         Some(id) => format!("row {} (id `{id}`)", row.number),
         None => format!("row {}", row.number),
     };
+    let wanted = paid.wanted();
     let (before, now) = (
-        decimal(tokens, payout.token, payout.amount),
+        decimal(tokens, wanted.token, wanted.amount),
         decimal(tokens, row.token, row.amount),
     );
-    let verb = match payout.state {
-        PayoutState::Confirmed => "was paid as",
-        _ => "is on its way as",
+    let verb = match paid {
+        Before::Payout(payout) if payout.state != PayoutState::Confirmed => "is on its way as",
+        _ => "was paid as",
     };
-    if payout.payee == row.payee && before == now {
+    if wanted.payee == row.payee && before == now {
         return format!("{name} {verb} {before} to {} with another memo", row.payee);
     }
     format!(
         "{name} {verb} {before} to {}, and the file says {now} to {} now",
-        payout.payee, row.payee
+        wanted.payee, row.payee
     )
 }
 
@@ -228,7 +375,7 @@ fn preview(
         .collect();
     let mut words = format!(
         "{} of the {} rows of {} are due on {}: {} in all; fees {} expected, {} at worst",
-        quote.due(),
+        quote.due() + quote.unsigned,
         file.rows.len(),
         path.display(),
         context.settings.network,
@@ -240,8 +387,11 @@ fn preview(
         quote.cost.expected,
         quote.cost.worst,
     );
-    if quote.activates > 0 {
-        words.push_str(&format!(" ({} accounts are made)", quote.activates));
+    if quote.unsigned > 0 {
+        words.push_str(&format!(
+            "; {} of them were ordered before and not signed",
+            quote.unsigned
+        ));
     }
     words
 }
@@ -264,7 +414,7 @@ fn with(mut document: Value, more: &Value) -> Value {
     document
 }
 
-/// How a row stands, in a word.
+/// How a row stands, in a word for programs.
 fn state(payout: &PayoutRow, attempt: Option<&AttemptRow>) -> &'static str {
     match (payout.state, attempt.map(|attempt| attempt.state)) {
         (PayoutState::Confirmed, _) => "solid",
@@ -272,6 +422,93 @@ fn state(payout: &PayoutRow, attempt: Option<&AttemptRow>) -> &'static str {
         (_, Some(AttemptState::Included)) => "included",
         (_, Some(AttemptState::Sent)) => "accepted",
         _ => "planned",
+    }
+}
+
+/// What a run of a file came to.
+#[derive(Default)]
+struct Tally {
+    confirmed: u64,
+    pending: u64,
+    failed: u64,
+    fee: u64,
+    /// Of how many transactions it is not known what they burnt.
+    fees_unknown: u64,
+    rows: Vec<Value>,
+    lines: Vec<String>,
+}
+
+impl Tally {
+    /// `before`: where the row stood as the run began.
+    fn add(&mut self, row: &FileRow, before: &RowState, end: &RowEnd, tokens: &Tokens) {
+        let (state, word, txid) = match end {
+            RowEnd::Elsewhere(transfer) => {
+                ("solid", "paid outside of this ledger", Some(transfer.txid))
+            }
+            RowEnd::Payout(payout, attempt) => {
+                // What this run burnt: rows that were final before it cost nothing now.
+                let was_final = matches!(
+                    before,
+                    RowState::Known(payout) if payout.state == PayoutState::Confirmed
+                );
+                if !was_final {
+                    match attempt {
+                        Some(attempt) if attempt.fee.is_some() => {
+                            let fee = attempt.fee.map_or(0, |fee| fee.0);
+                            self.fee = self.fee.saturating_add(fee);
+                        }
+                        Some(attempt) if attempt.block.is_some() => self.fees_unknown += 1,
+                        _ => {}
+                    }
+                }
+                let attempt_state = attempt.as_ref().map(|attempt| attempt.state);
+                (
+                    state(payout, attempt.as_ref()),
+                    state_word(payout.state, attempt_state),
+                    attempt.as_ref().map(|attempt| attempt.txid),
+                )
+            }
+        };
+        match state {
+            "solid" => self.confirmed += 1,
+            "failed" => self.failed += 1,
+            _ => self.pending += 1,
+        }
+        let mut line = format!(
+            "  {:>5}  {}  {}  {word}",
+            row.number,
+            row.payee,
+            decimal(tokens, row.token, row.amount),
+        );
+        if let Some(txid) = txid {
+            line.push_str(&format!("  {txid}"));
+        }
+        if let RowEnd::Payout(payout, _) = end
+            && !payout.reason.is_empty()
+        {
+            line.push_str(&format!("  ({})", payout.reason));
+        }
+        self.lines.push(line);
+        self.rows.push(json!({
+            "row": row.number,
+            "id": row.id,
+            "to": row.payee,
+            "token": row.token.to_string(),
+            "amount_raw": row.amount,
+            "state": state,
+            "txid": txid,
+        }));
+    }
+
+    fn fees(&self) -> String {
+        match self.fees_unknown {
+            0 => Sun(self.fee).to_string(),
+            unknown => format!(
+                "{}, and of {} not known yet",
+                Sun(self.fee),
+                counted(unknown, "transaction")
+            ),
+        }
     }
 }
 
@@ -283,67 +520,41 @@ fn print(
     report: &FileReport,
     tokens: &Tokens,
 ) -> Outcome {
-    let mut rows = Vec::with_capacity(report.rows.len());
-    let mut lines = Vec::with_capacity(report.rows.len() + 1);
-    let (mut confirmed, mut pending, mut failed, mut fee) = (0_u64, 0_u64, 0_u64, 0_u64);
-    // Whether the estimate was for the rows whose fees are summed, and all are known:
-    // those of solid transactions are.
-    let mut comparable = quote.due() > 0;
-    for ((row, before), (payout, attempt)) in file.rows.iter().zip(&quote.rows).zip(&report.rows) {
-        let state = state(payout, attempt.as_ref());
-        match state {
-            "solid" => confirmed += 1,
-            "failed" => failed += 1,
-            _ => pending += 1,
-        }
-        // What this run burnt: rows that were solid before it cost nothing now.
-        let settled = matches!(
-            before,
-            RowState::Known(payout) if payout.state == PayoutState::Confirmed
-        );
-        let burnt = attempt.as_ref().and_then(|attempt| attempt.fee);
-        if !settled {
-            fee = fee.saturating_add(burnt.map_or(0, |burnt| burnt.0));
-            comparable &= burnt.is_some() && !matches!(before, RowState::Known(_));
-        }
-        let txid = attempt.as_ref().map(|attempt| attempt.txid);
-        lines.push(format!(
-            "  {:>5}  {}  {}  {state}  {}",
-            row.number,
-            row.payee,
-            decimal(tokens, row.token, row.amount),
-            txid.map_or_else(|| "unsigned".to_owned(), |txid| txid.to_string()),
-        ));
-        rows.push(json!({
-            "row": row.number,
-            "id": row.id,
-            "to": row.payee,
-            "token": row.token.to_string(),
-            "amount_raw": row.amount,
-            "state": state,
-            "txid": txid,
-        }));
+    let mut tally = Tally::default();
+    for ((row, before), end) in file.rows.iter().zip(&quote.rows).zip(&report.rows) {
+        tally.add(row, before, end, tokens);
     }
-    lines.push(format!(
-        "{confirmed} solid, {pending} pending, {failed} failed; fees {}",
-        Sun(fee)
+    tally.lines.push(format!(
+        "{} final, {} on their way, {} not paid; fees {}",
+        tally.confirmed,
+        tally.pending,
+        tally.failed,
+        tally.fees()
     ));
     let document = with(
         base,
         &json!({
-            "confirmed": confirmed,
-            "pending": pending,
-            "failed": failed,
-            "fee_sun": fee,
+            "confirmed": tally.confirmed,
+            "pending": tally.pending,
+            "failed": tally.failed,
+            "fee_sun": tally.fee,
+            "fees_unknown": tally.fees_unknown,
             "fee_sun_estimate": quote.cost.expected.0,
-            "payouts": rows,
+            "payouts": tally.rows,
         }),
     );
-    if comparable {
-        chain::note_fee(context, Sun(fee), quote.cost.expected);
+    // The estimate was for rows that are due; it is compared where all of them, and no
+    // others, were paid now.
+    let new_alone = quote.rows.iter().all(|state| match state {
+        RowState::Known(payout) => payout.state == PayoutState::Confirmed,
+        _ => true,
+    });
+    let all_known = tally.failed + tally.pending + tally.fees_unknown == 0;
+    if quote.due() > 0 && new_alone && all_known {
+        chain::note_fee(context, Sun(tally.fee), quote.cost.expected);
     }
-    context.out.result(&document, || lines.join("\n"))?;
-    if failed == 0 {
+    context.out.result(&document, || tally.lines.join("\n"))?;
+    if tally.failed == 0 {
         return Ok(());
     }
     let why = report
@@ -353,7 +564,11 @@ fn print(
     Err(Failure::new(
         Exit::Partly,
         "partly",
-        format!("{failed} of {} rows were not paid{why}", file.rows.len()),
+        format!(
+            "{} of {} rows were not paid{why}",
+            tally.failed,
+            file.rows.len()
+        ),
     )
     .hint("run the same command again: what was paid is never paid twice"))
 }

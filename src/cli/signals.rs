@@ -1,5 +1,7 @@
 //! Ctrl-C and SIGTERM: told once to everybody who waits.
 
+use std::sync::OnceLock;
+
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -10,6 +12,16 @@ use super::failure::{Failure, Outcome};
 /// With this variable set, the end of standard input ends the program like
 /// Ctrl-C: a parent that dies takes its children with it.
 pub(crate) const END_WITH_STDIN_VARIABLE: &str = "SEEDRAIL_END_WITH_STDIN";
+
+/// The one that took the signals over, for questions on the terminal.
+static LISTENING: OnceLock<Interrupt> = OnceLock::new();
+
+/// Whether a signal has come.
+pub(crate) fn is_interrupted() -> bool {
+    LISTENING
+        .get()
+        .is_some_and(|interrupt| *interrupt.0.borrow())
+}
 
 /// Cheap to clone; every clone hears the same signal.
 #[derive(Debug, Clone)]
@@ -42,7 +54,10 @@ impl Interrupt {
                 }
             }
         });
-        Ok(Self(receiver))
+        let interrupt = Self(receiver);
+        // A second one, in one process, would be told of the same signals.
+        LISTENING.get_or_init(|| interrupt.clone());
+        Ok(interrupt)
     }
 
     /// Returns once a signal has come.

@@ -22,8 +22,8 @@ pub use parties::{
 };
 pub use payouts::{
     AttemptEnd, AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
-    Foreign, LEARNING, OutgoingRow, PayoutId, PayoutKind, PayoutRow, PayoutState, Recovery,
-    WitnessRow,
+    Foreign, LEARNING, OrderKey, OutgoingRow, PastOrigin, PastPayment, PayoutId, PayoutKind,
+    PayoutRow, PayoutState, Recovery, Wanted, WitnessRow,
 };
 pub use records::{
     Adopted, EpochId, Equivocation, Pair, Position, ReceiptEntry, ReceiptFilter, ReceiptKind,
@@ -32,6 +32,6 @@ pub use records::{
 pub use sqlite::SqliteLedger;
 pub use store::{
     AccountLease, Cell, ChainBound, ChainLog, Durable, EachRow, EpochLease, Ledger,
-    MAX_EQUIVOCATIONS, MAX_KEPT_GRANTS, MAX_OPEN_EPOCHS, MAX_REVOCATIONS, Parties, Payouts,
+    MAX_EQUIVOCATIONS, MAX_KEPT_GRANTS, MAX_OPEN_EPOCHS, MAX_REVOCATIONS, Orders, Parties, Payouts,
     ReceiptBook, Receipts, Transfers, Upkeep,
 };

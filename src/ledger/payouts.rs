@@ -3,6 +3,8 @@
 
 use crate::types::{Address, BlockId, RawAmount, Sun, Token, TxId, UnixMs};
 
+use sha2::{Digest, Sha256};
+
 use super::records::TransferRow;
 
 /// A batch's number: random, 63 bits.
@@ -130,6 +132,8 @@ pub struct PayoutRow {
     pub amount: RawAmount,
     /// A memo that the user asked for (it costs a fee); empty for none.
     pub memo: Vec<u8>,
+    /// What its user calls it: an id of his own, or a period and a row; empty for none.
+    pub label: String,
     /// Where it stands.
     pub state: PayoutState,
     /// Why it failed; empty otherwise.
@@ -145,6 +149,85 @@ impl PayoutRow {
     pub fn to(&self) -> RawAmount {
         self.from.checked_add(self.amount).unwrap_or(RawAmount::MAX)
     }
+}
+
+/// The identity of an order that its user named: whoever orders it, from whichever
+/// ledger, means the same payment. A hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderKey([u8; 32]);
+
+impl OrderKey {
+    /// From the 32 bytes of its hash.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The order of one account: two accounts may name theirs alike.
+    #[must_use]
+    pub fn of_account(&self, account: Address) -> Self {
+        let hash = Sha256::new()
+            .chain_update(b"seedrail order\0")
+            .chain_update(account.body())
+            .chain_update(self.0);
+        Self(hash.finalize().into())
+    }
+}
+
+/// What an order pays: past payments are compared with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Wanted {
+    /// Who is paid.
+    pub payee: Address,
+    /// In what.
+    pub token: Token,
+    /// How much.
+    pub amount: RawAmount,
+}
+
+/// A payment that the account is known to have made or ordered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastPayment {
+    /// What it pays.
+    pub wanted: Wanted,
+    /// When it was ordered; of a transfer made outside of this ledger, the time of its
+    /// block.
+    pub at: UnixMs,
+    /// The block that its transaction was seen in.
+    pub block: Option<u64>,
+    /// Its transaction, if one was signed.
+    pub txid: Option<TxId>,
+    /// How it is known.
+    pub origin: PastOrigin,
+}
+
+/// How a past payment is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PastOrigin {
+    /// It is a payout of this ledger.
+    Payout {
+        /// Its number.
+        id: PayoutId,
+        /// Its batch.
+        batch: BatchId,
+        /// Where it stands; never failed.
+        state: PayoutState,
+        /// Why it exists.
+        kind: PayoutKind,
+        /// Its memo.
+        memo: Vec<u8>,
+        /// What its user calls it.
+        label: String,
+    },
+    /// The chain shows it, and no payout of this ledger made it.
+    Elsewhere {
+        /// Whether the user said that he knows it.
+        adopted: bool,
+    },
 }
 
 /// One transaction of a payout, before and after it is sent.

@@ -171,6 +171,12 @@ pub trait Chain: Send + Sync {
         block: u64,
     ) -> impl Future<Output = Result<BTreeMap<TxId, Sun>, NodeError>> + Send;
 
+    /// Whether the chain's time is moved on purpose, as a devnet's may be: then its head
+    /// says what time it is, and not a clock.
+    fn moves_time(&self) -> bool {
+        false
+    }
+
     /// How many nodes answer: a refusal counts more when two of them say it.
     fn nodes(&self) -> usize {
         1

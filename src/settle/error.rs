@@ -2,8 +2,9 @@
 
 use crate::{
     ledger::{LedgerError, PayoutId},
+    settle::engine::Before,
     tron::{keys::SignerError, permission::PermissionError, rpc::NodeError},
-    types::{Address, BlockId, RawAmount, Sun, Token, TxId, UnixMs},
+    types::{Address, BlockId, RawAmount, Sun, Token, TxId, UnitAmount, UnixMs},
 };
 
 /// Why a settlement stopped. What was durable stays so, and `resume` goes on
@@ -63,8 +64,10 @@ pub enum SettleError {
     },
     /// The clocks disagree too much to set an expiration.
     #[error(
-        "the chain's newest block is from {head} ms, this machine's clock says {clock} ms: nothing \
-         is signed while they differ by more than 60 s (is the node stuck, or the clock wrong?)"
+        "the chain's newest block is from {}, this machine's clock says {}: nothing is signed while \
+         they differ by more than 60 s (is the node stuck, or the clock wrong?)",
+        head.to_utc(),
+        clock.to_utc()
     )]
     ClockSkew {
         /// The head's time.
@@ -90,7 +93,7 @@ pub enum SettleError {
         reason: &'static str,
     },
     /// Not enough of what is sent.
-    #[error("{account} has {have} raw units of {token} free, and {need} are needed")]
+    #[error("{account} has {} free, and {} are needed", text(.have, .token), text(.need, .token))]
     Balance {
         /// The account.
         account: Address,
@@ -115,12 +118,18 @@ pub enum SettleError {
     #[error("{0} cannot pay itself")]
     ToSelf(Address),
     /// A row of a file that was paid, or is on its way, with other content.
-    #[error("row {row} was paid before with another recipient, amount or memo, as payout {payout}")]
+    #[error("row {row} was paid before with another recipient, amount or memo")]
     RowChanged {
         /// The row's number.
         row: usize,
-        /// Which payout it was.
-        payout: PayoutId,
+    },
+    /// An order under an id that names another one.
+    #[error("id `{id}` names another payment: {}", describe(before))]
+    IdTaken {
+        /// The id.
+        id: String,
+        /// What it names.
+        before: Box<Before>,
     },
     /// A row of a file whose every payout failed.
     #[error("a row of the file has failed {0} times: give it another id")]
@@ -128,4 +137,25 @@ pub enum SettleError {
     /// No random numbers.
     #[error("the system gave no random numbers: {0}")]
     Random(String),
+}
+
+fn text(amount: &RawAmount, token: &Token) -> UnitAmount {
+    UnitAmount {
+        token: *token,
+        raw: *amount,
+    }
+}
+
+fn describe(before: &Before) -> String {
+    let wanted = before.wanted();
+    let amount = text(&wanted.amount, &wanted.token);
+    match before {
+        Before::Payout(_) => format!("{amount} to {}", wanted.payee),
+        Before::Elsewhere(transfer) => {
+            format!(
+                "{amount} to {}, transaction {}",
+                wanted.payee, transfer.txid
+            )
+        }
+    }
 }

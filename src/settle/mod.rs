@@ -25,8 +25,9 @@ pub use audit::{Difference, DifferenceKind};
 pub use chain::{Answer, Chain, Head};
 pub use claims::{Claim, Claims, claims, stored_claims};
 pub use engine::{
-    BroughtBack, Engine, FileQuote, FileReport, LIFETIME, OFFER_LIFETIME, OfferReport, OfferTerms,
-    RecoverReport, RowState, RunReport, SendOrder, SendQuote, SendReport, Until, random_number,
+    ALIKE_FOR, Before, Begun, BroughtBack, CancelReport, Engine, FileQuote, FileReport, LIFETIME,
+    OFFER_LIFETIME, OfferReport, OfferTerms, OrderName, Question, RecoverReport, RowEnd, RowState,
+    RunReport, SendEnd, SendOrder, SendQuote, SendReport, Unfinished, Until, random_number,
 };
 pub use error::SettleError;
 pub use net::{Debt, net};
@@ -35,4 +36,4 @@ pub use payout_dialect::{ColumnNames, ColumnNamesError, ReadAs, Unit};
 pub use payout_file::{FileRow, PayoutFile, PayoutFileError};
 pub use plan::{Deferred, Plan, PlannedPayout, Policy, Why};
 pub use proof::{MAX_PROOF_BYTES, PaymentProof, ProofError};
-pub use report::{BatchReport, Event, PayoutReport};
+pub use report::{BatchReport, Event, PAID_ELSEWHERE, PLANNED_ANEW, PayoutReport, RESTORED};

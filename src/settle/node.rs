@@ -23,7 +23,22 @@ const BLOCKS_AT_ONCE: u64 = 50;
 
 /// The chain as nodes tell it; blocks are verified by the client.
 #[derive(Debug, Clone)]
-pub struct NodeChain(pub Node);
+pub struct NodeChain {
+    /// The nodes.
+    pub node: Node,
+    /// See [`Chain::moves_time`].
+    pub moves_time: bool,
+}
+
+impl NodeChain {
+    /// A chain whose blocks come at the time that they say.
+    pub const fn new(node: Node) -> Self {
+        Self {
+            node,
+            moves_time: false,
+        }
+    }
+}
 
 impl From<BlockHeader> for Head {
     fn from(header: BlockHeader) -> Self {
@@ -36,24 +51,28 @@ impl From<BlockHeader> for Head {
 
 impl Chain for NodeChain {
     async fn genesis(&self) -> Result<BlockId, NodeError> {
-        self.0.genesis().await
+        self.node.genesis().await
     }
 
     async fn head(&self) -> Result<Head, NodeError> {
         // Of all nodes, so that one that lags or runs ahead sets no expiration.
-        self.0.median_head().await.map(Head::from)
+        self.node.median_head().await.map(Head::from)
     }
 
     async fn solid_head(&self) -> Result<Head, NodeError> {
-        self.0.head(Finality::Solid).await.map(Head::from)
+        self.node.head(Finality::Solid).await.map(Head::from)
     }
 
     async fn solid_blocks(&self, first: u64) -> Result<Vec<Block>, NodeError> {
-        self.0.blocks(Finality::Solid, first, BLOCKS_AT_ONCE).await
+        self.node
+            .blocks(Finality::Solid, first, BLOCKS_AT_ONCE)
+            .await
     }
 
     async fn head_blocks(&self, first: u64) -> Result<Vec<Block>, NodeError> {
-        self.0.blocks(Finality::Head, first, BLOCKS_AT_ONCE).await
+        self.node
+            .blocks(Finality::Head, first, BLOCKS_AT_ONCE)
+            .await
     }
 
     async fn account(
@@ -61,16 +80,16 @@ impl Chain for NodeChain {
         finality: Finality,
         address: Address,
     ) -> Result<Option<Account>, NodeError> {
-        self.0.account(finality, address).await
+        self.node.account(finality, address).await
     }
 
     async fn permissions(&self, address: Address) -> Result<Permissions, NodeError> {
-        let permissions = self.0.permissions(address).await?;
+        let permissions = self.node.permissions(address).await?;
         Ok(permissions.unwrap_or_else(|| Permissions::default_of(address)))
     }
 
     async fn resources(&self, address: Address) -> Result<AccountResources, NodeError> {
-        self.0.resources(address).await
+        self.node.resources(address).await
     }
 
     async fn issuer(
@@ -78,15 +97,15 @@ impl Chain for NodeChain {
         token: TokenId,
         holder: Address,
     ) -> Result<Option<IssuerBandwidth>, NodeError> {
-        read_issuer(&self.0, token, holder).await
+        read_issuer(&self.node, token, holder).await
     }
 
     async fn stake_yield(&self, address: Address) -> Result<StakeYield, NodeError> {
-        self.0.stake_yield(address).await
+        self.node.stake_yield(address).await
     }
 
     async fn parameters(&self) -> Result<ChainParameters, NodeError> {
-        self.0.chain_parameters().await
+        self.node.chain_parameters().await
     }
 
     async fn broadcast(&self, attempt: &Durable<AttemptRow>) -> Result<(), NodeError> {
@@ -102,7 +121,7 @@ impl Chain for NodeChain {
                 attempt.get().txid
             )));
         }
-        self.0.broadcast(&transaction).await
+        self.node.broadcast(&transaction).await
     }
 
     /// In a task of its own: the next group is signed and written meanwhile, and
@@ -133,15 +152,19 @@ impl Chain for NodeChain {
     }
 
     async fn burnt(&self, block: u64) -> Result<BTreeMap<TxId, Sun>, NodeError> {
-        let infos = self.0.transaction_infos(Finality::Solid, block).await?;
+        let infos = self.node.transaction_infos(Finality::Solid, block).await?;
         Ok(infos
             .into_iter()
             .map(|(txid, info)| (txid, info.fee))
             .collect())
     }
 
+    fn moves_time(&self) -> bool {
+        self.moves_time
+    }
+
     fn nodes(&self) -> usize {
-        self.0.urls().len()
+        self.node.urls().len()
     }
 
     async fn pause(&self, time: Duration) {

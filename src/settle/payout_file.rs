@@ -12,7 +12,10 @@ use csv::{ReaderBuilder, StringRecord};
 use sha2::{Digest, Sha256};
 
 use super::payout_dialect::{Columns, ReadAs, SEPARATORS, amount, named_separator};
-use crate::types::{Address, RawAmount, Token};
+use crate::{
+    ledger::OrderKey,
+    types::{Address, RawAmount, Token},
+};
 
 /// The largest file read: what [`MAX_ROWS`] rows with short memos take.
 pub const MAX_FILE_BYTES: u64 = 32 << 20;
@@ -44,8 +47,11 @@ pub struct FileRow {
     pub number: usize,
     /// What its user calls it.
     pub id: Option<String>,
-    /// Which payout it is, in this file and in every other.
-    pub key: RowKey,
+    /// Which order it is, in this file and in every other.
+    pub key: OrderKey,
+    /// What its user calls it: its id, with the period that was given; empty without
+    /// either.
+    pub label: String,
     /// Who is paid.
     pub payee: Address,
     /// In what.
@@ -56,31 +62,47 @@ pub struct FileRow {
     pub memo: Vec<u8>,
 }
 
-/// A row's identity: the hash of its id, or of the whole file and the row's
-/// number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RowKey([u8; 32]);
+/// The identity of the order that its user calls `id`, in a file or alone.
+pub fn key_of_id(id: &str) -> OrderKey {
+    let hash = Sha256::new()
+        .chain_update(b"seedrail payout id\0")
+        .chain_update(id);
+    OrderKey::from_bytes(hash.finalize().into())
+}
 
-impl RowKey {
-    fn of_id(id: &str) -> Self {
-        let hash = Sha256::new()
-            .chain_update(b"seedrail payout id\0")
-            .chain_update(id);
-        Self(hash.finalize().into())
-    }
+/// The identity of a row without an id: of the whole file's hash and its number.
+fn key_of_number(file: &[u8; 32], number: usize) -> OrderKey {
+    let hash = Sha256::new()
+        .chain_update(b"seedrail payout row\0")
+        .chain_update(file)
+        .chain_update((number as u64).to_be_bytes());
+    OrderKey::from_bytes(hash.finalize().into())
+}
 
-    fn of_number(file: &[u8; 32], number: usize) -> Self {
-        let hash = Sha256::new()
-            .chain_update(b"seedrail payout row\0")
-            .chain_update(file)
-            .chain_update((number as u64).to_be_bytes());
-        Self(hash.finalize().into())
-    }
+/// The same order in another period.
+pub fn key_in_period(period: &str, key: &OrderKey) -> OrderKey {
+    let hash = Sha256::new()
+        .chain_update(b"seedrail payout period\0")
+        .chain_update((period.len() as u64).to_be_bytes())
+        .chain_update(period)
+        .chain_update(key.as_bytes());
+    OrderKey::from_bytes(hash.finalize().into())
+}
 
-    /// The 32 bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+/// Whether an order may be called so.
+///
+/// # Errors
+/// Why not, in words.
+pub fn check_id(id: &str) -> Result<(), String> {
+    if id.is_empty() {
+        return Err("an id cannot be empty".to_owned());
     }
+    if id.len() > MAX_ID_BYTES || id.chars().any(char::is_control) {
+        return Err(format!(
+            "an id has at most {MAX_ID_BYTES} bytes, none of them control characters"
+        ));
+    }
+    Ok(())
 }
 
 /// One wrong cell.
@@ -263,6 +285,18 @@ impl PayoutFile {
         })
     }
 
+    /// The same payouts for another period: each row is another order than in any
+    /// other period.
+    pub fn in_period(&mut self, period: &str) {
+        for row in &mut self.rows {
+            row.key = key_in_period(period, &row.key);
+            row.label = match &row.id {
+                Some(id) => format!("{period} {id}"),
+                None => format!("{period} row {}", row.number),
+            };
+        }
+    }
+
     /// Pairs of rows, by number, that pay the same to the same: each is paid, if
     /// that is what was meant.
     pub fn equal_rows(&self) -> Vec<(usize, usize)> {
@@ -347,13 +381,8 @@ fn row(
                 wrong("id", "it is empty: give each row an id, or none".to_owned());
                 return None;
             }
-            if id.len() > MAX_ID_BYTES || id.chars().any(char::is_control) {
-                wrong(
-                    "id",
-                    format!(
-                        "an id has at most {MAX_ID_BYTES} bytes, none of them control characters"
-                    ),
-                );
+            if let Err(reason) = check_id(id) {
+                wrong("id", reason);
                 return None;
             }
             if let Some(before) = ids.insert(id.to_owned(), number) {
@@ -364,12 +393,13 @@ fn row(
         }
     };
     let key = match &id {
-        Some(id) => RowKey::of_id(id),
-        None => RowKey::of_number(hash, number),
+        Some(id) => key_of_id(id),
+        None => key_of_number(hash, number),
     };
     let amount = amount?;
     Some(FileRow {
         number,
+        label: id.clone().unwrap_or_default(),
         id,
         key,
         payee: payee?,
@@ -415,7 +445,7 @@ mod tests {
 
     #[test]
     fn an_id_is_the_same_in_every_file_and_a_number_in_one() {
-        let keys = |text: &str| -> Vec<RowKey> {
+        let keys = |text: &str| -> Vec<OrderKey> {
             let file = PayoutFile::parse(text.as_bytes()).unwrap();
             file.rows.iter().map(|row| row.key).collect()
         };

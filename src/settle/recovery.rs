@@ -133,6 +133,7 @@ mod tests {
             from: RawAmount::ZERO,
             amount: RawAmount::new(5).unwrap(),
             memo: Vec::new(),
+            label: String::new(),
             state,
             reason: String::new(),
             owed: RawAmount::ZERO,

@@ -1,5 +1,7 @@
 //! What settlement tells while it works and when it is done.
 
+use std::time::Duration;
+
 use crate::{
     ledger::{
         AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, Durable, LedgerError, PayoutId,
@@ -7,6 +9,16 @@ use crate::{
     },
     types::{RawAmount, Sun, TxId},
 };
+
+/// Why a debt that nothing was signed for was given up: the next plan has it again.
+pub const PLANNED_ANEW: &str = "nothing was signed for it: it is planned anew";
+
+/// The beginning of the reason of what was not signed because the account paid it from
+/// elsewhere.
+pub const PAID_ELSEWHERE: &str = "it was paid outside of this ledger meanwhile";
+
+/// Why a restored ledger gave up what it had planned.
+pub const RESTORED: &str = "the ledger was restored from a copy: it is planned anew";
 
 /// Something happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +30,8 @@ pub enum Event {
         /// How many.
         payouts: usize,
     },
+    /// The order of this batch was ordered before: it is gone on with.
+    Found(BatchId),
     /// An attempt is signed and durable.
     Signed(TxId),
     /// An attempt was handed to a node, which said this.
@@ -32,6 +46,8 @@ pub enum Event {
     GivenUp(PayoutId, String),
     /// Nothing can be done right now, and why.
     Waiting(String),
+    /// Nothing can be done for so long, as far as can be told, and why.
+    WaitingFor(Duration, String),
 }
 
 /// How a batch stands.
@@ -43,8 +59,10 @@ pub struct BatchReport {
     pub counts: BatchCounts,
     /// Σ of the payouts that were not given up.
     pub total: RawAmount,
-    /// What its solid transactions burnt, as far as known.
+    /// What its transactions burnt, as far as known.
     pub fee: Sun,
+    /// Of how many transactions in solid blocks it is not known what they burnt.
+    pub fees_unknown: u64,
     /// The transactions that paid or may pay, in the payouts' order.
     pub txids: Vec<TxId>,
     /// Its payouts with their attempts.
@@ -97,6 +115,7 @@ impl BatchReport {
             counts: BatchCounts::default(),
             total: RawAmount::ZERO,
             fee: Sun(0),
+            fees_unknown: 0,
             txids: Vec::new(),
             payouts: Vec::new(),
         };
@@ -117,10 +136,22 @@ impl BatchReport {
             for attempt in &payout.attempts {
                 let fee = attempt.fee.map_or(0, |fee| fee.0);
                 report.fee = Sun(report.fee.0.saturating_add(fee));
+                let is_over = matches!(attempt.state, AttemptState::Solid | AttemptState::Dead);
+                if is_over && attempt.block.is_some() && attempt.fee.is_none() {
+                    report.fees_unknown += 1;
+                }
             }
         }
         report.payouts = payouts;
         report
+    }
+
+    /// Keeps one payout of the batch, with its counts and sums.
+    pub fn only(&mut self, payout: PayoutId) {
+        let own = self.payouts.iter().find(|row| row.payout.id == payout);
+        if let Some(own) = own.cloned() {
+            *self = Self::new(self.batch, vec![own.payout], own.attempts);
+        }
     }
 
     /// Whether nothing of it can change any more.

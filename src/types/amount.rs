@@ -316,6 +316,18 @@ impl fmt::Display for Token {
     }
 }
 
+impl fmt::Display for UnitAmount {
+    /// As people read it, and may type it: `12.5 BTT`, `3 TRX`; of a token that is not
+    /// built in, in raw units with its id, `7raw:1000001`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.token {
+            Token::Trx => write!(f, "{} TRX", self.raw.to_decimal(Decimals::TRX)),
+            Token::Trc10(TokenId::BTT) => write!(f, "{} BTT", self.raw.to_decimal(Decimals::BTT)),
+            Token::Trc10(id) => write!(f, "{}raw:{id}", self.raw),
+        }
+    }
+}
+
 impl FromStr for UnitAmount {
     type Err = AmountError;
 

@@ -42,6 +42,28 @@ impl UnixMs {
         Duration::from_millis(u64::try_from(ms).unwrap_or(0))
     }
 
+    /// As people read it, in UTC, to the second: `2026-11-29 17:45:58 UTC`.
+    pub fn to_utc(self) -> String {
+        let secs = self.secs();
+        let (days, of_day) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
+        // Years begin in March here, so that a leap day is the last of its year: Howard
+        // Hinnant, "chrono-compatible low-level date algorithms", civil_from_days.
+        let shifted = days + 719_468;
+        let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+        let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * of_year + 2) / 153;
+        let day = of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 {
+            month_from_march + 3
+        } else {
+            month_from_march - 9
+        };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+        format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    }
+
     /// Whole seconds since the epoch, rounded down.
     pub fn secs(self) -> i64 {
         self.0.div_euclid(1000)

@@ -13,6 +13,7 @@ mod interrupt;
 mod kill;
 mod ledger;
 mod oracle;
+mod orders;
 mod receipts;
 mod settle;
 mod settling;

@@ -7,9 +7,10 @@ use seedrail::{
     ledger::{
         AccountLease, Adopted, AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, ChainBound,
         ChainLog, CursorRow, Durable, EpochId, EpochLease, Equivocation, FlowKind, FlowRow,
-        GrantMarks, GrantRow, GrantUse, LedgerError, Origin, OutgoingRow, Pair, Parties, PayoutId,
-        PayoutRow, Payouts, Position, ReceiptEntry, ReceiptFilter, ReceiptRow, Receipts, Recovery,
-        Remainder, RevocationRow, Standing, Stored, TransferRow, Transfers, WatchRow, WitnessRow,
+        GrantMarks, GrantRow, GrantUse, LedgerError, OrderKey, Orders, Origin, OutgoingRow, Pair,
+        Parties, PastPayment, PayoutId, PayoutRow, Payouts, Position, ReceiptEntry, ReceiptFilter,
+        ReceiptRow, Receipts, Recovery, Remainder, RevocationRow, Standing, Stored, TransferRow,
+        Transfers, Wanted, WatchRow, WitnessRow,
     },
     types::{Address, BlockId, RawAmount, Salt, Sun, Token, TokenId, TxId, UnixMs},
 };
@@ -111,6 +112,20 @@ pass_on! {
         fn mark_included(lease: &AccountLease, seen: &[(TxId, Option<u64>)]) -> ();
         fn record_fees(fees: &[(TxId, Sun)]) -> ();
         fn fail_payout(lease: &AccountLease, payout: PayoutId, reason: &str) -> ();
+    }
+}
+
+pass_on! {
+    Orders
+    reads {
+        fn past_payments(payer: Address, wanted: &[Wanted], since: UnixMs) -> Vec<PastPayment>;
+        fn adopted_as(payer: Address, keys: &[OrderKey]) -> Vec<(OrderKey, TransferRow)>;
+        fn unpriced(payer: Address, limit: u32) -> Vec<(u64, TxId)>;
+        fn transfers_of(txids: &[TxId]) -> Vec<TransferRow>;
+    }
+    writes {
+        fn adopt_as(txid: TxId, key: &OrderKey, note: &str) -> Durable<bool>;
+        fn fail_payouts(lease: &AccountLease, payouts: &[(PayoutId, String)]) -> ();
     }
 }
 

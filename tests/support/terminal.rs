@@ -101,6 +101,11 @@ impl Terminal {
         self.read = end.unwrap();
     }
 
+    /// Types characters, without Enter.
+    pub(crate) fn key(&mut self, text: &str) {
+        self.ours.write_all(text.as_bytes()).unwrap();
+    }
+
     /// Types a line and Enter.
     pub(crate) fn line(&mut self, text: &str) {
         self.ours.write_all(format!("{text}\n").as_bytes()).unwrap();

@@ -9,9 +9,10 @@ use crate::{
     cli::{
         Context, account, chain,
         failure::{Exit, Failure, Outcome},
-        store,
+        printable, store,
     },
     ledger::{Ledger, TransferRow},
+    settle::payout_file::{check_id, key_in_period, key_of_id},
     types::TxId,
 };
 
@@ -30,9 +31,19 @@ pub(crate) struct Adopt {
     /// Every one that the ledger does not know.
     #[arg(long, conflicts_with = "txids")]
     all: bool,
-    /// What they were for.
+    /// Text to remember them by.
     #[arg(long, value_name = "TEXT", default_value = "")]
     note: String,
+    /// Name of the payment that the transfer is: it is paid, and is not paid again.
+    #[arg(long, value_name = "KEY", conflicts_with = "all", value_parser = id)]
+    id: Option<String>,
+    /// Period of the file that the payment is a row of.
+    #[arg(long, value_name = "NAME", requires = "id", value_parser = id)]
+    period: Option<String>,
+}
+
+fn id(text: &str) -> Result<String, String> {
+    check_id(text).map(|()| text.to_owned())
 }
 
 fn transfer_json(transfer: &TransferRow) -> Value {
@@ -108,6 +119,23 @@ impl Adopt {
         } else {
             self.txids
         };
+        if let Some(id) = &self.id {
+            let [txid] = txids.as_slice() else {
+                return Err(Failure::usage(
+                    "--id names one payment: give one transaction",
+                ));
+            };
+            let mut key = key_of_id(id);
+            if let Some(period) = &self.period {
+                key = key_in_period(period, &key);
+            }
+            let key = key.of_account(account);
+            let is_new = *ledger.adopt_as(*txid, &key, &self.note)?.get();
+            let document = json!({ "adopted": [txid], "id": id, "new": is_new });
+            return context.out.result(&document, || {
+                format!("`{}` is paid by {txid} from now on", printable::line(id))
+            });
+        }
         let mut adopted = Vec::new();
         for txid in txids {
             if *ledger.adopt_transfer(txid, &self.note)?.get() {

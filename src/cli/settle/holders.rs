@@ -146,7 +146,7 @@ impl Import {
             context.settings.yes,
         )?;
         let report = desk
-            .with(async |engine| engine.bring_back(&signed).await)
+            .order(context, async |engine| engine.bring_back(&signed).await)
             .await?;
         for (txid, why) in &report.left {
             context.out.note(format!("{txid} was not sent: {why}"));

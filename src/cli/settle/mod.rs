@@ -1,22 +1,20 @@
 //! `seedrail settle`: from receipts to coins.
 
+mod cancel;
 mod chain_side;
+mod desk;
 mod export;
 mod history;
 mod holders;
 pub(crate) mod policy;
 mod watch;
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+pub(crate) use self::desk::Desk;
 use self::{
+    cancel::Cancel,
     chain_side::{Adopt, Recover, audit},
     export::Export,
     history::{History, status},
@@ -25,44 +23,47 @@ use self::{
     watch::Watch,
 };
 use super::{
-    Context, account,
-    chain::{self, Chain},
+    Context,
+    account::{self, Payer},
+    alike::{state_word, unfinished_json, unfinished_text},
+    chain,
     failure::{Exit, Failure, Outcome},
-    output::Output,
-    printable,
-    receipts::{amount_text, paid_text},
-    store,
-    units::Worth,
+    receipts::amount_text,
+    send::unit_amount,
+    units::{Worth, counted},
 };
 use crate::{
-    ledger::{Ledger, LedgerError},
-    settle::{BatchReport, Engine, Event, NodeChain, Plan, SettleError, random_number},
-    types::{Address, Decimals, RawAmount, Sun, SystemClock, Token, TokenId, TxId},
+    ledger::PayoutState,
+    settle::{BatchReport, PAID_ELSEWHERE, PLANNED_ANEW, Plan, Question, RESTORED, SettleError},
+    tron::keys::Signer as _,
+    types::{Decimals, RawAmount, Token, TokenId},
 };
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Settle {
     /// Show what a run would pay, and at what cost; signs nothing.
     Plan(PolicyFlags),
-    /// Finish what is unfinished, then pay what is due, until all of it is solid.
+    /// Follow what is signed to its end, then pay what is due, until all of it is final.
     Run(RunFlags),
     /// Send what `run --export` wrote and the holders of the account's keys signed.
     Import(Import),
-    /// Only finish what is unfinished.
+    /// Follow what is signed to its end; plans no debts.
     Resume,
-    /// Show how the current batch stands; asks no node.
+    /// Show unfinished payments, or else the last ones.
     Status,
-    /// Pay by policy, for ever; by default only what costs nothing.
+    /// Give up payments that nothing was signed for.
+    Cancel(Cancel),
+    /// Keep paying debts until stopped; by default only when that is free.
     Watch(Watch),
     /// Write, for each payee, what was signed and the proof of what was paid.
     Export(Export),
-    /// List the batches, newest first; asks no node.
+    /// List payments, newest first, with their dates and fees.
     History(History),
     /// Compare the solid chain with the ledger, both ways.
     Audit,
-    /// Bring a ledger back that was copied or set back; signs nothing.
+    /// Make a restored ledger usable again; signs nothing.
     Recover(Recover),
-    /// Say of transfers made outside of this ledger that you know them.
+    /// Accept transfers that were made outside of this ledger.
     Adopt(Adopt),
 }
 
@@ -73,6 +74,12 @@ impl From<SettleError> for Failure {
             SettleError::Node(error) => error.into(),
             SettleError::Balance { .. } | SettleError::Fee { .. } => Self::funds(error),
             SettleError::ToSelf(_) => Self::usage(error),
+            SettleError::OtherChain { .. } => Self::new(Exit::Disagree, "other_chain", error).hint(
+                "this node is on another chain than the ledger: name the right one with --node URL",
+            ),
+            SettleError::IdTaken { .. } => Self::failed("changed_order", error).hint(
+                "nothing was paid: an id names one payment for good; give a new payment a new id",
+            ),
             SettleError::Shared(_) => Self::failed("shared_account", error).hint(
                 "pay with `seedrail settle run --export FILE`: each holder signs FILE, and \
                  `seedrail settle import` sends it; or build one transaction with `seedrail tx`",
@@ -84,168 +91,6 @@ impl From<SettleError> for Failure {
             }
             other => Self::failed("settle", other),
         }
-    }
-}
-
-/// Everything an engine borrows.
-pub(crate) struct Desk {
-    pub(crate) chain: NodeChain,
-    pub(crate) ledger: Arc<dyn Ledger>,
-    pub(crate) account: Address,
-    holder: String,
-    out: Output,
-    progress: Progress,
-}
-
-/// How often it is asked whether an account is free.
-const TURN: Duration = Duration::from_millis(250);
-
-/// This process, as others are told of it.
-fn holder() -> String {
-    let process = format!("process {}", std::process::id());
-    match std::fs::read_to_string("/proc/sys/kernel/hostname") {
-        Ok(host) => format!("{process} on {}", host.trim()),
-        // Elsewhere the number has to do.
-        Err(_) => process,
-    }
-}
-
-/// Counts what an engine reports, and shows it.
-struct Progress {
-    bar: indicatif::ProgressBar,
-    counts: Mutex<Counts>,
-}
-
-/// How far the attempts are: each counts once, however often it is sent.
-#[derive(Default)]
-struct Counts {
-    signed: u64,
-    sent: BTreeSet<TxId>,
-    included: BTreeSet<TxId>,
-    solid: u64,
-}
-
-impl Counts {
-    fn text(&self) -> String {
-        format!(
-            "{} signed, {} sent, {} included",
-            self.signed,
-            self.sent.len(),
-            self.included.len()
-        )
-    }
-}
-
-impl Progress {
-    fn new(context: &Context) -> Self {
-        Self {
-            bar: context
-                .out
-                .bar(0, "{bar:32} {pos}/{len} solid, {eta} left  {msg}"),
-            counts: Mutex::default(),
-        }
-    }
-
-    /// Begins to count, with what earlier runs left.
-    fn begin(&self, pending: u64) {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = Counts::default();
-        self.bar.reset();
-        self.bar.set_length(pending);
-    }
-
-    fn see(&self, event: &Event) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Event::Planned { payouts, .. } => self.bar.inc_length(*payouts as u64),
-            Event::Signed(_) => counts.signed += 1,
-            Event::Sent(txid, _) => {
-                counts.sent.insert(*txid);
-            }
-            Event::Included(txid, _) => {
-                counts.included.insert(*txid);
-            }
-            Event::Solid(txid, _) => {
-                // It may have been signed, sent and seen by an earlier run.
-                counts.sent.insert(*txid);
-                counts.included.insert(*txid);
-                counts.solid += 1;
-                self.bar.set_position(counts.solid);
-            }
-            Event::Dead(txid) => tracing::info!("{txid} expired unused; a new attempt follows"),
-            Event::GivenUp(payout, reason) => tracing::warn!("payout {payout} given up: {reason}"),
-            Event::Waiting(reason) => {
-                let reason = printable::line(&reason.to_string()).into_owned();
-                self.bar.set_message(format!("{}: {reason}", counts.text()));
-                return;
-            }
-        }
-        self.bar.set_message(counts.text());
-    }
-}
-
-impl Desk {
-    pub(crate) fn new(context: &Context, chain: Chain, account: Address) -> Outcome<Self> {
-        let ledger = store::open(context, chain.genesis)?;
-        Ok(Self::on(context, chain, ledger, account))
-    }
-
-    fn on(context: &Context, chain: Chain, ledger: Arc<dyn Ledger>, account: Address) -> Self {
-        Self {
-            chain: NodeChain(chain.node),
-            ledger,
-            account,
-            holder: holder(),
-            out: context.out,
-            progress: Progress::new(context),
-        }
-    }
-
-    /// Waits while another process signs for the account, and says which. One
-    /// that was killed is gone at once, or on a server in ten seconds.
-    async fn turn(&self) -> Outcome {
-        let mut told = None;
-        while let Some(other) = self.ledger.account_holder(self.account)? {
-            if told.as_ref() != Some(&other) {
-                self.out.note(format!(
-                    "{other} signs for {}: waiting for it to end",
-                    self.account
-                ));
-                told = Some(other);
-            }
-            tokio::time::sleep(TURN).await;
-        }
-        Ok(())
-    }
-
-    /// Runs `work` with an engine; again from its start when it found that
-    /// another process signs for the account, and that one has ended.
-    pub(crate) async fn with<T>(
-        &self,
-        mut work: impl AsyncFnMut(&Engine<'_, NodeChain>) -> Result<T, SettleError>,
-    ) -> Outcome<T> {
-        let mut pending = 0;
-        for batch in self.ledger.unfinished(self.account)? {
-            pending += self.ledger.counts(batch.id)?.pending;
-        }
-        self.progress.begin(pending);
-        let report = |event: &Event| self.progress.see(event);
-        let engine = Engine {
-            ledger: self.ledger.as_ref(),
-            chain: &self.chain,
-            clock: &SystemClock,
-            account: self.account,
-            holder: &self.holder,
-            report: &report,
-            random: &random_number,
-        };
-        let outcome = loop {
-            match work(&engine).await {
-                Err(SettleError::Ledger(LedgerError::AccountHeld { .. })) => self.turn().await?,
-                outcome => break outcome,
-            }
-        };
-        self.progress.bar.finish_and_clear();
-        Ok(outcome?)
     }
 }
 
@@ -265,12 +110,19 @@ impl Settle {
                 let chain = chain::connect(context).await?;
                 chain::guard_mainnet(context)?;
                 let desk = Desk::new(context, chain, account)?;
+                let mut consent = Consent::new(context, None);
                 let report = desk
-                    .with(async |engine| engine.resume(key.as_deref()).await)
+                    .order(context, async |engine| {
+                        engine
+                            .resume(key.as_deref(), |question| consent.answer(question))
+                            .await
+                    })
                     .await?;
+                consent.outcome?;
                 print_batches(context, &report.batches)
             }
             Self::Status => status(context).await,
+            Self::Cancel(cancel) => cancel.run(context).await,
             Self::History(history) => history.run(context).await,
             Self::Audit => audit(context).await,
             Self::Recover(recover) => recover.run(context).await,
@@ -288,8 +140,23 @@ async fn plan(context: &Context, flags: &PolicyFlags) -> Outcome {
     let plan = desk
         .with(async |engine| engine.plan(TOKEN, policy).await)
         .await?;
-    context.out.result(&plan_json(context, &plan), || {
-        plan_text(&plan, flags.price())
+    let unfinished = desk.ask(|engine| engine.unfinished())?;
+    let mut document = plan_json(context, &plan);
+    if let Some(object) = document.as_object_mut() {
+        object.insert("unfinished".into(), unfinished_json(&unfinished));
+    }
+    context.out.result(&document, || {
+        let mut text = plan_text(&plan, flags.price());
+        for order in &unfinished {
+            text.push_str(&format!("\nunfinished: {}", unfinished_text(order)));
+        }
+        if !unfinished.is_empty() {
+            text.push_str(
+                "\n`seedrail settle run` asks whether to finish these, `seedrail settle cancel` \
+                 gives them up",
+            );
+        }
+        text
     })
 }
 
@@ -397,29 +264,85 @@ fn plan_text(plan: &Plan, price: Option<Worth>) -> String {
     text
 }
 
+/// Asks what an engine asks, and keeps the answer.
+struct Consent<'c> {
+    context: &'c Context,
+    price: Option<Worth>,
+    payer: Option<&'c Payer<'c>>,
+    outcome: Outcome,
+}
+
+impl<'c> Consent<'c> {
+    const fn new(context: &'c Context, payer: Option<&'c Payer<'c>>) -> Self {
+        Self {
+            context,
+            price: None,
+            payer,
+            outcome: Ok(()),
+        }
+    }
+
+    fn answer(&mut self, question: &Question<'_>) -> bool {
+        // What was refused is not asked again in other words.
+        if self.outcome.is_err() {
+            return false;
+        }
+        let out = self.context.out;
+        let words = match question {
+            Question::Finish(orders) => {
+                out.note(format!(
+                    "{} ordered by another command and not signed:",
+                    if orders.len() == 1 {
+                        "1 payment was".to_owned()
+                    } else {
+                        format!("{} payments were", orders.len())
+                    }
+                ));
+                for order in *orders {
+                    out.note(format!("  {}", unfinished_text(order)));
+                }
+                "Pay these? (`seedrail settle cancel` gives them up)"
+            }
+            Question::Pay(plan) => {
+                let network = self.context.settings.network;
+                out.note(format!(
+                    "from {} on {network}\n{}",
+                    plan.payer,
+                    plan_text(plan, self.price)
+                ));
+                "Pay?"
+            }
+        };
+        self.outcome = out
+            .confirm(words, self.context.settings.yes)
+            .and_then(|()| self.payer.map_or(Ok(()), Payer::unlock));
+        self.outcome.is_ok()
+    }
+}
+
 async fn run(context: &Context, flags: &PolicyFlags) -> Outcome {
     let policy = &flags.policy();
-    let key = account::signer(context)?;
+    let payer = Payer::new(context)?;
     let chain = chain::connect(context).await?;
     chain::guard_mainnet(context)?;
     chain.token(context, Token::Trc10(TOKEN)).await?;
-    let desk = Desk::new(context, chain, key.address())?;
-    let mut answer = Ok(());
+    let desk = Desk::new(context, chain, payer.address())?;
     // The plan that is shown is the plan that is paid.
-    let mut confirm = |plan: &Plan| {
-        let network = context.settings.network;
-        context.out.note(format!(
-            "from {} on {network}\n{}",
-            plan.payer,
-            plan_text(plan, flags.price())
-        ));
-        answer = context.out.confirm("Pay?", context.settings.yes);
-        answer.is_ok()
-    };
+    let mut consent = Consent::new(context, Some(&payer));
+    consent.price = flags.price();
     let report = desk
-        .with(async |engine| engine.run(key.as_ref(), TOKEN, policy, &mut confirm).await)
+        .order(context, async |engine| {
+            engine
+                .run(&payer, TOKEN, policy, |question| consent.answer(question))
+                .await
+        })
         .await?;
-    answer?;
+    if let Err(failure) = consent.outcome {
+        if !report.batches.is_empty() {
+            context.out.note(batches_text(&report.batches));
+        }
+        return Err(failure);
+    }
     if !report.batches.is_empty() {
         return print_batches(context, &report.batches);
     }
@@ -460,6 +383,7 @@ fn batches_json(reports: &[BatchReport]) -> Value {
         "failed": sum(|report| report.counts.failed),
         "total_raw": total,
         "fee_sun": sum(|report| report.fee.0),
+        "fees_unknown": sum(|report| report.fees_unknown),
         "txids": txids,
     })
 }
@@ -472,26 +396,43 @@ fn batches_text(reports: &[BatchReport]) -> String {
     for report in reports {
         let counts = report.counts;
         text.push_str(&format!(
-            "batch {}: {} payouts, {} solid, {} pending, {} failed; fees {}\n",
+            "batch {} of {}: {}, {} final, {} on their way, {} given up; fees {}\n",
             report.batch.id,
-            counts.payouts,
+            report.batch.created_at.to_utc(),
+            counted(counts.payouts, "payment"),
             counts.confirmed,
             counts.pending,
             counts.failed,
-            Sun(report.fee.0)
+            fees_text(report)
         ));
         for payout in &report.payouts {
-            let txid = payout
-                .current()
-                .map_or_else(|| "unsigned".to_owned(), |row| row.txid.to_string());
+            let attempt = payout.current().or(payout.attempts.last());
+            let word = state_word(payout.payout.state, attempt.map(|row| row.state));
+            let txid = attempt.map_or_else(String::new, |row| format!("  {}", row.txid));
+            let reason = match payout.payout.reason.as_str() {
+                "" => String::new(),
+                reason => format!("  ({reason})"),
+            };
             text.push_str(&format!(
-                "  {} to {}  {txid}\n",
-                paid_text(payout.payout.amount, payout.payout.token),
+                "  {} to {}  {word}{txid}{reason}\n",
+                unit_amount(&(&payout.payout).into()),
                 payout.payout.payee
             ));
         }
     }
     text.trim_end().to_owned()
+}
+
+/// What a batch burnt, as far as it is known.
+fn fees_text(report: &BatchReport) -> String {
+    match report.fees_unknown {
+        0 => report.fee.to_string(),
+        unknown => format!(
+            "{}, and of {} not known yet",
+            report.fee,
+            counted(unknown, "transaction")
+        ),
+    }
 }
 
 fn print_batches(context: &Context, reports: &[BatchReport]) -> Outcome {
@@ -503,15 +444,69 @@ fn print_batches(context: &Context, reports: &[BatchReport]) -> Outcome {
             batches_text(reports)
         }
     })?;
-    let failed: u64 = reports.iter().map(|report| report.counts.failed).sum();
-    let pending: u64 = reports.iter().map(|report| report.counts.pending).sum();
-    if failed + pending == 0 {
+    let given_up = GivenUp::of(reports);
+    if given_up.failed + given_up.pending == 0 {
+        for words in given_up.harmless() {
+            context.out.note(words);
+        }
         return Ok(());
     }
-    Err(Failure::new(
-        Exit::Partly,
-        "partly",
-        format!("{failed} payouts failed and {pending} are pending"),
-    )
-    .hint("running it again is safe: nothing is paid twice"))
+    Err(Failure::new(Exit::Partly, "partly", given_up.text())
+        .hint("running it again is safe: nothing is paid twice"))
+}
+
+/// Payments of batches that did not happen, by why.
+#[derive(Debug, Default)]
+struct GivenUp {
+    failed: usize,
+    pending: usize,
+    /// They were paid by another ledger or by hand.
+    elsewhere: usize,
+    /// Debts of an earlier command, which the plan of this one has again.
+    replanned: usize,
+}
+
+impl GivenUp {
+    fn of(reports: &[BatchReport]) -> Self {
+        let mut sums = Self::default();
+        for payout in reports.iter().flat_map(|report| &report.payouts) {
+            let reason = payout.payout.reason.as_str();
+            match payout.payout.state {
+                PayoutState::Confirmed => {}
+                PayoutState::Planned | PayoutState::InFlight => sums.pending += 1,
+                PayoutState::Failed if reason.starts_with(PAID_ELSEWHERE) => sums.elsewhere += 1,
+                PayoutState::Failed if [PLANNED_ANEW, RESTORED].contains(&reason) => {
+                    sums.replanned += 1;
+                }
+                PayoutState::Failed => sums.failed += 1,
+            }
+        }
+        sums
+    }
+
+    fn harmless(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if self.elsewhere > 0 {
+            words.push(format!(
+                "{} not sent: {PAID_ELSEWHERE}",
+                counted(self.elsewhere, "payment")
+            ));
+        }
+        words
+    }
+
+    fn text(&self) -> String {
+        let mut words = Vec::new();
+        if self.failed > 0 {
+            words.push(format!("{} failed", counted(self.failed, "payment")));
+        }
+        if self.pending > 0 {
+            words.push(format!(
+                "{} on the way or not signed",
+                counted(self.pending, "payment")
+            ));
+        }
+        words.extend(self.harmless());
+        words.join(", ")
+    }
 }

@@ -1,4 +1,4 @@
-//! Settling by policy, for ever.
+//! Settling by policy until stopped.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use crate::{
         failure::{Exit, Outcome},
         units,
     },
+    settle::Question,
     types::Token,
 };
 
@@ -45,15 +46,37 @@ impl Watch {
             key.address(),
             self.every.as_secs()
         ));
+        let mut told = 0;
         loop {
-            let round = desk.with(async |engine| {
+            let mut waiting = 0;
+            let round = desk.order(context, async |engine| {
                 engine
-                    .run(key.as_ref(), TOKEN, &policy, |plan| {
-                        !plan.payouts.is_empty()
+                    .run(key.as_ref(), TOKEN, &policy, |question| match question {
+                        Question::Pay(_) => true,
+                        // A person ordered them: a person says whether they are still
+                        // wanted, and whether they may cost.
+                        Question::Finish(orders) => {
+                            waiting = orders.len();
+                            false
+                        }
                     })
                     .await
             });
-            match round.await {
+            let round = round.await;
+            if waiting != told {
+                told = waiting;
+                if waiting > 0 {
+                    context.out.warn(format!(
+                        "{} ordered by another command and not signed: `seedrail settle run` asks \
+                         whether to finish, `seedrail settle cancel` gives up",
+                        match waiting {
+                            1 => "1 payment was".to_owned(),
+                            more => format!("{more} payments were"),
+                        }
+                    ));
+                }
+            }
+            match round {
                 Ok(report) if report.batches.is_empty() => {
                     let deferred = report.plan.map_or(0, |plan| plan.deferred.len());
                     tracing::info!("nothing to pay; {deferred} debts wait");

@@ -9,6 +9,7 @@ mod evidence;
 mod flows;
 mod grants;
 pub(super) mod leases;
+mod orders;
 pub(super) mod payouts;
 mod positions;
 pub(super) mod receipts;

@@ -62,15 +62,16 @@ pub(in crate::ledger) fn insert_batch(
             Param::Int(Some(payout.from.get())),
             Param::Int(Some(to.get())),
             Param::Bytes(Some(&payout.memo)),
+            Param::Text(Some(payout.label.as_str())),
             Param::Int(Some(payout.owed.get())),
             Param::Int(Some(payout.owed_to_us.get())),
         ]);
     }
     tx.execute_each(
         "INSERT INTO payout (id, batch, ordinal, kind, payer, payee, token, range_from,
-                             range_to, memo, state, reason, owed, owed_to_us)
+                             range_to, memo, label, state, reason, owed, owed_to_us)
          SELECT r.id, r.batch, r.ordinal, r.kind, r.payer, r.payee, r.token, r.range_from,
-                r.range_to, r.memo, 0, '', r.owed, r.owed_to_us
+                r.range_to, r.memo, r.label, 0, '', r.owed, r.owed_to_us
          FROM {rows}",
         &[
             ("id", Kind::Int),
@@ -83,6 +84,7 @@ pub(in crate::ledger) fn insert_batch(
             ("range_from", Kind::Int),
             ("range_to", Kind::Int),
             ("memo", Kind::Bytes),
+            ("label", Kind::Text),
             ("owed", Kind::Int),
             ("owed_to_us", Kind::Int),
         ],

@@ -2,8 +2,8 @@
 
 use crate::{
     ledger::{
-        AttemptRow, AttemptState, BatchId, BatchRow, EpochId, LedgerError, Pair, PayoutId,
-        PayoutKind, PayoutRow, PayoutState, ReceiptKind, ReceiptRow, TransferRow,
+        AttemptRow, AttemptState, BatchId, BatchRow, EpochId, LedgerError, OrderKey, Pair,
+        PayoutId, PayoutKind, PayoutRow, PayoutState, ReceiptKind, ReceiptRow, TransferRow,
         sql::{FromValue, Row},
     },
     types::{Address, BlockId, RawAmount, Salt, Sun, Token, TokenId, TxId, UnixMs},
@@ -276,11 +276,16 @@ pub(in crate::ledger) fn payout(row: &Row) -> Result<PayoutRow, LedgerError> {
             .checked_sub(from)
             .ok_or_else(|| damaged("range", format!("{from}..{to}")))?,
         memo: get(row, "memo")?,
+        label: get(row, "label")?,
         state: payout_state(row)?,
         reason: get(row, "reason")?,
         owed: amount(row, "owed")?,
         owed_to_us: amount(row, "owed_to_us")?,
     })
+}
+
+pub(in crate::ledger) fn order_key(row: &Row, column: &str) -> Result<OrderKey, LedgerError> {
+    Ok(OrderKey::from_bytes(get(row, column)?))
 }
 
 pub(in crate::ledger) fn attempt(row: &Row) -> Result<AttemptRow, LedgerError> {

@@ -9,7 +9,7 @@ pub(in crate::ledger) const APPLICATION_ID: i32 = 0x5352_4c47;
 /// bytes, a token is its id (0 for TRX), times are milliseconds, everything
 /// else is an integer not above `i64::MAX`. States and kinds are the numbers
 /// in `rows.rs`.
-pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8];
+pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9];
 
 /// Every table with its key; one that others refer to comes before them.
 pub(in crate::ledger) const TABLES: &[(&str, &[&str])] = &[
@@ -305,4 +305,15 @@ ALTER TABLE attempt ADD COLUMN offered INTEGER NOT NULL DEFAULT 0 CHECK (offered
 /// What the payee lets be unsettled, as it quoted last.
 const V8: &str = "
 ALTER TABLE pair ADD COLUMN cap INTEGER CHECK (cap >= 0);
+";
+
+/// What its user calls a payout, and which of his orders a transfer made outside of
+/// this ledger is. Transactions of which it is not known what they burnt are found
+/// without reading all.
+const V9: &str = "
+ALTER TABLE payout ADD COLUMN label TEXT NOT NULL DEFAULT '';
+ALTER TABLE adopted ADD COLUMN order_key BLOB;
+CREATE UNIQUE INDEX adopted_order ON adopted (order_key) WHERE order_key IS NOT NULL;
+CREATE INDEX attempt_unpriced ON attempt (block)
+    WHERE fee IS NULL AND state >= 3 AND block IS NOT NULL;
 ";

@@ -2,6 +2,7 @@
 //! guarantee.
 
 mod chain_log;
+mod orders;
 mod parties;
 mod payouts;
 mod receipts;
@@ -15,6 +16,7 @@ use crate::types::{Address, BlockId};
 
 pub use self::{
     chain_log::ChainLog,
+    orders::Orders,
     parties::{MAX_KEPT_GRANTS, MAX_REVOCATIONS, Parties},
     payouts::Payouts,
     receipts::Receipts,
@@ -119,9 +121,9 @@ pub trait ChainBound: Send + Sync {
 /// - The ledger is bound to one genesis block at its creation.
 ///
 /// Calls block for a short transaction: in async code, use `spawn_blocking`.
-pub trait Ledger: ReceiptBook + Payouts + ChainLog {}
+pub trait Ledger: ReceiptBook + Payouts + Orders + ChainLog {}
 
-impl<S: ReceiptBook + Payouts + ChainLog + ?Sized> Ledger for S {}
+impl<S: ReceiptBook + Payouts + Orders + ChainLog + ?Sized> Ledger for S {}
 
 /// The part of a ledger that the exchange of receipts uses: receipts, grants and
 /// standings of other parties, and the transfers that settle a debt.

@@ -64,6 +64,39 @@ pub enum Until {
     Ended,
 }
 
+/// For which payouts new attempts are signed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Signs<'a> {
+    /// All of the batches.
+    All,
+    /// These.
+    Only(&'a BTreeSet<PayoutId>),
+}
+
+impl Signs<'_> {
+    fn cover(&self, payout: PayoutId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(these) => these.contains(&payout),
+        }
+    }
+}
+
+/// What is to be driven.
+pub(super) struct Order<'a> {
+    /// Who signs; without one nothing is signed anew.
+    pub(super) signer: Option<&'a dyn Signer>,
+    /// Of these batches.
+    pub(super) batches: &'a [BatchId],
+    /// So far.
+    pub(super) until: Until,
+    /// What may be signed. Payouts that may not, and that nothing was signed for, are left
+    /// as they are.
+    pub(super) signs: Signs<'a>,
+    /// Transfers made outside of this ledger that typed payouts were compared with.
+    pub(super) known: BTreeSet<TxId>,
+}
+
 /// What a drive remembers; losing it costs a repeated send, nothing else.
 #[derive(Default)]
 struct Memory {
@@ -81,6 +114,8 @@ struct Memory {
     look_every: Option<Duration>,
     /// How many attempts go out in [`SEND_AHEAD`], as the last group did.
     pace: Option<usize>,
+    /// Transfers made outside of this ledger that typed payouts were compared with.
+    known: BTreeSet<TxId>,
 }
 
 impl Memory {
@@ -166,34 +201,30 @@ struct HandedOver {
 impl<C: Chain> Engine<'_, C> {
     /// Drives the payouts of these batches until they have ended, or `until`
     /// is reached; what is offered to the holders of the account's keys is left to
-    /// them. Without a signer nothing is signed anew. Returns the last refusal of a
-    /// node, if there was one.
+    /// them. Returns the last refusal of a node, if there was one.
     pub(super) async fn drive(
         &self,
         lease: &AccountLease,
-        signer: Option<&dyn Signer>,
-        batches: &[BatchId],
-        until: Until,
+        order: Order<'_>,
     ) -> Result<Option<NodeError>, SettleError> {
-        let mut memory = Memory::default();
-        let mut board = Board::load(self.ledger, self.account, batches)?;
+        let mut memory = Memory {
+            known: order.known.clone(),
+            ..Memory::default()
+        };
+        let mut board = Board::load(self.ledger, self.account, order.batches)?;
         check_ended(&board)?;
         let mut outbox: Vec<Durable<AttemptRow>> = Vec::new();
         loop {
             // What is due goes out while the chain is read and the next group signed.
             let (handed, round) = tokio::join!(
                 self.hand_over(&outbox),
-                self.round(lease, signer, &mut board, &outbox, &mut memory)
+                self.round(lease, &order, &mut board, &outbox, &mut memory)
             );
             memory.pace(handed.sent.len(), handed.took);
             let was_sent = !handed.sent.is_empty();
             self.note_answers(lease, &mut board, handed.sent, &mut memory)?;
             let round = round?;
-            if round.is_over {
-                self.fetch_fees(&board).await?;
-                return Ok(memory.last_refusal);
-            }
-            if reached(&board, until, &memory) {
+            if round.is_over || reached(&board, &order, &memory) {
                 return Ok(memory.last_refusal);
             }
             if let Some(wait) = handed.wait {
@@ -221,7 +252,7 @@ impl<C: Chain> Engine<'_, C> {
     async fn round(
         &self,
         lease: &AccountLease,
-        signer: Option<&dyn Signer>,
+        order: &Order<'_>,
         board: &mut Board,
         outbox: &[Durable<AttemptRow>],
         memory: &mut Memory,
@@ -234,13 +265,11 @@ impl<C: Chain> Engine<'_, C> {
         memory.see(head);
         let facts = Facts {
             head: head.time,
-            may_sign: signer.is_some() && !memory.is_broken(self.chain.nodes()),
+            may_sign: order.signer.is_some() && !memory.is_broken(self.chain.nodes()),
         };
         let outbox = outbox.iter().map(|attempt| attempt.get().txid).collect();
-        let mut work = self.work(board, &facts, memory, &outbox)?;
-        for (payout, reason) in &work.give_up {
-            self.give_up(lease, board, *payout, reason.clone())?;
-        }
+        let mut work = self.work(board, order, &facts, memory, &outbox)?;
+        self.give_up(lease, board, &work.give_up)?;
         let room = MAX_PENDING.saturating_sub(work.send.len() + work.pending);
         work.send
             .truncate(MAX_PENDING.saturating_sub(work.pending).min(memory.group()));
@@ -250,13 +279,16 @@ impl<C: Chain> Engine<'_, C> {
             .filter_map(|txid| board.attempt(*txid).cloned())
             .collect();
         let group = memory.group().saturating_sub(due.len()).min(room);
-        if let Some(signer) = signer
+        if let Some(signer) = order.signer
             && !work.sign.is_empty()
             && group > 0
         {
             let group = work.sign.get(..group).unwrap_or(&work.sign);
             let how = Signing::Here(signer);
-            due.extend(self.sign(lease, how, board, group).await?);
+            due.extend(
+                self.sign(lease, how, board, group, &mut memory.known)
+                    .await?,
+            );
         }
         Ok(Round {
             is_over: !work.is_open && work.give_up.is_empty(),
@@ -268,6 +300,7 @@ impl<C: Chain> Engine<'_, C> {
     fn work(
         &self,
         board: &Board,
+        order: &Order<'_>,
         facts: &Facts,
         memory: &Memory,
         outbox: &BTreeSet<TxId>,
@@ -279,7 +312,14 @@ impl<C: Chain> Engine<'_, C> {
         } else {
             usize::MAX
         };
-        for (place, entry) in board.begun().chain(board.planned().take(next)) {
+        let planned = board
+            .planned()
+            .filter(|(_, entry)| order.signs.cover(entry.payout.id));
+        for (place, entry) in board.begun().chain(planned.take(next)) {
+            let facts = &Facts {
+                may_sign: facts.may_sign && order.signs.cover(entry.payout.id),
+                ..*facts
+            };
             let step = next_step(&entry.payout, &entry.attempts, facts);
             work.is_open |= !matches!(step, Step::Await(_));
             match step {
@@ -296,16 +336,17 @@ impl<C: Chain> Engine<'_, C> {
         Ok(work)
     }
 
+    /// Gives payouts up, all of them or none.
     pub(super) fn give_up(
         &self,
         lease: &AccountLease,
         board: &mut Board,
-        payout: PayoutId,
-        reason: String,
+        payouts: &[(PayoutId, String)],
     ) -> Result<(), SettleError> {
-        self.ledger.fail_payout(lease, payout, &reason)?;
-        board.failed(payout);
-        self.tell(Event::GivenUp(payout, reason));
+        self.give_up_all(lease, payouts)?;
+        for (payout, _) in payouts {
+            board.failed(*payout);
+        }
         Ok(())
     }
 
@@ -370,45 +411,37 @@ impl<C: Chain> Engine<'_, C> {
         Ok(())
     }
 
-    /// Asks what the solid transactions burnt, a block at a time. For show: what
-    /// the node does not tell stays unknown.
-    async fn fetch_fees(&self, board: &Board) -> Result<(), SettleError> {
+    /// Asks what transactions in solid blocks burnt, a block at a time, and notes what the
+    /// node tells. Returns of how many it told.
+    pub(super) async fn fetch_fees(
+        &self,
+        unpriced: Vec<(u64, TxId)>,
+    ) -> Result<usize, SettleError> {
         let mut blocks: BTreeMap<u64, Vec<TxId>> = BTreeMap::new();
-        for attempt in board.driven().flat_map(|entry| &entry.attempts) {
-            let attempt = attempt.get();
-            if attempt.state == AttemptState::Solid
-                && attempt.fee.is_none()
-                && let Some(block) = attempt.block
-            {
-                blocks.entry(block).or_default().push(attempt.txid);
-            }
+        for (block, txid) in unpriced {
+            blocks.entry(block).or_default().push(txid);
         }
         let mut answers = pin!(
             stream::iter(blocks)
-                .map(async |(block, txids)| (txids, self.chain.burnt(block).await))
+                .map(async |(block, txids)| (block, txids, self.chain.burnt(block).await))
                 .buffer_unordered(BLOCKS_AT_ONCE)
         );
         let mut fees = Vec::new();
-        while let Some((txids, burnt)) = answers.next().await {
-            let burnt = burnt.unwrap_or_default();
-            fees.extend(
-                txids
-                    .into_iter()
-                    .filter_map(|txid| Some((txid, *burnt.get(&txid)?))),
-            );
+        while let Some((block, txids, burnt)) = answers.next().await {
+            match burnt {
+                Ok(burnt) => fees.extend(
+                    txids
+                        .into_iter()
+                        .filter_map(|txid| Some((txid, *burnt.get(&txid)?))),
+                ),
+                // They stay unknown, and are reported so.
+                Err(error) => tracing::info!("the fees of block {block} are not known: {error}"),
+            }
         }
         if !fees.is_empty() {
             self.ledger.record_fees(&fees)?;
         }
-        Ok(())
-    }
-
-    /// Asks again for what the newest batch burnt, where it is not known.
-    pub(super) async fn fetch_newest_fees(&self) -> Result<(), SettleError> {
-        let newest = self.ledger.batches(self.account, 1)?;
-        let newest: Vec<_> = newest.iter().map(|batch| batch.id).collect();
-        let board = Board::load(self.ledger, self.account, &newest)?;
-        self.fetch_fees(&board).await
+        Ok(fees.len())
     }
 }
 
@@ -433,18 +466,20 @@ fn check_ended(board: &Board) -> Result<(), SettleError> {
     Ok(())
 }
 
-fn reached(board: &Board, until: Until, memory: &Memory) -> bool {
-    if until == Until::Ended {
+fn reached(board: &Board, order: &Order<'_>, memory: &Memory) -> bool {
+    if order.until == Until::Ended {
         return false;
     }
     board.driven().all(|entry| {
         if !entry.is_open() {
             return true;
         }
-        entry.current().is_some_and(|attempt| match until {
+        let is_left = entry.attempts.is_empty() && !order.signs.cover(entry.payout.id);
+        let is_there = entry.current().is_some_and(|attempt| match order.until {
             Until::Sent => memory.sent.contains_key(&attempt.txid),
             _ => attempt.state == AttemptState::Included || memory.last_refusal.is_some(),
-        })
+        });
+        is_left || is_there
     })
 }
 

@@ -9,17 +9,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
-use super::{Engine, SendOrder, SettleError, Until};
+use super::{
+    Engine, OrderName, SendOrder, SettleError, Until,
+    board::Board,
+    drive::{Order, Signs},
+    orders::elsewhere,
+};
 use crate::{
     ledger::{
-        AccountLease, AttemptRow, BatchId, Durable, LedgerError, PayoutId, PayoutKind, PayoutRow,
-        PayoutState,
+        AccountLease, AttemptRow, BatchId, Durable, LedgerError, OrderKey, PastPayment, PayoutId,
+        PayoutKind, PayoutRow, PayoutState, TransferRow, Wanted,
     },
     settle::{
         chain::Chain,
-        payout_file::{FileRow, PayoutFile, RowKey},
+        payout_file::{FileRow, PayoutFile},
         plan::{Cost, Signatures, cost, transfer_bandwidth},
-        report::Event,
     },
     tron::{
         fees::Situation,
@@ -32,9 +36,6 @@ use crate::{
 /// How many failed payouts a row may leave behind.
 const MAX_TRIES: u32 = 1_000;
 
-/// Batches looked at for rows that were paid under another name.
-const RECENT_BATCHES: u32 = 100;
-
 /// Where a row of a file stands in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowState {
@@ -42,8 +43,42 @@ pub enum RowState {
     Due(PayoutId),
     /// Paid, or on its way, as the file says.
     Known(PayoutRow),
+    /// Paid outside of this ledger, by this transfer, as the file says.
+    Elsewhere(TransferRow),
     /// Paid, or on its way, but not as the file says now.
-    Differs(PayoutRow),
+    Differs(Before),
+}
+
+/// How a row was paid, or is on its way, otherwise than its file says now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Before {
+    /// By this payout.
+    Payout(PayoutRow),
+    /// By this transfer, outside of this ledger.
+    Elsewhere(TransferRow),
+}
+
+impl Before {
+    /// What was paid.
+    pub fn wanted(&self) -> Wanted {
+        match self {
+            Self::Payout(payout) => payout.into(),
+            Self::Elsewhere(transfer) => Wanted {
+                payee: transfer.payee,
+                token: transfer.token,
+                amount: transfer.amount,
+            },
+        }
+    }
+}
+
+/// Where a row of a file ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowEnd {
+    /// Its payout, with the attempt that paid, may pay, or was the last to die.
+    Payout(Box<PayoutRow>, Option<AttemptRow>),
+    /// The transfer that paid it, outside of this ledger.
+    Elsewhere(TransferRow),
 }
 
 /// What paying a file would do now.
@@ -57,9 +92,17 @@ pub struct FileQuote {
     pub cost: Cost,
     /// How many accounts they make.
     pub activates: usize,
-    /// Numbers of due rows, of a file without ids, that pay what a recent
-    /// payment paid: the file may be a changed one.
-    pub paid_alike: Vec<usize>,
+    /// Payees of due rows, never paid before, that are smart contracts.
+    pub contracts: BTreeSet<Address>,
+    /// Due rows, by number, each with an equal payment that the account is known to have
+    /// made or ordered; a past payment stands beside one row.
+    pub alike: Vec<(usize, PastPayment)>,
+    /// How many rows were ordered before and nothing is signed for yet: they are paid,
+    /// too.
+    pub unsigned: usize,
+    /// What is owed by receipts to payees of due rows, in the rows' tokens: the payments
+    /// count against it.
+    pub owed: BTreeMap<Wanted, RawAmount>,
 }
 
 impl FileQuote {
@@ -73,9 +116,8 @@ impl FileQuote {
 /// How the rows of a file stand after they were paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileReport {
-    /// One for each row: its payout, with the attempt that paid, may pay, or was
-    /// the last to die.
-    pub rows: Vec<(PayoutRow, Option<AttemptRow>)>,
+    /// One for each row.
+    pub rows: Vec<RowEnd>,
     /// How many rows were paid or on their way before.
     pub found: usize,
     /// The last refusal of a node, if there was one.
@@ -83,7 +125,7 @@ pub struct FileReport {
 }
 
 /// The number of a row's payout after `tries` that failed.
-fn number(payer: Address, key: &RowKey, tries: u32) -> PayoutId {
+fn number(payer: Address, key: &OrderKey, tries: u32) -> PayoutId {
     let hash: [u8; 32] = Sha256::new()
         .chain_update(b"seedrail payout number\0")
         .chain_update(payer.body())
@@ -122,13 +164,18 @@ impl<C: Chain> Engine<'_, C> {
                 worst: Sun(0),
             },
             activates: 0,
-            paid_alike: if file.has_ids {
-                Vec::new()
-            } else {
-                self.paid_alike(file, &rows)?
-            },
+            contracts: BTreeSet::new(),
+            alike: self.alike(file, &rows)?,
+            unsigned: rows.iter().filter(|state| is_unsigned(state)).count(),
+            owed: BTreeMap::new(),
             rows,
         };
+        for row in &due {
+            let owed = self.owed_to(row.payee, row.token)?;
+            if owed > RawAmount::ZERO {
+                quote.owed.insert((*row).into(), owed);
+            }
+        }
         // What an issuer pays of his token's transfers counts where the file has
         // one token; of several it is left out, and the price is above the real one.
         let priced = match due.split_first() {
@@ -139,7 +186,7 @@ impl<C: Chain> Engine<'_, C> {
         let mut situation = means.situation.clone();
         let mut seen = HashSet::new();
         for row in &due {
-            let new = seen.insert(row.payee) && self.is_missing(row).await?;
+            let new = seen.insert(row.payee) && self.is_missing(row, &mut quote.contracts).await?;
             quote.activates += usize::from(new);
             self.add(&mut quote, row, new, &mut situation)?;
         }
@@ -169,41 +216,63 @@ impl<C: Chain> Engine<'_, C> {
         Ok(quote)
     }
 
-    /// Pays every row of the file that was not paid before, and drives those that
-    /// are on their way to their end.
+    /// [`quote_file`](Self::quote_file), with what the chain shows until now.
     ///
     /// # Errors
-    /// See [`SettleError`]; running it again goes on with the same payouts.
+    /// See [`SettleError`].
+    pub async fn preview_file(&self, file: &PayoutFile) -> Result<FileQuote, SettleError> {
+        self.look_unless_held().await?;
+        self.quote_file(file).await
+    }
+
+    /// Pays every row of the file that was not paid before, if `confirm` says so of what
+    /// it would do, and drives those that are on their way to their end. `None` when the
+    /// answer was no: nothing was stored.
+    ///
+    /// # Errors
+    /// See [`SettleError`]; running it again goes on with the same payouts. Rows that
+    /// nothing was signed for are given up.
     pub async fn pay_file(
         &self,
         signer: &dyn Signer,
         file: &PayoutFile,
         until: Until,
-    ) -> Result<FileReport, SettleError> {
+        confirm: &mut (dyn FnMut(&FileQuote) -> bool + Send),
+    ) -> Result<Option<FileReport>, SettleError> {
         let lease = self.take_alone(signer).await?;
         self.catch_up(&lease).await?;
         self.bury(&lease, &file.rows)?;
         let rows = self.standing(&file.rows)?;
-        for (row, state) in file.rows.iter().zip(&rows) {
-            if let RowState::Differs(payout) = state {
-                return Err(SettleError::RowChanged {
-                    row: row.number,
-                    payout: payout.id,
-                });
+        let named: Vec<_> = due(file, &rows).map(|(row, _)| row).collect();
+        self.find_by_memo(&named).await?;
+        if !named.is_empty() {
+            // What was signed elsewhere and may still happen is waited for first, so that
+            // the rows are compared with it.
+            let mut board = Board::load(self.ledger, self.account, &[])?;
+            self.fresh(&lease, &mut board).await?;
+        }
+        let quote = self.quote_file(file).await?;
+        if !confirm(&quote) {
+            return Ok(None);
+        }
+        for (row, state) in file.rows.iter().zip(&quote.rows) {
+            if let RowState::Differs(_) = state {
+                return Err(SettleError::RowChanged { row: row.number });
             }
         }
-        let fresh: Vec<_> = due(file, &rows).collect();
+        let rows = &quote.rows;
+        let fresh: Vec<_> = due(file, rows).collect();
         let found = rows.len() - fresh.len();
         if !fresh.is_empty() {
-            self.quote_file(file).await?;
             self.insert_rows(&lease, &fresh)?;
         }
         let mut numbers = Vec::with_capacity(rows.len());
-        for state in &rows {
-            numbers.push(match state {
-                RowState::Due(id) => *id,
-                RowState::Known(payout) | RowState::Differs(payout) => payout.id,
-            });
+        for state in rows {
+            match state {
+                RowState::Due(id) => numbers.push(*id),
+                RowState::Known(payout) => numbers.push(payout.id),
+                RowState::Elsewhere(_) | RowState::Differs(_) => {}
+            }
         }
         let open: BTreeSet<_> = self
             .ledger
@@ -213,16 +282,27 @@ impl<C: Chain> Engine<'_, C> {
             .map(|payout| payout.batch)
             .collect();
         let open: Vec<_> = open.into_iter().collect();
+        let past: Vec<_> = quote.alike.iter().map(|(_, past)| past.clone()).collect();
         let refusal = if open.is_empty() {
             None
         } else {
-            self.drive(&lease, Some(signer), &open, until).await?
+            let signs = numbers.iter().copied().collect();
+            let order = Order {
+                signer: Some(signer),
+                batches: &open,
+                until,
+                signs: Signs::Only(&signs),
+                known: elsewhere(&past),
+            };
+            let driven = self.drive(&lease, order).await;
+            self.or_end_unsigned(&lease, &open, driven)?
         };
-        self.report_rows(&numbers, found, refusal)
+        self.fetch_missing_fees().await?;
+        self.report_rows(rows, found, refusal).map(Some)
     }
 
     /// Where each row stands, by what is on disk.
-    fn standing(&self, rows: &[FileRow]) -> Result<Vec<RowState>, SettleError> {
+    pub(super) fn standing(&self, rows: &[FileRow]) -> Result<Vec<RowState>, SettleError> {
         let mut states: Vec<Option<RowState>> = vec![None; rows.len()];
         for tries in 0..MAX_TRIES {
             let asked: Vec<PayoutId> = rows
@@ -248,15 +328,23 @@ impl<C: Chain> Engine<'_, C> {
                 *state = match found.get(&id) {
                     None => Some(RowState::Due(id)),
                     Some(payout) if payout.payer != self.account => {
-                        return Err(SettleError::RowChanged {
-                            row: row.number,
-                            payout: id,
-                        });
+                        return Err(SettleError::RowChanged { row: row.number });
                     }
                     Some(payout) if payout.state == PayoutState::Failed => None,
                     Some(payout) if pays(row, payout) => Some(RowState::Known(payout.clone())),
-                    Some(payout) => Some(RowState::Differs(payout.clone())),
+                    Some(payout) => Some(RowState::Differs(Before::Payout(payout.clone()))),
                 };
+            }
+        }
+        let adopted = self.adopted_as(rows)?;
+        for (row, state) in rows.iter().zip(&mut states) {
+            if let (Some(RowState::Due(_)), Some(transfer)) = (&state, adopted.get(&row.key)) {
+                let before = Before::Elsewhere(*transfer);
+                *state = Some(if before.wanted() == row.into() {
+                    RowState::Elsewhere(*transfer)
+                } else {
+                    RowState::Differs(before)
+                });
             }
         }
         let states: Option<Vec<_>> = states.into_iter().collect();
@@ -265,71 +353,72 @@ impl<C: Chain> Engine<'_, C> {
 
     /// Ends payouts of these rows that can never happen any more, so that their
     /// rows are due again.
-    fn bury(&self, lease: &AccountLease, rows: &[FileRow]) -> Result<(), SettleError> {
+    pub(super) fn bury(&self, lease: &AccountLease, rows: &[FileRow]) -> Result<(), SettleError> {
         let mut batches = BTreeSet::new();
         let mut own = HashSet::new();
         for state in self.standing(rows)? {
-            if let RowState::Known(payout) | RowState::Differs(payout) = state
+            if let RowState::Known(payout) | RowState::Differs(Before::Payout(payout)) = state
                 && payout.state.is_open()
             {
                 batches.insert(payout.batch);
                 own.insert(payout.id);
             }
         }
+        let mut dead = Vec::new();
         for batch in batches {
             for payout in self
                 .batch_report(batch)?
                 .into_iter()
                 .flat_map(|report| report.payouts)
             {
-                let dead = payout.current().is_none() && !payout.attempts.is_empty();
-                if dead && payout.payout.state.is_open() && own.contains(&payout.payout.id) {
+                let is_dead = payout.current().is_none() && !payout.attempts.is_empty();
+                if is_dead && payout.payout.state.is_open() && own.contains(&payout.payout.id) {
                     let reason = "it expired without getting into a block";
-                    self.ledger.fail_payout(lease, payout.payout.id, reason)?;
-                    self.tell(Event::GivenUp(payout.payout.id, reason.to_owned()));
+                    dead.push((payout.payout.id, reason.to_owned()));
                 }
             }
         }
-        Ok(())
+        self.give_up_all(lease, &dead)
     }
 
-    /// Due rows that pay what a recent payment paid.
-    fn paid_alike(&self, file: &PayoutFile, rows: &[RowState]) -> Result<Vec<usize>, SettleError> {
-        let own: HashSet<PayoutId> = rows
+    /// Due rows that pay what the account is known to have paid or ordered, but for what
+    /// the rows of the file themselves are.
+    fn alike(
+        &self,
+        file: &PayoutFile,
+        rows: &[RowState],
+    ) -> Result<Vec<(usize, PastPayment)>, SettleError> {
+        let own = rows
             .iter()
             .filter_map(|state| match state {
-                RowState::Due(_) => None,
-                RowState::Known(payout) | RowState::Differs(payout) => Some(payout.id),
+                RowState::Known(payout) | RowState::Differs(Before::Payout(payout)) => {
+                    Some(payout.id)
+                }
+                _ => None,
             })
             .collect();
-        let mut paid: HashMap<_, usize> = HashMap::new();
-        for batch in self.ledger.batches(self.account, RECENT_BATCHES)? {
-            if batch.kind != PayoutKind::Send {
-                continue;
-            }
-            for payout in self.ledger.payouts(batch.id)? {
-                if payout.state != PayoutState::Failed && !own.contains(&payout.id) {
-                    let what = (payout.payee, payout.token, payout.amount, payout.memo);
-                    *paid.entry(what).or_default() += 1;
-                }
-            }
+        let due: Vec<&FileRow> = due(file, rows).map(|(row, _)| row).collect();
+        if due.is_empty() {
+            return Ok(Vec::new());
         }
+        let wanted: Vec<Wanted> = due.iter().map(|row| (*row).into()).collect();
+        let mut comparison = self.compare(&wanted, &own)?;
         let mut alike = Vec::new();
-        for (row, _) in due(file, rows) {
-            let what = (row.payee, row.token, row.amount, row.memo.clone());
-            if let Some(left) = paid.get_mut(&what)
-                && *left > 0
-            {
-                *left -= 1;
-                alike.push(row.number);
+        for row in due {
+            if let Some(past) = comparison.take(&row.into(), !row.label.is_empty()) {
+                alike.push((row.number, past));
             }
         }
         Ok(alike)
     }
 
-    /// Whether paying the row makes its payee's account. Whom we paid before
-    /// exists.
-    async fn is_missing(&self, row: &FileRow) -> Result<bool, SettleError> {
+    /// Whether paying the row makes its payee's account. A payee that was paid before
+    /// has one. Of the others, smart contracts are noted.
+    async fn is_missing(
+        &self,
+        row: &FileRow,
+        contracts: &mut BTreeSet<Address>,
+    ) -> Result<bool, SettleError> {
         let paid = self.ledger.range_end(self.account, row.payee, row.token)?;
         if paid > RawAmount::ZERO {
             return Ok(false);
@@ -337,6 +426,9 @@ impl<C: Chain> Engine<'_, C> {
         let account = self
             .patiently(|| self.chain.account(Finality::Head, row.payee))
             .await?;
+        if account.as_ref().is_some_and(|account| account.is_contract) {
+            contracts.insert(row.payee);
+        }
         Ok(account.is_none())
     }
 
@@ -395,11 +487,17 @@ impl<C: Chain> Engine<'_, C> {
 
     fn report_rows(
         &self,
-        numbers: &[PayoutId],
+        states: &[RowState],
         found: usize,
         refusal: Option<NodeError>,
     ) -> Result<FileReport, SettleError> {
-        let payouts = self.ledger.payouts_numbered(numbers)?;
+        let number = |state: &RowState| match state {
+            RowState::Due(id) => Some(*id),
+            RowState::Known(payout) | RowState::Differs(Before::Payout(payout)) => Some(payout.id),
+            RowState::Elsewhere(_) | RowState::Differs(Before::Elsewhere(_)) => None,
+        };
+        let numbers: Vec<_> = states.iter().filter_map(number).collect();
+        let payouts = self.ledger.payouts_numbered(&numbers)?;
         let batches: BTreeSet<_> = payouts.iter().map(|payout| payout.batch).collect();
         let mut last: HashMap<PayoutId, AttemptRow> = HashMap::new();
         for batch in batches {
@@ -417,12 +515,20 @@ impl<C: Chain> Engine<'_, C> {
             .into_iter()
             .map(|payout| (payout.id, payout))
             .collect();
-        let mut rows = Vec::with_capacity(numbers.len());
-        for number in numbers {
+        let mut rows = Vec::with_capacity(states.len());
+        for state in states {
+            let number = match state {
+                RowState::Elsewhere(transfer) | RowState::Differs(Before::Elsewhere(transfer)) => {
+                    rows.push(RowEnd::Elsewhere(*transfer));
+                    continue;
+                }
+                RowState::Due(id) => *id,
+                RowState::Known(payout) | RowState::Differs(Before::Payout(payout)) => payout.id,
+            };
             let payout = payouts
-                .remove(number)
+                .remove(&number)
                 .ok_or_else(|| LedgerError::Missing(format!("payout {number}")))?;
-            rows.push((payout, last.remove(number)));
+            rows.push(RowEnd::Payout(Box::new(payout), last.remove(&number)));
         }
         Ok(FileReport {
             rows,
@@ -432,6 +538,11 @@ impl<C: Chain> Engine<'_, C> {
     }
 }
 
+/// Whether a row was ordered before and nothing is signed for it.
+fn is_unsigned(state: &RowState) -> bool {
+    matches!(state, RowState::Known(payout) if payout.state == PayoutState::Planned)
+}
+
 /// The row as if it had been typed alone.
 fn order(row: &FileRow) -> SendOrder {
     SendOrder {
@@ -439,6 +550,10 @@ fn order(row: &FileRow) -> SendOrder {
         token: row.token,
         amount: row.amount,
         memo: row.memo.clone(),
+        name: (!row.label.is_empty()).then(|| OrderName {
+            key: row.key,
+            label: row.label.clone(),
+        }),
         again: false,
     }
 }

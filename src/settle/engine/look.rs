@@ -1,7 +1,7 @@
 //! Reading the chain: up to its solid head, and whether the ledger knows all
 //! that the account did.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Engine, LIFETIME, LOOK_EVERY, PATIENCE, SettleError, board::Board};
 use crate::{
@@ -263,10 +263,14 @@ impl<C: Chain> Engine<'_, C> {
             let Some(why) = self.foreign(&cursor, board).await? else {
                 return Ok(cursor);
             };
+            // A long wait is told though blocks come meanwhile.
+            if let Event::WaitingFor(..) = &why {
+                self.tell(why.clone());
+            }
             // A block that came between the two questions is read at once.
             if before.replace(cursor.last) == Some(cursor.last) {
                 looks += 1;
-                self.tell(Event::Waiting(why));
+                self.tell(why);
                 self.chain.pause(LOOK_EVERY).await;
             }
         }
@@ -280,32 +284,36 @@ impl<C: Chain> Engine<'_, C> {
         &self,
         cursor: &CursorRow,
         board: &Board,
-    ) -> Result<Option<String>, SettleError> {
+    ) -> Result<Option<Event>, SettleError> {
         let account = self.account;
         let solid = self
             .patiently(|| self.chain.account(Finality::Solid, account))
             .await?;
         if solid.is_some_and(|solid| solid.latest_operation >= cursor.last_time) {
-            return Ok(Some(format!("{account} acted in a block not read yet")));
+            let why = format!("{account} acted in a block that is not read yet");
+            return Ok(Some(Event::Waiting(why)));
         }
         if board.is_quiet() {
             let head = self
                 .patiently(|| self.chain.account(Finality::Head, account))
                 .await?;
             if head.is_some_and(|head| head.latest_operation >= cursor.last_time) {
-                return Ok(Some(format!(
-                    "{account} did something that is not solid yet and not from this ledger"
-                )));
+                let why = format!(
+                    "{account} did something that is not final yet and not from this ledger"
+                );
+                return Ok(Some(Event::Waiting(why)));
             }
         }
-        if let Some(foreign) = cursor.foreign
-            && foreign.at.plus(LIFETIME) > cursor.last_time
-        {
-            return Ok(Some(format!(
-                "{account} made transfer {} outside this ledger a moment ago: waiting until \
-                 nothing else signed elsewhere can still happen",
-                foreign.txid
-            )));
+        if let Some(foreign) = cursor.foreign {
+            let left = foreign.at.plus(LIFETIME).since(cursor.last_time);
+            if left > Duration::ZERO {
+                let why = format!(
+                    "{account} made transaction {} outside of this ledger, and others that were \
+                     signed with its key then may still happen",
+                    foreign.txid
+                );
+                return Ok(Some(Event::WaitingFor(left, why)));
+            }
         }
         Ok(None)
     }

@@ -11,6 +11,7 @@ mod drive;
 mod file;
 mod look;
 mod offer;
+mod orders;
 mod recover;
 mod send;
 mod sign;
@@ -19,13 +20,18 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use self::board::Board;
+use self::{
+    board::Board,
+    drive::{Order, Signs},
+    orders::elsewhere,
+};
 pub use self::{
     drive::Until,
-    file::{FileQuote, FileReport, RowState},
+    file::{Before, FileQuote, FileReport, RowEnd, RowState},
     offer::{BroughtBack, OfferReport, OfferTerms},
+    orders::{ALIKE_FOR, Begun, CancelReport, OrderName, Question, Unfinished},
     recover::RecoverReport,
-    send::{SendOrder, SendQuote, SendReport},
+    send::{SendEnd, SendOrder, SendQuote, SendReport},
 };
 use super::{
     audit::{Difference, compare},
@@ -117,22 +123,35 @@ impl<C: Chain> Engine<'_, C> {
     /// # Errors
     /// See [`SettleError`].
     pub async fn plan(&self, token: TokenId, policy: &Policy) -> Result<Plan, SettleError> {
-        self.same_chain().await?;
-        match self.ledger.lease_account(self.account, self.holder) {
-            Ok(lease) => {
-                self.catch_up(&lease).await?;
-                self.know_history(&lease).await?;
-            }
-            Err(LedgerError::AccountHeld { holder, .. }) => self.tell(Event::Waiting(format!(
-                "{holder} is settling right now: this plan shows what is on disk"
-            ))),
-            Err(error) => return Err(error.into()),
+        if let Some(lease) = self.look_unless_held().await? {
+            self.know_history(&lease).await?;
         }
         self.make_plan(token, policy, OWNER_ID).await
     }
 
-    /// Finishes what is unfinished, plans, and if `confirm` says so pays the
-    /// plan. Returns when every payout is solid or failed.
+    /// Reads the chain up to its solid head, unless another process signs for the
+    /// account.
+    async fn look_unless_held(&self) -> Result<Option<AccountLease>, SettleError> {
+        self.same_chain().await?;
+        match self.ledger.lease_account(self.account, self.holder) {
+            Ok(lease) => {
+                self.catch_up(&lease).await?;
+                Ok(Some(lease))
+            }
+            Err(LedgerError::AccountHeld { holder, .. }) => {
+                self.tell(Event::Waiting(format!(
+                    "{holder} is settling right now: this shows what is on disk"
+                )));
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Follows what is signed to its end, finishes the orders that another command left
+    /// unsigned if `confirm` says so, plans, and if `confirm` says so pays the plan.
+    /// Debts that were planned and not signed are planned anew, by this policy. Returns
+    /// when every payout is solid or failed, but for orders that are not to be finished.
     ///
     /// # Errors
     /// See [`SettleError`]; running again goes on.
@@ -141,10 +160,11 @@ impl<C: Chain> Engine<'_, C> {
         signer: &dyn Signer,
         token: TokenId,
         policy: &Policy,
-        confirm: impl FnOnce(&Plan) -> bool,
+        mut confirm: impl FnMut(&Question<'_>) -> bool,
     ) -> Result<RunReport, SettleError> {
         let (lease, signer) = self.begin(Some(signer)).await?;
-        let mut batches = self.finish(&lease, signer).await?;
+        self.replan_debts(&lease)?;
+        let mut batches = self.finish(&lease, signer, &mut confirm).await?;
         let mut board = Board::load(self.ledger, self.account, &[])?;
         self.fresh(&lease, &mut board).await?;
         self.know_history(&lease).await?;
@@ -152,14 +172,27 @@ impl<C: Chain> Engine<'_, C> {
         if !plan.payouts.is_empty() && signer.is_none() {
             return Err(SettleError::Shared(self.account));
         }
-        if plan.payouts.is_empty() || !confirm(&plan) {
+        if plan.payouts.is_empty() || !confirm(&Question::Pay(&plan)) {
             return Ok(RunReport {
                 batches,
                 plan: Some(plan),
             });
         }
         let batch = self.insert_plan(&lease, &plan)?;
-        self.drive(&lease, signer, &[batch], Until::Ended).await?;
+        let driven = self
+            .drive(
+                &lease,
+                Order {
+                    signer,
+                    batches: &[batch],
+                    until: Until::Ended,
+                    signs: Signs::All,
+                    known: BTreeSet::new(),
+                },
+            )
+            .await;
+        self.or_end_unsigned(&lease, &[batch], driven)?;
+        self.fetch_missing_fees().await?;
         batches.extend(self.batch_report(batch)?);
         Ok(RunReport {
             batches,
@@ -167,16 +200,22 @@ impl<C: Chain> Engine<'_, C> {
         })
     }
 
-    /// Finishes what is unfinished; plans nothing. Without a signer, what is dead is
-    /// given up instead of signed anew. What is offered to the holders of the
-    /// account's keys is not waited for.
+    /// Follows what is signed to its end, and finishes the orders that another command
+    /// left unsigned if `confirm` says so; plans nothing. Debts that nothing was signed
+    /// for wait for the next plan. What is offered to the holders of the account's keys
+    /// is not waited for.
     ///
     /// # Errors
     /// See [`SettleError`]; running again goes on.
-    pub async fn resume(&self, signer: Option<&dyn Signer>) -> Result<RunReport, SettleError> {
+    pub async fn resume(
+        &self,
+        signer: Option<&dyn Signer>,
+        mut confirm: impl FnMut(&Question<'_>) -> bool,
+    ) -> Result<RunReport, SettleError> {
         let (lease, signer) = self.begin(signer).await?;
+        self.replan_debts(&lease)?;
         Ok(RunReport {
-            batches: self.finish(&lease, signer).await?,
+            batches: self.finish(&lease, signer, &mut confirm).await?,
             plan: None,
         })
     }
@@ -204,14 +243,7 @@ impl<C: Chain> Engine<'_, C> {
     /// # Errors
     /// See [`SettleError`].
     pub async fn audit(&self) -> Result<Vec<Difference>, SettleError> {
-        self.same_chain().await?;
-        match self.ledger.lease_account(self.account, self.holder) {
-            Ok(lease) => {
-                self.catch_up(&lease).await?;
-            }
-            Err(LedgerError::AccountHeld { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+        self.look_unless_held().await?;
         let Some(cursor) = self.ledger.cursor(self.account)? else {
             return Ok(Vec::new());
         };
@@ -290,24 +322,55 @@ impl<C: Chain> Engine<'_, C> {
         }
     }
 
+    /// Follows what is signed, and finishes what `confirm` says to finish.
     async fn finish(
         &self,
         lease: &AccountLease,
         signer: Option<&dyn Signer>,
+        confirm: &mut impl FnMut(&Question<'_>) -> bool,
     ) -> Result<Vec<BatchReport>, SettleError> {
-        let unfinished: Vec<BatchId> = self
-            .ledger
-            .unfinished(self.account)?
-            .iter()
-            .map(|row| row.id)
-            .collect();
-        if !unfinished.is_empty() {
-            self.drive(lease, signer, &unfinished, Until::Ended).await?;
+        let orders = self.unfinished()?;
+        let mut signs = BTreeSet::new();
+        let mut known = BTreeSet::new();
+        if !orders.is_empty() && signer.is_some() && confirm(&Question::Finish(&orders)) {
+            for order in &orders {
+                signs.insert(order.payout.id);
+                known.extend(elsewhere(&order.alike));
+            }
+        }
+        let mut batches = Vec::new();
+        for batch in self.ledger.unfinished(self.account)? {
+            // One of which nothing is signed, nor will be, is left as it is.
+            let goes_on =
+                self.ledger.payouts(batch.id)?.iter().any(|payout| {
+                    payout.state == PayoutState::InFlight || signs.contains(&payout.id)
+                });
+            if goes_on {
+                batches.push(batch.id);
+            }
+        }
+        if !batches.is_empty() {
+            let order = Order {
+                signer,
+                batches: &batches,
+                until: Until::Ended,
+                signs: Signs::Only(&signs),
+                known,
+            };
+            let driven = self.drive(lease, order).await;
+            if let Err(error) = driven {
+                let consented: Vec<_> = orders
+                    .iter()
+                    .filter(|order| signs.contains(&order.payout.id))
+                    .map(|order| order.payout.batch)
+                    .collect();
+                return self.or_end_unsigned(lease, &consented, Err(error));
+            }
         }
         // A process may have ended between the last block and this question.
-        self.fetch_newest_fees().await?;
+        self.fetch_missing_fees().await?;
         let mut reports = Vec::new();
-        for batch in unfinished {
+        for batch in batches {
             reports.extend(self.batch_report(batch)?);
         }
         Ok(reports)
@@ -435,6 +498,7 @@ impl<C: Chain> Engine<'_, C> {
                 from: planned.debt.range_from,
                 amount: planned.amount,
                 memo: Vec::new(),
+                label: String::new(),
                 state: PayoutState::Planned,
                 reason: String::new(),
                 owed: planned.debt.owed,

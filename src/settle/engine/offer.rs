@@ -1,9 +1,17 @@
 //! Batches of an account whose keys are in several hands: planned here, signed
 //! elsewhere, brought back and sent.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use super::{Engine, SettleError, Until, board::Board, sign::Signing};
+use super::{
+    Engine, SettleError, Until,
+    board::Board,
+    drive::{Order, Signs},
+    sign::Signing,
+};
 use crate::{
     ledger::{AccountLease, AttemptRow, AttemptState, BatchId, Durable, PayoutId, PayoutRow},
     settle::{
@@ -70,7 +78,9 @@ impl<C: Chain> Engine<'_, C> {
             let mut board = Board::load(self.ledger, self.account, &[batch])?;
             let due: Vec<_> = board.planned().map(|(place, _)| (place, 1)).collect();
             let how = Signing::Elsewhere(terms);
-            self.sign(&lease, how, &mut board, &due).await?;
+            // No order is among them: there is nothing to compare with.
+            let mut known = BTreeSet::new();
+            self.sign(&lease, how, &mut board, &due, &mut known).await?;
         }
         let living = self.ledger.live_attempts(self.account)?;
         let offered = living.into_iter().filter(is_offered).collect();
@@ -97,10 +107,7 @@ impl<C: Chain> Engine<'_, C> {
                 },
             )
             .collect();
-        for (payout, reason) in given_up {
-            self.give_up(lease, board, payout, reason)?;
-        }
-        Ok(())
+        self.give_up(lease, board, &given_up)
     }
 
     /// Takes offered transactions back, signed, and drives their batches until they
@@ -159,7 +166,14 @@ impl<C: Chain> Engine<'_, C> {
         if batches.is_empty() {
             return Ok(None);
         }
-        self.drive(lease, None, batches, Until::Ended).await
+        let order = Order {
+            signer: None,
+            batches,
+            until: Until::Ended,
+            signs: Signs::Only(&BTreeSet::new()),
+            known: BTreeSet::new(),
+        };
+        self.drive(lease, order).await
     }
 
     /// The attempts behind these transactions, with their payouts.

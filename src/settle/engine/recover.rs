@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     ledger::{AccountLease, CursorRow, Pair, Recovery, TransferRow},
-    settle::{chain::Chain, report::Event},
+    settle::{
+        chain::Chain,
+        report::{Event, RESTORED},
+    },
     types::{Token, UnixMs},
 };
 
@@ -59,13 +62,10 @@ impl<C: Chain> Engine<'_, C> {
         let open: Vec<_> = board
             .entries()
             .filter(|entry| entry.is_open())
-            .map(|entry| entry.payout.id)
+            .map(|entry| (entry.payout.id, RESTORED.to_owned()))
             .collect();
-        for payout in open {
-            let reason = "the ledger was restored from a copy: planned anew".to_owned();
-            self.give_up(&lease, &mut board, payout, reason)?;
-            report.given_up += 1;
-        }
+        self.give_up(&lease, &mut board, &open)?;
+        report.given_up = open.len();
         self.match_foreign(&mut report)?;
         if report.unassigned.is_empty() {
             self.ledger.end_recovery(&lease)?;
@@ -98,10 +98,8 @@ impl<C: Chain> Engine<'_, C> {
             if last <= cursor.last_time && board.living().is_empty() {
                 return Ok(());
             }
-            self.tell(Event::Waiting(format!(
-                "waiting until nothing signed elsewhere can still happen: {} s of the chain",
-                last.since(cursor.last_time).as_secs()
-            )));
+            let why = "transactions that were signed elsewhere may still happen".to_owned();
+            self.tell(Event::WaitingFor(last.since(cursor.last_time), why));
             self.chain.pause(LOOK_EVERY).await;
         }
         Err(SettleError::UsedElsewhere {

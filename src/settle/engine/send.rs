@@ -1,14 +1,25 @@
 //! A payout of one: `send`, through the same ledger.
 
-use super::{Engine, SettleError, Until};
+use std::collections::BTreeSet;
+
+use super::{
+    Begun, Engine, OrderName, SettleError, Until,
+    board::Board,
+    drive::{Order as Drive, Signs},
+    file::RowState,
+    orders::elsewhere,
+};
 use crate::{
     ledger::{
-        AccountLease, AttemptState, BatchId, BatchRow, PayoutId, PayoutKind, PayoutRow, PayoutState,
+        AccountLease, AttemptState, BatchId, BatchRow, LedgerError, PastPayment, PayoutId,
+        PayoutKind, PayoutRow, PayoutState, TransferRow,
     },
     settle::{
         chain::Chain,
+        net::net,
+        payout_file::FileRow,
         plan::{Cost, Signatures, cost, transfer_bandwidth},
-        report::BatchReport,
+        report::{BatchReport, Event},
     },
     tron::{
         keys::Signer,
@@ -28,6 +39,8 @@ pub struct SendOrder {
     pub amount: RawAmount,
     /// A memo; costs a fee when not empty.
     pub memo: Vec<u8>,
+    /// What its user calls it: an order with a name is paid once for good.
+    pub name: Option<OrderName>,
     /// Pay even while an identical payment is unresolved.
     pub again: bool,
 }
@@ -39,24 +52,42 @@ pub struct SendReport {
     pub batch: BatchReport,
     /// The transaction that paid, may pay, or was the last to die.
     pub txid: Option<TxId>,
-    /// Whether an identical payment was found unresolved and is shown instead.
+    /// Whether the same order was found in the ledger and is shown instead.
     pub found: bool,
     /// The last refusal of a node, if there was one. While an attempt lives,
     /// it may still happen.
     pub refusal: Option<NodeError>,
 }
 
-/// What a `send` would cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The end of a `send`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendEnd {
+    /// It was paid, is on its way, or died.
+    Payout(Box<SendReport>),
+    /// It was paid outside of this ledger, by this transfer.
+    Elsewhere(TransferRow),
+    /// The question was answered with no: nothing was stored.
+    Declined,
+}
+
+/// What a `send` would do now.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendQuote {
     /// What it costs.
     pub cost: Cost,
     /// Whether it makes the payee's account.
     pub activates: bool,
+    /// Whether the payee is a smart contract.
+    pub is_contract: bool,
+    /// Equal payments that the account is known to have made or ordered, newest first.
+    pub alike: Vec<PastPayment>,
+    /// What is owed to the payee by receipts in this token: the transfer counts against
+    /// it.
+    pub owed: RawAmount,
 }
 
 impl<C: Chain> Engine<'_, C> {
-    /// What the order would cost now.
+    /// What the order would do and cost now. Signs nothing.
     ///
     /// # Errors
     /// See [`SettleError`]; `Balance` and `Fee` when the account lacks it.
@@ -65,11 +96,8 @@ impl<C: Chain> Engine<'_, C> {
             return Err(SettleError::ToSelf(order.payee));
         }
         let means = self.means(order.token).await?;
-        let activates = self
-            .chain
-            .account(Finality::Head, order.payee)
-            .await?
-            .is_none();
+        let payee = self.chain.account(Finality::Head, order.payee).await?;
+        let activates = payee.is_none();
         let points = transfer_bandwidth(
             self.account,
             order.payee,
@@ -109,40 +137,111 @@ impl<C: Chain> Engine<'_, C> {
                 need: cost.expected,
             });
         }
-        Ok(SendQuote { cost, activates })
+        let wanted = order.into();
+        let mut comparison = self.compare(&[wanted], &BTreeSet::new())?;
+        let mut alike = Vec::new();
+        while let Some(payment) = comparison.take(&wanted, order.name.is_some()) {
+            alike.push(payment);
+        }
+        Ok(SendQuote {
+            cost,
+            activates,
+            is_contract: payee.is_some_and(|payee| payee.is_contract),
+            alike,
+            owed: self.owed_to(order.payee, order.token)?,
+        })
     }
 
-    /// Sends once. While an identical order (payee, token, amount, memo) is
-    /// unresolved, that one is driven on instead, unless `again` is set.
+    /// What is owed to a payee by receipts and not on its way.
+    pub(super) fn owed_to(&self, payee: Address, token: Token) -> Result<RawAmount, SettleError> {
+        let Token::Trc10(token) = token else {
+            return Ok(RawAmount::ZERO);
+        };
+        let position = self.ledger.position(&crate::ledger::Pair {
+            payer: self.account,
+            payee,
+            token,
+        })?;
+        Ok(net(&position).due)
+    }
+
+    /// [`quote`](Self::quote), with what the chain shows until now.
     ///
     /// # Errors
-    /// See [`SettleError`]; sending again goes on with the same payment.
+    /// See [`SettleError`].
+    pub async fn preview(&self, order: &SendOrder) -> Result<SendQuote, SettleError> {
+        self.look_unless_held().await?;
+        self.quote(order).await
+    }
+
+    /// Sends once, if `confirm` says so of what it would do. The same order is driven on
+    /// instead when it was not over as the command `began`, or was ordered since, unless
+    /// `again` is set; an order with a name, whenever it was ordered.
+    ///
+    /// # Errors
+    /// See [`SettleError`]; sending again goes on with the same payment. When nothing was
+    /// signed, the order is given up.
     pub async fn send(
         &self,
         signer: &dyn Signer,
         order: &SendOrder,
+        begun: &Begun,
         until: Until,
-    ) -> Result<SendReport, SettleError> {
+        confirm: &mut (dyn FnMut(&SendQuote) -> bool + Send),
+    ) -> Result<SendEnd, SettleError> {
         let lease = self.take_alone(signer).await?;
-        // Before the chain is read: what became solid while nobody looked is
-        // the payment that was asked for, not a reason for another.
-        let open = self.unresolved(order)?;
         self.catch_up(&lease).await?;
-        let open = match open {
-            Some(batch) if !order.again && !self.gave_up(batch)? => Some(batch),
-            _ => None,
-        };
-        let (batch, found) = match open {
-            Some(batch) => (batch, true),
-            None => {
-                self.quote(order).await?;
-                (self.insert_order(&lease, order)?, false)
+        let (batch, number, found) = match self.find_order(&lease, order, begun).await? {
+            Found::Payout(batch, number) => (batch, number, true),
+            Found::Elsewhere(transfer) => return Ok(SendEnd::Elsewhere(transfer)),
+            Found::Nothing(number) => {
+                // What was signed elsewhere and may still happen is waited for first, so
+                // that it is known when the order is compared with it.
+                let mut board = Board::load(self.ledger, self.account, &[])?;
+                self.fresh(&lease, &mut board).await?;
+                let quote = self.quote(order).await?;
+                if !confirm(&quote) {
+                    return Ok(SendEnd::Declined);
+                }
+                let batch = self.insert_order(&lease, order, number)?;
+                return self
+                    .drive_order(&lease, signer, batch, number, until, &quote.alike)
+                    .await
+                    .map(|report| SendEnd::Payout(Box::new(report)));
             }
         };
-        let refusal = self.drive(&lease, Some(signer), &[batch], until).await?;
-        let report = self
+        self.tell(Event::Found(batch));
+        let mut report = self
+            .drive_order(&lease, signer, batch, number, until, &[])
+            .await?;
+        report.found = found;
+        Ok(SendEnd::Payout(Box::new(report)))
+    }
+
+    async fn drive_order(
+        &self,
+        lease: &AccountLease,
+        signer: &dyn Signer,
+        batch: BatchId,
+        number: PayoutId,
+        until: Until,
+        alike: &[PastPayment],
+    ) -> Result<SendReport, SettleError> {
+        let drive = Drive {
+            signer: Some(signer),
+            batches: &[batch],
+            until,
+            signs: Signs::Only(&BTreeSet::from([number])),
+            known: elsewhere(alike),
+        };
+        let driven = self.drive(lease, drive).await;
+        let refusal = self.or_end_unsigned(lease, &[batch], driven)?;
+        self.fetch_missing_fees().await?;
+        let mut report = self
             .batch_report(batch)?
-            .ok_or_else(|| crate::ledger::LedgerError::Missing(format!("batch {batch}")))?;
+            .ok_or_else(|| LedgerError::Missing(format!("batch {batch}")))?;
+        // Of a row of a file, its own payout.
+        report.only(number);
         let txid = report
             .payouts
             .first()
@@ -151,57 +250,61 @@ impl<C: Chain> Engine<'_, C> {
         Ok(SendReport {
             batch: report,
             txid,
-            found,
+            found: false,
             refusal,
         })
     }
 
-    /// The newest batch with an identical order that may still happen.
-    fn unresolved(&self, order: &SendOrder) -> Result<Option<BatchId>, SettleError> {
-        let mut found = None;
-        for batch in self.ledger.unfinished(self.account)? {
-            let payouts = self.ledger.payouts(batch.id)?;
-            // Rows of a file are told apart by the file.
-            if payouts.len() > 1 {
-                continue;
+    /// Whether the order was ordered before, by its name or as this command began.
+    async fn find_order(
+        &self,
+        lease: &AccountLease,
+        order: &SendOrder,
+        begun: &Begun,
+    ) -> Result<Found, SettleError> {
+        let Some(name) = &order.name else {
+            if !order.again
+                && let Some((batch, number)) = self.same_order(order, begun)?
+            {
+                return Ok(Found::Payout(batch, number));
             }
-            for payout in payouts {
-                if payout.state.is_open()
-                    && payout.kind == PayoutKind::Send
-                    && payout.payee == order.payee
-                    && payout.token == order.token
-                    && payout.amount == order.amount
-                    && payout.memo == order.memo
-                {
-                    found = Some(batch.id);
-                }
-            }
+            return Ok(Found::Nothing(self.new_payout_id()?));
+        };
+        let row = FileRow {
+            number: 1,
+            id: Some(name.label.clone()),
+            key: name.key,
+            label: name.label.clone(),
+            payee: order.payee,
+            token: order.token,
+            amount: order.amount,
+            memo: order.memo.clone(),
+        };
+        let rows = std::slice::from_ref(&row);
+        self.bury(lease, rows)?;
+        self.find_by_memo(&[&row]).await?;
+        match self.standing(rows)?.pop() {
+            Some(RowState::Known(payout)) => Ok(Found::Payout(payout.batch, payout.id)),
+            Some(RowState::Elsewhere(transfer)) => Ok(Found::Elsewhere(transfer)),
+            Some(RowState::Due(number)) => Ok(Found::Nothing(number)),
+            Some(RowState::Differs(before)) => Err(SettleError::IdTaken {
+                id: name.label.clone(),
+                before: Box::new(before),
+            }),
+            None => Ok(Found::Nothing(self.new_payout_id()?)),
         }
-        Ok(found)
-    }
-
-    /// Whether nothing of a batch of one can happen any more, nor did.
-    fn gave_up(&self, batch: BatchId) -> Result<bool, SettleError> {
-        let report = self.batch_report(batch)?;
-        Ok(report.is_some_and(|report| {
-            report.payouts.iter().all(|payout| {
-                payout.payout.state != PayoutState::Confirmed
-                    && payout.current().is_none()
-                    && !payout.attempts.is_empty()
-            })
-        }))
     }
 
     fn insert_order(
         &self,
         lease: &AccountLease,
         order: &SendOrder,
+        id: PayoutId,
     ) -> Result<BatchId, SettleError> {
         let batch = self.new_batch(PayoutKind::Send)?;
         let from = self
             .ledger
             .range_end(self.account, order.payee, order.token)?;
-        let id = self.new_payout_id()?;
         let payout = self.typed(&batch, id, from, order);
         self.insert(lease, &batch, std::slice::from_ref(&payout))
     }
@@ -224,12 +327,26 @@ impl<C: Chain> Engine<'_, C> {
             from,
             amount: order.amount,
             memo: order.memo.clone(),
+            label: order
+                .name
+                .as_ref()
+                .map_or_else(String::new, |name| name.label.clone()),
             state: PayoutState::Planned,
             reason: String::new(),
             owed: RawAmount::ZERO,
             owed_to_us: RawAmount::ZERO,
         }
     }
+}
+
+/// Whether an order is in the ledger.
+enum Found {
+    /// As this payout of this batch.
+    Payout(BatchId, PayoutId),
+    /// As a transfer made outside of it.
+    Elsewhere(TransferRow),
+    /// It is not, and would get this number.
+    Nothing(PayoutId),
 }
 
 impl SendReport {

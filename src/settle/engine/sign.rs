@@ -1,7 +1,7 @@
 //! Building and signing a group of attempts, and what is looked at before.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use crate::{
     receipts::{ReceiptDomain, SignedGrant, SignedReceipt},
     settle::{
         chain::{Chain, Head},
-        report::Event,
+        report::{Event, PAID_ELSEWHERE},
     },
     tron::{
         contract::Contract,
@@ -24,7 +24,7 @@ use crate::{
         rpc::Finality,
         transaction::{Draft, RefBlock, Transaction},
     },
-    types::{RawAmount, Salt, Token, UnixMs},
+    types::{RawAmount, Salt, Token, TxId, UnitAmount, UnixMs},
 };
 
 /// The furthest the head's time may be from ours.
@@ -109,16 +109,27 @@ impl<C: Chain> Engine<'_, C> {
         how: Signing<'_>,
         board: &mut Board,
         due: &[(usize, u32)],
+        known: &mut BTreeSet<TxId>,
     ) -> Result<Vec<Durable<AttemptRow>>, SettleError> {
         let cursor = self.fresh(lease, board).await?;
         let head = self.patiently(|| self.chain.head()).await?;
-        let now = self.clock.now();
+        let now = if self.chain.moves_time() {
+            head.time
+        } else {
+            self.clock.now()
+        };
         if head.time.since(now) > MAX_SKEW || now.since(head.time) > MAX_SKEW {
             return Err(SettleError::ClockSkew {
                 head: head.time,
                 clock: now,
             });
         }
+        // Without any transfer made elsewhere there is nothing to compare with.
+        let paid_alike = match cursor.foreign {
+            Some(_) => self.paid_alike_since(board, due, known)?,
+            None => BTreeMap::new(),
+        };
+        let mut given_up = Vec::new();
         let mut orders = Vec::with_capacity(due.len());
         let mut left: BTreeMap<i64, RawAmount> = BTreeMap::new();
         for (place, ordinal) in due {
@@ -132,13 +143,20 @@ impl<C: Chain> Engine<'_, C> {
                 }
             };
             let Some(rest) = left.checked_sub(payout.amount) else {
-                let reason = format!("the balance left is {left} raw units");
-                self.give_up(lease, board, payout.id, reason)?;
+                let left = UnitAmount {
+                    token: payout.token,
+                    raw: *left,
+                };
+                given_up.push((payout.id, format!("the balance left is {left}")));
                 continue;
             };
             if cursor.foreign.is_some() && self.is_paid_elsewhere(&payout)? {
-                let reason = "it was paid outside of this ledger meanwhile".to_owned();
-                self.give_up(lease, board, payout.id, reason)?;
+                given_up.push((payout.id, PAID_ELSEWHERE.to_owned()));
+                continue;
+            }
+            if let Some(txid) = paid_alike.get(&payout.id) {
+                let reason = format!("{PAID_ELSEWHERE}: an equal payment is transaction {txid}");
+                given_up.push((payout.id, reason));
                 continue;
             }
             *left = rest;
@@ -154,9 +172,10 @@ impl<C: Chain> Engine<'_, C> {
         for signed in self.sign_all(&order, &orders).await? {
             match signed {
                 Ok(attempt) => attempts.push(attempt),
-                Err((payout, doubt)) => self.give_up(lease, board, payout, doubt)?,
+                Err(doubted) => given_up.push(doubted),
             }
         }
+        self.give_up(lease, board, &given_up)?;
         let durable = self.ledger.insert_attempts(lease, &attempts)?;
         board.add(&durable);
         for attempt in &durable {

@@ -22,6 +22,8 @@ pub struct Account {
     pub name: String,
     /// What it has staked.
     pub stake: Stake,
+    /// Whether it is a smart contract.
+    pub is_contract: bool,
 }
 
 /// An account's stake, in sun.
@@ -256,6 +258,7 @@ pub(super) fn account(answer: &Value, asked: Address) -> Result<Option<Account>,
         latest_operation: UnixMs(signed(answer, "latest_opration_time")?),
         name: super::clip(text(answer, "account_name")?),
         stake: stake(answer)?,
+        is_contract: text(answer, "type")? == "Contract",
     }))
 }
 

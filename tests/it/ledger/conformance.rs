@@ -108,6 +108,7 @@ impl Rows {
             from: raw(from),
             amount: raw(amount),
             memo: Vec::new(),
+            label: String::new(),
             state: PayoutState::Planned,
             reason: String::new(),
             owed: raw(amount),

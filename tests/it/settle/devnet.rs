@@ -78,7 +78,7 @@ async fn a_batch_cut_off_again_and_again_pays_each_payee_once() {
     let key = devnet.accounts()[0].key.clone();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ledger");
-    let chain = NodeChain(Node::new(&NodeConfig::new(devnet.url())).unwrap());
+    let chain = NodeChain::new(Node::new(&NodeConfig::new(devnet.url())).unwrap());
     {
         let ledger = SqliteLedger::open(&path, devnet.genesis_id()).unwrap();
         for index in 0..PAYEES {

@@ -783,6 +783,7 @@ impl Chain for View<'_> {
             latest_operation: state.latest.get(&address).copied().unwrap_or(UnixMs(0)),
             name: String::new(),
             stake: Default::default(),
+            is_contract: false,
         }))
     }
 

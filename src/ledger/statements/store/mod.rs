@@ -2,6 +2,7 @@
 //! transactions, and what is exclusive.
 
 mod chain_log;
+mod orders;
 mod parties;
 mod payouts;
 mod receipts;

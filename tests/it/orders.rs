@@ -1,0 +1,123 @@
+//! Orders by the real binary: what a person types is paid exactly once, on a
+//! file and on a server.
+
+mod at_once;
+mod restored;
+mod terminal;
+mod unsigned;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output},
+    time::Duration,
+};
+
+use seedrail::{
+    devnet::Devnet,
+    types::{Address, Token, TokenId},
+};
+
+use crate::support::{home::Home, postgres_server, waiting::wait_until};
+
+const BTT: Token = Token::Trc10(TokenId::BTT);
+
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Where the ledger is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Store {
+    File,
+    Server,
+}
+
+/// A devnet, and a payer's home.
+struct Site {
+    devnet: Devnet,
+    home: Home,
+    /// The ledger's URL, where it is on a server.
+    url: Option<String>,
+}
+
+impl Site {
+    async fn new(store: Store) -> Self {
+        let devnet = Devnet::builder()
+            .block_time(Duration::from_millis(200))
+            .start()
+            .await
+            .unwrap();
+        let url = (store == Store::Server).then(|| postgres_server::shared().database());
+        let mut site = Self {
+            home: Home::new(),
+            devnet,
+            url,
+        };
+        site.home = site.another_home();
+        site
+    }
+
+    /// Another home of the same payer, with the same server or none.
+    fn another_home(&self) -> Home {
+        let key = self.devnet.accounts()[1].key.expose_bytes();
+        let home = Home::new()
+            .env("SEEDRAIL_NODE", &self.devnet.url())
+            .env("SEEDRAIL_PRIVATE_KEY", &hex::encode(key.as_slice()));
+        match &self.url {
+            Some(url) => home.env("SEEDRAIL_LEDGER", url),
+            None => home,
+        }
+    }
+
+    fn payer(&self) -> Address {
+        self.devnet.accounts()[1].address
+    }
+
+    fn paid(&self, payee: Address) -> i64 {
+        self.devnet.balance(payee, BTT).get()
+    }
+
+    /// Lets the chain's time pass until the command has ended, once it says that it waits.
+    fn hurry(&self, mut child: Child, log: &Path) -> Output {
+        wait_until("it waits, or has ended", LIMIT, || {
+            fs::read_to_string(log).unwrap().contains("waiting until ")
+                || child.try_wait().unwrap().is_some()
+        });
+        while child.try_wait().unwrap().is_none() {
+            let head = self.devnet.head_number();
+            self.devnet.advance(Duration::from_secs(30));
+            wait_until("a block follows", LIMIT, || {
+                self.devnet.head_number() > head || child.try_wait().unwrap().is_some()
+            });
+        }
+        child.wait_with_output().unwrap()
+    }
+}
+
+fn payee(n: u8) -> Address {
+    Address::from_body([0x60 + n; 20])
+}
+
+/// The ledger's file in a home.
+fn ledger(home: &Home) -> PathBuf {
+    fs::read_dir(home.path().join("ledgers"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|end| end == "sqlite"))
+        .unwrap()
+}
+
+/// Starts a command, its standard error in a file that can be read meanwhile.
+fn start(home: &Home, arguments: &[&str], log: &Path) -> Child {
+    let mut command: Command = home.command();
+    command
+        .args(arguments)
+        .stderr(fs::File::create(log).unwrap())
+        .spawn()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    let all = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    String::from_utf8_lossy(&all).into_owned()
+}
