@@ -27,16 +27,23 @@ use crate::{
         pay::{PayExtension, Terms},
     },
     swarm::{
-        Phase, SeedGoals, SeedOptions, Stats, TorrentHandle, hooks::Extension, metainfo::Metainfo,
+        Phase, SeedGoals, SeedOptions, Stats, TorrentHandle,
+        hooks::Extension,
+        metainfo::{CreateOptions, Info, Metainfo},
     },
     types::{Address, InfoHash, RawAmount},
 };
 
 #[derive(Debug, Args)]
 pub(crate) struct Seed {
-    /// Files or folders to share; they are only read.
+    /// Files or folders to share, or torrent files whose content is here already; they
+    /// are only read. What did not change since the last time is not hashed again.
     #[arg(required = true)]
     path: Vec<PathBuf>,
+    /// Content of the torrent files among the PATHs: the file or folder itself, or the
+    /// folder that it is in. Default: this folder.
+    #[arg(long, value_name = "PATH")]
+    content: Option<PathBuf>,
     /// What paying downloaders pay at least; nothing is charged without it.
     #[arg(long, value_name = "PRICE")]
     ask: Option<Price>,
@@ -96,12 +103,12 @@ fn named<T: FromStr<Err = String>>(text: &str) -> Result<(String, T), String> {
 }
 
 /// The torrent that a flag names by its path or info-hash.
-fn shared(made: &[(&PathBuf, Metainfo)], flag: &str, name: &str) -> Outcome<InfoHash> {
-    let torrent = made.iter().find(|(path, metainfo)| {
-        path.as_path() == Path::new(name) || metainfo.info.hash().to_string() == *name
+fn shared(made: &[Shared<'_>], flag: &str, name: &str) -> Outcome<InfoHash> {
+    let torrent = made.iter().find(|shared| {
+        shared.path == Path::new(name) || shared.metainfo.info.hash().to_string() == *name
     });
     torrent
-        .map(|(_, metainfo)| metainfo.info.hash())
+        .map(|shared| shared.metainfo.info.hash())
         .ok_or_else(|| Failure::usage(format!("{flag} names `{name}`, which is not shared here")))
 }
 
@@ -125,7 +132,7 @@ impl Seed {
         let goals = self.goals.goals(asks)?;
         let mut made = Vec::new();
         for path in &self.path {
-            made.push((path, torrent::hash(context, path, options.clone()).await?));
+            made.push(self.shared(context, path, options.clone()).await?);
         }
         let mut limits = HashMap::new();
         for (name, rate) in &self.up_limit_for {
@@ -137,7 +144,9 @@ impl Seed {
             friends: self.friend.iter().copied().collect(),
             ..Terms::default()
         };
-        let longest = made.iter().map(|(_, one)| one.info.layout().piece_length());
+        let longest = made
+            .iter()
+            .map(|one| one.metainfo.info.layout().piece_length());
         let pay = pay::start(context, terms, &self.grant, longest.max()).await?;
         let paid_share = 100 - self.free_share;
         let session = self
@@ -145,15 +154,21 @@ impl Seed {
             .session(context, pay.as_ref(), paid_share)
             .await?;
         let mut seeding = Vec::new();
-        for (path, metainfo) in &made {
+        for Shared {
+            content,
+            metainfo,
+            hashed,
+            ..
+        } in &made
+        {
             let options = SeedOptions {
                 trackers: self.tracker.clone(),
                 peers: self.swarm.peer.clone(),
-                trusted: true,
+                trusted: *hashed,
                 goals,
                 up_limit: limits.get(&metainfo.info.hash()).copied(),
             };
-            seeding.push(session.seed(metainfo, path, options)?);
+            seeding.push(session.seed(metainfo, content, options)?);
             if let Some(file) = &self.torrent_out {
                 torrent::write(file, metainfo, self.overwrite)?;
             }
@@ -183,9 +198,76 @@ impl Seed {
     }
 }
 
+/// What is shared.
+struct Shared<'a> {
+    /// As the user named it.
+    path: &'a Path,
+    /// Where the bytes are.
+    content: PathBuf,
+    metainfo: Metainfo,
+    /// It is known to be what the torrent says.
+    hashed: bool,
+}
+
 impl Seed {
+    /// A torrent of a path, or of a torrent file.
+    async fn shared<'a>(
+        &self,
+        context: &Context,
+        path: &'a Path,
+        options: CreateOptions,
+    ) -> Outcome<Shared<'a>> {
+        let is_torrent = path.extension().is_some_and(|kind| kind == "torrent");
+        if !is_torrent || path.is_dir() {
+            return Ok(Shared {
+                path,
+                content: path.to_owned(),
+                metainfo: torrent::hash_or_recall(context, path, options).await?,
+                hashed: true,
+            });
+        }
+        let mut metainfo = torrent::read(path)?;
+        let content = self.content_of(&metainfo.info)?;
+        let known = metainfo.trackers.iter().flatten();
+        let known: HashSet<String> = known.cloned().collect();
+        let more = options.trackers.into_iter();
+        let more = more.filter(|url| !known.contains(url));
+        metainfo.trackers.extend(more.map(|url| vec![url]));
+        Ok(Shared {
+            path,
+            content,
+            metainfo,
+            hashed: false,
+        })
+    }
+
+    /// Where a torrent file's content is.
+    fn content_of(&self, info: &Info) -> Outcome<PathBuf> {
+        let named = self.content.as_deref().unwrap_or(Path::new("."));
+        let below = named.join(info.name());
+        let is_itself = match info.is_single_file() {
+            true => named.is_file(),
+            // A folder that has the first of the files is the content itself.
+            false => {
+                let first = info.files().iter().find(|file| !file.pad);
+                first.is_some_and(|first| {
+                    named.join(first.path.iter().collect::<PathBuf>()).exists()
+                }) && self.content.is_some()
+            }
+        };
+        if is_itself {
+            return Ok(named.to_owned());
+        }
+        match std::fs::metadata(&below) {
+            Ok(_) => Ok(below),
+            Err(error) => Err(Failure::file(&below, error).hint(
+                "--content PATH names the torrent's content; `seedrail get FILE --seed` downloads it first",
+            )),
+        }
+    }
+
     /// The prices of single torrents, by info-hash.
-    fn asks_for(&self, made: &[(&PathBuf, Metainfo)]) -> Outcome<HashMap<InfoHash, Ask>> {
+    fn asks_for(&self, made: &[Shared<'_>]) -> Outcome<HashMap<InfoHash, Ask>> {
         let mut asks = HashMap::new();
         for (name, price) in &self.ask_for {
             let hash = shared(made, "--ask-for", name)?;

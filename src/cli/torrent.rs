@@ -23,7 +23,7 @@ use super::{
 };
 use crate::swarm::{
     check::{FileReport, FileState, Report, check},
-    metainfo::{CreateOptions, Info, MAX_INFO_BYTES, Metainfo, make},
+    metainfo::{self, CreateOptions, Info, MAX_INFO_BYTES, Metainfo},
     selection::{Selection, SelectionError, Wanted},
     tracker::{Client, Scraped, Server, ServerOptions},
 };
@@ -154,14 +154,39 @@ pub(crate) async fn hash(
     path: &Path,
     options: CreateOptions,
 ) -> Outcome<Metainfo> {
+    make(context, path, options, None).await
+}
+
+/// The same, but what did not change since it was hashed before is not hashed again.
+pub(super) async fn hash_or_recall(
+    context: &Context,
+    path: &Path,
+    options: CreateOptions,
+) -> Outcome<Metainfo> {
+    let memory = context.settings.home.join("swarm/made");
+    make(context, path, options, Some(memory)).await
+}
+
+async fn make(
+    context: &Context,
+    path: &Path,
+    options: CreateOptions,
+    memory: Option<PathBuf>,
+) -> Outcome<Metainfo> {
     let bar = context.out.bar(0, "hashing {wide_bar} {percent}%");
     let progress = bar.clone();
     let owned = path.to_owned();
     let hashing = tokio::task::spawn_blocking(move || {
-        make(&owned, &options, &|done, all| {
+        let show = |done, all| {
             progress.set_length(u64::from(all));
             progress.set_position(u64::from(done));
-        })
+        };
+        match memory {
+            Some(memory) => {
+                metainfo::make_or_recall(&owned, &options, &memory, &show).map(|(made, _)| made)
+            }
+            None => metainfo::make(&owned, &options, &show),
+        }
     });
     let hashed = async {
         hashing

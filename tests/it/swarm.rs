@@ -17,6 +17,7 @@ mod payments;
 mod ports;
 mod relocation;
 mod resume;
+mod seeding;
 mod selection;
 mod siege;
 mod tracker_manners;

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     thread,
 };
@@ -88,6 +89,19 @@ pub fn make(
     options: &CreateOptions,
     progress: &(dyn Fn(u32, u32) + Sync),
 ) -> Result<Made, CreateError> {
+    of_listed(list(path)?, options, progress)
+}
+
+/// The files that a torrent is to be made of, not read yet.
+pub(super) struct Listed {
+    pub(super) root: PathBuf,
+    name: String,
+    single: bool,
+    pub(super) files: Vec<Found>,
+    pub(super) links: Vec<PathBuf>,
+}
+
+pub(super) fn list(path: &Path) -> Result<Listed, CreateError> {
     let root = fs::canonicalize(path).map_err(|source| CreateError::Read {
         path: path.to_owned(),
         source,
@@ -99,6 +113,27 @@ pub fn make(
     walk(&root, &mut Vec::new(), &mut files, &mut links)?;
     files.sort();
     links.sort();
+    Ok(Listed {
+        root,
+        name,
+        single,
+        files,
+        links,
+    })
+}
+
+pub(super) fn of_listed(
+    listed: Listed,
+    options: &CreateOptions,
+    progress: &(dyn Fn(u32, u32) + Sync),
+) -> Result<Made, CreateError> {
+    let Listed {
+        root,
+        name,
+        single,
+        mut files,
+        links,
+    } = listed;
     let content = files.iter().map(|file| file.length).sum();
     let piece_size = options
         .piece_size
@@ -159,10 +194,12 @@ pub struct Made {
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Found {
+pub(super) struct Found {
     path: Vec<String>,
-    at: PathBuf,
-    length: u64,
+    pub(super) at: PathBuf,
+    pub(super) length: u64,
+    /// When its content and its entry changed, in nanoseconds.
+    pub(super) changed: [i128; 2],
     /// Zeros that lie nowhere.
     pad: bool,
 }
@@ -181,6 +218,7 @@ fn padded(files: Vec<Found>, piece_size: u64) -> Vec<Found> {
                 path: vec![".pad".to_owned(), length.to_string()],
                 at: PathBuf::new(),
                 length,
+                changed: [0; 2],
                 pad: true,
             });
         }
@@ -195,6 +233,10 @@ fn file_name(path: &Path) -> Result<String, CreateError> {
         .and_then(|name| name.to_str())
         .map(str::to_owned)
         .ok_or_else(|| CreateError::NotUnicode(path.to_owned()))
+}
+
+fn nanos(seconds: i64, nanos: i64) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + i128::from(nanos)
 }
 
 fn walk(
@@ -213,6 +255,10 @@ fn walk(
             path: path.clone(),
             at: at.to_owned(),
             length: meta.len(),
+            changed: [
+                nanos(meta.mtime(), meta.mtime_nsec()),
+                nanos(meta.ctime(), meta.ctime_nsec()),
+            ],
             pad: false,
         });
         if files.len() > MAX_FILES {

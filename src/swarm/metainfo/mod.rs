@@ -5,6 +5,7 @@
 mod create;
 mod layout;
 mod magnet;
+mod memory;
 mod names;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use sha1::{Digest, Sha1};
 pub use create::{CreateError, CreateOptions, Made, create, make, piece_length_for};
 pub use layout::Layout;
 pub use magnet::{Magnet, MagnetError};
+pub use memory::make_or_recall;
 
 use super::bencode::{self, BencodeError, Limits, Value};
 use crate::types::InfoHash;
