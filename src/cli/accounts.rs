@@ -8,18 +8,17 @@ use super::{
     act::{ActFlags, act},
     chain::{self, Chain},
     failure::{Failure, Outcome},
-    tx,
+    permissions::{self, keys_text, permissions_json, permissions_of},
+    printable,
     tx_build::{self, Resource},
+    units::moment,
 };
 use crate::{
     tron::{
         contract::{
-            AccountCreateContract, AccountPermissionUpdateContract, CancelAllUnfreezeV2Contract,
-            Contract, FreezeBalanceV2Contract, Permission, UnfreezeBalanceV2Contract,
-            WithdrawExpireUnfreezeContract,
+            AccountCreateContract, CancelAllUnfreezeV2Contract, Contract, FreezeBalanceV2Contract,
+            UnfreezeBalanceV2Contract, WithdrawExpireUnfreezeContract,
         },
-        json::contract_to_visible_json,
-        permission::{self, Permissions},
         rpc::{self, Finality, Stake},
     },
     types::{Address, Sun},
@@ -52,6 +51,10 @@ pub(crate) enum Account {
         /// Change it to what this file says, in the form in which it is shown; - for stdin.
         #[arg(long, value_name = "FILE")]
         set: Option<String>,
+        /// Without a terminal to ask: make the change although the account's own key can no
+        /// longer sign for everything.
+        #[arg(long, requires = "set")]
+        allow_lock_out: bool,
         #[command(flatten)]
         flags: ActFlags,
     },
@@ -89,7 +92,7 @@ pub(crate) enum Account {
     },
 }
 
-fn bytes(address: Address) -> Vec<u8> {
+pub(super) fn bytes(address: Address) -> Vec<u8> {
     address.to_bytes().to_vec()
 }
 
@@ -104,22 +107,15 @@ impl Account {
             Self::Resources { address } => resources(context, address).await,
             Self::Permission {
                 address, set: None, ..
-            } => show_permission(context, address).await,
+            } => permissions::show(context, address).await,
             Self::Permission {
                 set: Some(file),
+                allow_lock_out,
                 flags,
                 ..
             } => {
-                act(context, &flags, |from| {
-                    let update = read_permissions(&file, from)?;
-                    let words = format!(
-                        "lets {} sign for everything, and {} for what they may",
-                        keys_text(update.owner.as_slice()),
-                        keys_text(&update.actives)
-                    );
-                    Ok((update.into(), words))
-                })
-                .await
+                let update = permissions::review(context, &file, &flags, allow_lock_out).await?;
+                act(context, &flags, |from| permissions::change(from, update)).await
             }
             Self::Activate { address, flags } => {
                 act(context, &flags, |from| {
@@ -196,34 +192,7 @@ fn unstake(
     }
 }
 
-fn read_permissions(file: &str, from: Address) -> Outcome<AccountPermissionUpdateContract> {
-    let invalid = |error: String| Failure::failed("permissions", format!("{file}: {error}"));
-    let text = tx::operand(file)?;
-    let mut object: Value =
-        serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
-    // As `account permission --json` shows them.
-    if let Some(inner) = object.get_mut("permissions") {
-        object = inner.take();
-    }
-    permission::update_from_json(from, &object).map_err(|error| invalid(error.to_string()))
-}
-
-fn keys_text(permissions: &[Permission]) -> String {
-    let one = |permission: &Permission| {
-        let keys: Vec<_> = permission
-            .keys
-            .iter()
-            .map(|key| match Address::from_bytes(&key.address) {
-                Ok(address) => format!("{address} ({})", key.weight),
-                Err(_) => hex::encode(&key.address),
-            })
-            .collect();
-        format!("{} of {}", permission.threshold, keys.join(" + "))
-    };
-    permissions.iter().map(one).collect::<Vec<_>>().join(" or ")
-}
-
-async fn existing(
+pub(super) async fn existing(
     context: &Context,
     address: Option<Address>,
 ) -> Outcome<(Chain, Address, rpc::Account)> {
@@ -241,46 +210,6 @@ async fn existing(
         .hint("an account exists once it was paid, or by `seedrail account activate`")
     })?;
     Ok((chain, address, account))
-}
-
-async fn permissions_of(chain: &Chain, address: Address) -> Outcome<Permissions> {
-    let permissions = chain.node.permissions(address).await?;
-    permissions.ok_or_else(|| {
-        Failure::failed(
-            "account_not_found",
-            format!("this node knows no account {address}"),
-        )
-    })
-}
-
-/// In the form that `--set` and `tx build account-permission-update` read.
-fn permissions_json(address: Address, permissions: &Permissions) -> Outcome<Value> {
-    let update: Contract = AccountPermissionUpdateContract {
-        owner_address: bytes(address),
-        owner: Some(permissions.owner.clone()),
-        witness: None,
-        actives: permissions.actives.clone(),
-    }
-    .into();
-    contract_to_visible_json(&update).map_err(|error| Failure::failed("permissions", error))
-}
-
-async fn show_permission(context: &Context, address: Option<Address>) -> Outcome {
-    let (chain, address, _) = existing(context, address).await?;
-    let mut permissions = permissions_of(&chain, address).await?;
-    if permissions.actives.is_empty() {
-        context.out.note(
-            "this account has no active permission, and the chain wants one when they are changed: \
-             the usual one is shown",
-        );
-        permissions.actives = vec![Permissions::usual_active(address)];
-    }
-    let document = json!({
-        "address": address,
-        "permissions": permissions_json(address, &permissions)?,
-    });
-    // The document is the result with and without --json: `--set` reads it.
-    context.out.document(&document)
 }
 
 fn stake_json(stake: &Stake) -> Value {
@@ -318,7 +247,8 @@ async fn show(context: &Context, address: Option<Address>) -> Outcome {
     ));
     for (amount, until) in &stake.unstaking {
         lines.push(format!(
-            "  unstaking {amount}, to be withdrawn at {until} ms"
+            "  unstaking {amount}, to be withdrawn from {}",
+            moment(*until)
         ));
     }
     lines.push(format!(
@@ -328,14 +258,14 @@ async fn show(context: &Context, address: Option<Address>) -> Outcome {
     ));
     lines.push(format!(
         "  signs for everything: {}",
-        keys_text(std::slice::from_ref(&permissions.owner))
+        keys_text(&permissions.owner)
     ));
     for active in &permissions.actives {
         lines.push(format!(
             "  permission {} `{}`: {}",
             active.id,
-            active.permission_name,
-            keys_text(std::slice::from_ref(active))
+            printable::line(&active.permission_name),
+            keys_text(active)
         ));
     }
     let document = json!({

@@ -37,6 +37,13 @@ pub(crate) struct ActFlags {
     permission_id: i32,
 }
 
+impl ActFlags {
+    /// Whether it is only shown what would be done.
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+}
+
 /// Does what `contract` makes of the account; `words` say what that is.
 pub(super) async fn act(
     context: &Context,

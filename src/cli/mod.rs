@@ -25,6 +25,7 @@ mod new_wallet;
 mod output;
 mod pay;
 mod peers;
+mod permissions;
 mod plot;
 mod printable;
 mod progress;

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
-    contract::{AccountPermissionUpdateContract, ContractType, Permission},
+    contract::{
+        AccountPermissionUpdateContract, ContractType, FieldSchema, Kind, Message as _, Permission,
+    },
     json::{JsonError, typed_from_json},
     transaction::{Transaction, TransactionError},
 };
@@ -29,6 +31,9 @@ pub enum PermissionError {
     /// JSON of another form.
     #[error(transparent)]
     Json(#[from] JsonError),
+    /// A field that the chain does not know, and would pass over.
+    #[error("`{0}` is not a field of a permission (is it mistyped?)")]
+    Unknown(String),
     /// No owner permission.
     #[error("`owner` is missing: an account without one is lost")]
     NoOwner,
@@ -114,11 +119,23 @@ impl Permissions {
         }
     }
 
-    /// The active permission that an account gets when it is made by a payment: its
-    /// own key alone, for every contract but a change of permissions.
+    /// The active permission that an account of mainnet, Nile or Shasta gets when it is
+    /// made: its own key alone, for every contract but a change of permissions.
     pub fn usual_active(account: Address) -> Permission {
-        // As recorded of java-tron 4.8.0: `7fff1fc0033e0108`, then zeros.
-        let mut operations = vec![0x7f, 0xff, 0x1f, 0xc0, 0x03, 0x3e, 0x01, 0x08];
+        // Since stake 2.0 (`DynamicPropertiesStore.addSystemContractAndSetPermission` of
+        // its proposals): `7fff1fc0033ec30f`, then zeros.
+        Self::own_active(account, [0x7f, 0xff, 0x1f, 0xc0, 0x03, 0x3e, 0xc3, 0x0f])
+    }
+
+    /// The same on a chain that has its features from its configuration, as a private
+    /// java-tron 4.8.0 was recorded, and as the embedded node: `7fff1fc0033e0108`,
+    /// without stake 2.0, and the chain knows no others.
+    pub fn usual_active_of_private_chains(account: Address) -> Permission {
+        Self::own_active(account, [0x7f, 0xff, 0x1f, 0xc0, 0x03, 0x3e, 0x01, 0x08])
+    }
+
+    fn own_active(account: Address, operations: [u8; 8]) -> Permission {
+        let mut operations = operations.to_vec();
         operations.resize(OPERATIONS_BYTES, 0);
         Permission {
             r#type: 2,
@@ -236,7 +253,8 @@ pub fn allows(permission: &Permission, contract_type: i32) -> bool {
 }
 
 /// The contract that gives `account` the permissions of `object`, in the node's
-/// visible form (`owner`, `actives`, `witness`), checked by the chain's rules.
+/// form (`owner`, `actives`, `witness`; addresses in base58check or hex), checked by
+/// the chain's rules. A field that is not known is refused: the node would ignore it.
 /// Whether each allowed operation exists on the chain, only the node knows.
 ///
 /// # Errors
@@ -245,7 +263,13 @@ pub fn update_from_json(
     account: Address,
     object: &Value,
 ) -> Result<AccountPermissionUpdateContract, PermissionError> {
-    let mut update: AccountPermissionUpdateContract = typed_from_json(object, true)?;
+    let mut object = object.clone();
+    if let Some(fields) = object.as_object_mut() {
+        // As a node's JSON has it beside the fields of the contract.
+        fields.remove("visible");
+    }
+    make_visible(AccountPermissionUpdateContract::FIELDS, &mut object, "")?;
+    let mut update: AccountPermissionUpdateContract = typed_from_json(&object, true)?;
     update.owner_address = account.to_bytes().to_vec();
     check(update.owner.as_ref().ok_or(PermissionError::NoOwner)?, 0)?;
     if update.actives.is_empty() || update.actives.len() > MAX_ACTIVES {
@@ -258,6 +282,39 @@ pub fn update_from_json(
         check(witness, 1)?;
     }
     Ok(update)
+}
+
+/// Refuses fields that are not in the schema, and writes each address in the visible
+/// form, which is the one that is read.
+fn make_visible(
+    schema: &[FieldSchema],
+    object: &mut Value,
+    place: &str,
+) -> Result<(), PermissionError> {
+    let Some(fields) = object.as_object_mut() else {
+        return Ok(());
+    };
+    for (name, value) in fields {
+        let place = format!("{place}{}", name.chars().take(40).collect::<String>());
+        let field = schema.iter().find(|field| field.json_name() == name);
+        let field = field.ok_or_else(|| PermissionError::Unknown(place.clone()))?;
+        match field.kind {
+            Kind::Address => {
+                let address = value.as_str().and_then(|text| text.parse::<Address>().ok());
+                if let Some(address) = address {
+                    *value = address.to_string().into();
+                }
+            }
+            Kind::Message(inner) => make_visible(inner, value, &format!("{place}."))?,
+            Kind::Repeated(inner) => {
+                for element in value.as_array_mut().into_iter().flatten() {
+                    make_visible(inner, element, &format!("{place}."))?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn check(permission: &Permission, kind: i32) -> Result<(), PermissionError> {
@@ -290,13 +347,21 @@ fn check(permission: &Permission, kind: i32) -> Result<(), PermissionError> {
     if keys.iter().any(|key| key.weight <= 0) {
         return rule("a weight is not greater than 0".into());
     }
-    let sum = keys
-        .iter()
-        .try_fold(0i64, |sum, key| sum.checked_add(key.weight));
-    if permission.threshold <= 0 || sum.is_none_or(|sum| permission.threshold > sum) {
+    let mut weights = keys.iter().map(|key| key.weight);
+    let Some(sum) = weights.try_fold(0_i64, i64::checked_add) else {
+        return rule(format!("its weights add up to more than {}", i64::MAX));
+    };
+    let threshold = permission.threshold;
+    if threshold <= 0 {
         return rule(format!(
-            "its threshold {} is not within its keys' weights: nobody could sign",
-            permission.threshold
+            "its threshold is {threshold}: the chain wants at least 1, since otherwise no key \
+             would be needed"
+        ));
+    }
+    if threshold > sum {
+        return rule(format!(
+            "its threshold {threshold} is above the weights of its keys together ({sum}): nobody \
+             could sign"
         ));
     }
     if permission.parent_id != 0 {
@@ -376,6 +441,76 @@ mod tests {
         draft.permission_id = 5;
         let refused = permissions.approval(&Transaction::from(draft.build()));
         assert!(matches!(refused, Err(PermissionError::NoSuchPermission(5))));
+    }
+
+    /// A document that is good, and what changing it makes of it.
+    fn changed(change: impl FnOnce(&mut Value)) -> Result<(), String> {
+        let account: Address = "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC".parse().unwrap();
+        let key = |weight: i64| serde_json::json!({ "address": account, "weight": weight });
+        let mut document = serde_json::json!({
+            "owner": { "permission_name": "owner", "threshold": 1, "keys": [key(1)] },
+            "actives": [{
+                "type": "Active", "id": 2, "permission_name": "active", "threshold": 1,
+                "operations": "06".to_owned() + &"00".repeat(31), "keys": [key(1)],
+            }],
+        });
+        change(&mut document);
+        update_from_json(account, &document)
+            .map(|update| assert_eq!(update.owner.unwrap().keys[0].address, account.to_bytes()))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_mistake_in_a_document_has_its_own_sentence() {
+        assert_eq!(changed(|_| ()), Ok(()));
+        let owner = |field: &'static str, value: Value| {
+            changed(move |document| document["owner"][field] = value).unwrap_err()
+        };
+        let said = owner("treshold", 2.into());
+        assert!(said.contains("`owner.treshold` is not a field"), "{said}");
+        let said = changed(|document| document["actives"][0]["keys"][0]["wight"] = 2.into());
+        let said = said.unwrap_err();
+        assert!(said.contains("`actives.keys.wight`"), "{said}");
+        let said = owner("threshold", 0.into());
+        assert!(
+            said.contains("its threshold is 0") && !said.contains("nobody"),
+            "{said}"
+        );
+        let said = owner("threshold", 2.into());
+        assert!(
+            said.contains("threshold 2 is above") && said.contains("(1): nobody"),
+            "{said}"
+        );
+        let said = changed(|document| {
+            let other = "TDvSsdrNM5eeXNL3czpa6AxLDHZA9nwe9K";
+            document["owner"]["keys"][0]["weight"] = i64::MAX.into();
+            let more = serde_json::json!({ "address": other, "weight": 1 });
+            document["owner"]["keys"].as_array_mut().unwrap().push(more);
+        });
+        assert!(said.unwrap_err().contains("weights add up to more than"));
+    }
+
+    #[test]
+    fn addresses_are_read_as_tronweb_and_as_nodes_write_them() {
+        let hex = "417e5f4552091a69125d5dfcb7b8c2659029395bdf";
+        for spelling in [hex.to_owned(), hex.to_uppercase()] {
+            let read = changed(|document| {
+                document["visible"] = false.into();
+                document["owner_address"] = hex.into();
+                document["owner"]["keys"][0]["address"] = spelling.clone().into();
+            });
+            assert_eq!(read, Ok(()), "{spelling}");
+        }
+    }
+
+    #[test]
+    fn the_usual_active_permission_may_stake() {
+        let usual = Permissions::usual_active(Address::ZERO);
+        for kind in ContractType::ALL {
+            let may = allows(&usual, kind.number());
+            let known_to_be_left_out = *kind == ContractType::AccountPermissionUpdate;
+            assert_eq!(may, !known_to_be_left_out, "{}", kind.name());
+        }
     }
 
     #[test]

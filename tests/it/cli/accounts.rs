@@ -3,7 +3,10 @@
 use seedrail::devnet::{Devnet, Fault, FaultKind};
 use serde_json::{Value, json};
 
-use crate::support::home::{Home, Run};
+use crate::support::{
+    home::{Home, Run},
+    terminal::Terminal,
+};
 
 struct Site {
     devnet: Devnet,
@@ -140,7 +143,22 @@ async fn who_signs_is_shown_changed_and_then_needed() {
     shown["permissions"]["owner"]["threshold"] = 2.into();
     let file = site.home.file("permissions.json", shown.to_string());
     let set = ["account", "permission", "--set", file.to_str().unwrap()];
-    let changed = done(&site.run(&set));
+    let run = site.run(&set);
+    // The before beside the after, with what each may do.
+    for word in [
+        "before:\n  owner: 1 of ",
+        "after:\n  owner: 2 of ",
+        "for everything",
+        "TransferAsset,",
+    ] {
+        assert!(run.stderr.contains(word), "{word}: {run:?}");
+    }
+    assert!(
+        run.stderr
+            .contains("alone can no longer sign for everything"),
+        "{run:?}"
+    );
+    let changed = done(&run);
     // 100 TRX, and the bandwidth beyond the free points if any.
     assert!(
         changed["fee_sun"].as_u64() >= Some(100_000_000),
@@ -157,6 +175,57 @@ async fn who_signs_is_shown_changed_and_then_needed() {
     let bad = site.home.file("bad.json", "{\"owner\":{}}");
     let bad = site.run(&["account", "permission", "--set", bad.to_str().unwrap()]);
     assert_eq!(bad.error(1)["code"], "permissions");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_not_given_away_by_mistake() {
+    let site = Site::new().await;
+    let mut shown = site.run(&["account", "permission"]).json();
+    let other = site.account(2);
+    shown["permissions"]["owner"]["keys"] = json!([{ "address": other, "weight": 1 }]);
+    shown["permissions"]["actives"][0]["operations"] = "00".repeat(32).into();
+    let file = site.home.file("permissions.json", shown.to_string());
+    let set = ["account", "permission", "--set", file.to_str().unwrap()];
+    // `--yes` is for what is usual; this is not.
+    let run = site.run(&set);
+    assert_eq!(run.code, 2, "{run:?}");
+    for word in [
+        "you can no longer sign for this account",
+        "may do nothing",
+        "--allow-lock-out",
+    ] {
+        assert!(run.stderr.contains(word), "{word}: {run:?}");
+    }
+    for answer in ["yes", "I lose this account"] {
+        let mut asked = Terminal::start(&site.home, &[&set[..], &["--yes"]].concat());
+        asked.expect("you can no longer sign for this account");
+        asked.expect("Type `I lose this account` to go on: ");
+        asked.line(answer);
+        let (code, screen) = asked.end();
+        assert_eq!(code, i32::from(answer == "yes"), "{screen}");
+    }
+    let after = site.run(&["account", "permission"]).json();
+    assert_eq!(after["permissions"]["owner"]["keys"][0]["address"], other);
+
+    // Mistyped, a field is refused, not passed over.
+    let mut shown = after.clone();
+    shown["permissions"]["owner"]["treshold"] = 2.into();
+    let file = site.home.file("permissions.json", shown.to_string());
+    let run = site.run(&[
+        "account",
+        "permission",
+        "--quiet",
+        "--set",
+        file.to_str().unwrap(),
+    ]);
+    let error = run.error(1);
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("owner.treshold"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
