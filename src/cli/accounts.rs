@@ -237,7 +237,10 @@ async fn show(context: &Context, address: Option<Address>) -> Outcome {
     for (id, amount) in &account.tokens {
         let asset = chain.asset(*id).await?;
         let whole = amount.to_decimal(asset.decimals);
-        lines.push(format!("  {whole} {} (TRC-10 {id})", asset.abbr));
+        lines.push(format!(
+            "  {whole} {}",
+            chain::listed_name(*id, &asset.abbr)
+        ));
         tokens.push(json!({ "id": id, "abbr": asset.abbr, "amount": whole, "amount_raw": amount }));
     }
     let stake = &account.stake;

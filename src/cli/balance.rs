@@ -3,10 +3,10 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Context, account, chain, failure::Outcome};
+use super::{Context, account, chain, failure::Outcome, printable};
 use crate::{
     tron::rpc::Finality,
-    types::{Address, Decimals, RawAmount, Sun},
+    types::{Address, Decimals, RawAmount, Sun, TokenId},
 };
 
 #[derive(Debug, Args)]
@@ -47,11 +47,15 @@ impl Balance {
 async fn row(chain: &chain::Chain, finality: Finality, address: Address) -> Outcome<Value> {
     let account = chain.node.account(finality, address).await?;
     let mut tokens = Vec::new();
-    for (id, amount) in account.iter().flat_map(|account| &account.tokens) {
+    let mut held: Vec<_> = account.iter().flat_map(|account| &account.tokens).collect();
+    // The built-in token first: anybody may give another one its name.
+    held.sort_by_key(|(id, _)| (**id != TokenId::BTT, **id));
+    for (id, amount) in held {
         let asset = chain.asset(*id).await?;
         tokens.push(json!({
             "id": id,
             "abbr": asset.abbr,
+            "name": chain::listed_name(*id, &asset.abbr),
             "decimals": asset.decimals.get(),
             "amount": amount.to_decimal(asset.decimals),
             "amount_raw": amount,
@@ -93,12 +97,8 @@ fn text(row: &Value) -> String {
         .into_iter()
         .flatten()
     {
-        let (amount, abbr, id) = (
-            get(token, "/amount"),
-            get(token, "/abbr"),
-            get(token, "/id"),
-        );
-        lines.push(format!("  {amount:>24} {abbr} (TRC-10 {id})"));
+        let (amount, name) = (get(token, "/amount"), get(token, "/name"));
+        lines.push(format!("  {amount:>24} {}", printable::line(&name)));
     }
     let (free, staked) = (
         get(row, "/bandwidth/free_left"),

@@ -46,6 +46,7 @@ pub(crate) struct Chain {
 
 /// Sets the client up and asks which chain it is.
 pub(crate) async fn connect(context: &Context) -> Outcome<Chain> {
+    context.settings.warn_of_open_api_key();
     let node = Node::new(&context.settings.node).map_err(Failure::usage)?;
     let genesis = node.genesis().await?;
     let network = context.settings.network;
@@ -151,6 +152,13 @@ impl Chain {
             decimals: asset.decimals,
         })
     }
+}
+
+/// What a token is called in a list beside its id: the built-in BTT by one name
+/// everywhere, whatever the chain calls it.
+pub(crate) fn listed_name(id: TokenId, abbr: &str) -> String {
+    let name = if id == TokenId::BTT { "BTT" } else { abbr };
+    format!("{name} (TRC-10 {id})")
 }
 
 /// Says when the receipts tell of other fees than were expected. Why they differ is not

@@ -98,6 +98,11 @@ impl Failure {
 impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Self {
         match &error {
+            NodeError::Retry { after: Some(_), .. } => {
+                Self::new(Exit::Node, "node_limited", &error).hint(
+                    "wait a little, give an API key by --api-key-file, or name another node with --node URL",
+                )
+            }
             NodeError::Retry { .. } => Self::new(Exit::Node, "node_unreachable", &error).hint(
                 "is the node running? name another with --node URL, or start `seedrail devnet`",
             ),

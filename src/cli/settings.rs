@@ -7,7 +7,7 @@ use std::{
     io::Read as _,
     path::{Path, PathBuf},
     str::FromStr,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, Once, PoisonError},
     time::Duration,
 };
 
@@ -338,6 +338,31 @@ impl Settings {
             yes: global.yes,
             settle: config.settle.flags()?,
         })
+    }
+
+    /// Warns, once in a process, of an API key that goes over the network as it is.
+    pub(crate) fn warn_of_open_api_key(&self) {
+        static ONCE: Once = Once::new();
+        let urls = self.node.urls.iter().chain(&self.node.solidity_urls);
+        let open = urls
+            .filter_map(|url| url::Url::parse(url).ok())
+            .find(|url| {
+                let loopback = match url.host() {
+                    Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+                    Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+                    Some(url::Host::Domain(name)) => name == "localhost",
+                    None => false,
+                };
+                url.scheme() == "http" && !loopback
+            });
+        if let (Some(url), true) = (open, self.node.api_key.is_some()) {
+            ONCE.call_once(|| {
+                super::output::warn(&format!(
+                    "the API key is sent to {url} without encryption: everybody on the way can \
+                     read it; use https://"
+                ));
+            });
+        }
     }
 
     pub(crate) fn config_path(&self) -> PathBuf {

@@ -17,6 +17,7 @@ use super::{
     printable,
     tx_build::Build,
     tx_words,
+    units::{counted, moment},
 };
 use crate::{
     tron::{
@@ -27,7 +28,7 @@ use crate::{
         rpc::{Finality, Node, NodeError},
         transaction::{MAX_SIGNATURES, RawData, Transaction, TransactionResult},
     },
-    types::{Address, Clock, Sun, SystemClock, TxId},
+    types::{Address, Clock, Sun, SystemClock, TxId, UnixMs},
 };
 
 /// The largest document read: a transaction of 500 KiB, as hex, twice.
@@ -501,7 +502,40 @@ async fn show(context: &Context, txid: TxId) -> Outcome {
             }
         }
     }
-    context.out.document(&document)
+    match shown(&transaction, &document) {
+        Some(text) => context.out.result(&document, || text),
+        None => context.out.document(&document),
+    }
+}
+
+/// What `show` tells people; `None` of a contract that cannot be put into words.
+fn shown(transaction: &Transaction, document: &Value) -> Option<String> {
+    let draft = transaction.raw_data().ok()?.into_draft().ok()?;
+    let number = |name: &str| document.get(name).and_then(Value::as_i64);
+    let mut text = format!(
+        "{}\n{}",
+        transaction.txid(),
+        tx_words::describe(&draft).ok()?
+    );
+    let signers = transaction.signers().ok()?;
+    let signers: Vec<String> = signers.iter().map(ToString::to_string).collect();
+    text.push_str(&format!("\n  signed by: {}", signers.join(", ")));
+    let state = document.get("state").and_then(Value::as_str)?;
+    text.push_str(&format!("\n  state: {state}"));
+    if let (Some(block), Some(time)) = (number("block"), number("block_time")) {
+        text.push_str(&format!(", in block {block} of {}", moment(UnixMs(time))));
+    }
+    if document.get("succeeded") == Some(&Value::Bool(false)) {
+        text.push_str(", but it failed there and moved nothing");
+    }
+    if let (Some(fee), Some(points)) = (number("fee_sun"), number("bandwidth_used")) {
+        text.push_str(&format!(
+            "\n  fee: {}, {} of bandwidth",
+            Sun(fee.unsigned_abs()),
+            counted(points.unsigned_abs(), "point")
+        ));
+    }
+    Some(text)
 }
 
 fn decode(context: &Context, operand_text: &str, raw: bool) -> Outcome {

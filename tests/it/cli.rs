@@ -16,5 +16,6 @@ mod shell;
 mod shown;
 mod signer;
 mod slow_payers;
+mod small_truths;
 mod tx;
 mod wallet;

@@ -239,10 +239,16 @@ impl Endpoint {
                 });
             }
             status => {
-                return Err(NodeError::unknown(
-                    &self.shown,
-                    format!("it answered HTTP {status}"),
-                ));
+                let elsewhere = response.headers().get(header::LOCATION);
+                let elsewhere = elsewhere.and_then(|location| location.to_str().ok());
+                let reason = match elsewhere.filter(|_| status.is_redirection()) {
+                    Some(location) => format!(
+                        "it answered HTTP {status} and sends us to {}, which is not followed",
+                        clip(location)
+                    ),
+                    None => format!("it answered HTTP {status}"),
+                };
+                return Err(NodeError::unknown(&self.shown, reason));
             }
         }
         let mut bytes = Vec::new();

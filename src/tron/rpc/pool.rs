@@ -68,22 +68,33 @@ impl Pool {
         read: impl Fn(&str, &Value) -> Result<T, NodeError>,
     ) -> Result<T, NodeError> {
         let deadline = Instant::now() + self.patience;
-        let endpoints = self.in_order();
-        let mut last = None;
-        for (index, endpoint) in endpoints.iter().enumerate() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let share = left / u32::try_from(endpoints.len() - index).unwrap_or(u32::MAX);
-            let answer = self
-                .post_within(endpoint, path, body, limit, share)
-                .await
-                .and_then(|answer| endpoint.distrust(read(endpoint.url(), &answer)));
-            match answer {
-                Ok(value) => return Ok(value),
-                Err(error @ NodeError::Refused { .. }) => return Err(error),
-                Err(error) => last = Some(error),
+        loop {
+            let endpoints = self.in_order();
+            let mut last = None;
+            for (index, endpoint) in endpoints.iter().enumerate() {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let share = left / u32::try_from(endpoints.len() - index).unwrap_or(u32::MAX);
+                let answer = self
+                    .post_within(endpoint, path, body, limit, share)
+                    .await
+                    .and_then(|answer| endpoint.distrust(read(endpoint.url(), &answer)));
+                match answer {
+                    Ok(value) => return Ok(value),
+                    Err(error @ NodeError::Refused { .. }) => return Err(error),
+                    Err(error) => last = Some(error),
+                }
+            }
+            // One that says when it takes requests again is waited for, if that is soon.
+            let soonest = endpoints.iter().filter_map(Endpoint::limited_until).min();
+            match soonest.filter(|until| *until < deadline) {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => {
+                    return Err(
+                        last.unwrap_or_else(|| NodeError::unknown("", "no node is configured"))
+                    );
+                }
             }
         }
-        Err(last.unwrap_or_else(|| NodeError::unknown("", "no node is configured")))
     }
 
     /// Asks all of them at once; the answers in the order of configuration.
@@ -233,9 +244,20 @@ fn not_sent(error: NodeError) -> NodeError {
 
 async fn genesis_of(endpoint: &Endpoint, patience: Duration) -> Result<BlockId, NodeError> {
     let body = json!({ "num": 0, "visible": false });
-    let answer = endpoint
-        .post("wallet/getblockbynum", &body, MAX_ANSWER_BYTES, patience)
-        .await?;
+    let deadline = Instant::now() + patience;
+    let answer = loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let answer = endpoint
+            .post("wallet/getblockbynum", &body, MAX_ANSWER_BYTES, left)
+            .await;
+        match (answer, endpoint.limited_until()) {
+            // As in `ask`: a short while is waited for.
+            (Err(NodeError::Retry { .. }), Some(until)) if until < deadline => {
+                tokio::time::sleep_until(until).await;
+            }
+            (answer, _) => break answer?,
+        }
+    };
     let genesis = endpoint.distrust(super::genesis_id(endpoint.url(), &answer))?;
     endpoint.set_genesis(genesis);
     Ok(genesis)
