@@ -28,6 +28,7 @@ mod buffers;
 mod events;
 mod fetch;
 mod goals;
+mod half_open;
 mod handle;
 mod limiter;
 mod listen;

@@ -11,6 +11,9 @@
 //! the end of a download. A duplicate of a priced chunk costs money: what may become a
 //! priced duplicate is bounded, see [`Picker::duplicate_limit`].
 //!
+//! A connection that had no part in a good piece yet races only for one piece, or those that
+//! it takes part in: a fast liar must not spoil all of them.
+//!
 //! A *suspect* (it had a part in a wrong piece) is asked for whole pieces *alone*: nobody
 //! else is asked for a chunk of them until it lets go ([`Picker::release`]).
 //!
@@ -51,6 +54,10 @@ pub struct Asker {
     pub metered: bool,
     /// It is asked for whole pieces alone.
     pub suspect: bool,
+    /// It had a part in a piece whose hash matched.
+    pub proven: bool,
+    /// It may race: looking for a chunk that is late takes a while.
+    pub races: bool,
     /// The time, in milliseconds since any fixed moment.
     pub now_ms: u64,
     /// When a chunk that is requested now is expected to be here.
@@ -86,8 +93,8 @@ struct Begun {
     here: u32,
     /// Arrived whole after another's was used: priced, and owed like the used ones.
     duplicates: Contributions,
-    /// For each metered connection: its chunks of this piece that are requested, or wait
-    /// for the hash.
+    /// For each connection: its chunks of this piece that are requested, or wait for the
+    /// hash.
     open: BTreeMap<ConnId, u32>,
 }
 
@@ -115,7 +122,7 @@ pub enum Received {
 pub struct Ended {
     /// The priced chunks by the connection that sent them, duplicates among them.
     pub contributions: Contributions,
-    /// The metered connections that took part, or were asked to.
+    /// The connections that took part, or were asked to.
     pub open: BTreeSet<ConnId>,
 }
 
@@ -331,10 +338,15 @@ impl Picker {
     }
 
     fn race(&mut self, asker: Asker, theirs: &Bitfield) -> Option<Block> {
-        if asker.suspect {
+        if asker.suspect || !asker.races {
             return None;
         }
-        self.race_among(asker, theirs, |begun| !begun.alone)
+        let takes_part = |begun: &Begun| begun.open.contains_key(&asker.conn);
+        // Who may be a liar spoils no more than it must, and is found sooner.
+        let only_own = !asker.proven && self.begun.values().any(takes_part);
+        self.race_among(asker, theirs, |begun| {
+            !begun.alone && (!only_own || takes_part(begun))
+        })
     }
 
     /// Of the chunks that others were asked for, requests the one that would be here
@@ -403,9 +415,7 @@ impl Picker {
             }
             _ => return,
         }
-        if asker.metered {
-            *begun.open.entry(asker.conn).or_default() += 1;
-        }
+        *begun.open.entry(asker.conn).or_default() += 1;
     }
 
     /// A chunk came that `conn` was asked for with this tag.
@@ -428,9 +438,7 @@ impl Picker {
         };
         let was_missing = *state == Chunk::Missing;
         let counted = losers.iter().any(|one| one.of == conn);
-        if let Some(_tag) = tag
-            && !counted
-        {
+        if !counted {
             *open.entry(conn).or_default() += 1;
         }
         *state = Chunk::Here { from: conn, tag };

@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -14,7 +14,7 @@ use std::{
 
 use tokio::{
     net::TcpListener,
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, Semaphore},
     task::JoinSet,
 };
 
@@ -23,11 +23,12 @@ use super::{
     choker::{Candidate, Choker, Group, ROUND_SECONDS},
     dht::{Dht, DhtOptions},
     goals::SeedGoals,
+    half_open::HalfOpen,
     handle::TorrentHandle,
     hooks::{ConnId, Extension, UploadClass},
     limiter::Limiter,
     listen::Listeners,
-    lock::lock,
+    lock::{Lock, Rank, lock},
     lsd,
     metainfo::{CreateError, CreateOptions, Magnet, Metainfo, create},
     mse::Encryption,
@@ -43,9 +44,8 @@ use super::{
 };
 use crate::types::InfoHash;
 
-/// Incoming connections whose handshake is not there yet. More than this are
-/// left in the system's queue.
-const MAX_HANDSHAKES: usize = 64;
+/// Who wants data is looked at no more often, but in the rounds.
+const RECHOKE: Duration = Duration::from_millis(100);
 /// Connections of all torrents together.
 const MAX_CONNS: usize = 500;
 
@@ -276,21 +276,21 @@ impl SessionBuilder {
             up: Arc::new(Limiter::new(self.up_limit, self.paid_share)),
             down: Arc::new(Limiter::new(self.down_limit, self.paid_share)),
             tracker: tracker::Client::bound_to(addr.ip()).map_err(SessionError::Tracker)?,
-            torrents: Mutex::default(),
-            conns: Mutex::default(),
+            torrents: Lock::new(Rank::Session, HashMap::new()),
+            conns: Lock::new(Rank::Session, BTreeMap::new()),
+            half_open: Lock::new(Rank::Leaf, HalfOpen::default()),
             next_conn: AtomicU64::new(1),
             rechoke: Notify::new(),
             disk: Semaphore::new(threads + 1),
             buffers: Buffers::default(),
-            tasks: Mutex::new(Some(JoinSet::new())),
+            tasks: Lock::new(Rank::Leaf, Some(JoinSet::new())),
         });
         let choker = Choker::new(self.upload_slots, u64::from(shared.key) << 17 | 1);
-        let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
         if let Some(listener) = tcp {
-            shared.spawn(accept_loop(shared.clone(), listener, handshakes.clone()));
+            shared.spawn(accept_loop(shared.clone(), listener));
         }
         if shared.utp.is_some() {
-            shared.spawn(accept_utp_loop(shared.clone(), handshakes));
+            shared.spawn(accept_utp_loop(shared.clone()));
         }
         shared.spawn(choke_loop(shared.clone(), choker));
         shared.spawn(tick_loop(shared.clone()));
@@ -677,8 +677,10 @@ pub(super) struct Shared {
     pub(super) up: Arc<Limiter>,
     pub(super) down: Arc<Limiter>,
     pub(super) tracker: tracker::Client,
-    pub(super) torrents: Mutex<HashMap<InfoHash, Arc<Torrent>>>,
-    pub(super) conns: Mutex<BTreeMap<ConnId, Arc<Conn>>>,
+    pub(super) torrents: Lock<HashMap<InfoHash, Arc<Torrent>>>,
+    pub(super) conns: Lock<BTreeMap<ConnId, Arc<Conn>>>,
+    /// Incoming connections without a handshake.
+    pub(super) half_open: Lock<HalfOpen>,
     next_conn: AtomicU64,
     /// Somebody began or stopped to want data.
     pub(super) rechoke: Notify,
@@ -686,7 +688,7 @@ pub(super) struct Shared {
     pub(super) disk: Semaphore,
     pub(super) buffers: Buffers,
     /// Every task; `None` when the session has ended.
-    tasks: Mutex<Option<JoinSet<()>>>,
+    tasks: Lock<Option<JoinSet<()>>>,
 }
 
 impl Shared {
@@ -747,18 +749,13 @@ impl Shared {
     }
 
     /// Serves a connection that somebody opened, if there is room.
-    fn take_in(
-        self: &Arc<Self>,
-        incoming: Incoming,
-        addr: SocketAddr,
-        permit: OwnedSemaphorePermit,
-    ) {
+    fn take_in(self: &Arc<Self>, incoming: Incoming, addr: SocketAddr) {
         if lock(&self.conns).len() >= MAX_CONNS {
             tracing::debug!(%addr, "too many connections");
             return;
         }
         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
-        self.spawn(peer::run::accept(self.clone(), incoming, addr, permit));
+        self.spawn(peer::run::accept(self.clone(), incoming, addr));
     }
 
     fn all_conns(&self) -> Vec<Arc<Conn>> {
@@ -766,13 +763,10 @@ impl Shared {
     }
 }
 
-async fn accept_loop(shared: Arc<Shared>, listener: TcpListener, handshakes: Arc<Semaphore>) {
+async fn accept_loop(shared: Arc<Shared>, listener: TcpListener) {
     loop {
-        let Ok(permit) = handshakes.clone().acquire_owned().await else {
-            return;
-        };
         match listener.accept().await {
-            Ok((stream, addr)) => shared.take_in(Incoming::Tcp(stream), addr, permit),
+            Ok((stream, addr)) => shared.take_in(Incoming::Tcp(stream), addr),
             // Out of file handles, mostly: others must close first.
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -782,12 +776,12 @@ async fn accept_loop(shared: Arc<Shared>, listener: TcpListener, handshakes: Arc
     }
 }
 
-async fn accept_utp_loop(shared: Arc<Shared>, handshakes: Arc<Semaphore>) {
-    while let (Some(utp), Ok(permit)) = (&shared.utp, handshakes.clone().acquire_owned().await) {
+async fn accept_utp_loop(shared: Arc<Shared>) {
+    while let Some(utp) = &shared.utp {
         match utp.socket.accept().await {
             Ok(stream) => {
                 let addr = stream.remote_addr();
-                shared.take_in(Incoming::Utp(stream), addr, permit);
+                shared.take_in(Incoming::Utp(stream), addr);
             }
             Err(error) => {
                 tracing::warn!(%error, "uTP has ended");
@@ -800,12 +794,18 @@ async fn accept_utp_loop(shared: Arc<Shared>, handshakes: Arc<Semaphore>) {
 async fn choke_loop(shared: Arc<Shared>, mut choker: Choker) {
     let round = Duration::from_secs(ROUND_SECONDS);
     let mut next = Instant::now() + round;
+    let mut looked = tokio::time::Instant::now();
     loop {
         let until = tokio::time::Instant::from_std(next);
         let is_round = tokio::select! {
             () = tokio::time::sleep_until(until) => true,
-            () = shared.rechoke.notified() => false,
+            () = shared.rechoke.notified() => {
+                // Whoever changes its mind all the time must not keep us busy.
+                tokio::time::sleep_until(looked.max(tokio::time::Instant::now())).await;
+                false
+            }
         };
+        looked = tokio::time::Instant::now() + RECHOKE;
         let mut free = Vec::new();
         let mut candidates = Vec::new();
         for conn in shared.all_conns() {

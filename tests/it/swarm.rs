@@ -3,6 +3,7 @@
 mod checking;
 mod discovery;
 mod fast;
+mod floods;
 mod full_disk;
 mod goals;
 mod hostile;

@@ -31,6 +31,9 @@ const PAUSE_MS: u64 = 60_000;
 /// A cancelled request that is not answered for so long, though the peer was silent or sent
 /// other things, will not be answered.
 const CANCELLED_MS: u64 = 60_000;
+/// How long until a race is looked for again, when there was none: it takes a look at every
+/// chunk of every begun piece.
+const RACE_EVERY_MS: u64 = 100;
 /// So many refusals in a row by a peer that serves us: it has not what it says.
 const MAX_REFUSALS: u32 = 256;
 
@@ -91,6 +94,8 @@ pub(in crate::swarm) struct Asking {
     paused_until: Option<u64>,
     /// Requests that the peer refused since it last sent a chunk.
     refusals: u32,
+    /// No race is looked for before.
+    race_at: u64,
     reqq: u32,
 }
 
@@ -104,6 +109,7 @@ impl Default for Asking {
             snubbed: false,
             paused_until: None,
             refusals: 0,
+            race_at: 0,
             reqq: DEFAULT_REQQ,
         }
     }
@@ -162,6 +168,18 @@ impl Asking {
         let chunks = u64::try_from(self.live() + more + 1).unwrap_or(u64::MAX);
         let bytes = chunks.saturating_mul(CHUNK.into());
         now.saturating_add(bytes.saturating_mul(1000) / rate)
+    }
+
+    /// Whether to look for a request of another peer to race.
+    pub(in crate::swarm) fn may_race(&self, now: u64) -> bool {
+        now >= self.race_at
+    }
+
+    /// Nothing was found to request, not even to race.
+    pub(in crate::swarm) fn found_nothing(&mut self, now: u64) {
+        if self.may_race(now) {
+            self.race_at = now + RACE_EVERY_MS;
+        }
     }
 
     /// These were requested.

@@ -71,17 +71,20 @@ impl Conn {
         };
         let now = self.torrent.now_ms();
         let pace = self.pace();
-        let (first, second) = {
+        let (first, second, races) = {
             let asking = &lock(&self.link).asking;
             (
                 asking.answer_ms(pace, 0, now),
                 asking.answer_ms(pace, 1, now),
+                asking.may_race(now),
             )
         };
         let mut asker = Asker {
             conn: self.id,
             metered: self.is_metered(),
             suspect: self.suspect.load(Ordering::Relaxed),
+            proven: self.proven.load(Ordering::Relaxed),
+            races,
             now_ms: now,
             answer_ms: first,
         };
@@ -107,10 +110,13 @@ impl Conn {
                 }
             }
         }
+        let mut link = lock(&self.link);
+        if !more {
+            link.asking.found_nothing(now);
+        }
         if asked.is_empty() {
             return;
         }
-        let mut link = lock(&self.link);
         link.held_since = None;
         link.asking.note(&asked, now);
         drop(link);
@@ -201,7 +207,7 @@ impl Conn {
         self.tell_dropped(asked, block.length);
         self.close_request(block);
         if !asked.is_cancelled() {
-            self.torrent.wake_all();
+            self.freed.store(true, Ordering::Relaxed);
         }
         if refuses {
             self.close("it refuses what it says to have");
@@ -239,7 +245,7 @@ impl Conn {
         if !self.fast {
             self.drop_all_asked();
         } else if self.torrent.release(self.id) {
-            self.torrent.wake_all();
+            self.freed.store(true, Ordering::Relaxed);
         }
         if let Some(meter) = self.meter.get() {
             meter.choked();

@@ -16,7 +16,6 @@ use crate::swarm::{
     hooks::{PeerContext, PeerLink, UploadClass},
     locality::namable,
     lock::lock,
-    torrent::PeerSource,
     wire::{MAX_EXTENDED, Message},
 };
 
@@ -30,8 +29,17 @@ const FIRST_ID: u8 = 3;
 const METADATA_PIPELINE: u32 = 8;
 /// A peer that sends no metadata for so long is not waited for.
 pub(in crate::swarm) const METADATA_TIMEOUT: Duration = Duration::from_secs(20);
+/// And so much it may take in all, for its first bytes, ...
+const METADATA_DEADLINE: Duration = Duration::from_secs(60);
+/// ... and a second for each of so many more.
+const METADATA_SLOWEST: u32 = 32 << 10;
 /// PEX messages come at most once a minute; some clients are a bit early.
 const PEX_INTERVAL: Duration = Duration::from_secs(50);
+
+/// How long one peer may take to send metadata of so many bytes.
+fn metadata_deadline(size: u32) -> Duration {
+    METADATA_DEADLINE + Duration::from_secs(u64::from(size / METADATA_SLOWEST))
+}
 
 /// The info dictionary as one peer sends it. Every peer is asked for all of it:
 /// so a wrong one is certainly its fault.
@@ -40,6 +48,7 @@ pub(super) struct Fetch {
     active: bool,
     refused: bool,
     asked: u32,
+    began_at: Option<Instant>,
     progress_at: Option<Instant>,
     data: Vec<u8>,
     pex_at: Option<Instant>,
@@ -240,6 +249,7 @@ impl Conn {
         }
         fetch.active = true;
         fetch.progress_at.get_or_insert_with(Instant::now);
+        fetch.began_at.get_or_insert_with(Instant::now);
         let pieces = size.div_ceil(METADATA_PIECE);
         let here = u32::try_from(fetch.data.len()).unwrap_or(u32::MAX) / METADATA_PIECE;
         let until = pieces.min(here + METADATA_PIPELINE);
@@ -265,11 +275,15 @@ impl Conn {
     }
 
     pub(in crate::swarm) fn tick_metadata(&self) {
-        let fetch = &lock(&self.link).metadata;
-        let late = fetch
-            .progress_at
-            .is_some_and(|at| at.elapsed() > METADATA_TIMEOUT);
-        if fetch.active && late {
+        let late = {
+            let link = lock(&self.link);
+            let fetch = &link.metadata;
+            let in_all = metadata_deadline(link.metadata_size.unwrap_or(0));
+            let older = |at: Option<Instant>, than| at.is_some_and(|at| at.elapsed() > than);
+            fetch.active
+                && (older(fetch.progress_at, METADATA_TIMEOUT) || older(fetch.began_at, in_all))
+        };
+        if late {
             self.close("it does not send the metadata it has");
         }
     }
@@ -357,7 +371,7 @@ impl Conn {
         link.metadata.pex_at = Some(Instant::now());
         drop(link);
         let named = namable(self.remote.ip(), &message.added);
-        self.torrent.add_peers(&named, PeerSource::Pex);
+        self.torrent.add_told(&named, self.remote.ip());
         Ok(())
     }
 

@@ -56,10 +56,10 @@ impl Conn {
     }
 
     fn on_claim(&self, claim: Claim) -> Result<(), Close> {
-        if !self.torrent.claimed(self.id, claim) {
-            return Err(Close::Protocol("it claims pieces that do not exist"));
+        let news = self.torrent.claimed(self.id, claim);
+        if news.map_err(Close::Protocol)? {
+            self.update_interest();
         }
-        self.update_interest();
         Ok(())
     }
 }

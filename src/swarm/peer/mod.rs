@@ -19,7 +19,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -33,9 +33,11 @@ pub use stream::Transport;
 pub(super) use upload::Burst;
 
 use super::{
+    bitfield::Bitfield,
+    extended::OUR_REQQ,
     hooks::{ConnId, PeerExtension, PriceTag, UploadClass},
     limiter::Allowance,
-    lock::lock,
+    lock::{Lock, Rank, lock},
     session::Shared,
     torrent::Torrent,
     wire::{Block, Handshake, Message, PeerId},
@@ -44,6 +46,9 @@ use super::{
 /// Messages (not chunks) waiting for a peer that does not read, in bytes. More
 /// than the `have`s of a large torrent or a window of metadata.
 const MAX_CONTROL_BYTES: usize = 2 << 20;
+
+/// Refused requests that a peer may leave unread: twice what may be in its queue here.
+const MAX_REJECTS: u32 = 2 * OUR_REQQ;
 
 /// A peer that is silent for so long is gone: keep-alives come every two minutes.
 const SILENCE: Duration = Duration::from_secs(190);
@@ -76,8 +81,12 @@ pub(super) enum Told {
 struct Outbox {
     control: VecDeque<Message>,
     control_bytes: usize,
+    /// Of them refusals of requests.
+    rejects: u32,
     /// What the peer asked for, oldest first.
     requests: VecDeque<Block>,
+    /// Pieces that it is told of bit by bit, and the first that it was not told of.
+    haves: Option<(Bitfield, u32)>,
 }
 
 #[derive(Debug)]
@@ -122,20 +131,25 @@ pub(super) struct Conn {
     dht: bool,
     pub(super) torrent: Arc<Torrent>,
     shared: Arc<Shared>,
-    out: Mutex<Outbox>,
-    link: Mutex<Link>,
-    inbox: Mutex<Vec<Told>>,
+    out: Lock<Outbox>,
+    link: Lock<Link>,
+    inbox: Lock<Vec<Told>>,
     /// The first attached extension: it sets prices and allowances.
     meter: OnceLock<Arc<dyn PeerExtension>>,
-    attached: Mutex<BTreeMap<u8, Arc<dyn PeerExtension>>>,
+    attached: Lock<BTreeMap<u8, Arc<dyn PeerExtension>>>,
     write_ready: Arc<Notify>,
     ask_ready: Arc<Notify>,
     closing: Notify,
-    reason: Mutex<Option<String>>,
+    reason: Lock<Option<String>>,
     up_allowance: Allowance,
     down_allowance: Allowance,
     /// Its pieces are asked of it alone: a piece it had a part in was bad.
     pub(super) suspect: AtomicBool,
+    /// It had a part in a piece whose hash matched.
+    pub(super) proven: AtomicBool,
+    /// Others may be asked for something that it was asked for: they are woken once for all
+    /// messages that are read at once.
+    freed: AtomicBool,
     /// Nothing of an extension's is left to be sent.
     drained: AtomicBool,
     pub(super) traffic: Traffic,
@@ -154,6 +168,8 @@ pub(super) struct Traffic {
     /// Milliseconds after `since`.
     received_at: AtomicU64,
     sent_at: AtomicU64,
+    /// When a chunk was last moved, either way.
+    moved_at: AtomicU64,
     /// 0: not writing.
     writing_since: AtomicU64,
 }
@@ -170,6 +186,7 @@ impl Traffic {
             up_rate: AtomicU64::new(0),
             received_at: AtomicU64::new(0),
             sent_at: AtomicU64::new(0),
+            moved_at: AtomicU64::new(0),
             writing_since: AtomicU64::new(0),
         }
     }
@@ -206,6 +223,9 @@ impl Traffic {
         for (total, before, rate) in rates {
             let now = total.load(Ordering::Relaxed);
             let last = now.saturating_sub(before.swap(now, Ordering::Relaxed));
+            if last > 0 {
+                self.moved_at.store(self.millis(), Ordering::Relaxed);
+            }
             let old = rate.load(Ordering::Relaxed);
             let new = if old == 0 { last } else { (old + last) / 2 };
             rate.store(new, Ordering::Relaxed);
@@ -271,34 +291,39 @@ impl Conn {
             fast: theirs.fast(),
             extended: theirs.extended(),
             dht: theirs.dht(),
-            out: Mutex::default(),
-            link: Mutex::new(Link {
-                choking: true,
-                interested: false,
-                peer_choking: true,
-                peer_interested: false,
-                class: UploadClass::Free,
-                asking: Asking::default(),
-                held_since: None,
-                their_ids: BTreeMap::new(),
-                greeted: false,
-                upload_only: false,
-                client: None,
-                metadata_size: None,
-                metadata: extensions::Fetch::default(),
-                live: false,
-                fast: fast::Fast::default(),
-            }),
-            inbox: Mutex::default(),
+            out: Lock::new(Rank::Queue, Outbox::default()),
+            link: Lock::new(
+                Rank::Connection,
+                Link {
+                    choking: true,
+                    interested: false,
+                    peer_choking: true,
+                    peer_interested: false,
+                    class: UploadClass::Free,
+                    asking: Asking::default(),
+                    held_since: None,
+                    their_ids: BTreeMap::new(),
+                    greeted: false,
+                    upload_only: false,
+                    client: None,
+                    metadata_size: None,
+                    metadata: extensions::Fetch::default(),
+                    live: false,
+                    fast: fast::Fast::default(),
+                },
+            ),
+            inbox: Lock::new(Rank::Queue, Vec::new()),
             meter: OnceLock::new(),
-            attached: Mutex::default(),
+            attached: Lock::new(Rank::Queue, BTreeMap::new()),
             up_allowance: Allowance::new(id, &torrent.up_limit, &shared.up, &write_ready),
             down_allowance: Allowance::new(id, &torrent.down_limit, &shared.down, &ask_ready),
             write_ready,
             ask_ready,
             closing: Notify::new(),
-            reason: Mutex::new(None),
+            reason: Lock::new(Rank::Queue, None),
             suspect: AtomicBool::new(false),
+            proven: AtomicBool::new(false),
+            freed: AtomicBool::new(false),
             drained: AtomicBool::new(true),
             traffic: Traffic::new(),
             torrent,
@@ -321,7 +346,8 @@ impl Conn {
                     Message::Extended { payload, .. } => payload.len(),
                     _ => 0,
                 };
-            if out.control_bytes > MAX_CONTROL_BYTES {
+            out.rejects += u32::from(matches!(message, Message::Reject(_)));
+            if out.control_bytes > MAX_CONTROL_BYTES || out.rejects > MAX_REJECTS {
                 drop(out);
                 self.close("it does not read what it is sent");
                 return false;
@@ -331,6 +357,15 @@ impl Conn {
         drop(out);
         self.write_ready.notify_one();
         true
+    }
+
+    /// Tells the peer of these pieces, as fast as it reads: the messages are made when
+    /// they are written.
+    pub(super) fn send_haves(&self, pieces: Bitfield) {
+        if !pieces.is_empty() {
+            lock(&self.out).haves = Some((pieces, 0));
+            self.write_ready.notify_one();
+        }
     }
 
     /// Ends the connection; the first reason counts.
@@ -353,6 +388,16 @@ impl Conn {
             lock(&self.inbox).push(told);
             self.ask_ready.notify_one();
         }
+    }
+
+    /// For how long nothing moved. Nothing at all, where the peer pays.
+    pub(super) fn idle_for(&self) -> Duration {
+        if matches!(lock(&self.link).class, UploadClass::Paid { .. }) {
+            return Duration::ZERO;
+        }
+        let traffic = &self.traffic;
+        let moved = traffic.moved_at.load(Ordering::Relaxed);
+        Duration::from_millis(traffic.millis().saturating_sub(moved))
     }
 
     /// Nothing moves, and nobody pays.

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::BytesMut;
 use librqbit_utp::UtpStream;
-use tokio::{io::AsyncReadExt, net::TcpStream, sync::OwnedSemaphorePermit};
+use tokio::{io::AsyncReadExt, net::TcpStream, sync::Notify};
 
 use super::{
     Carried, Conn, open,
@@ -78,22 +78,20 @@ pub(in crate::swarm) async fn dial(
 }
 
 /// Takes a connection that somebody else opened.
-/// `permit` is one of the few for connections without a handshake.
-pub(in crate::swarm) async fn accept(
-    shared: Arc<Shared>,
-    incoming: Incoming,
-    addr: SocketAddr,
-    permit: OwnedSemaphorePermit,
-) {
+pub(in crate::swarm) async fn accept(shared: Arc<Shared>, incoming: Incoming, addr: SocketAddr) {
+    let place = HalfOpenPlace::take(&shared, addr);
     let stream = match incoming {
         Incoming::Tcp(stream) => Stream::tcp(stream),
         Incoming::Utp(stream) => Ok(Stream::utp(stream)),
     };
     let accepted = match stream {
-        Ok(stream) => open::accept(&shared, stream).await,
+        Ok(stream) => tokio::select! {
+            accepted = open::accept(&shared, stream) => accepted,
+            () = place.leave.notified() => Err(Close::Local("others need the place")),
+        },
         Err(error) => Err(error.into()),
     };
-    drop(permit);
+    drop(place);
     let close = match accepted {
         Ok((stream, torrent, theirs)) if torrent.welcomes(addr) => {
             live(shared, torrent, stream, addr, theirs, false).await
@@ -102,6 +100,30 @@ pub(in crate::swarm) async fn accept(
         Err(close) => close,
     };
     tracing::debug!(%addr, %close, "incoming connection ended");
+}
+
+/// A place among the connections without a handshake.
+struct HalfOpenPlace {
+    shared: Arc<Shared>,
+    number: u64,
+    leave: Arc<Notify>,
+}
+
+impl HalfOpenPlace {
+    fn take(shared: &Arc<Shared>, addr: SocketAddr) -> Self {
+        let (number, leave) = lock(&shared.half_open).enter(addr.ip());
+        Self {
+            shared: shared.clone(),
+            number,
+            leave,
+        }
+    }
+}
+
+impl Drop for HalfOpenPlace {
+    fn drop(&mut self) {
+        lock(&self.shared.half_open).leave(self.number);
+    }
 }
 
 async fn live(
@@ -193,6 +215,9 @@ impl Conn {
         loop {
             while let Some(message) = wire::decode(&mut buf)? {
                 self.on_message(message)?;
+            }
+            if self.freed.swap(false, Ordering::Relaxed) {
+                self.torrent.wake_all();
             }
             self.fill();
             if buf.capacity() - buf.len() < READ_BUFFER / 4 {

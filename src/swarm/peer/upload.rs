@@ -17,6 +17,9 @@ use crate::swarm::{
 /// system calls count, and it fits a second-level cache.
 const BURST: usize = 256 << 10;
 
+/// Messages about pieces of ours that are written at once.
+const HAVES_AT_ONCE: usize = 4096;
+
 /// What is to be written next: messages, then chunks with their headers. The
 /// bytes are kept between two bursts, so that they need not be cleared again.
 #[derive(Debug, Default)]
@@ -188,6 +191,17 @@ impl Conn {
                     message.encode(&mut messages);
                 }
                 out.control_bytes = 0;
+                out.rejects = 0;
+                if let Some((pieces, mut next)) = out.haves.take() {
+                    let more = (next..pieces.len()).filter(|piece| pieces.has(*piece));
+                    for piece in more.take(HAVES_AT_ONCE) {
+                        Message::Have(piece).encode(&mut messages);
+                        next = piece + 1;
+                    }
+                    if (next..pieces.len()).any(|piece| pieces.has(piece)) {
+                        out.haves = Some((pieces, next));
+                    }
+                }
             }
             burst.put(&messages);
             messages.clear();

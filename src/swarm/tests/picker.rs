@@ -29,6 +29,8 @@ fn free(conn: ConnId) -> Asker {
         conn,
         metered: false,
         suspect: false,
+        proven: true,
+        races: true,
         now_ms: 0,
         answer_ms: 10,
     }
@@ -102,6 +104,21 @@ fn a_faster_peer_races_the_chunks_that_a_slow_one_holds_up() {
     assert_eq!(picker.received(A, first[0], None), Received::Unwanted);
     // Two that never answer do not hold up the last chunk.
     assert_eq!(all_of(&mut picker, at(free(C), 20_000, 10), &all).len(), 3);
+}
+
+#[test]
+fn who_never_sent_a_good_piece_races_for_one_alone() {
+    let mut picker = picker(4);
+    let all = Bitfield::full(4);
+    assert_eq!(all_of(&mut picker, at(free(A), 0, 9000), &all).len(), 16);
+    let stranger = Asker {
+        proven: false,
+        ..free(B)
+    };
+    let raced = all_of(&mut picker, stranger, &all);
+    assert_eq!(raced.len(), 4);
+    assert!(raced.iter().all(|block| block.piece == raced[0].piece));
+    assert_eq!(all_of(&mut picker, free(B), &all).len(), 12);
 }
 
 #[test]
@@ -265,6 +282,8 @@ proptest! {
                 conn,
                 metered: peer < 2,
                 suspect: false,
+                proven: peer % 2 == 0,
+                races: true,
                 now_ms: now,
                 answer_ms: now + ms,
             };

@@ -5,14 +5,14 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use sha1::{Digest, Sha1};
 
 use crate::swarm::{
     buffers::{Buffers, SPAN},
-    lock::lock,
+    lock::{Lock, Rank, lock},
     metainfo::Info,
     storage::{Storage, StorageError},
 };
@@ -53,8 +53,8 @@ impl Assembly {
             work: Arc::new(Work {
                 piece,
                 length,
-                queue: Mutex::default(),
-                progress: Mutex::default(),
+                queue: Lock::new(Rank::Assembly, Queue::default()),
+                progress: Lock::new(Rank::Record, Progress::default()),
             }),
         }
     }
@@ -107,9 +107,9 @@ impl Assembly {
 pub(super) struct Work {
     piece: u32,
     length: usize,
-    queue: Mutex<Queue>,
+    queue: Lock<Queue>,
     /// Held by the job.
-    progress: Mutex<Progress>,
+    progress: Lock<Progress>,
 }
 
 #[derive(Default)]

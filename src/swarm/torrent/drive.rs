@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::time::MissedTickBehavior;
+
 use super::{Place, Torrent, resume::Resume};
 use crate::swarm::{
     bitfield::Bitfield,
@@ -35,15 +37,17 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
     if !torrent.is_private() {
         shared.spawn(torrent.clone().dht_loop());
     }
+    // Made once: whatever happens more often than a tick must not put it off.
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while torrent.info.get().is_none() {
         if matches!(*torrent.phase.borrow(), Phase::Failed(_)) || torrent.is_stopping() {
             return;
         }
         torrent.dial_more();
-        let tick = tokio::time::sleep(TICK);
         tokio::select! {
             () = torrent.changed.notified() => {}
-            () = tick => torrent.tick_metadata(),
+            _tick = ticks.tick() => torrent.tick_metadata(),
         }
     }
     if torrent.setup.info.is_none()
@@ -71,10 +75,9 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
     let mut recorded_at = Instant::now();
     loop {
         torrent.dial_more();
-        let tick = tokio::time::sleep(TICK);
         tokio::select! {
             () = torrent.changed.notified() => {}
-            () = tick => {
+            _tick = ticks.tick() => {
                 torrent.close_useless();
                 torrent.try_disk_again().await;
                 let connected = torrent.dialable();
@@ -349,14 +352,20 @@ impl Torrent {
 
     /// Stops in order: what is due is settled (at most `grace`), the trackers are
     /// told, what is verified is recorded.
+    ///
+    /// It goes on if nobody waits for it any more.
     pub(in crate::swarm) async fn finish(self: Arc<Self>, grace: Duration) {
-        if self.stopping.swap(true, Ordering::AcqRel) {
-            let mut phase = self.phase.subscribe();
-            let over = |phase: &Phase| matches!(phase, Phase::Stopped | Phase::Failed(_));
-            // The sender lives as long as this torrent.
-            let _stopped = phase.wait_for(over).await;
-            return;
+        let mut ended = self.ended.subscribe();
+        if !self.stopping.swap(true, Ordering::AcqRel) {
+            let ending = Ending(self.clone());
+            // If the session has ended there is nothing to do, and `ending` is dropped.
+            self.shared.spawn(async move { ending.0.end(grace).await });
         }
+        // The sender lives as long as this torrent.
+        let _ended = ended.wait_for(|ended| *ended).await;
+    }
+
+    async fn end(self: &Arc<Self>, grace: Duration) {
         let seeded_for = self.seeding_for();
         self.seeded_for.get_or_init(|| seeded_for);
         let failed = matches!(*self.phase.borrow(), Phase::Failed(_));
@@ -389,8 +398,18 @@ impl Torrent {
         tokio::join!(self.say_goodbye(), self.clone().record(true));
         drop(written);
         lock(&self.shared.torrents).remove(&self.hash);
+    }
+}
+
+/// A torrent that is being finished; when this is dropped, it is over.
+struct Ending(Arc<Torrent>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let failed = matches!(*self.0.phase.borrow(), Phase::Failed(_));
         if !failed {
-            self.set_phase(Phase::Stopped);
+            self.0.set_phase(Phase::Stopped);
         }
+        self.0.ended.send_replace(true);
     }
 }

@@ -3,6 +3,7 @@
 
 mod announce;
 mod assembly;
+mod book;
 mod discover;
 mod drive;
 mod peers;
@@ -11,11 +12,11 @@ mod relocate;
 mod resume;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -25,16 +26,17 @@ use bytes::Bytes;
 use tokio::sync::{Notify, RwLock, broadcast, watch};
 
 use assembly::Assembly;
+use book::PeerBook;
+pub(super) use book::PeerSource;
 pub(super) use drive::drive;
-pub(super) use peers::PeerSource;
-use peers::{Entry, Known};
+use peers::Entry;
 
 use super::{
     events::{Event, Phase},
     goals::{self, Goal, SeedGoals},
     hooks::ConnId,
     limiter::Limiter,
-    lock::lock,
+    lock::{Lock, Rank, lock},
     metainfo::Info,
     peer::Conn,
     picker::Picker,
@@ -103,11 +105,11 @@ pub(super) struct Torrent {
     setup: Setup,
     info: OnceLock<Arc<Info>>,
     wanted: OnceLock<Wanted>,
-    storage: Mutex<Option<Arc<Storage>>>,
-    state: Mutex<State>,
-    resume: Mutex<Option<resume::Resume>>,
+    storage: Lock<Option<Arc<Storage>>>,
+    state: Lock<State>,
+    resume: Lock<Option<resume::Resume>>,
     /// Keeps other downloads from the content while this one writes to it.
-    claimed: Mutex<Option<Claimed>>,
+    claimed: Lock<Option<Claimed>>,
     /// It failed for a file that is not its own.
     pub(super) in_the_way: AtomicBool,
     phase: watch::Sender<Phase>,
@@ -123,6 +125,8 @@ pub(super) struct Torrent {
     /// An extension has nothing left to send.
     pub(super) drained: Notify,
     stopping: AtomicBool,
+    /// Everything is stopped: the goodbye is said and the record is written.
+    ended: watch::Sender<bool>,
     /// Peers whose metadata is fetched.
     fetching: AtomicUsize,
     /// Everything that is wanted is there.
@@ -133,7 +137,7 @@ pub(super) struct Torrent {
     up: AtomicU64,
     waste: AtomicU64,
     started: Instant,
-    goals: Mutex<SeedGoals>,
+    goals: Lock<SeedGoals>,
     seeding_since: OnceLock<Instant>,
     seeded_for: OnceLock<Duration>,
     reached: OnceLock<Goal>,
@@ -145,9 +149,10 @@ struct State {
     assemblies: HashMap<u32, Assembly>,
     peers: HashMap<ConnId, Entry>,
     departed: BTreeMap<ConnId, SocketAddr>,
-    known: HashMap<SocketAddr, Known>,
-    banned_ips: HashSet<IpAddr>,
-    banned_addrs: HashSet<SocketAddr>,
+    book: PeerBook,
+    /// The oldest first.
+    banned_ips: VecDeque<IpAddr>,
+    banned_addrs: VecDeque<SocketAddr>,
     /// The disk refused: nothing is asked for until then.
     disk_retry: Option<Instant>,
     /// It refused for want of room.
@@ -176,20 +181,23 @@ impl Torrent {
             info,
             setup,
             wanted: OnceLock::new(),
-            storage: Mutex::default(),
-            state: Mutex::new(State {
-                picker: None,
-                assemblies: HashMap::new(),
-                peers: HashMap::new(),
-                departed: BTreeMap::new(),
-                known: HashMap::new(),
-                banned_ips: HashSet::new(),
-                banned_addrs: HashSet::new(),
-                disk_retry: None,
-                disk_full: false,
-            }),
-            resume: Mutex::new(None),
-            claimed: Mutex::new(None),
+            storage: Lock::new(Rank::Leaf, None),
+            state: Lock::new(
+                Rank::Torrent,
+                State {
+                    picker: None,
+                    assemblies: HashMap::new(),
+                    peers: HashMap::new(),
+                    departed: BTreeMap::new(),
+                    book: PeerBook::default(),
+                    banned_ips: VecDeque::new(),
+                    banned_addrs: VecDeque::new(),
+                    disk_retry: None,
+                    disk_full: false,
+                },
+            ),
+            resume: Lock::new(Rank::Record, None),
+            claimed: Lock::new(Rank::Leaf, None),
             in_the_way: AtomicBool::new(false),
             phase: watch::channel(phase).0,
             events: broadcast::channel(EVENTS).0,
@@ -198,6 +206,7 @@ impl Torrent {
             moving: Arc::default(),
             drained: Notify::new(),
             stopping: AtomicBool::new(false),
+            ended: watch::channel(false).0,
             fetching: AtomicUsize::new(0),
             complete: AtomicBool::new(false),
             full: AtomicBool::new(false),
@@ -205,7 +214,7 @@ impl Torrent {
             up: AtomicU64::new(0),
             waste: AtomicU64::new(0),
             started: Instant::now(),
-            goals: Mutex::new(goals),
+            goals: Lock::new(Rank::Leaf, goals),
             seeding_since: OnceLock::new(),
             seeded_for: OnceLock::new(),
             reached: OnceLock::new(),
@@ -404,8 +413,14 @@ impl Torrent {
     }
 
     pub(super) fn rows(&self) -> Vec<super::PeerRow> {
-        let state = lock(&self.state);
-        let peers = state.peers.values();
-        peers.map(|entry| entry.conn.row(entry.pieces())).collect()
+        let peers: Vec<_> = {
+            let state = lock(&self.state);
+            let peers = state.peers.values();
+            peers
+                .map(|entry| (entry.conn.clone(), entry.pieces()))
+                .collect()
+        };
+        let rows = peers.into_iter();
+        rows.map(|(conn, pieces)| conn.row(pieces)).collect()
     }
 }

@@ -1,15 +1,14 @@
 //! Who is connected, what they have, and whom to dial.
 
 use std::{
-    cmp::Reverse,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
 
-use super::{Claim, State, Torrent};
+use super::{Claim, PeerSource, State, Torrent};
 use crate::swarm::{
     bitfield::Bitfield,
     events::Event,
@@ -20,43 +19,17 @@ use crate::swarm::{
     wire::Message,
 };
 
-/// Addresses remembered of one torrent. Trackers and PEX offer more than this
-/// only for the largest swarms, and the peers we are connected to find others.
-const MAX_KNOWN: usize = 2000;
-/// Attempts at an address that never answers.
-const MAX_FAILURES: u32 = 8;
-/// Wait before the second attempt; doubles.
-const RETRY: Duration = Duration::from_secs(2);
-/// Longest wait.
-const MAX_RETRY: Duration = Duration::from_secs(300);
 /// `have`s kept of a peer while the metadata is missing.
 const MAX_EARLY: usize = 4096;
 /// Connections that are over of which it is known where they led: what they sent
 /// may turn out to be bad later.
 const MAX_DEPARTED: usize = 256;
+/// Banned addresses, and banned hosts: the oldest are forgotten.
+const MAX_BANNED: usize = 4096;
+/// A connection with which nothing happens for so long gives way where a torrent is full.
+const MAY_BE_IDLE: Duration = Duration::from_secs(10);
 /// Connections of one torrent that are being opened at once.
 const MAX_DIALLING: usize = 16;
-
-/// Where an address is from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::swarm) enum PeerSource {
-    Pex,
-    Dht,
-    Lan,
-    Tracker,
-    Incoming,
-    User,
-}
-
-#[derive(Debug)]
-pub(super) struct Known {
-    source: PeerSource,
-    failures: u32,
-    next_try: Instant,
-    dialling: bool,
-    conn: Option<ConnId>,
-    seed: bool,
-}
 
 /// What a peer said before its words could be checked.
 #[derive(Debug, Default)]
@@ -70,6 +43,8 @@ pub(super) struct Entry {
     pub(super) conn: Arc<Conn>,
     pub(super) bits: Option<Bitfield>,
     early: Early,
+    /// It said which pieces it has: once, as the first of its messages about pieces.
+    claimed: bool,
     listens_at: Option<SocketAddr>,
 }
 
@@ -83,42 +58,48 @@ impl State {
     fn is_banned(&self, addr: SocketAddr) -> bool {
         self.banned_ips.contains(&addr.ip()) || self.banned_addrs.contains(&addr)
     }
+
+    fn ban_addr(&mut self, addr: SocketAddr) {
+        if !self.banned_addrs.contains(&addr) {
+            if self.banned_addrs.len() >= MAX_BANNED {
+                self.banned_addrs.pop_front();
+            }
+            self.banned_addrs.push_back(addr);
+        }
+    }
+
+    fn ban_ip(&mut self, ip: IpAddr) {
+        if !self.banned_ips.contains(&ip) {
+            if self.banned_ips.len() >= MAX_BANNED {
+                self.banned_ips.pop_front();
+            }
+            self.banned_ips.push_back(ip);
+        }
+    }
 }
 
 impl Torrent {
     /// Adds addresses to dial. Unusable ones are passed over.
     pub(in crate::swarm) fn add_peers(&self, addrs: &[SocketAddr], source: PeerSource) {
+        self.learn(addrs, source, None);
+    }
+
+    /// Adds addresses that the peer at `teller` named.
+    pub(in crate::swarm) fn add_told(&self, addrs: &[SocketAddr], teller: IpAddr) {
+        self.learn(addrs, PeerSource::Pex, Some(teller));
+    }
+
+    fn learn(&self, addrs: &[SocketAddr], source: PeerSource, teller: Option<IpAddr>) {
+        let now = self.now_ms();
         let mut state = lock(&self.state);
-        let now = Instant::now();
         for addr in addrs {
             let ip = addr.ip();
             if addr.port() == 0 || ip.is_unspecified() || ip.is_multicast() {
                 continue;
             }
             let addr = SocketAddr::new(ip.to_canonical(), addr.port());
-            if state.is_banned(addr) {
-                continue;
-            }
-            let room = state.known.len() < MAX_KNOWN;
-            match state.known.get_mut(&addr) {
-                Some(known) => {
-                    known.source = known.source.max(source);
-                    if source >= PeerSource::Tracker {
-                        known.failures = known.failures.min(MAX_FAILURES / 2);
-                    }
-                }
-                None if room => {
-                    let fresh = Known {
-                        source,
-                        failures: 0,
-                        next_try: now,
-                        dialling: false,
-                        conn: None,
-                        seed: false,
-                    };
-                    state.known.insert(addr, fresh);
-                }
-                None => {}
+            if !state.is_banned(addr) {
+                state.book.add(addr, source, teller, now);
             }
         }
         drop(state);
@@ -128,10 +109,7 @@ impl Torrent {
     /// A magnet link turns out to be of a private torrent: only its trackers and its
     /// owner may say who its peers are (BEP 27).
     pub(super) fn forget_public_peers(&self) {
-        let mut state = lock(&self.state);
-        state
-            .known
-            .retain(|_, known| known.source >= PeerSource::Tracker);
+        lock(&self.state).book.forget_public();
     }
 
     /// Addresses to dial now; they are marked as being dialled.
@@ -139,67 +117,30 @@ impl Torrent {
         if self.is_stopping() {
             return Vec::new();
         }
-        let complete = self.is_complete();
+        let (complete, now) = (self.is_complete(), self.now_ms());
         let mut state = lock(&self.state);
-        let dialling = state.known.values().filter(|known| known.dialling).count();
-        let connected = state.peers.len();
+        let dialling = state.book.dialling();
         let room = self
             .shared
             .max_peers
-            .saturating_sub(connected + dialling)
+            .saturating_sub(state.peers.len() + dialling)
             .min(MAX_DIALLING.saturating_sub(dialling));
-        let now = Instant::now();
-        let mut ready: Vec<_> = state
-            .known
-            .iter_mut()
-            .filter(|(_, known)| {
-                let user = known.source == PeerSource::User;
-                known.conn.is_none()
-                    && !known.dialling
-                    && known.next_try <= now
-                    && (user || known.failures < MAX_FAILURES)
-                    && !(complete && known.seed)
-                    && known.source != PeerSource::Incoming
-            })
-            .collect();
-        ready.sort_by_cached_key(|(addr, known)| {
-            let priority = self.shared.priority(**addr);
-            (
-                Reverse(known.source),
-                known.failures,
-                Reverse(priority),
-                **addr,
-            )
-        });
-        let chosen = ready.into_iter().take(room).map(|(addr, known)| {
-            known.dialling = true;
-            *addr
-        });
-        chosen.collect()
+        let priority = |addr| self.shared.priority(addr);
+        state.book.choose(room, complete, now, priority)
     }
 
     /// A dialled connection ended, or never was.
     pub(super) fn dialled(&self, addr: SocketAddr, lived: Duration) {
-        let mut state = lock(&self.state);
-        if let Some(known) = state.known.get_mut(&addr) {
-            known.dialling = false;
-            known.conn = None;
-            if lived > Duration::from_secs(20) {
-                known.failures = 0;
-            }
-            let factor = 1u32.checked_shl(known.failures.min(16)).unwrap_or(u32::MAX);
-            known.next_try = Instant::now() + RETRY.saturating_mul(factor).min(MAX_RETRY);
-            known.failures = known.failures.saturating_add(1);
-        }
-        drop(state);
+        let now = self.now_ms();
+        lock(&self.state).book.dialled(addr, lived, now);
         self.changed.notify_one();
     }
 
     /// The address is this session's own.
     pub(in crate::swarm) fn is_self(&self, addr: SocketAddr) {
         let mut state = lock(&self.state);
-        state.known.remove(&addr);
-        state.banned_addrs.insert(addr);
+        state.book.remove(addr);
+        state.ban_addr(addr);
     }
 
     /// Whether an incoming connection is taken.
@@ -212,11 +153,23 @@ impl Torrent {
         if state.peers.len() < self.shared.max_peers {
             return true;
         }
-        // Full: one that matters more to the swarm (BEP 40) takes the place of one
-        // with which nothing happens.
-        let idle = state.peers.values().map(|entry| &entry.conn);
-        let idle = idle.filter(|conn| conn.is_idle() && !conn.is_closing());
-        let least = idle
+        // Full: one with which nothing has happened for a while gives way, the longest idle
+        // first. One that pays, or moves data, never does.
+        let conns = || {
+            let open = state.peers.values().map(|entry| &entry.conn);
+            open.filter(|conn| !conn.is_closing())
+        };
+        let longest = conns()
+            .map(|conn| (conn.idle_for(), conn))
+            .max_by_key(|(idle, _)| *idle)
+            .filter(|(idle, _)| *idle >= MAY_BE_IDLE);
+        if let Some((_, longest)) = longest {
+            longest.close("nothing happens here, and another peer asks for the place");
+            return true;
+        }
+        // Or one that matters less to the swarm (BEP 40).
+        let least = conns()
+            .filter(|conn| conn.is_idle())
             .map(|conn| (self.shared.priority(conn.remote), conn))
             .min_by_key(|(priority, _)| *priority)
             .filter(|(priority, _)| *priority < self.shared.priority(addr));
@@ -252,13 +205,12 @@ impl Torrent {
             conn: conn.clone(),
             bits: None,
             early: Early::default(),
+            claimed: false,
             listens_at: conn.outgoing.then_some(conn.remote),
         };
         state.peers.insert(conn.id, entry);
-        if conn.outgoing
-            && let Some(known) = state.known.get_mut(&conn.remote)
-        {
-            known.conn = Some(conn.id);
+        if conn.outgoing {
+            state.book.connected(conn.remote, conn.id, true);
         }
         drop(state);
         self.emit(Event::PeerConnected {
@@ -323,42 +275,52 @@ impl Torrent {
             picker.peer_came(&bits);
         }
         drop(state);
-        for piece in have.iter() {
-            conn.send(Message::Have(piece));
-        }
+        conn.send_haves(have);
         true
     }
 
-    /// A peer says what it has; false if that cannot be.
-    pub(in crate::swarm) fn claimed(&self, conn: ConnId, claim: Claim) -> bool {
+    /// A peer says what it has. Whether that is news.
+    ///
+    /// # Errors
+    /// It cannot be.
+    pub(in crate::swarm) fn claimed(
+        &self,
+        conn: ConnId,
+        claim: Claim,
+    ) -> Result<bool, &'static str> {
         let mut state = lock(&self.state);
         let State {
             picker,
             peers,
-            known,
+            book,
             ..
         } = &mut *state;
         let Some(entry) = peers.get_mut(&conn) else {
-            return true;
+            return Ok(false);
         };
+        if !matches!(claim, Claim::One(_)) && std::mem::replace(&mut entry.claimed, true) {
+            return Err("it says twice what it has");
+        }
+        let impossible = "it claims pieces that do not exist";
         let (Some(picker), Some(bits)) = (picker, &mut entry.bits) else {
-            return entry.early.note(claim);
+            return entry.early.note(claim).then_some(true).ok_or(impossible);
         };
         let all = match claim {
             Claim::One(piece) => {
                 if piece >= bits.len() {
-                    return false;
+                    return Err(impossible);
                 }
-                if bits.insert(piece) {
-                    picker.peer_has(piece);
+                if !bits.insert(piece) {
+                    return Ok(false);
                 }
+                picker.peer_has(piece);
                 None
             }
             Claim::All => Some(Bitfield::full(bits.len())),
             Claim::None => Some(Bitfield::empty(bits.len())),
             Claim::Bits(bytes) => match Bitfield::from_wire(&bytes, bits.len()) {
                 Some(all) => Some(all),
-                None => return false,
+                None => return Err(impossible),
             },
         };
         if let Some(all) = all {
@@ -367,11 +329,11 @@ impl Torrent {
             *bits = all;
         }
         if bits.is_full()
-            && let Some(known) = entry.listens_at.and_then(|addr| known.get_mut(&addr))
+            && let Some(addr) = entry.listens_at
         {
-            known.seed = true;
+            book.is_seed(addr);
         }
-        true
+        Ok(true)
     }
 
     pub(in crate::swarm) fn is_interested_in(&self, conn: ConnId) -> bool {
@@ -383,18 +345,20 @@ impl Torrent {
         }
     }
 
+    /// Where the peer of an incoming connection listens: the first that it says counts.
     pub(in crate::swarm) fn learn_listen_addr(&self, conn: ConnId, addr: SocketAddr) {
-        self.add_peers(&[addr], PeerSource::Pex);
-        let mut state = lock(&self.state);
         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
-        if let Some(known) = state.known.get_mut(&addr)
-            && known.conn.is_none()
-        {
-            known.conn = Some(conn);
+        let mut state = lock(&self.state);
+        let Some(entry) = state.peers.get_mut(&conn) else {
+            return;
+        };
+        if entry.listens_at.is_some() {
+            return;
         }
-        if let Some(entry) = state.peers.get_mut(&conn) {
-            entry.listens_at = Some(addr);
-        }
+        entry.listens_at = Some(addr);
+        drop(state);
+        self.add_told(&[addr], addr.ip());
+        lock(&self.state).book.connected(addr, conn, false);
     }
 
     /// A connection is over.
@@ -403,7 +367,7 @@ impl Torrent {
         let State {
             picker,
             peers,
-            known,
+            book,
             ..
         } = &mut *state;
         let Some(entry) = peers.remove(&conn.id) else {
@@ -416,11 +380,7 @@ impl Torrent {
             }
             lost = picker.disown(conn.id);
         }
-        for known in known.values_mut() {
-            if known.conn == Some(conn.id) {
-                known.conn = None;
-            }
-        }
+        book.left(conn.id);
         // Ids only rise: the first is of the one that left, or came, longest ago.
         state.departed.insert(conn.id, conn.remote);
         while state.departed.len() > MAX_DEPARTED {
@@ -451,16 +411,16 @@ impl Torrent {
     pub(in crate::swarm) fn ban(&self, addr: SocketAddr, why: &str) {
         let mut state = lock(&self.state);
         if addr.ip() == Ipv4Addr::LOCALHOST || addr.ip() == Ipv6Addr::LOCALHOST {
-            state.banned_addrs.insert(addr);
+            state.ban_addr(addr);
             let banned = state.peers.values().find(|entry| entry.conn.remote == addr);
             if let Some(listens_at) = banned.and_then(|entry| entry.listens_at) {
-                state.banned_addrs.insert(listens_at);
-                state.known.remove(&listens_at);
+                state.ban_addr(listens_at);
+                state.book.remove(listens_at);
             }
         } else {
-            state.banned_ips.insert(addr.ip());
+            state.ban_ip(addr.ip());
         }
-        state.known.remove(&addr);
+        state.book.remove(addr);
         let conns: Vec<_> = state
             .peers
             .values()
@@ -489,15 +449,18 @@ impl Torrent {
         if !self.is_complete() {
             return;
         }
-        let state = lock(&self.state);
-        let useless = state.peers.values().filter(|entry| {
-            let full = entry.bits.as_ref().is_some_and(Bitfield::is_full);
-            (full || entry.conn.is_upload_only()) && entry.conn.is_drained()
-        });
-        let useless: Vec<_> = useless.map(|entry| entry.conn.clone()).collect();
-        drop(state);
-        for conn in useless {
-            conn.close("neither wants anything of the other");
+        let peers: Vec<_> = {
+            let state = lock(&self.state);
+            let peers = state.peers.values();
+            let full = |entry: &Entry| entry.bits.as_ref().is_some_and(Bitfield::is_full);
+            peers
+                .map(|entry| (entry.conn.clone(), full(entry)))
+                .collect()
+        };
+        for (conn, full) in peers {
+            if (full || conn.is_upload_only()) && conn.is_drained() {
+                conn.close("neither wants anything of the other");
+            }
         }
     }
 }

@@ -222,6 +222,9 @@ impl Torrent {
         // Under the lock, so that the counts rise and `Completed` is the last.
         self.emit(Event::PieceVerified { piece, have, total });
         drop(state);
+        for conn in senders.iter().filter_map(|id| self.conn(*id)) {
+            conn.proven.store(true, Ordering::Relaxed);
+        }
         // Alone with a good piece: no suspect any more.
         if let [one] = senders[..]
             && let Some(conn) = self.conn(one)

@@ -28,12 +28,14 @@ struct Pretend {
     weight: u64,
     /// Requests are allowed.
     go: AtomicBool,
+    /// There is always something left to send.
+    stuck: AtomicBool,
     peers: Mutex<Vec<Arc<PretendPeer>>>,
 }
 
 struct PretendPeer {
     link: Arc<dyn PeerLink>,
-    go: Box<dyn Fn() -> bool + Send + Sync>,
+    pretend: Arc<Pretend>,
     out: AtomicU64,
     verified: AtomicU64,
     dropped: AtomicU64,
@@ -58,10 +60,9 @@ impl Extension for Registered {
         if self.0.weight > 0 {
             assert!(link.send(self.0.weight.to_string().into_bytes()));
         }
-        let pretend = self.0.clone();
         let peer = Arc::new(PretendPeer {
             link,
-            go: Box::new(move || pretend.go.load(Ordering::Relaxed)),
+            pretend: self.0.clone(),
             out: AtomicU64::new(0),
             verified: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -94,7 +95,7 @@ impl PeerExtension for PretendPeer {
 
     fn price_request(&self, _: u32, bytes: u32) -> Option<PriceTag> {
         self.open();
-        if !(self.go)() {
+        if !self.pretend.go.load(Ordering::Relaxed) {
             return None;
         }
         self.out.fetch_add(bytes.into(), Ordering::Relaxed);
@@ -148,7 +149,7 @@ impl PeerExtension for PretendPeer {
     }
 
     fn drained(&self) -> bool {
-        true
+        !self.pretend.stuck.load(Ordering::Relaxed)
     }
 
     fn closed(&self) {
@@ -161,6 +162,7 @@ impl Pretend {
         Arc::new(Self {
             weight,
             go: AtomicBool::new(true),
+            stuck: AtomicBool::new(false),
             peers: Mutex::default(),
         })
     }
@@ -377,4 +379,32 @@ async fn a_refused_peer_gets_nothing_and_a_violation_closes() {
     })
     .await;
     let _unpaid = session().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finish_that_nobody_waits_for_goes_on() {
+    let (_dir, path) = file(256 << 10, 54);
+    let metainfo = torrent(&path, 64 << 10, &[]);
+    let seller = Pretend::paying(0);
+    let seeder = with(&seller, None).await;
+    let seed = seeder
+        .seed(&metainfo, &path, SeedOptions::default())
+        .unwrap();
+    let payer = Pretend::paying(1);
+    payer.go.store(false, Ordering::Relaxed);
+    seller.stuck.store(true, Ordering::Relaxed);
+    let leecher = with(&payer, None).await;
+    let (_leech, _out) = add(&leecher, of(&metainfo), &[seeder.listen_addr()]);
+    until("it is attached", || {
+        !seller.peers.lock().unwrap().is_empty()
+    })
+    .await;
+    let grace = Duration::from_secs(1);
+    tokio::select! {
+        biased;
+        () = seed.finish(grace) => panic!("something is left to send"),
+        () = std::future::ready(()) => {}
+    }
+    within(seed.finish(grace)).await;
+    assert!(seeder.torrents().is_empty());
 }
