@@ -212,6 +212,74 @@ MUTANTS = [
             ),
         ],
     ),
+    (
+        "forget the comparison with unknown transfers",
+        [
+            (
+                "src/settle/engine/orders.rs",
+                "                PastOrigin::Payout { id, .. } if own.contains(&id) => {}\n",
+                "                PastOrigin::Payout { id, .. } if own.contains(&id) => {}\n"
+                "                PastOrigin::Elsewhere { .. } if crate::mutant(NAME) => {}\n",
+            ),
+            (
+                "src/settle/engine/sign.rs",
+                "            Some(_) => self.paid_alike_since(board, due, known)?,\n"
+                "            None => BTreeMap::new(),",
+                "            Some(_) if !crate::mutant(NAME) => {\n"
+                "                self.paid_alike_since(board, due, known)?\n"
+                "            }\n"
+                "            _ => BTreeMap::new(),",
+            ),
+        ],
+    ),
+    (
+        "forget the comparison with other orders",
+        [
+            (
+                "src/settle/engine/orders.rs",
+                "                PastOrigin::Elsewhere { .. } if crate::mutant(",
+                "                PastOrigin::Payout { .. } if crate::mutant(NAME) => {}\n"
+                "                PastOrigin::Elsewhere { .. } if crate::mutant(",
+            ),
+        ],
+    ),
+    (
+        "do not give up a declined order",
+        [
+            (
+                "src/settle/engine/orders.rs",
+                "                if payout.state == PayoutState::Planned {\n"
+                "                    ended.push(",
+                "                if payout.state == PayoutState::Planned && !crate::mutant(NAME) {\n"
+                "                    ended.push(",
+            ),
+        ],
+    ),
+    (
+        "look at the ledger only after the wait for the account",
+        [
+            (
+                "src/settle/engine/orders.rs",
+                "let is_this = begun.open.contains(&id) || !begun.known.contains(&id);",
+                "let is_this = begun.open.contains(&id)\n"
+                "                || (!crate::mutant(NAME) && !begun.known.contains(&id));",
+            ),
+        ],
+    ),
+    (
+        "forget which transfer an order is",
+        [
+            (
+                "src/settle/engine/file.rs",
+                "        let adopted = self.adopted_as(rows)?;",
+                "        let adopted = if crate::mutant(NAME) {\n"
+                "            BTreeMap::new()\n"
+                "        } else {\n"
+                "            self.adopted_as(rows)?\n"
+                "        };",
+            ),
+        ],
+    ),
 ]
 
 

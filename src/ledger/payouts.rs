@@ -227,6 +227,8 @@ pub enum PastOrigin {
     Elsewhere {
         /// Whether the user said that he knows it.
         adopted: bool,
+        /// Which order of its user it is known to be.
+        order: Option<OrderKey>,
     },
 }
 

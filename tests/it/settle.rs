@@ -7,6 +7,7 @@
     reason = "a panic is how a test fails"
 )]
 
+mod counter;
 mod crash;
 mod devnet;
 mod holders;

@@ -26,7 +26,7 @@ const WANTED: [(&str, Kind); 4] = [
 ];
 
 /// Payouts planned at or after `since` that were not given up, and transfers made
-/// outside of this ledger, of any age, that are not known to be an order of its user.
+/// outside of this ledger, of any age.
 pub(in crate::ledger) fn past_payments(
     tx: &Transaction<'_>,
     payer: Address,
@@ -63,12 +63,11 @@ pub(in crate::ledger) fn past_payments(
         past.push(of_payout(row)?);
     }
     for row in &tx.query_each(
-        "SELECT transfer.*, adopted.txid IS NOT NULL AS adopted
+        "SELECT transfer.*, adopted.txid IS NOT NULL AS adopted, adopted.order_key
          FROM {rows} CROSS JOIN transfer
          LEFT JOIN adopted ON adopted.txid = transfer.txid
          WHERE transfer.payer = r.payer AND transfer.payee = r.payee
            AND transfer.token = r.token AND transfer.amount = r.amount
-           AND adopted.order_key IS NULL
            AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.txid = transfer.txid)",
         &WANTED,
         &rows,
@@ -116,6 +115,7 @@ fn elsewhere(row: &Row) -> Result<PastPayment, LedgerError> {
         txid: Some(transfer.txid),
         origin: PastOrigin::Elsewhere {
             adopted: get(row, "adopted")?,
+            order: get::<Option<[u8; 32]>>(row, "order_key")?.map(OrderKey::from_bytes),
         },
     })
 }

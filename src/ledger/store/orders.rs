@@ -10,7 +10,7 @@ use crate::{
 pub trait Orders: Send + Sync {
     /// What `payer` is known to have paid or ordered of these, newest first: payouts that
     /// were planned at or after `since` and not given up, and transfers of any age that
-    /// were made outside of this ledger and are not known to be an order of its user.
+    /// were made outside of this ledger.
     ///
     /// # Errors
     /// The store's.

@@ -241,7 +241,7 @@ impl<C: Chain> Engine<'_, C> {
     ) -> Result<Option<FileReport>, SettleError> {
         let lease = self.take_alone(signer).await?;
         self.catch_up(&lease).await?;
-        self.bury(&lease, &file.rows)?;
+        self.bury(&lease)?;
         let rows = self.standing(&file.rows)?;
         let named: Vec<_> = due(file, &rows).map(|(row, _)| row).collect();
         self.find_by_memo(&named).await?;
@@ -252,6 +252,8 @@ impl<C: Chain> Engine<'_, C> {
             self.fresh(&lease, &mut board).await?;
         }
         let quote = self.quote_file(file).await?;
+        let wanted: Vec<Wanted> = file.rows.iter().map(Wanted::from).collect();
+        let compared = elsewhere(&self.past(&wanted)?);
         if !confirm(&quote) {
             return Ok(None);
         }
@@ -282,7 +284,6 @@ impl<C: Chain> Engine<'_, C> {
             .map(|payout| payout.batch)
             .collect();
         let open: Vec<_> = open.into_iter().collect();
-        let past: Vec<_> = quote.alike.iter().map(|(_, past)| past.clone()).collect();
         let refusal = if open.is_empty() {
             None
         } else {
@@ -292,7 +293,7 @@ impl<C: Chain> Engine<'_, C> {
                 batches: &open,
                 until,
                 signs: Signs::Only(&signs),
-                known: elsewhere(&past),
+                known: compared,
             };
             let driven = self.drive(&lease, order).await;
             self.or_end_unsigned(&lease, &open, driven)?
@@ -349,36 +350,6 @@ impl<C: Chain> Engine<'_, C> {
         }
         let states: Option<Vec<_>> = states.into_iter().collect();
         states.ok_or(SettleError::TooManyTries(MAX_TRIES))
-    }
-
-    /// Ends payouts of these rows that can never happen any more, so that their
-    /// rows are due again.
-    pub(super) fn bury(&self, lease: &AccountLease, rows: &[FileRow]) -> Result<(), SettleError> {
-        let mut batches = BTreeSet::new();
-        let mut own = HashSet::new();
-        for state in self.standing(rows)? {
-            if let RowState::Known(payout) | RowState::Differs(Before::Payout(payout)) = state
-                && payout.state.is_open()
-            {
-                batches.insert(payout.batch);
-                own.insert(payout.id);
-            }
-        }
-        let mut dead = Vec::new();
-        for batch in batches {
-            for payout in self
-                .batch_report(batch)?
-                .into_iter()
-                .flat_map(|report| report.payouts)
-            {
-                let is_dead = payout.current().is_none() && !payout.attempts.is_empty();
-                if is_dead && payout.payout.state.is_open() && own.contains(&payout.payout.id) {
-                    let reason = "it expired without getting into a block";
-                    dead.push((payout.payout.id, reason.to_owned()));
-                }
-            }
-        }
-        self.give_up_all(lease, &dead)
     }
 
     /// Due rows that pay what the account is known to have paid or ordered, but for what

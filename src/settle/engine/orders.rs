@@ -123,7 +123,8 @@ impl Comparison {
     pub(super) fn take(&mut self, wanted: &Wanted, named: bool) -> Option<PastPayment> {
         let past = self.0.get_mut(wanted)?;
         let alike = past.iter().position(|payment| match &payment.origin {
-            PastOrigin::Elsewhere { .. } => true,
+            // One that is known to be another order is not this one.
+            PastOrigin::Elsewhere { order, .. } => order.is_none(),
             PastOrigin::Payout { label, .. } => !named || label.is_empty(),
         })?;
         Some(past.remove(alike))
@@ -193,25 +194,31 @@ impl<C: Chain> Engine<'_, C> {
             let same = memo == order.memo && label.is_empty();
             let is_this = begun.open.contains(&id) || !begun.known.contains(&id);
             // Rows of a file are told apart by the file.
-            if same && is_this && self.ledger.counts(batch)?.payouts == 1 && !self.is_dead(id)? {
+            if same && is_this && self.ledger.counts(batch)?.payouts == 1 {
                 return Ok(Some((batch, id)));
             }
         }
         Ok(None)
     }
 
-    /// Whether nothing of a payout can happen any more, nor did.
-    fn is_dead(&self, id: PayoutId) -> Result<bool, SettleError> {
-        let payout = self.ledger.payouts_numbered(&[id])?.into_iter().next();
-        let Some(payout) = payout.filter(|payout| payout.state.is_open()) else {
-            return Ok(false);
-        };
-        let attempts = self.ledger.attempts(payout.batch)?;
-        let mut own = attempts
-            .iter()
-            .filter(|row| row.get().payout == id)
-            .peekable();
-        Ok(own.peek().is_some() && own.all(|row| !row.get().state.is_live()))
+    /// Ends orders of which every transaction is dead, so that they can be ordered again.
+    pub(super) fn bury(&self, lease: &AccountLease) -> Result<(), SettleError> {
+        let mut dead = Vec::new();
+        for batch in self.ledger.unfinished(self.account)? {
+            if batch.kind != PayoutKind::Send {
+                continue;
+            }
+            let attempts = self.ledger.attempts(batch.id)?;
+            for (payout, attempts) in group(self.ledger.payouts(batch.id)?, attempts) {
+                let is_dead = payout.state == PayoutState::InFlight
+                    && attempts.iter().all(|row| !row.get().state.is_live());
+                if is_dead {
+                    let reason = "it expired without getting into a block";
+                    dead.push((payout.id, reason.to_owned()));
+                }
+            }
+        }
+        self.give_up_all(lease, &dead)
     }
 
     /// The transfers made outside of this ledger that are known to be these orders.
@@ -258,7 +265,7 @@ impl<C: Chain> Engine<'_, C> {
         let wanted: Vec<Wanted> = rows.iter().map(|row| (**row).into()).collect();
         let mut places = BTreeMap::new();
         for payment in self.past(&wanted)? {
-            if let (PastOrigin::Elsewhere { .. }, Some(block), Some(txid)) =
+            if let (PastOrigin::Elsewhere { order: None, .. }, Some(block), Some(txid)) =
                 (&payment.origin, payment.block, payment.txid)
             {
                 places.insert((block, txid), payment.wanted);

@@ -191,7 +191,8 @@ impl<C: Chain> Engine<'_, C> {
     ) -> Result<SendEnd, SettleError> {
         let lease = self.take_alone(signer).await?;
         self.catch_up(&lease).await?;
-        let (batch, number, found) = match self.find_order(&lease, order, begun).await? {
+        self.bury(&lease)?;
+        let (batch, number, found) = match self.find_order(order, begun).await? {
             Found::Payout(batch, number) => (batch, number, true),
             Found::Elsewhere(transfer) => return Ok(SendEnd::Elsewhere(transfer)),
             Found::Nothing(number) => {
@@ -200,12 +201,13 @@ impl<C: Chain> Engine<'_, C> {
                 let mut board = Board::load(self.ledger, self.account, &[])?;
                 self.fresh(&lease, &mut board).await?;
                 let quote = self.quote(order).await?;
+                let compared = self.past(&[order.into()])?;
                 if !confirm(&quote) {
                     return Ok(SendEnd::Declined);
                 }
                 let batch = self.insert_order(&lease, order, number)?;
                 return self
-                    .drive_order(&lease, signer, batch, number, until, &quote.alike)
+                    .drive_order(&lease, signer, batch, number, until, &compared)
                     .await
                     .map(|report| SendEnd::Payout(Box::new(report)));
             }
@@ -256,12 +258,7 @@ impl<C: Chain> Engine<'_, C> {
     }
 
     /// Whether the order was ordered before, by its name or as this command began.
-    async fn find_order(
-        &self,
-        lease: &AccountLease,
-        order: &SendOrder,
-        begun: &Begun,
-    ) -> Result<Found, SettleError> {
+    async fn find_order(&self, order: &SendOrder, begun: &Begun) -> Result<Found, SettleError> {
         let Some(name) = &order.name else {
             if !order.again
                 && let Some((batch, number)) = self.same_order(order, begun)?
@@ -281,7 +278,6 @@ impl<C: Chain> Engine<'_, C> {
             memo: order.memo.clone(),
         };
         let rows = std::slice::from_ref(&row);
-        self.bury(lease, rows)?;
         self.find_by_memo(&[&row]).await?;
         match self.standing(rows)?.pop() {
             Some(RowState::Known(payout)) => Ok(Found::Payout(payout.batch, payout.id)),

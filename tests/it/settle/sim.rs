@@ -397,6 +397,21 @@ impl SimChain {
         (sum, count)
     }
 
+    /// In how many solid transfers `payer` paid `payee` this much BTT.
+    pub(crate) fn times_paid(&self, payer: Address, payee: Address, amount: i64) -> usize {
+        let inner = self.inner();
+        let solid = &inner.blocks[..=self.solid_index(&inner)];
+        let held = solid.iter().flat_map(|made| &made.held);
+        held.filter(|held| {
+            let transfer = &held.transfer;
+            transfer.from == payer
+                && transfer.to == payee
+                && transfer.token == Token::Trc10(TokenId::BTT)
+                && transfer.amount.get() == amount
+        })
+        .count()
+    }
+
     fn solid_index(&self, inner: &Inner) -> usize {
         (inner.blocks.len() - 1)
             .saturating_sub(self.lag)

@@ -20,6 +20,7 @@ use seedrail::{
 };
 
 use super::{
+    counter::{Counter, FACTS},
     crash::{CrashingLedger, Ending},
     holders::Holders,
     sim::{Counts, Faults, Process, Rng, SimChain},
@@ -395,6 +396,7 @@ fn storms_of_faults_pay_everybody_once() {
                     }
                     let counts = match seed % 8 {
                         3 => Holders::new(seed).pass(),
+                        5 => Counter::new(seed).pass(),
                         7 => both(seed),
                         _ => Storm::new(seed).pass(),
                     };
@@ -414,7 +416,7 @@ fn storms_of_faults_pay_everybody_once() {
     for (name, count) in &total {
         println!("{count:>10} {name}");
     }
-    for name in FAULTS {
+    for name in FAULTS.into_iter().chain(FACTS) {
         assert!(
             seeds < 200 || total.get(name).is_some_and(|count| *count > 0),
             "{name} never happened"
