@@ -249,6 +249,7 @@ fn made_elsewhere(error: &postgres::Error) -> bool {
             [
                 SqlState::DUPLICATE_TABLE,
                 SqlState::DUPLICATE_COLUMN,
+                SqlState::DUPLICATE_OBJECT,
                 SqlState::UNIQUE_VIOLATION,
                 SqlState::UNDEFINED_TABLE,
                 SqlState::INTERNAL_ERROR,
