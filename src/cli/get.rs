@@ -14,10 +14,12 @@ use super::{
     events::{Troubles, next},
     failure::{Failure, Outcome},
     files::sha256,
+    get_many,
     goals::{self, GoalFlags},
     live::{self, LivePeer},
     pay, progress,
     session::GrantFlags,
+    source,
     swarm::{GRACE, SHOW_EVERY, SwarmFlags, end},
     torrent,
     units::{self, BidArg, Price, Rate, Size, btt_text},
@@ -28,17 +30,17 @@ use crate::{
         pay::{PayExtension, Terms},
     },
     swarm::{
-        AddOptions, Event, Phase, SeedGoals, Source, Stats, TorrentError, TorrentHandle,
-        metainfo::Magnet, selection::Selection,
+        AddOptions, Event, Phase, SeedGoals, Session, SessionError, Source, Stats, TorrentError,
+        TorrentHandle, selection::Selection,
     },
     types::RawAmount,
 };
 
 #[derive(Debug, Args)]
 pub(crate) struct Get {
-    /// A magnet link or a torrent file.
-    #[arg(value_name = "MAGNET|FILE")]
-    source: String,
+    /// Magnet links, torrent files, their URLs or info-hashes; `-` reads one from stdin.
+    #[arg(value_name = "MAGNET|FILE|URL|HASH", required = true)]
+    source: Vec<String>,
     /// Pay up to this for speed, or `auto`: as little as buys it. Nothing is paid
     /// without it.
     #[arg(long, value_name = "PRICE|auto")]
@@ -106,19 +108,23 @@ impl Get {
         }
         let asks = self.ask.is_some_and(|ask| ask.0 > 0);
         let goals = self.goals.goals(asks)?;
-        let source = if self.source.starts_with("magnet:") {
-            Source::Magnet(self.source.parse::<Magnet>().map_err(Failure::usage)?)
-        } else {
-            Source::Torrent(Box::new(torrent::read(Path::new(&self.source))?))
-        };
-        let files = self.files.iter().cloned().reduce(Selection::and);
-        if let (Source::Torrent(torrent), Some(files)) = (&source, &files) {
-            files
-                .choose(&torrent.info)
-                .map_err(torrent::unknown_files)?;
+        let mut sources = Vec::new();
+        for text in &self.source {
+            sources.push(source::read(context, text, self.swarm.source()).await?);
         }
-        if let Some(folder) = &self.move_to {
-            self.check_target(folder, &source)?;
+        if self.source.len() > 1 && !self.files.is_empty() {
+            return Err(Failure::usage("--files goes with one torrent"));
+        }
+        let files = self.files.iter().cloned().reduce(Selection::and);
+        for source in &sources {
+            if let (Source::Torrent(torrent), Some(files)) = (source, &files) {
+                files
+                    .choose(&torrent.info)
+                    .map_err(torrent::unknown_files)?;
+            }
+            if let Some(folder) = &self.move_to {
+                self.check_target(folder, source)?;
+            }
         }
         let terms = Terms {
             ask: self
@@ -130,10 +136,11 @@ impl Get {
             max_per_peer: self.max_per_peer,
             ..Terms::default()
         };
-        let piece_length = match &source {
+        let piece_length = |source: &Source| match source {
             Source::Torrent(metainfo) => Some(metainfo.info.layout().piece_length()),
             Source::Magnet(_) => None,
         };
+        let piece_length = sources.iter().filter_map(piece_length).max();
         let pay = pay::start(context, terms, &self.grant, piece_length).await?;
         std::fs::create_dir_all(&self.output)
             .map_err(|error| Failure::file(&self.output, error))?;
@@ -143,7 +150,7 @@ impl Get {
             .event(&json!({ "event": "started", "listen": session.listen_addr() }))?;
         let options = AddOptions {
             trackers: self.tracker.clone(),
-            peers: self.swarm.peer.clone(),
+            peers: self.swarm.peers().await?,
             // It stays until told to finish: what is due is settled then.
             seed: true,
             files,
@@ -153,6 +160,15 @@ impl Get {
             ..AddOptions::default()
         };
         let started = Instant::now();
+        if self.source.len() > 1 {
+            let outcome = self
+                .many(context, &session, sources, options, goals, pay.as_deref())
+                .await;
+            session.finish(GRACE).await;
+            end(pay).await?;
+            return outcome;
+        }
+        let source = sources.remove(0);
         let handle = session.add(source, &self.output, options)?;
         let outcome = self.follow(context, &handle, pay.as_ref()).await;
         let elapsed = started.elapsed();
@@ -178,6 +194,43 @@ impl Get {
             context.out.note(goals::words(goal, &stats, earned));
         }
         self.done(context, &path, elapsed, &stats, spent).await
+    }
+
+    /// Several torrents beside each other.
+    async fn many(
+        &self,
+        context: &Context,
+        session: &Session,
+        sources: Vec<Source>,
+        options: AddOptions,
+        goals: SeedGoals,
+        pay: Option<&PayExtension>,
+    ) -> Outcome {
+        let mut handles = Vec::new();
+        for source in sources {
+            match session.add(source, &self.output, options.clone()) {
+                Ok(handle) => handles.push(handle),
+                // Named twice.
+                Err(error @ SessionError::AlreadyAdded(_)) => context.out.note(error.to_string()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let ends = get_many::follow(context, &handles, pay, goals).await?;
+        if let Some(folder) = &self.move_to {
+            for handle in ends.complete.iter().filter_map(|at| handles.get(*at)) {
+                relocate(context, handle, folder).await?;
+            }
+        }
+        if self.seed && !ends.complete.is_empty() {
+            let complete = ends.complete.iter().filter_map(|at| handles.get(*at));
+            let complete: Vec<TorrentHandle> = complete.cloned().collect();
+            for handle in &complete {
+                handle.set_goals(goals);
+            }
+            context.out.note("sharing what is complete until Ctrl-C");
+            get_many::share(context, &complete, pay, goals).await?;
+        }
+        ends.outcome()
     }
 
     /// What is bid; a bid of 0 is none.
@@ -211,11 +264,13 @@ impl Get {
         tokio::pin!(complete);
         let mut events = handle.events();
         let mut troubles = Troubles::default();
+        let mut waiting = Waiting::default();
         let outcome = loop {
             tokio::select! {
                 event = events.recv() => {
                     // One that missed some is told the next ones.
                     if let Ok(event) = event {
+                        waiting.hear(&event);
                         bar.suspend(|| self.hear(context, handle, &mut troubles, &event))?;
                     }
                     continue;
@@ -236,7 +291,8 @@ impl Get {
             let live = live::peers(pay.map(AsRef::as_ref), std::slice::from_ref(handle));
             bar.set_length(stats.bytes);
             bar.set_position(stats.bytes.saturating_sub(stats.bytes_left));
-            let mut text = message(&stats, spent);
+            waiting.tell(context, &stats);
+            let mut text = message(&stats, spent, waiting.full);
             if self.show_peers {
                 live::add_lines(&mut text, &live);
             }
@@ -295,7 +351,8 @@ impl Get {
     /// A choice that was not made now.
     fn tell_chosen(&self, context: &Context, handle: &TorrentHandle) {
         if let (true, Some((files, all))) = (self.files.is_empty(), handle.chosen()) {
-            let by = if self.source.contains("&so=") {
+            let linked = self.source.iter().any(|source| source.contains("&so="));
+            let by = if linked {
                 "as the link says"
             } else {
                 "as chosen before"
@@ -381,6 +438,7 @@ impl Get {
             "event": "done",
             "path": path,
             "bytes": stats.bytes,
+            "have": stats.bytes.saturating_sub(stats.bytes_left),
             "seconds": elapsed.as_secs_f64(),
             "downloaded": stats.downloaded,
             "uploaded": stats.uploaded,
@@ -396,10 +454,11 @@ impl Get {
                 String::new()
             };
             format!(
-                "{}  {} in {:.1?}{spent}",
+                "{}  {} in {:.1?}{spent}{}",
                 path.display(),
                 Size(stats.bytes),
-                elapsed
+                elapsed,
+                sha256.map_or_else(String::new, |sha256| format!("\nSHA-256 {sha256}")),
             )
         })
     }
@@ -419,17 +478,76 @@ async fn relocate(context: &Context, handle: &TorrentHandle, folder: &Path) -> O
     Ok(path)
 }
 
-fn message(stats: &Stats, spent: u64) -> String {
+/// Shown figures without any data before it is said why, to a log as well.
+const WAITING_FIGURES: u32 = 60;
+
+/// Why nothing comes.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The disk has no room.
+    full: bool,
+    figures: u32,
+    said: Option<&'static str>,
+}
+
+impl Waiting {
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::DiskError { full: true, .. } => self.full = true,
+            Event::PieceVerified { .. } => self.full = false,
+            _ => {}
+        }
+    }
+
+    /// Says it once for each reason. That the disk is full is said elsewhere.
+    fn tell(&mut self, context: &Context, stats: &Stats) {
+        let waits = matches!(stats.phase, Phase::Metadata | Phase::Downloading)
+            && stats.down_rate == 0
+            && !self.full;
+        self.figures = if waits { self.figures + 1 } else { 0 };
+        let why = why_waiting(stats);
+        if self.figures >= WAITING_FIGURES && self.said != Some(why) {
+            self.said = Some(why);
+            context.out.note(format!("nothing comes: {why}"));
+        }
+    }
+}
+
+fn why_waiting(stats: &Stats) -> &'static str {
+    if stats.peers.is_empty() {
+        "no peers are connected yet"
+    } else if stats.phase == Phase::Metadata {
+        "no peer has sent the torrent's list of files yet"
+    } else if stats.peers.iter().all(|peer| !peer.interested) {
+        "no connected peer has what is missing"
+    } else if stats.peers.iter().all(|peer| peer.peer_choking) {
+        "the connected peers serve others first"
+    } else {
+        "waiting for the answers of peers"
+    }
+}
+
+/// How long it takes still, or why that cannot be said.
+fn left(seconds: Option<u64>, full: bool, why: &str) -> String {
+    match seconds {
+        _ if full => "the disk is full".into(),
+        Some(seconds) => format!("{} left", progress::time(seconds)),
+        None => why.into(),
+    }
+}
+
+fn message(stats: &Stats, spent: u64, full: bool) -> String {
     match &stats.phase {
         Phase::Metadata => "looking for peers that have the torrent".into(),
         Phase::Checking { done, total } => {
             format!("checking what is there: {done} of {total} pieces")
         }
         _ => {
-            let left = match stats.bytes_left.checked_div(stats.down_rate) {
-                Some(seconds) => format!("{} left", progress::time(seconds)),
-                None => "waiting for peers".into(),
-            };
+            let left = left(
+                stats.bytes_left.checked_div(stats.down_rate),
+                full,
+                why_waiting(stats),
+            );
             let spent = if spent > 0 {
                 format!(", spent {}", btt_text(spent))
             } else {
@@ -447,7 +565,8 @@ fn message(stats: &Stats, spent: u64) -> String {
 fn document(stats: &Stats, spent: u64, live: &[LivePeer]) -> Value {
     json!({
         "event": "progress",
-        "downloaded": stats.bytes.saturating_sub(stats.bytes_left),
+        "have": stats.bytes.saturating_sub(stats.bytes_left),
+        "downloaded": stats.downloaded,
         "total": stats.bytes,
         "rate": stats.down_rate,
         "uploaded": stats.uploaded,
@@ -455,4 +574,33 @@ fn document(stats: &Stats, spent: u64, live: &[LivePeer]) -> Value {
         "spent_raw": spent.to_string(),
         "payments": live.iter().map(LivePeer::document).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_has_no_time_left() {
+        assert_eq!(left(Some(10), false, "no peers"), "10 s left");
+        assert_eq!(left(Some(10), true, "no peers"), "the disk is full");
+        assert_eq!(left(None, false, "no peers"), "no peers");
+    }
+
+    #[test]
+    fn a_full_disk_is_over_when_a_piece_is_kept() {
+        let mut waiting = Waiting::default();
+        let message = "the disk is full".to_owned();
+        waiting.hear(&Event::DiskError {
+            message,
+            full: true,
+        });
+        assert!(waiting.full);
+        waiting.hear(&Event::PieceVerified {
+            piece: 0,
+            have: 1,
+            total: 2,
+        });
+        assert!(!waiting.full);
+    }
 }

@@ -17,6 +17,7 @@ mod events;
 mod failure;
 mod files;
 mod get;
+mod get_many;
 mod goals;
 mod init;
 mod ledger;
@@ -38,6 +39,7 @@ mod settings;
 mod settle;
 mod shell;
 mod signals;
+mod source;
 mod store;
 mod swarm;
 mod token;
@@ -383,7 +385,8 @@ fn usage_error(error: &clap::Error, json: bool) -> ExitCode {
 fn start_logging(global: &Global) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => "error",
-        (false, 0) => "warn",
+        // uTP asks for a buffer that no system grants, and warns of that each time.
+        (false, 0) => "warn,librqbit_utp::socket=error",
         (false, 1) => "info,seedrail=debug",
         (false, _) => "debug,seedrail=trace",
     };

@@ -153,6 +153,7 @@ impl Seed {
             .swarm
             .session(context, pay.as_ref(), paid_share)
             .await?;
+        let peers = self.swarm.peers().await?;
         let mut seeding = Vec::new();
         for Shared {
             content,
@@ -163,7 +164,7 @@ impl Seed {
         {
             let options = SeedOptions {
                 trackers: self.tracker.clone(),
-                peers: self.swarm.peer.clone(),
+                peers: peers.clone(),
                 trusted: *hashed,
                 goals,
                 up_limit: limits.get(&metainfo.info.hash()).copied(),
@@ -184,7 +185,7 @@ impl Seed {
                     .ask
                     .map_or_else(|| "for free".to_owned(), |ask| format!("from {ask} on"));
                 format!(
-                    "seeding {} at {} {asked}\n{}",
+                    "seeding {} at {} {asked}\n'{}'",
                     metainfo.info.name(),
                     session.listen_addr(),
                     metainfo.magnet()

@@ -1,6 +1,11 @@
 //! What `seed` and `get` have in common.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 
@@ -28,12 +33,13 @@ pub(super) const SHOW_EVERY: Duration = Duration::from_millis(500);
 /// Flags of every swarm session.
 #[derive(Debug, Args)]
 pub(crate) struct SwarmFlags {
-    /// Where to listen for peers; port 0 takes a free one.
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:0")]
-    listen: SocketAddr,
-    /// A peer to dial; give it again for more.
+    /// Where to listen for peers; port 0 takes a free one. Default: every address,
+    /// IPv4 and IPv6, at a port that the home keeps.
     #[arg(long, value_name = "ADDR")]
-    pub(super) peer: Vec<SocketAddr>,
+    listen: Option<SocketAddr>,
+    /// A peer to dial, as HOST:PORT; give it again for more.
+    #[arg(long, value_name = "PEER", value_parser = node)]
+    peer: Vec<String>,
     /// Upload limit.
     #[arg(long, value_name = "RATE")]
     up_limit: Option<Rate>,
@@ -97,7 +103,7 @@ impl SwarmFlags {
         }
         let mut nodes = self.dht_node.clone();
         // From loopback nobody out there is reached.
-        if !self.listen.ip().is_loopback() {
+        if !self.source().is_loopback() {
             nodes.extend(WELL_KNOWN.map(str::to_owned));
         }
         let state = Some(context.settings.home.join("swarm/dht-nodes"));
@@ -112,15 +118,78 @@ impl SwarmFlags {
         paid_share: u8,
     ) -> Outcome<Session> {
         private_folder(&context.settings.home)?;
+        let kept = KeptPort::new(context);
+        let mut last = None;
+        // The port that was given, or the home's, or a free one.
+        for listen in self.places(kept.port) {
+            match self.start(context, pay, paid_share, listen).await {
+                Ok(session) => {
+                    if self.listen.is_none() {
+                        kept.keep(context, session.listen_addr());
+                    }
+                    return Ok(session);
+                }
+                Err(error @ SessionError::Bind { .. }) => last = Some(error),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(last.map_or_else(
+            || Failure::failed("listen", "there is no address to listen at"),
+            Into::into,
+        ))
+    }
+
+    /// Where to try to listen, in order.
+    fn places(&self, kept: Option<u16>) -> Vec<SocketAddr> {
+        if let Some(listen) = self.listen {
+            return vec![listen];
+        }
+        let both = |port| {
+            [
+                SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
+                // A system without IPv6.
+                SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+            ]
+        };
+        let ports = kept.into_iter().chain([0]);
+        ports.flat_map(both).collect()
+    }
+
+    /// The address that everything is sent from, as far as it was chosen.
+    pub(super) fn source(&self) -> IpAddr {
+        self.listen
+            .map_or(Ipv6Addr::UNSPECIFIED.into(), |listen| listen.ip())
+    }
+
+    /// The addresses of the peers that were named.
+    pub(super) async fn peers(&self) -> Outcome<Vec<SocketAddr>> {
+        let mut all = Vec::new();
+        for peer in &self.peer {
+            let found = tokio::net::lookup_host(peer).await;
+            let found = found.map_err(|error| {
+                Failure::failed("peer", format!("cannot find the peer {peer}: {error}"))
+            })?;
+            all.extend(found);
+        }
+        Ok(all)
+    }
+
+    async fn start(
+        &self,
+        context: &Context,
+        pay: Option<&Arc<PayExtension>>,
+        paid_share: u8,
+        listen: SocketAddr,
+    ) -> Result<Session, SessionError> {
         let mut builder = Session::builder()
-            .listen(self.listen)
+            .listen(listen)
             .up_limit(self.up_limit.map(|rate| rate.0))
             .down_limit(self.down_limit.map(|rate| rate.0))
             .encryption(self.encryption.into())
             .transports(true, !self.no_utp)
             .dht(self.dht(context))
             // At loopback nobody would hear.
-            .lsd(!self.no_lsd && !self.listen.ip().is_loopback())
+            .lsd(!self.no_lsd && !listen.ip().is_loopback())
             .port_map((!self.no_port_map).then(PortMapOptions::default))
             .paid_share(paid_share)
             .state_dir(context.settings.home.join("swarm"))
@@ -128,7 +197,45 @@ impl SwarmFlags {
         if let Some(pay) = pay {
             builder = builder.extension(Arc::<PayExtension>::clone(pay));
         }
-        Ok(builder.start().await?)
+        builder.start().await
+    }
+}
+
+/// The port that a home's sessions listen at, so that a rule of a router or firewall
+/// stays right.
+struct KeptPort {
+    file: PathBuf,
+    port: Option<u16>,
+}
+
+impl KeptPort {
+    fn new(context: &Context) -> Self {
+        let file = context.settings.home.join("swarm/port");
+        let text = std::fs::read_to_string(&file).ok();
+        let port = text.and_then(|text| text.trim().parse().ok());
+        Self {
+            file,
+            port: port.filter(|port| *port != 0),
+        }
+    }
+
+    /// Keeps the first port; tells when another one had to be taken.
+    fn keep(&self, context: &Context, listen: SocketAddr) {
+        match self.port {
+            Some(port) if port == listen.port() => {}
+            Some(port) => context.out.note(format!(
+                "port {port} of this home is in use; listening at port {} this time",
+                listen.port()
+            )),
+            None => {
+                let folder = self.file.parent().unwrap_or(&self.file);
+                let kept = std::fs::create_dir_all(folder)
+                    .and_then(|()| std::fs::write(&self.file, format!("{}\n", listen.port())));
+                if let Err(error) = kept {
+                    tracing::warn!(path = %self.file.display(), %error, "the port is not kept");
+                }
+            }
+        }
     }
 }
 

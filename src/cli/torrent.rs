@@ -29,7 +29,7 @@ use crate::swarm::{
 };
 
 /// The largest torrent file read: the longest info dictionary and its trackers.
-const MAX_FILE_BYTES: u64 = MAX_INFO_BYTES as u64 + (1 << 20);
+pub(super) const MAX_FILE_BYTES: u64 = MAX_INFO_BYTES as u64 + (1 << 20);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Torrent {
@@ -83,7 +83,11 @@ pub(crate) fn read(path: &Path) -> Outcome<Metainfo> {
             format!("too large for a torrent file ({})", Size(metadata.len())),
         ));
     }
-    let bytes = std::fs::read(path).map_err(|error| Failure::file(path, error))?;
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(path).map_err(|error| Failure::file(path, error))?;
+    // A pipe has no length before it is read.
+    let read = opened.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::file(path, error))?;
     Metainfo::from_bytes(&bytes)
         .map_err(|error| Failure::failed("invalid_torrent", format!("{}: {error}", path.display())))
 }
@@ -244,7 +248,7 @@ impl Create {
         });
         context.out.result(&document, || {
             format!(
-                "{} written: {} in {} pieces of {}\ninfo-hash {}\n{}",
+                "{} written: {} in {} pieces of {}\ninfo-hash {}\n'{}'",
                 self.output.display(),
                 Size(metainfo.info.layout().total()),
                 metainfo.info.layout().pieces(),

@@ -15,6 +15,7 @@ use reqwest::{
 use url::{Host, Url};
 
 use super::locality::{Network, may_name, network};
+use super::metainfo::MAX_INFO_BYTES;
 
 /// How long a connection may take to open.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -42,6 +43,12 @@ pub enum FetchError {
     /// The body is compressed, and broken.
     #[error("it sent a compressed body that cannot be read")]
     BadCompression,
+    /// Not a URL.
+    #[error("it is not a URL")]
+    BadUrl,
+    /// It takes too long.
+    #[error("it did not answer within {0} s")]
+    Slow(u64),
     /// A status that says no.
     #[error("it answered with status {0}")]
     Status(u16),
@@ -157,6 +164,30 @@ impl Http {
         }
         Err(FetchError::TooManyRedirects)
     }
+}
+
+/// How long the download of a torrent file may take.
+const TORRENT: Duration = Duration::from_secs(120);
+
+/// The torrent file at an HTTP URL, asked for from `source`, at most as long as the
+/// longest that is read.
+///
+/// # Errors
+/// See [`FetchError`].
+pub async fn fetch_torrent(url: &str, source: IpAddr) -> Result<Vec<u8>, FetchError> {
+    let parsed = Url::parse(url).map_err(|_| FetchError::BadUrl)?;
+    let http = Http::new(source).map_err(FetchError::Http)?;
+    let fetching = async {
+        // The user named it.
+        let may = |_: &Url| Reach::Anywhere;
+        let response = http.get(parsed, &HeaderMap::new(), may).await?;
+        match response.status().as_u16() {
+            200..=299 => body(response, MAX_INFO_BYTES + (1 << 20)).await,
+            status => Err(FetchError::Status(status)),
+        }
+    };
+    let fetched = tokio::time::timeout(TORRENT, fetching).await;
+    fetched.unwrap_or(Err(FetchError::Slow(TORRENT.as_secs())))
 }
 
 fn is_redirect(status: StatusCode) -> bool {

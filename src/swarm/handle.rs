@@ -218,6 +218,11 @@ impl TorrentHandle {
         }
     }
 
+    /// Whether everything that is wanted is there.
+    pub fn is_complete(&self) -> bool {
+        self.torrent.is_complete()
+    }
+
     /// Whether it failed because a file is in its place that is not its own:
     /// [`AddOptions::overwrite`](super::AddOptions::overwrite) would write over it.
     pub fn is_file_in_the_way(&self) -> bool {

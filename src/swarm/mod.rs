@@ -39,6 +39,7 @@ mod torrent;
 mod utp;
 
 pub use events::{Event, Phase};
+pub use fetch::fetch_torrent;
 pub use goals::{Goal, SeedGoals};
 pub use handle::{Stats, TorrentError, TorrentHandle};
 pub use mse::Encryption;

@@ -311,8 +311,9 @@ pub async fn respond<S: AsyncRead + AsyncWrite + Unpin>(
     reading.apply(&mut ahead);
 
     let wishes = match encryption {
-        Encryption::Accept => [PLAINTEXT, RC4],
-        Encryption::Prefer => [RC4, PLAINTEXT],
+        // Who dials so wants it enciphered; and rtorrent up to 0.9.8 loses what follows
+        // in the same segment when the answer is plain text.
+        Encryption::Accept | Encryption::Prefer => [RC4, PLAINTEXT],
         Encryption::Require => [RC4, RC4],
     };
     let select = wishes
@@ -366,9 +367,9 @@ mod tests {
     async fn two_sides_agree_by_their_wishes() {
         use Encryption::{Accept, Prefer, Require};
         for (ours, theirs, encrypted) in [
-            (Accept, Accept, false),
+            (Accept, Accept, true),
             (Accept, Prefer, true),
-            (Prefer, Accept, false),
+            (Prefer, Accept, true),
             (Require, Accept, true),
             (Accept, Require, true),
             (Require, Require, true),

@@ -44,11 +44,14 @@ pub enum SelectionError {
 /// them, from 1 on (`1,3-5`); names, where `*` and `?` stand for any characters of
 /// one name and `**` for any folders (`disc 1/*.flac`); or `all`. A folder stands
 /// for what is in it. A name without a slash is looked for everywhere, `./name` only
-/// at the top. Upper and lower case differ. A comma in a name is written as `?`.
+/// at the top. Upper and lower case differ. Text with a comma is one name, if a file
+/// has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
     /// None: everything.
     parts: Vec<Part>,
+    /// Made by others: positions that no file has are passed over.
+    lenient: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +59,11 @@ enum Part {
     /// Positions in the torrent's list of files, from 0 on.
     Range(RangeInclusive<u32>),
     Path(String),
+    /// Several, or the one name that all of it is.
+    Listed {
+        whole: String,
+        parts: Vec<Part>,
+    },
 }
 
 impl FromStr for Selection {
@@ -77,8 +85,21 @@ impl FromStr for Selection {
             Some(range) => Ok(Part::Range(range)),
             None => Ok(Part::Path((*part).to_owned())),
         };
-        let parts = parts.iter().map(read).collect::<Result<_, _>>()?;
-        Ok(Self { parts })
+        let parts = parts.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let named = parts.iter().any(|part| matches!(part, Part::Path(_)));
+        let whole = text.trim();
+        let may_be_one = named && whole.contains(',') && whole.len() <= MAX_PATTERN_BYTES;
+        let parts = match may_be_one {
+            true => vec![Part::Listed {
+                whole: whole.to_owned(),
+                parts,
+            }],
+            false => parts,
+        };
+        Ok(Self {
+            parts,
+            lenient: false,
+        })
     }
 }
 
@@ -101,21 +122,22 @@ fn range(text: &str, first: u32) -> Result<Option<RangeInclusive<u32>>, Selectio
     Ok(Some(from..=to))
 }
 
-/// A magnet link's `so` (BEP 53): positions from 0 on, `0,2,4-6`.
-pub(super) fn select_only(text: &str) -> Option<Vec<RangeInclusive<u32>>> {
-    let parts = text.split(',').map(str::trim);
-    let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
-    if parts.is_empty() || parts.len() > MAX_PARTS {
-        return None;
-    }
-    let ranges = parts.iter().map(|part| range(part, 0).ok().flatten());
-    ranges.collect()
+/// A magnet link's `so` (BEP 53): positions from 0 on, `0,2,4-6`. What is none of it is
+/// passed over.
+pub(super) fn select_only(text: &str) -> Vec<RangeInclusive<u32>> {
+    let parts = text.split(',').map(str::trim).take(MAX_PARTS);
+    parts
+        .filter_map(|part| range(part, 0).ok().flatten())
+        .collect()
 }
 
 impl Selection {
     /// Every file.
     pub fn all() -> Self {
-        Self { parts: Vec::new() }
+        Self {
+            parts: Vec::new(),
+            lenient: false,
+        }
     }
 
     /// By positions in the torrent's list of files, from 0 on, as a magnet link's
@@ -123,6 +145,7 @@ impl Selection {
     pub fn positions(ranges: Vec<RangeInclusive<u32>>) -> Self {
         Self {
             parts: ranges.into_iter().map(Part::Range).collect(),
+            lenient: true,
         }
     }
 
@@ -133,6 +156,7 @@ impl Selection {
             return Self::all();
         }
         self.parts.extend(other.parts);
+        self.lenient &= other.lenient;
         self
     }
 
@@ -148,38 +172,62 @@ impl Selection {
         }
         let mut chosen = Bitfield::empty(count);
         for part in &self.parts {
-            match part {
-                Part::Range(range) => {
-                    if *range.end() >= count {
-                        return Err(SelectionError::NoNumber {
-                            number: u64::from(count.max(*range.start())) + 1,
-                            files: files.len(),
-                        });
-                    }
-                    range.clone().for_each(|file| {
-                        chosen.insert(file);
-                    });
-                }
-                Part::Path(pattern) => {
-                    let mut found = false;
-                    let pattern = Pattern::new(pattern);
-                    for (at, file) in (0..).zip(files) {
-                        if !file.pad && pattern.matches(&file.path) {
-                            found = true;
-                            chosen.insert(at);
-                        }
-                    }
-                    if !found {
-                        return Err(SelectionError::NoMatch(pattern.text()));
-                    }
-                }
-            }
+            self.add(part, info, &mut chosen)?;
+        }
+        if self.lenient && chosen.is_empty() {
+            return Ok(Bitfield::full(count));
         }
         let mut pairs = (0..).zip(files);
         if !pairs.any(|(at, file)| !file.pad && chosen.has(at)) {
             return Err(SelectionError::Nothing);
         }
         Ok(chosen)
+    }
+}
+
+/// Chooses the files that a pattern names; false if there is none.
+fn add_named(pattern: &Pattern, info: &Info, chosen: &mut Bitfield) -> bool {
+    let mut found = false;
+    for (at, file) in (0..).zip(info.files()) {
+        if !file.pad && pattern.matches(&file.path) {
+            found = true;
+            chosen.insert(at);
+        }
+    }
+    found
+}
+
+impl Selection {
+    fn add(&self, part: &Part, info: &Info, chosen: &mut Bitfield) -> Result<(), SelectionError> {
+        let count = info.file_count();
+        match part {
+            Part::Range(range) if *range.end() >= count && !self.lenient => {
+                return Err(SelectionError::NoNumber {
+                    number: u64::from(count.max(*range.start())) + 1,
+                    files: info.files().len(),
+                });
+            }
+            Part::Range(range) => {
+                let last = (*range.end()).min(count.saturating_sub(1));
+                (*range.start()..=last).for_each(|file| {
+                    chosen.insert(file);
+                });
+            }
+            Part::Path(pattern) => {
+                let pattern = Pattern::new(pattern);
+                if !add_named(&pattern, info, chosen) {
+                    return Err(SelectionError::NoMatch(pattern.text()));
+                }
+            }
+            Part::Listed { whole, parts } => {
+                if !add_named(&Pattern::new(whole), info, chosen) {
+                    parts
+                        .iter()
+                        .try_for_each(|part| self.add(part, info, chosen))?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -539,9 +587,10 @@ mod tests {
 
     #[test]
     fn a_links_choice_is_read_from_zero() {
-        assert_eq!(select_only("0,2,4-6"), Some(vec![0..=0, 2..=2, 4..=6]));
-        for text in ["", "x", "1-", "5-4", "-1", "1,a"] {
-            assert_eq!(select_only(text), None, "{text}");
+        assert_eq!(select_only("0,2,4-6"), [0..=0, 2..=2, 4..=6]);
+        for text in ["", "x", "1-", "5-4", "-1", ",a"] {
+            assert_eq!(select_only(text), [], "{text}");
         }
+        assert_eq!(select_only("0,2-1,4"), [0..=0, 4..=4]);
     }
 }

@@ -17,5 +17,6 @@ mod shown;
 mod signer;
 mod slow_payers;
 mod small_truths;
+mod sources;
 mod tx;
 mod wallet;

@@ -25,9 +25,6 @@ pub enum MagnetError {
     /// The hash is neither 40 hex digits nor 32 base32 letters.
     #[error("`{0}` is not an info-hash (40 hex digits or 32 base32 letters)")]
     BadHash(String),
-    /// Its choice of files is none.
-    #[error("the magnet link's `so={0}` is not a list of file positions such as 0,2,4-6")]
-    BadFiles(String),
 }
 
 /// A torrent's identity and where to look for it.
@@ -63,29 +60,30 @@ impl FromStr for Magnet {
         let mut peers = Vec::new();
         let mut files = Vec::new();
         for (key, value) in url.query_pairs() {
-            // `xt.1`, `tr.2`: several of a kind may be numbered.
+            let key = key.to_ascii_lowercase();
+            // `xt.1`, `tr.x`: several of a kind may be numbered, by anything.
             let kind = match key.split_once('.') {
-                Some((kind, number)) if number.bytes().all(|b| b.is_ascii_digit()) => kind,
+                Some((kind @ ("xt" | "tr" | "dn"), _)) => kind,
                 _ => &*key,
             };
             match kind {
                 "xt" => {
-                    if let Some(text) = value.strip_prefix("urn:btih:") {
-                        hash = Some(parse_hash(text)?);
+                    let start = "urn:btih:";
+                    let urn = value.get(..start.len());
+                    if urn.is_some_and(|urn| urn.eq_ignore_ascii_case(start)) {
+                        let text = value.get(start.len()..).unwrap_or_default();
+                        hash = Some(parse_hash(text.trim())?);
                     }
                 }
                 "dn" if name.is_none() => {
                     let line: String = value.chars().filter(|c| !c.is_control()).collect();
                     name = Some(line.chars().take(255).collect());
                 }
-                "tr" if trackers.len() < MAX_TRACKERS && !value.is_empty() => {
-                    trackers.push(value.into_owned());
+                "tr" if trackers.len() < MAX_TRACKERS && !value.trim().is_empty() => {
+                    trackers.push(value.trim().to_owned());
                 }
                 "x.pe" if peers.len() < MAX_PEERS => peers.extend(value.parse::<SocketAddr>()),
-                "so" => {
-                    let bad = || MagnetError::BadFiles(value.chars().take(60).collect());
-                    files.extend(select_only(&value).ok_or_else(bad)?);
-                }
+                "so" => files.extend(select_only(&value)),
                 _ => {}
             }
         }
@@ -131,6 +129,17 @@ fn base32(text: &str) -> Option<[u8; 20]> {
 }
 
 impl Magnet {
+    /// A link to this info-hash alone, written as 40 hex digits or 32 base32 letters.
+    pub fn of_hash(text: &str) -> Option<Self> {
+        Some(Self {
+            info_hash: parse_hash(text).ok()?,
+            name: None,
+            trackers: Vec::new(),
+            peers: Vec::new(),
+            files: Vec::new(),
+        })
+    }
+
     /// The name, as a file of it would be called.
     pub fn safe_name(&self) -> Option<String> {
         names::root(self.name.as_deref()?.as_bytes())
@@ -186,10 +195,28 @@ mod tests {
             assert!(text.parse::<Magnet>().is_err(), "{text}");
         }
         let link = "magnet:?xt=urn:btih:631a31dd0a46257d5078c0dee4e66e26f73e42ac";
-        for files in ["", "x", "3-1", "1,,b"] {
-            let text = format!("{link}&so={files}");
-            assert!(text.parse::<Magnet>().is_err(), "{text}");
+        let parse = |text: String| text.parse::<Magnet>().unwrap();
+        // What is not understood of a choice of files is passed over.
+        for (files, expected) in [
+            ("", vec![]),
+            ("x", vec![]),
+            ("3-1,5", vec![5..=5]),
+            ("1,,b,2-4", vec![1..=1, 2..=4]),
+        ] {
+            assert_eq!(parse(format!("{link}&so={files}")).files, expected);
         }
+        let plain = parse(link.to_owned());
+        let loud = link.to_uppercase().replace("XT=URN:BTIH", "XT=urn:BTIH");
+        assert_eq!(parse(format!("  {loud} ")), plain);
+        let trackers = parse(format!("{link}&tr.x=http://a/&TR=%09udp://b:1%20")).trackers;
+        assert_eq!(trackers, ["http://a/", "udp://b:1"]);
+        let hash = "631a31dd0a46257d5078c0dee4e66e26f73e42ac";
+        assert_eq!(Magnet::of_hash(hash), Some(plain.clone()));
+        assert_eq!(
+            Magnet::of_hash("MMNDDXIKIYSX2UDYYDPOJZTOE33T4QVM"),
+            Some(plain)
+        );
+        assert_eq!(Magnet::of_hash("movie"), None);
         let eighties = format!("magnet:?xt=urn:btih:{}", "é".repeat(16));
         assert!(eighties.parse::<Magnet>().is_err());
     }

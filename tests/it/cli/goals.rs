@@ -105,7 +105,7 @@ fn a_download_is_shared_to_its_ratio_and_then_done() {
         serde_json::from_str::<Value>(&line).unwrap()
     };
     let first = next();
-    while next()["downloaded"] != 400_000 {}
+    while next()["have"] != 400_000 {}
     // The next one would meet it, too, and have it all from there.
     drop(seeding);
     let last = Home::new();
