@@ -2,6 +2,7 @@
 // stdin, one answer a line on stdout, `{"ok":…}` or `{"error":"…"}`.
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
+import { transactions } from './transactions.mjs';
 
 const require = createRequire(`${process.env.SEEDRAIL_PEERS}/javascript/package.json`);
 const { TronWeb, utils } = require('tronweb');
@@ -30,6 +31,7 @@ async function build(q) {
 const answers = {
     address: (q) => TronWeb.address.fromPrivateKey(q.key),
     build,
+    transactions: (q) => transactions(tronWeb, q.seed, q.count),
     sign: async (q) => (await tronWeb.trx.sign(q.transaction, q.key)).signature[0],
     // The node's JSON into protobuf, as TronWeb checks what a node built for it.
     encode: (q) => {
