@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::{
     Context,
     failure::{Failure, Outcome},
+    output::ask_hidden,
     settings::{Network, Origin, Settings, read_secret},
 };
 use crate::{
@@ -367,7 +368,5 @@ pub(crate) fn passphrase(settings: &Settings, prompt: &str) -> Outcome<Zeroizing
         )
         .hint("give --passphrase-file FILE or set SEEDRAIL_PASSPHRASE"));
     }
-    rpassword::prompt_password(prompt)
-        .map(Zeroizing::new)
-        .map_err(|error| Failure::failed("terminal", error))
+    ask_hidden(prompt)
 }

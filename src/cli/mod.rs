@@ -343,6 +343,7 @@ async fn run(command: Command, context: Context) -> Outcome {
     if ends_in_order {
         work.await
     } else {
+        context.interrupt.end_what_blocks(context.out);
         context.or_interrupt(work).await
     }
 }

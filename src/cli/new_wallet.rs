@@ -11,7 +11,7 @@ use super::{
     Context,
     account::{self, PASSPHRASE_VARIABLE},
     failure::{Failure, Outcome},
-    output::ask,
+    output::{ask, ask_hidden},
     settings::{Network, private_folder},
 };
 use crate::tron::{
@@ -180,8 +180,7 @@ fn write_phrase(file: &Path, phrase: &Mnemonic) -> Outcome {
         file.display()
     );
     for _ in 0..TRIES {
-        let answer = rpassword::prompt_password(&prompt).map(Zeroizing::new);
-        let answer = answer.map_err(|error| Failure::failed("terminal", error))?;
+        let answer = ask_hidden(&prompt)?;
         if words.get(number - 1) == Some(&answer.trim().to_lowercase().as_str()) {
             return Ok(());
         }

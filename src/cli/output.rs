@@ -8,6 +8,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::{
     failure::{Exit, Failure, Outcome},
@@ -134,6 +135,17 @@ impl Output {
             Err(Failure::failed("declined", "nothing was done"))
         }
     }
+}
+
+/// Asks for a secret on the terminal; what is typed is not shown.
+pub(crate) fn ask_hidden(question: &str) -> Outcome<Zeroizing<String>> {
+    rpassword::prompt_password(printable::lines(question))
+        .map(Zeroizing::new)
+        .map_err(|error| match error.kind() {
+            // Ctrl-C.
+            io::ErrorKind::Interrupted => Failure::interrupted(),
+            _ => Failure::failed("terminal", error),
+        })
 }
 
 /// A warning where no [`Output`] is at hand.

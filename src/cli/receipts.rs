@@ -469,9 +469,8 @@ fn adopt(context: &Context, ledger: &dyn ReceiptBook, account: Address) -> Outco
     let document = json!({ "adopted": adopted.receipts, "added_raw": adopted.added });
     context.out.result(&document, || {
         format!(
-            "{} adopted: {} raw units more are owed",
-            counted(adopted.receipts, "receipt"),
-            adopted.added
+            "{} adopted: debts now",
+            counted(adopted.receipts, "receipt")
         )
     })
 }

@@ -1,13 +1,34 @@
 //! Ctrl-C and SIGTERM: told once to everybody who waits.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Duration};
 
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 
-use super::failure::{Failure, Outcome};
+use super::{
+    failure::{Exit, Failure, Outcome},
+    output::Output,
+};
+
+/// How long a command has to notice a signal before it is ended in the middle of what
+/// it does.
+const MOMENT: Duration = Duration::from_millis(500);
+
+/// The terminal as it was found: a prompt for a passphrase that is ended leaves it
+/// without an echo.
+static TERMINAL: OnceLock<Termios> = OnceLock::new();
+
+/// Ends the process with the terminal as it was found.
+fn end() -> ! {
+    if let Some(found) = TERMINAL.get() {
+        // Nobody is left to tell if that fails.
+        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, found);
+    }
+    std::process::exit(Exit::Interrupted as i32)
+}
 
 /// With this variable set, the end of standard input ends the program like
 /// Ctrl-C: a parent that dies takes its children with it.
@@ -33,6 +54,10 @@ impl Interrupt {
         let failed = |error: std::io::Error| Failure::failed("signals", error);
         let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut term = signal(SignalKind::terminate()).map_err(failed)?;
+        // It fails where standard input is no terminal.
+        if let Ok(found) = tcgetattr(rustix::stdio::stdin()) {
+            TERMINAL.get_or_init(|| found);
+        }
         let (sender, receiver) = watch::channel(false);
         if std::env::var_os(END_WITH_STDIN_VARIABLE).is_some() {
             let sender = sender.clone();
@@ -50,7 +75,7 @@ impl Interrupt {
                     _ = term.recv() => {}
                 }
                 if sender.send_replace(true) {
-                    std::process::exit(super::failure::Exit::Interrupted as i32);
+                    end();
                 }
             }
         });
@@ -58,6 +83,18 @@ impl Interrupt {
         // A second one, in one process, would be told of the same signals.
         LISTENING.get_or_init(|| interrupt.clone());
         Ok(interrupt)
+    }
+
+    /// A moment after a signal, ends the process, whatever it is in the middle of: a read
+    /// of a pipe or a prompt cannot be given up. For commands that may be dropped.
+    pub(crate) fn end_what_blocks(&self, out: Output) {
+        let interrupt = self.clone();
+        tokio::spawn(async move {
+            interrupt.wait().await;
+            tokio::time::sleep(MOMENT).await;
+            out.failure(&Failure::interrupted());
+            end();
+        });
     }
 
     /// Returns once a signal has come.

@@ -13,7 +13,9 @@ use zeroize::Zeroizing;
 use super::{
     Context, account,
     failure::{Failure, Outcome},
-    new_wallet, printable, session,
+    new_wallet,
+    output::ask_hidden,
+    printable, session,
     settings::{Settings, read_secret},
 };
 use crate::{
@@ -209,9 +211,7 @@ impl Phrase {
             Some(path) => {
                 Zeroizing::new(read_secret(path)?.trim_end_matches(['\r', '\n']).to_owned())
             }
-            None if self.ask => rpassword::prompt_password("Passphrase of the recovery phrase: ")
-                .map(Zeroizing::new)
-                .map_err(|error| Failure::failed("terminal", error))?,
+            None if self.ask => ask_hidden("Passphrase of the recovery phrase: ")?,
             None => Zeroizing::default(),
         };
         Mnemonic::parse(&words)

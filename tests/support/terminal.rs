@@ -111,6 +111,17 @@ impl Terminal {
         self.ours.write_all(format!("{text}\n").as_bytes()).unwrap();
     }
 
+    /// Presses Ctrl-C.
+    pub(crate) fn interrupt(&mut self) {
+        self.ours.write_all(&[3]).unwrap();
+    }
+
+    /// Whether what is typed is shown.
+    pub(crate) fn echoes(&self) -> bool {
+        let modes = rustix::termios::tcgetattr(&self.ours).unwrap().local_modes;
+        modes.contains(rustix::termios::LocalModes::ECHO)
+    }
+
     /// Waits for the end: the exit status (of a signal, minus its number), and all
     /// that was written.
     pub(crate) fn end(mut self) -> (i32, String) {

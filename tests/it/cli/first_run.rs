@@ -10,6 +10,7 @@ use std::{
 use crate::support::{
     home::{Home, Run},
     terminal::Terminal,
+    waiting::wait_until,
 };
 
 fn mode(path: &Path) -> u32 {
@@ -305,4 +306,66 @@ fn other_paths_and_languages_give_the_keys_that_other_wallets_show() {
         chinese.to_str().unwrap(),
     ];
     assert_eq!(home.run(chinese).code, 0);
+}
+
+#[test]
+fn ctrl_c_at_a_passphrase_ends_at_once_and_leaves_a_terminal_that_echoes() {
+    let home = Home::new();
+    let mut asked = Terminal::start(&home, &["wallet", "new", "--network", "nile"]);
+    asked.expect("New passphrase for wallet `main`: ");
+    wait_until(
+        "the echo is off",
+        std::time::Duration::from_secs(60),
+        || !asked.echoes(),
+    );
+    asked.interrupt();
+    asked.expect("error: interrupted");
+    wait_until(
+        "the echo is back",
+        std::time::Duration::from_secs(60),
+        || asked.echoes(),
+    );
+    assert_eq!(asked.end().0, 130);
+    assert!(!home.path().join("wallets/main.json").exists());
+}
+
+#[test]
+fn ctrl_c_ends_a_command_that_waits_for_its_input() {
+    let home = Home::with_key(2);
+    for command in [
+        &["tx", "sign", "-"][..],
+        &["wallet", "sign", "--file", "-"],
+        &["tx", "decode", "-"],
+    ] {
+        let mut child = home
+            .command()
+            .args(command)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Waiting for the child would close it.
+        let _open = child.stdin.take();
+        // It listens for signals once it has a handler for them.
+        let status = format!("/proc/{}/status", child.id());
+        wait_until(
+            "it catches SIGINT",
+            std::time::Duration::from_secs(60),
+            || {
+                let status = std::fs::read_to_string(&status).unwrap_or_default();
+                let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+                caught.is_some_and(|mask| {
+                    u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask >> 1 & 1 == 1)
+                })
+            },
+        );
+        let pid = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{command:?}");
+    }
 }
