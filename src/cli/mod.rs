@@ -46,6 +46,7 @@ mod token;
 mod torrent;
 mod tx;
 mod tx_build;
+mod tx_documents;
 mod tx_words;
 mod units;
 mod wallet;

@@ -8,6 +8,7 @@ use super::{
     Context, chain,
     failure::{Failure, Outcome},
     tx::print_transaction,
+    units::moment,
 };
 use crate::{
     tron::{
@@ -281,14 +282,14 @@ impl TokenTerms {
     /// For people.
     pub(super) fn words(&self) -> String {
         format!(
-            "{} raw units of `{}` with {} decimals, sold at {} for {} sun from {} to {} ms",
+            "{} of the smallest unit of `{}` with {} decimals, sold at {} for {} sun from {} to {}",
             self.supply_raw,
             self.name,
             self.precision,
             self.num,
             self.trx_num,
-            self.start,
-            self.end
+            moment(UnixMs(self.start)),
+            moment(UnixMs(self.end))
         )
     }
 
