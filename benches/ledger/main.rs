@@ -325,6 +325,7 @@ fn worker(store: &str, n: u64, seconds: u64) -> (usize, Duration) {
             parent: block(desk.number),
             time,
             witness: Address::ZERO,
+            signer: Address::from_body([0xee; 20]),
             transfers: payouts
                 .iter()
                 .zip(&signed)

@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
         }
         if let Ok((id, block)) = json::block_from_json(&value, visible) {
             // Checked or refused, but never believed.
-            let _checked = block.verify(id);
+            let _checked = seedrail::tron::verified::Sealed::block(id, block);
         }
         let _read = json::raw_data_from_json(&value, visible);
     }

@@ -12,6 +12,7 @@ use crate::{
     tron::{
         block::BlockHeader,
         rpc::{Asset, Finality, Node},
+        verified::Verified,
     },
     types::{AmountError, BlockId, Clock, Decimals, Sun, SystemClock, Token, TokenId, UnitAmount},
 };
@@ -79,7 +80,7 @@ pub(crate) struct TokenInfo {
 impl Chain {
     /// The head, refused when it is so old that the node has lost the chain, or
     /// when it disagrees with the local clock by more than a minute.
-    pub(crate) async fn fresh_head(&self, context: &Context) -> Outcome<BlockHeader> {
+    pub(crate) async fn fresh_head(&self, context: &Context) -> Outcome<Verified<BlockHeader>> {
         let head = self.node.head(Finality::Head).await?;
         let now = SystemClock.now();
         let apart = now.since(head.timestamp).max(head.timestamp.since(now));

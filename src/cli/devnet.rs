@@ -34,6 +34,12 @@ pub(crate) struct Devnet {
     /// How many blocks on top make a block solid.
     #[arg(long, value_name = "N")]
     solid_lag: Option<u64>,
+    /// How many witnesses take turns making blocks; at most 27.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=27))]
+    witnesses: u8,
+    /// Sign blocks with the key of each witness's permission instead of its own, as TRON allows.
+    #[arg(long)]
+    witness_permission_keys: bool,
     /// How many accounts start with TRX and BTT.
     #[arg(long, value_name = "N", default_value_t = 10)]
     accounts: u32,
@@ -105,6 +111,10 @@ impl Devnet {
             .balance(self.balance)
             .btt(self.btt);
         let failed = |error| Failure::failed("devnet", error);
+        builder = builder.witnesses(self.witnesses.into());
+        if self.witness_permission_keys {
+            builder = builder.separate_witness_keys();
+        }
         builder = builder.preset(self.preset);
         for (name, value) in &self.parameter {
             builder = builder

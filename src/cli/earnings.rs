@@ -10,7 +10,7 @@ use super::{
     failure::{Failure, Outcome},
     plot::{self, Bar},
     receipts::amount_text,
-    store,
+    store, trust,
     units::date,
 };
 use crate::{
@@ -53,7 +53,10 @@ impl Earnings {
         let (chain, ledger) = store::open_to_read(context).await?;
         let claims = match chain {
             Some(chain) => {
-                claims(ledger.as_ref(), &NodeChain::new(chain.node), account, token).await?
+                let chain = NodeChain::new(chain.node);
+                let checkpoint = context.settings.checkpoint;
+                trust::begin(context.out, ledger.as_ref(), &chain, checkpoint).await?;
+                claims(ledger.as_ref(), &chain, account, token).await?
             }
             None => stored_claims(ledger.as_ref(), account, token)?,
         };

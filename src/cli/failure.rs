@@ -89,7 +89,9 @@ impl Failure {
     /// The broadcast of a transaction.
     pub(crate) fn broadcast(txid: TxId, error: NodeError) -> Self {
         match error {
-            NodeError::Unknown { .. } => Self::may_have_happened(txid, error),
+            NodeError::Unknown { .. } | NodeError::TooLarge { .. } => {
+                Self::may_have_happened(txid, error)
+            }
             other => other.into(),
         }
     }
@@ -106,8 +108,10 @@ impl From<NodeError> for Failure {
             NodeError::Retry { .. } => Self::new(Exit::Node, "node_unreachable", &error).hint(
                 "is the node running? name another with --node URL, or start `seedrail devnet`",
             ),
-            NodeError::Unknown { .. } => Self::new(Exit::Node, "node_answer", &error)
-                .hint("name another node with --node URL"),
+            NodeError::Unknown { .. } | NodeError::TooLarge { .. } => {
+                Self::new(Exit::Node, "node_answer", &error)
+                    .hint("name another node with --node URL")
+            }
             NodeError::Refused { code, message, .. } => {
                 let funds = code == "BANDWITH_ERROR"
                     || [

@@ -44,6 +44,7 @@ mod store;
 mod swarm;
 mod token;
 mod torrent;
+mod trust;
 mod tx;
 mod tx_build;
 mod tx_documents;
@@ -123,6 +124,15 @@ pub(crate) struct Global {
         value_parser = settings::LedgerPlace::of
     )]
     ledger: Option<settings::LedgerPlace>,
+    /// The id of a block that you know to be in the chain: a ledger that has read no
+    /// block yet learns from it who makes the blocks, instead of believing the node.
+    #[arg(
+        long,
+        global = true,
+        env = "SEEDRAIL_CHECKPOINT",
+        value_name = "BLOCKID"
+    )]
+    checkpoint: Option<crate::types::BlockId>,
     /// Where wallets, ledgers and settings are kept.
     #[arg(long, global = true, env = "SEEDRAIL_HOME", value_name = "DIR")]
     home: Option<PathBuf>,

@@ -8,15 +8,16 @@ use super::{
     failure::{Failure, Outcome},
     session::{self, GrantFlags},
     settings::Network,
-    store,
+    store, trust,
     units::{Price, Size, btt_text},
 };
 use crate::{
-    ledger::TransferRow,
+    ledger::{Ledger, TransferRow},
     receipts::{
         Ask, Exposure,
         pay::{Answer, ChainError, ChainView, PayConfig, PayEvent, PayExtension, Terms},
     },
+    settle::{Chain as _, NodeChain, settlement},
     tron::rpc::{Finality, Node},
     types::{Address, RawAmount, SystemClock, Token, TokenId, TxId},
 };
@@ -65,6 +66,12 @@ async fn begin(
     chain::guard_mainnet(context)?;
     chain.token(context, Token::Trc10(token)).await?;
     let ledger = store::open(context, chain.genesis)?;
+    let view = NodeView {
+        chain: NodeChain::new(chain.node.clone()),
+        ledger: Arc::clone(&ledger),
+    };
+    let checkpoint = context.settings.checkpoint;
+    trust::begin(context.out, ledger.as_ref(), &view.chain, checkpoint).await?;
     if terms.bid.is_some() {
         let balance = balance_of(&chain.node, own, token)
             .await
@@ -88,7 +95,7 @@ async fn begin(
         terms,
         on_private: false,
         ledger,
-        chain: Arc::new(NodeView(chain.node)),
+        chain: Arc::new(view),
         clock: Arc::new(SystemClock),
         on_event: Arc::new(move |event| tell(out, &event)),
     })
@@ -160,8 +167,12 @@ async fn balance_of(
         .unwrap_or_default())
 }
 
-/// The user's own node, as payments ask it.
-struct NodeView(Node);
+/// The user's own node, as payments ask it: what it says of payments is believed
+/// only of blocks by witnesses that the ledger knows.
+struct NodeView {
+    chain: NodeChain,
+    ledger: Arc<dyn Ledger>,
+}
 
 fn unknown(error: impl ToString) -> ChainError {
     ChainError(error.to_string())
@@ -170,15 +181,15 @@ fn unknown(error: impl ToString) -> ChainError {
 impl ChainView for NodeView {
     fn solid_head(&self) -> Answer<'_, u64> {
         Box::pin(async {
-            let head = self.0.head(Finality::Solid).await.map_err(unknown)?;
-            Ok(head.number)
+            let head = self.chain.solid_head().await.map_err(unknown)?;
+            Ok(head.id.number())
         })
     }
 
     fn account_exists(&self, address: Address) -> Answer<'_, bool> {
         Box::pin(async move {
             let account = self
-                .0
+                .chain
                 .account(Finality::Solid, address)
                 .await
                 .map_err(unknown)?;
@@ -187,59 +198,18 @@ impl ChainView for NodeView {
     }
 
     fn token_balance(&self, address: Address, token: TokenId) -> Answer<'_, RawAmount> {
-        Box::pin(async move { balance_of(&self.0, address, token).await.map_err(unknown) })
+        Box::pin(async move {
+            balance_of(&self.chain.node, address, token)
+                .await
+                .map_err(unknown)
+        })
     }
 
     fn settlement(&self, txid: TxId) -> Answer<'_, Option<TransferRow>> {
         Box::pin(async move {
-            let Some(info) = self
-                .0
-                .transaction_info(Finality::Solid, txid)
+            settlement(&self.chain, self.ledger.as_ref(), txid)
                 .await
-                .map_err(unknown)?
-            else {
-                return Ok(None);
-            };
-            // The info only says where to look; the block itself is the proof.
-            let Some(block) = self
-                .0
-                .block(Finality::Solid, info.block)
-                .await
-                .map_err(unknown)?
-            else {
-                return Ok(None);
-            };
-            let Some(transaction) = block
-                .transactions
-                .iter()
-                .find(|transaction| transaction.txid() == txid)
-            else {
-                return Err(ChainError(format!(
-                    "block {} does not hold {txid}",
-                    info.block
-                )));
-            };
-            let succeeded = transaction
-                .results()
-                .first()
-                .is_some_and(|result| result.succeeded());
-            let draft = transaction
-                .raw_data()
-                .and_then(|raw| raw.into_draft())
-                .map_err(unknown)?;
-            Ok(draft
-                .contract
-                .as_transfer()
-                .filter(|_| succeeded)
-                .map(|transfer| TransferRow {
-                    txid,
-                    block: block.header.number,
-                    block_time: block.header.timestamp,
-                    payer: transfer.from,
-                    payee: transfer.to,
-                    token: transfer.token,
-                    amount: transfer.amount,
-                }))
+                .map_err(unknown)
         })
     }
 }

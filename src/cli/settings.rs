@@ -241,6 +241,7 @@ pub(crate) struct Settings {
     pub(crate) signer: Option<PathBuf>,
     pub(crate) passphrase_file: Option<PathBuf>,
     pub(crate) ledger: Option<LedgerPlace>,
+    pub(crate) checkpoint: Option<BlockId>,
     pub(crate) yes: bool,
     /// What `config.toml` says of settling.
     pub(crate) settle: PolicyFlags,
@@ -335,6 +336,7 @@ impl Settings {
             signer: global.signer.clone(),
             passphrase_file: global.passphrase_file.clone(),
             ledger: global.ledger.clone(),
+            checkpoint: global.checkpoint,
             yes: global.yes,
             settle: config.settle.flags()?,
         })

@@ -213,6 +213,13 @@ impl From<LedgerError> for Failure {
                 Self::new(Exit::Partly, "ledger", error)
                     .hint("run the command again: it goes on from what the ledger holds")
             }
+            LedgerError::NotLinked { .. } => Self::new(Exit::Disagree, "not_linked", error).hint(
+                "this node and the one that was read before show different chains: compare with \
+                 another --node, then `seedrail settle recover` goes back to the last block that \
+                 the right one holds",
+            ),
+            LedgerError::Strangers { .. } => Self::new(Exit::Node, "unknown_witness", error)
+                .hint("name another node with --node URL, or wait for the next block"),
             error => Self::failed("ledger", error),
         }
     }

@@ -39,6 +39,8 @@ pub const DEFAULT_MNEMONIC: &str = "test test test test test test test test test
 
 /// Accounts a devnet may start with.
 const MAX_ACCOUNTS: u32 = 1_000;
+/// At most this many witnesses: as many as make TRON's blocks.
+const MAX_WITNESSES: usize = 27;
 /// How far before "now" a fresh chain begins, so that its first block is due
 /// at once.
 const FIRST_BLOCK: Duration = SLOT;
@@ -131,6 +133,8 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     others: Vec<GenesisAccount>,
     witness: SecretKey,
+    witnesses: usize,
+    separate_witness_keys: bool,
     with_btt: bool,
     state: Option<PathBuf>,
     keep_blocks: Option<u64>,
@@ -239,6 +243,20 @@ impl Builder {
         self
     }
 
+    /// How many witnesses take turns, at most 27; one by default. The further ones
+    /// have keys everybody knows.
+    pub fn witnesses(mut self, count: usize) -> Self {
+        self.witnesses = count.clamp(1, MAX_WITNESSES);
+        self
+    }
+
+    /// Each witness signs its blocks with the key of its witness permission instead of
+    /// its own, as TRON allows: a key everybody knows.
+    pub fn separate_witness_keys(mut self) -> Self {
+        self.separate_witness_keys = true;
+        self
+    }
+
     /// The witness that signs the blocks; by default a key everybody knows.
     pub fn witness(mut self, key: SecretKey) -> Self {
         self.witness = key;
@@ -331,7 +349,12 @@ impl Builder {
                 })
             })
             .collect::<Result<Vec<_>, MnemonicError>>()?;
-        let witness = self.witness.clone();
+        let mut witnesses = vec![self.witness.clone()];
+        witnesses.extend((2..=self.witnesses).map(|n| well_known_key(&format!("witness {n}"))));
+        let mut signers: Vec<_> = (1..=self.witnesses)
+            .map(|n| well_known_key(&format!("signer of witness {n}")))
+            .collect();
+        let addresses = |keys: &[SecretKey]| keys.iter().map(SecretKey::address).collect();
         let balance = i64::try_from(self.balance.0).unwrap_or(i64::MAX);
         let genesis = Genesis {
             time: self
@@ -351,11 +374,20 @@ impl Builder {
             issuer: self
                 .with_btt
                 .then(|| well_known_key("issuer of BTT").address()),
-            witness: witness.address(),
+            witness: self.witness.address(),
+            more_witnesses: addresses(witnesses.get(1..).unwrap_or_default()),
+            witness_signers: if self.separate_witness_keys {
+                addresses(&signers)
+            } else {
+                Vec::new()
+            },
         };
         let default_lag = u64::from(self.pace != Pace::Instant);
+        // A witness permission may name any key that the devnet knows.
+        signers.extend(accounts.iter().map(|account| account.key.clone()));
         let rules = ChainRules {
-            witness,
+            witnesses,
+            signers,
             interval_ms: self.pace.interval_ms(),
             solid_lag: self.solid_lag.unwrap_or(default_lag),
             keep_blocks: self.keep_blocks,
@@ -493,6 +525,8 @@ impl Devnet {
             clock: Arc::new(SystemClock),
             others: Vec::new(),
             witness: well_known_key("witness"),
+            witnesses: 1,
+            separate_witness_keys: false,
             with_btt: true,
             state: None,
             keep_blocks: None,

@@ -24,7 +24,7 @@ use crate::{
         keys::SecretKey,
         transaction::{MAX_EXPIRATION_AHEAD, Transaction, TransactionResult},
     },
-    types::{BlockId, TxId, UnixMs},
+    types::{Address, BlockId, TxId, UnixMs},
 };
 
 /// Transactions that may wait for a block (`maxTransactionPendingSize`).
@@ -64,7 +64,10 @@ impl Sealed {
 /// What a chain is made with.
 #[derive(Debug, Clone)]
 pub(crate) struct ChainRules {
-    pub(crate) witness: SecretKey,
+    /// They take turns.
+    pub(crate) witnesses: Vec<SecretKey>,
+    /// Keys that may be in a witness permission.
+    pub(crate) signers: Vec<SecretKey>,
     /// The time between two blocks, ms: the next slot is this far off.
     pub(crate) interval_ms: i64,
     /// Blocks that make the one below them solid.
@@ -75,6 +78,35 @@ pub(crate) struct ChainRules {
 }
 
 impl ChainRules {
+    /// Whose turn block `number` is, and the key that signs for it in the parent's
+    /// state: that of its witness permission (`Manager.validBlock`). A witness whose
+    /// key nobody here has misses its turn; when all do, the one in turn signs with
+    /// its own, since a devnet goes on.
+    fn turn(&self, number: u64, state: &State) -> (Address, &SecretKey) {
+        let count = self.witnesses.len();
+        let first = usize::try_from(number).unwrap_or(0) % count.max(1);
+        let in_turn = (0..count).filter_map(|n| self.witnesses.get((first + n) % count));
+        for witness in in_turn {
+            let address = witness.address();
+            let permission = state
+                .account(&address)
+                .and_then(|account| account.witness_permission.clone());
+            let Some(permission) = permission else {
+                return (address, witness);
+            };
+            let named = permission.keys.first().map(|key| key.address.as_slice());
+            let mut keys = self.witnesses.iter().chain(&self.signers);
+            if let Some(key) = keys.find(|key| Some(key.address().to_bytes().as_slice()) == named) {
+                return (address, key);
+            }
+        }
+        let own = self
+            .witnesses
+            .get(first)
+            .expect("a chain has at least one witness");
+        (own.address(), own)
+    }
+
     /// States kept: those of the blocks that are not solid, and some below.
     fn kept_states(&self) -> usize {
         usize::try_from(self.solid_lag.saturating_add(KEPT_STATES)).unwrap_or(usize::MAX)
@@ -178,10 +210,13 @@ impl Chain {
     /// out with the id it had.
     pub(crate) fn restore(rules: ChainRules, document: &Document) -> Result<Self, Mismatch> {
         let mut chain = Self::new(rules, &document.genesis);
-        if chain.rules.witness.address() != document.genesis.witness {
+        let own = chain.rules.witnesses.iter().map(SecretKey::address);
+        let named = &document.genesis;
+        let theirs = std::iter::once(&named.witness).chain(&named.more_witnesses);
+        if !own.eq(theirs.copied()) {
             return Err(format!(
                 "its blocks are signed by another witness, {}",
-                document.genesis.witness
+                named.witness
             ));
         }
         for record in &document.records {
@@ -460,16 +495,17 @@ impl Chain {
                 Err(reject) => dropped.push((incoming.txid(), reject)),
             }
         }
+        let (witness, signer) = self.rules.turn(number, self.head_state());
         let header = BlockHeader {
             number,
             timestamp: time,
             tx_trie_root: merkle_root(&transactions),
             parent_hash: parent.id,
-            witness_address: self.rules.witness.address().to_bytes().to_vec(),
+            witness_address: witness.to_bytes().to_vec(),
             version: BLOCK_VERSION,
             account_state_root: Vec::new(),
         };
-        let witness_signature = header.sign(&self.rules.witness).to_vec();
+        let witness_signature = header.sign(signer).to_vec();
         let block = Block {
             header,
             witness_signature,

@@ -1,6 +1,9 @@
 //! The first block and the state it leaves: who has what, from nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -12,7 +15,9 @@ use crate::{
     },
     tron::{
         block::{Block, BlockHeader, merkle_root},
-        contract::{AssetIssueContract, Contract, TransferAssetContract, TransferContract},
+        contract::{
+            AssetIssueContract, Contract, Key, Permission, TransferAssetContract, TransferContract,
+        },
         keys::SecretKey,
         proto::Writer,
         transaction::Transaction,
@@ -57,6 +62,13 @@ pub(crate) struct Genesis {
     /// without BTT, as java-tron makes it.
     pub(crate) issuer: Option<Address>,
     pub(crate) witness: Address,
+    /// Further witnesses: they take turns with the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) more_witnesses: Vec<Address>,
+    /// Whose key each witness has in its witness permission, the first's first; none
+    /// where they sign with their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) witness_signers: Vec<Address>,
 }
 
 /// What a user may say of genesis beside the accounts of the phrase.
@@ -162,12 +174,28 @@ impl Genesis {
             self.issue_btt(&mut state, issuer, &mut transactions);
         }
 
-        let mut witness = match state.account(&self.witness) {
-            Some(account) => account.as_ref().clone(),
-            None => Account::genesis(self.witness, b"", 0),
-        };
-        witness.is_witness = true;
-        state.put_account(witness);
+        let mut signers = self.witness_signers.iter();
+        for address in std::iter::once(&self.witness).chain(&self.more_witnesses) {
+            let mut witness = match state.account(address) {
+                Some(account) => account.as_ref().clone(),
+                None => Account::genesis(*address, b"", 0),
+            };
+            witness.is_witness = true;
+            witness.witness_permission = signers.next().map(|signer| {
+                Arc::new(Permission {
+                    r#type: 1,
+                    id: 1,
+                    permission_name: "witness".to_owned(),
+                    threshold: 1,
+                    keys: vec![Key {
+                        address: signer.to_bytes().to_vec(),
+                        weight: 1,
+                    }],
+                    ..Permission::default()
+                })
+            });
+            state.put_account(witness);
+        }
 
         let block = Block {
             header: BlockHeader {

@@ -23,7 +23,7 @@ pub use parties::{
 pub use payouts::{
     AttemptEnd, AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,
     Foreign, LEARNING, OrderKey, OutgoingRow, PastOrigin, PastPayment, PayoutId, PayoutKind,
-    PayoutRow, PayoutState, Recovery, Wanted, WitnessRow,
+    PayoutRow, PayoutState, Recovery, TrailRow, Wanted, WitnessRow,
 };
 pub use records::{
     Adopted, EpochId, Equivocation, Pair, Position, ReceiptEntry, ReceiptFilter, ReceiptKind,

@@ -277,6 +277,8 @@ pub struct BlockRow {
     pub time: UnixMs,
     /// Who made it.
     pub witness: Address,
+    /// Whose key signed it: the witness's own, or that of its witness permission.
+    pub signer: Address,
     /// Transfers in it that the account sent or received.
     pub transfers: Vec<TransferRow>,
     /// Ends of this account's attempts that this block proves.
@@ -360,8 +362,21 @@ pub enum Recovery {
 pub struct WitnessRow {
     /// Who.
     pub address: Address,
+    /// Whose key it signs with.
+    pub signer: Address,
+    /// The first solid block seen from it.
+    pub first_block: u64,
     /// The newest solid block seen from it.
     pub last_block: u64,
+}
+
+/// A block that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrailRow {
+    /// Its id, with its number in it.
+    pub block: BlockId,
+    /// Its time.
+    pub time: UnixMs,
 }
 
 /// From how many blocks a ledger learns its witnesses: three rounds of 27.

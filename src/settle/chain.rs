@@ -19,6 +19,7 @@ use crate::{
         fees::IssuerBandwidth,
         permission::Permissions,
         rpc::{Account, AccountResources, ChainParameters, Finality, NodeError, StakeYield},
+        verified::Verified,
     },
     types::{Address, BlockId, Sun, TokenId, TxId, UnixMs},
 };
@@ -64,16 +65,14 @@ pub trait Chain: Send + Sync {
     fn solid_head(&self) -> impl Future<Output = Result<Head, NodeError>> + Send;
 
     /// Solid blocks from number `first` on, as many as it likes; empty when it
-    /// has none. Each one verified: id recomputed from the header, Merkle root
-    /// from the transactions, the witness's signature checked
-    /// ([`Block::verify`]); consecutive and linked.
+    /// has none. Consecutive and linked, each of them [verified](Verified).
     ///
     /// # Errors
     /// See [`NodeError`]; anything short of that is `Unknown`.
     fn solid_blocks(
         &self,
         first: u64,
-    ) -> impl Future<Output = Result<Vec<Block>, NodeError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Verified<Block>>, NodeError>> + Send;
 
     /// Blocks from number `first` on that may still be forked out, as many as it
     /// likes, verified and linked like solid ones. They say what is in a block by
@@ -85,7 +84,7 @@ pub trait Chain: Send + Sync {
     fn head_blocks(
         &self,
         first: u64,
-    ) -> impl Future<Output = Result<Vec<Block>, NodeError>> + Send {
+    ) -> impl Future<Output = Result<Vec<Verified<Block>>, NodeError>> + Send {
         let _ = first;
         async { Ok(Vec::new()) }
     }
@@ -175,6 +174,20 @@ pub trait Chain: Send + Sync {
     /// says what time it is, and not a clock.
     fn moves_time(&self) -> bool {
         false
+    }
+
+    /// What is known already of the keys that witnesses sign with.
+    fn know_signer(&self, witness: Address, signer: Address) {
+        let _ = (witness, signer);
+    }
+
+    /// Whether all nodes hold this solid block.
+    ///
+    /// # Errors
+    /// `Unknown` when one of them holds another, or cannot say.
+    fn agree_on(&self, block: BlockId) -> impl Future<Output = Result<(), NodeError>> + Send {
+        let _ = block;
+        async { Ok(()) }
     }
 
     /// How many nodes answer: a refusal counts more when two of them say it.

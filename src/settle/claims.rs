@@ -2,11 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use super::{Chain, SettleError, state::transfer_of};
+use super::{
+    Chain, NodeChain, SettleError,
+    state::{read_block, transfer_of},
+};
 use crate::{
-    ledger::{Position, ReceiptFilter, ReceiptKind, Receipts, TransferRow, Transfers, WatchRow},
-    tron::{block::Block, rpc::NodeError},
-    types::{Address, BlockId, RawAmount, Token, TokenId},
+    ledger::{
+        BlockRow, ChainLog, LedgerError, Position, ReceiptFilter, ReceiptKind, Receipts,
+        TransferRow, Transfers,
+    },
+    tron::{
+        block::Block,
+        permission::Permissions,
+        rpc::{Finality, NodeError},
+        transaction::Transaction,
+        verified::{MadeBy, Trail, Verified},
+    },
+    types::{Address, BlockId, RawAmount, Token, TokenId, TxId},
 };
 
 /// Receipts read from the ledger at a time.
@@ -166,40 +178,90 @@ async fn read_solid<C: Chain>(
     account: Address,
     token: TokenId,
     since: u64,
-) -> Result<Place, SettleError> {
+) -> Result<Trail, SettleError> {
     let watched = ledger.watched(account, token)?;
-    let mut place = match watched.filter(|watch| watch.from <= since) {
-        Some(watch) => Place {
-            from: watch.from,
-            next: watch.last.number().saturating_add(1),
-            parent: Some(watch.last),
-        },
-        None => Place {
-            from: since,
-            next: since.saturating_add(1),
-            parent: None,
-        },
+    let mut trail = match watched.filter(|watch| watch.from <= since) {
+        Some(watch) => Trail::after(watch.last),
+        None => Trail::starting_at(since.saturating_add(1)),
     };
     loop {
-        let blocks = chain.solid_blocks(place.next).await?;
+        let blocks = chain.solid_blocks(trail.next).await?;
         if blocks.is_empty() {
-            return Ok(place);
+            // No blocks are no proof that nothing was paid.
+            if chain.solid_head().await?.id.number() >= trail.next {
+                return Err(SettleError::NoBlocks(trail.next));
+            }
+            return Ok(trail);
         }
-        let mut transfers = Vec::new();
+        let mut rows = Vec::with_capacity(blocks.len());
         for block in &blocks {
-            transfers.extend(place.step(block, account, token)?);
+            rows.push(income(chain, block, account, token).await?);
         }
-        if let Some(last) = place.parent {
-            let watch = WatchRow {
-                account,
-                token,
-                from: place.from,
-                last,
-            };
-            ledger.note_watched(&watch, &transfers)?;
-            tracing::debug!("read solid blocks up to {}", last.number());
+        let before = trail.last;
+        let watch = ledger.watch_blocks(account, token, since, &rows)?;
+        match watch.into_inner() {
+            Some(watch) => trail = Trail::after(watch.last),
+            None => return Ok(trail),
+        }
+        if trail.last == before {
+            return Ok(trail);
+        }
+        tracing::debug!("read solid blocks up to {}", trail.next.saturating_sub(1));
+    }
+}
+
+/// A block's transfers of the token to the account, each with its payer's signature.
+async fn income<C: Chain>(
+    chain: &C,
+    block: &Verified<Block>,
+    account: Address,
+    token: TokenId,
+) -> Result<BlockRow, SettleError> {
+    let mut row = read_block(block, account, &mut BTreeMap::new());
+    row.ends.clear();
+    row.transfers
+        .retain(|transfer| transfer.payee == account && transfer.token == Token::Trc10(token));
+    let mut signed = Vec::with_capacity(row.transfers.len());
+    for transfer in row.transfers {
+        let transaction = block
+            .transactions
+            .iter()
+            .find(|transaction| transaction.txid() == transfer.txid);
+        if let Some(transaction) = transaction
+            && is_signed_by(chain, transfer.payer, transaction).await?
+        {
+            signed.push(transfer);
+        } else {
+            tracing::warn!(
+                "transfer {} is not signed by {}: it is not counted",
+                transfer.txid,
+                transfer.payer
+            );
         }
     }
+    row.transfers = signed;
+    Ok(row)
+}
+
+/// Whether the payer signed a transfer: by its own key, or by those that its
+/// permissions name.
+///
+/// # Errors
+/// Nobody tells its permissions.
+pub async fn is_signed_by<C: Chain>(
+    chain: &C,
+    payer: Address,
+    transaction: &Transaction,
+) -> Result<bool, NodeError> {
+    let is_approved = |permissions: &Permissions| {
+        permissions
+            .approval(transaction)
+            .is_ok_and(|approval| approval.is_enough())
+    };
+    if is_approved(&Permissions::default_of(payer)) {
+        return Ok(true);
+    }
+    Ok(is_approved(&chain.permissions(payer).await?))
 }
 
 /// What the blocks after the solid ones hold, by payer.
@@ -207,21 +269,21 @@ async fn unsolid<C: Chain>(
     chain: &C,
     account: Address,
     token: TokenId,
-    mut place: Place,
+    mut trail: Trail,
 ) -> Result<BTreeMap<Address, RawAmount>, SettleError> {
     let mut found: BTreeMap<Address, RawAmount> = BTreeMap::new();
-    let end = place.next.saturating_add(MOST_UNSOLID);
-    while place.next < end {
-        let blocks = chain.head_blocks(place.next).await?;
+    let end = trail.next.saturating_add(MOST_UNSOLID);
+    while trail.next < end {
+        let blocks = chain.head_blocks(trail.next).await?;
         if blocks.is_empty() {
             break;
         }
         for block in &blocks {
             // A fork since the last question: what is counted is only shown.
-            let Ok(transfers) = place.step(block, account, token) else {
+            if !trail.step(block) {
                 return Ok(found);
-            };
-            for transfer in transfers {
+            }
+            for transfer in income(chain, block, account, token).await?.transfers {
                 let sum = found.entry(transfer.payer).or_default();
                 *sum = sum.checked_add(transfer.amount).unwrap_or(RawAmount::MAX);
             }
@@ -230,38 +292,58 @@ async fn unsolid<C: Chain>(
     Ok(found)
 }
 
-/// Where a reader of blocks is.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    from: u64,
-    next: u64,
-    parent: Option<BlockId>,
+/// A transfer that the solid chain holds, by a witness that the ledger knows and
+/// signed by its payer; `None` for anything else that is there, or nothing.
+///
+/// # Errors
+/// The node cannot tell, or tells what cannot be believed. See [`SettleError`].
+pub async fn settlement(
+    chain: &NodeChain,
+    ledger: &(impl ChainLog + ?Sized),
+    txid: TxId,
+) -> Result<Option<TransferRow>, SettleError> {
+    let node = &chain.node;
+    // The info only says where to look; the block itself is the proof.
+    let Some(info) = node.transaction_info(Finality::Solid, txid).await? else {
+        return Ok(None);
+    };
+    let Some(block) = node.block(Finality::Solid, info.block).await? else {
+        return Err(SettleError::NoBlocks(info.block));
+    };
+    by_known_witness(ledger, block.id(), block.made_by())?;
+    let Some(transaction) = block
+        .transactions
+        .iter()
+        .find(|transaction| transaction.txid() == txid)
+    else {
+        return Err(SettleError::NotTheChains(block.id()));
+    };
+    let Some(transfer) = transfer_of(&block, transaction) else {
+        return Ok(None);
+    };
+    let signed = is_signed_by(chain, transfer.payer, transaction).await?;
+    Ok(signed.then_some(transfer))
 }
 
-impl Place {
-    /// One block on: its transfers of the token to the account.
-    fn step(
-        &mut self,
-        block: &Block,
-        account: Address,
-        token: TokenId,
-    ) -> Result<Vec<TransferRow>, SettleError> {
-        let linked = self
-            .parent
-            .is_none_or(|parent| parent == block.header.parent_hash);
-        if block.header.number != self.next || !linked {
-            return Err(SettleError::Node(NodeError::Unknown {
-                url: "the node".into(),
-                reason: format!("its blocks are not a chain at {}", self.next),
-            }));
-        }
-        self.next += 1;
-        self.parent = Some(block.id());
-        Ok(block
-            .transactions
+/// Refuses a block whose witness the ledger does not know, or knows to sign with
+/// another key.
+///
+/// # Errors
+/// [`LedgerError::Strangers`].
+pub fn by_known_witness(
+    ledger: &(impl ChainLog + ?Sized),
+    block: BlockId,
+    made_by: Option<MadeBy>,
+) -> Result<(), SettleError> {
+    let known = ledger.witnesses()?;
+    let is_known = made_by.is_some_and(|made| {
+        known
             .iter()
-            .filter_map(|transaction| transfer_of(block, transaction))
-            .filter(|transfer| transfer.payee == account && transfer.token == Token::Trc10(token))
-            .collect())
+            .any(|known| known.address == made.witness && known.signer == made.signer)
+    });
+    if is_known {
+        return Ok(());
     }
+    let witness = made_by.map_or(Address::ZERO, |made| made.witness);
+    Err(LedgerError::Strangers { block, witness }.into())
 }

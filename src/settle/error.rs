@@ -75,6 +75,15 @@ pub enum SettleError {
         /// Ours.
         clock: UnixMs,
     },
+    /// The nodes do not show blocks that they must have.
+    #[error(
+        "no node shows block {0}, though the chain is further: a node that keeps only the newest \
+         blocks cannot tell what was paid in it"
+    )]
+    NoBlocks(u64),
+    /// A block that is not in the nodes' chain.
+    #[error("block {0} is not in the chain that the node shows")]
+    NotTheChains(BlockId),
     /// The account moves without us.
     #[error(
         "{account} keeps acting on the chain without this ledger: another program or machine uses \

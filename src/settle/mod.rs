@@ -19,11 +19,14 @@ mod proof;
 pub mod recovery;
 mod report;
 pub mod state;
+mod trust;
 mod unsolid;
 
 pub use audit::{Difference, DifferenceKind};
 pub use chain::{Answer, Chain, Head};
-pub use claims::{Claim, Claims, claims, stored_claims};
+pub use claims::{
+    Claim, Claims, by_known_witness, claims, is_signed_by, settlement, stored_claims,
+};
 pub use engine::{
     ALIKE_FOR, Before, Begun, BroughtBack, CancelReport, Engine, FileQuote, FileReport, LIFETIME,
     OFFER_LIFETIME, OfferReport, OfferTerms, OrderName, Question, RecoverReport, RowEnd, RowState,
@@ -37,3 +40,4 @@ pub use payout_file::{FileRow, PayoutFile, PayoutFileError};
 pub use plan::{Deferred, Plan, PlannedPayout, Policy, Why};
 pub use proof::{MAX_PROOF_BYTES, PaymentProof, ProofError};
 pub use report::{BatchReport, Event, PAID_ELSEWHERE, PLANNED_ANEW, PayoutReport, RESTORED};
+pub use trust::{Trust, learn_witnesses};

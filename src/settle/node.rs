@@ -14,6 +14,7 @@ use crate::{
         permission::Permissions,
         rpc::{Account, AccountResources, ChainParameters, Finality, Node, NodeError, StakeYield},
         transaction::Transaction,
+        verified::Verified,
     },
     types::{Address, BlockId, Sun, TokenId, TxId},
 };
@@ -40,8 +41,8 @@ impl NodeChain {
     }
 }
 
-impl From<BlockHeader> for Head {
-    fn from(header: BlockHeader) -> Self {
+impl From<Verified<BlockHeader>> for Head {
+    fn from(header: Verified<BlockHeader>) -> Self {
         Self {
             id: header.id(),
             time: header.timestamp,
@@ -63,13 +64,13 @@ impl Chain for NodeChain {
         self.node.head(Finality::Solid).await.map(Head::from)
     }
 
-    async fn solid_blocks(&self, first: u64) -> Result<Vec<Block>, NodeError> {
+    async fn solid_blocks(&self, first: u64) -> Result<Vec<Verified<Block>>, NodeError> {
         self.node
             .blocks(Finality::Solid, first, BLOCKS_AT_ONCE)
             .await
     }
 
-    async fn head_blocks(&self, first: u64) -> Result<Vec<Block>, NodeError> {
+    async fn head_blocks(&self, first: u64) -> Result<Vec<Verified<Block>>, NodeError> {
         self.node
             .blocks(Finality::Head, first, BLOCKS_AT_ONCE)
             .await
@@ -161,6 +162,14 @@ impl Chain for NodeChain {
 
     fn moves_time(&self) -> bool {
         self.moves_time
+    }
+
+    fn know_signer(&self, witness: Address, signer: Address) {
+        self.node.signers().learn(witness, signer);
+    }
+
+    async fn agree_on(&self, block: BlockId) -> Result<(), NodeError> {
+        self.node.agree_on(block).await
     }
 
     fn nodes(&self) -> usize {

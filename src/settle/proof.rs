@@ -12,6 +12,7 @@ use crate::{
     tron::{
         block::{Block, BlockError, BlockHeader, Sibling, merkle_branch, merkle_climb},
         transaction::Transaction,
+        verified::{MadeBy, Sealed},
     },
     types::{Address, BlockId, Salt, TxId, UnixMs},
 };
@@ -120,13 +121,20 @@ impl PaymentProof {
                 block: self.header.number,
             });
         }
-        self.header.check_signature(&self.witness_signature)?;
+        Sealed::header(self.block(), self.header.clone(), &self.witness_signature)?;
         let block = Block {
             header: self.header.clone(),
             witness_signature: Vec::new(),
             transactions: Vec::new(),
         };
         transfer_of(&block, &self.transaction).ok_or(ProofError::NoTransfer(txid))
+    }
+
+    /// Who made the block, by its header and by its signature; `None` without one.
+    pub fn made_by(&self) -> Option<MadeBy> {
+        Sealed::header(self.block(), self.header.clone(), &self.witness_signature)
+            .ok()?
+            .made_by()
     }
 
     /// The id of the block.

@@ -7,7 +7,7 @@ use crate::{
         AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, Durable, LedgerError, PayoutId,
         PayoutRow, PayoutState, Payouts,
     },
-    types::{RawAmount, Sun, TxId},
+    types::{BlockId, RawAmount, Sun, TxId},
 };
 
 /// Why a debt that nothing was signed for was given up: the next plan has it again.
@@ -44,6 +44,13 @@ pub enum Event {
     Dead(TxId),
     /// A payout was given up.
     GivenUp(PayoutId, String),
+    /// What was read after a block was taken back: it is not in the nodes' chain.
+    WentBack {
+        /// The newest block that was read before.
+        from: BlockId,
+        /// The block gone back to.
+        to: BlockId,
+    },
     /// Nothing can be done right now, and why.
     Waiting(String),
     /// Nothing can be done for so long, as far as can be told, and why.

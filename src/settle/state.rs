@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     ledger::{AttemptEnd, AttemptRow, BlockRow, TransferRow},
-    tron::{block::Block, transaction::Transaction},
+    tron::{block::Block, transaction::Transaction, verified::Verified},
     types::{Address, TxId, UnixMs},
 };
 
@@ -78,13 +78,19 @@ fn worked(transaction: &Transaction) -> bool {
 
 /// Reads one solid block for an account, and takes the attempts that it ends
 /// out of `living`.
-pub fn read_block(block: &Block, account: Address, living: &mut LivingAttempts) -> BlockRow {
+pub fn read_block(
+    block: &Verified<Block>,
+    account: Address,
+    living: &mut LivingAttempts,
+) -> BlockRow {
+    let made_by = block.made_by();
     let mut row = BlockRow {
         id: block.id(),
         parent: block.header.parent_hash,
         time: block.header.timestamp,
-        // A verified block has one; anything else is one stranger.
-        witness: block.header.witness().unwrap_or(Address::ZERO),
+        // All but genesis have one; that is one stranger.
+        witness: made_by.map_or(Address::ZERO, |made| made.witness),
+        signer: made_by.map_or(Address::ZERO, |made| made.signer),
         transfers: Vec::new(),
         ends: Vec::new(),
     };
@@ -123,6 +129,7 @@ mod tests {
             block::BlockHeader,
             contract::Contract,
             transaction::{Draft, RefBlock, TransactionResult},
+            verified::signed,
         },
         types::{BlockId, RawAmount, Token, TokenId},
     };
@@ -150,8 +157,8 @@ mod tests {
         transaction
     }
 
-    fn block(number: u64, time: i64, transactions: Vec<Transaction>) -> Block {
-        Block {
+    fn block(number: u64, time: i64, transactions: Vec<Transaction>) -> Verified<Block> {
+        signed(Block {
             header: BlockHeader {
                 number,
                 timestamp: UnixMs(time),
@@ -163,7 +170,7 @@ mod tests {
             },
             witness_signature: Vec::new(),
             transactions,
-        }
+        })
     }
 
     fn one_living(txid: TxId) -> LivingAttempts {
@@ -174,7 +181,7 @@ mod tests {
         BTreeMap::from([(txid, living)])
     }
 
-    fn read(block: &Block, living: &mut LivingAttempts) -> BlockRow {
+    fn read(block: &Verified<Block>, living: &mut LivingAttempts) -> BlockRow {
         read_block(block, Address::from_body([1; 20]), living)
     }
 

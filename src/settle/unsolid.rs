@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    tron::block::Block,
+    tron::{block::Block, verified::Verified},
     types::{BlockId, TxId},
 };
 
@@ -17,7 +17,7 @@ const MAX_BLOCKS: usize = 100;
 #[derive(Debug)]
 struct Read {
     id: BlockId,
-    block: Block,
+    block: Verified<Block>,
     txids: Vec<TxId>,
 }
 
@@ -46,7 +46,7 @@ impl Unsolid {
 
     /// Adds blocks that follow the newest one; those that do not link are left out.
     /// Whether the first of them did link: if not, there is a fork.
-    pub(super) fn extend(&mut self, solid: BlockId, blocks: Vec<Block>) -> bool {
+    pub(super) fn extend(&mut self, solid: BlockId, blocks: Vec<Verified<Block>>) -> bool {
         let mut fits = true;
         for (place, block) in blocks.into_iter().enumerate() {
             if self.is_full() {
@@ -76,7 +76,7 @@ impl Unsolid {
     }
 
     /// Takes out the blocks up to the one with this id; none if it is not here.
-    pub(super) fn take_through(&mut self, id: BlockId) -> Vec<Block> {
+    pub(super) fn take_through(&mut self, id: BlockId) -> Vec<Verified<Block>> {
         let count = self.blocks.iter().position(|read| read.id == id);
         let taken = self.blocks.drain(..count.map_or(0, |place| place + 1));
         taken.map(|read| read.block).collect()
@@ -100,14 +100,17 @@ impl Unsolid {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{tron::block::BlockHeader, types::UnixMs};
+    use crate::{
+        tron::{block::BlockHeader, verified::signed},
+        types::UnixMs,
+    };
 
-    fn block(number: u64, parent: BlockId, salt: u8) -> Block {
-        Block {
+    fn block(number: u64, parent: BlockId, salt: i64) -> Verified<Block> {
+        signed(Block {
             header: BlockHeader {
                 number,
-                timestamp: UnixMs(0),
-                tx_trie_root: [salt; 32],
+                timestamp: UnixMs(salt),
+                tx_trie_root: [0; 32],
                 parent_hash: parent,
                 witness_address: Vec::new(),
                 version: 0,
@@ -115,10 +118,10 @@ mod tests {
             },
             witness_signature: Vec::new(),
             transactions: Vec::new(),
-        }
+        })
     }
 
-    fn chain(first: u64, mut parent: BlockId, count: u64, salt: u8) -> Vec<Block> {
+    fn chain(first: u64, mut parent: BlockId, count: u64, salt: i64) -> Vec<Verified<Block>> {
         let mut blocks = Vec::new();
         for number in first..first + count {
             let next = block(number, parent, salt);

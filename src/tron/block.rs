@@ -1,10 +1,11 @@
 //! Blocks: header, id, Merkle root and witness signature, so that what a node
-//! says of a block can be recomputed (tron-facts 4.8).
+//! says of a block can be recomputed. What is believed of it, [`verified`](super::verified)
+//! says.
 
 use sha2::{Digest, Sha256};
 
 use super::{
-    keys::{SecretKey, Signature, SignatureError},
+    keys::{SecretKey, SignatureError},
     proto::Writer,
     transaction::Transaction,
 };
@@ -68,13 +69,16 @@ pub enum BlockError {
         source: SignatureError,
     },
     /// Another's signature.
-    #[error("block {number}: signed by {signer}, not by the witness {witness} of its header")]
+    #[error(
+        "block {number}: signed by {signer}, which is not known to sign for the witness {witness} \
+         of its header"
+    )]
     Witness {
         /// Its number.
         number: u64,
         /// Who signed.
         signer: Address,
-        /// Who should have, in hex.
+        /// Who should have.
         witness: String,
     },
 }
@@ -114,50 +118,6 @@ impl BlockHeader {
         Address::from_bytes(&self.witness_address).ok()
     }
 
-    /// Checks that its witness signed it.
-    ///
-    /// # Errors
-    /// No signature, or another's.
-    pub fn check_signature(&self, witness_signature: &[u8]) -> Result<(), BlockError> {
-        let number = self.number;
-        let signer = Signature::from_slice(witness_signature)
-            .and_then(|signature| signature.recover(&self.digest()))
-            .map_err(|source| BlockError::Signature { number, source })?;
-        if self.witness_address != signer.to_bytes() {
-            let witness = hex::encode(&self.witness_address);
-            return Err(BlockError::Witness {
-                number,
-                signer,
-                witness,
-            });
-        }
-        Ok(())
-    }
-
-    /// Checks the id and the witness's signature, which genesis has none of.
-    ///
-    /// # Errors
-    /// Which of them is wrong.
-    pub fn verify(&self, claimed: BlockId, witness_signature: &[u8]) -> Result<(), BlockError> {
-        self.check_id(claimed)?;
-        if self.number == 0 {
-            return Ok(());
-        }
-        self.check_signature(witness_signature)
-    }
-
-    fn check_id(&self, claimed: BlockId) -> Result<(), BlockError> {
-        let computed = self.id();
-        if computed == claimed {
-            return Ok(());
-        }
-        Err(BlockError::Id {
-            number: self.number,
-            claimed,
-            computed,
-        })
-    }
-
     /// Signs it, v 0 or 1 as java-tron writes it.
     pub fn sign(&self, witness: &SecretKey) -> [u8; 65] {
         witness.sign(&self.digest()).to_transaction_bytes()
@@ -168,23 +128,6 @@ impl Block {
     /// The block's id.
     pub fn id(&self) -> BlockId {
         self.header.id()
-    }
-
-    /// Checks the id, the Merkle root and the witness's signature. Genesis
-    /// (block 0) is not signed and hashes its own way: only its id is checked.
-    ///
-    /// # Errors
-    /// Which of them is wrong.
-    pub fn verify(&self, claimed: BlockId) -> Result<(), BlockError> {
-        self.header.check_id(claimed)?;
-        let number = self.header.number;
-        if number == 0 {
-            return Ok(());
-        }
-        if merkle_root(&self.transactions) != self.header.tx_trie_root {
-            return Err(BlockError::Root { number });
-        }
-        self.header.check_signature(&self.witness_signature)
     }
 }
 

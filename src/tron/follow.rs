@@ -12,8 +12,9 @@ use super::{
     block::Block,
     rpc::{Finality, Node, NodeError},
     transaction::{RefBlock, Transaction, TransactionResult},
+    verified::SolidReader,
 };
-use crate::types::{BlockId, TxId, UnixMs};
+use crate::types::{TxId, UnixMs};
 
 /// How far a follower waits between two looks at the head: a sixth of a slot.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -40,54 +41,6 @@ pub enum Stage {
     },
     /// In no solid block up to its expiration: it can never happen.
     Dead,
-}
-
-/// Reads the solid chain forward, one linked block after the other.
-#[derive(Debug, Clone)]
-pub struct SolidReader {
-    next: u64,
-    parent: Option<BlockId>,
-}
-
-impl SolidReader {
-    /// Starts at block `first`.
-    pub fn starting_at(first: u64) -> Self {
-        Self {
-            next: first,
-            parent: None,
-        }
-    }
-
-    /// The next block to read.
-    pub fn next_number(&self) -> u64 {
-        self.next
-    }
-
-    /// The blocks that are solid by now and were not read before; empty when there
-    /// are none. Nothing is skipped: a block that is not linked to the last one is
-    /// an error, and reading goes on from the same place.
-    ///
-    /// # Errors
-    /// See [`NodeError`].
-    pub async fn read(&mut self, node: &Node) -> Result<Vec<Block>, NodeError> {
-        let blocks = node.blocks(Finality::Solid, self.next, 50).await?;
-        if let (Some(parent), Some(first)) = (self.parent, blocks.first())
-            && first.header.parent_hash != parent
-        {
-            return Err(NodeError::Unknown {
-                url: node.urls().join(", "),
-                reason: format!(
-                    "solid block {} is not the child of the one read before: the solid chain changed",
-                    first.header.number
-                ),
-            });
-        }
-        if let Some(last) = blocks.last() {
-            self.next = last.header.number + 1;
-            self.parent = Some(last.id());
-        }
-        Ok(blocks)
-    }
 }
 
 /// The number of the block a reference names: the latest up to `head` with its

@@ -16,3 +16,4 @@ pub mod signer;
 pub mod transaction;
 pub mod typed_data;
 pub mod typed_json;
+pub mod verified;

@@ -9,8 +9,8 @@ use seedrail::{
         ChainLog, CursorRow, Durable, EpochId, EpochLease, Equivocation, FlowKind, FlowRow,
         GrantMarks, GrantRow, GrantUse, LedgerError, OrderKey, Orders, Origin, OutgoingRow, Pair,
         Parties, PastPayment, PayoutId, PayoutRow, Payouts, Position, ReceiptEntry, ReceiptFilter,
-        ReceiptRow, Receipts, Recovery, Remainder, RevocationRow, Standing, Stored, TransferRow,
-        Transfers, Wanted, WatchRow, WitnessRow,
+        ReceiptRow, Receipts, Recovery, Remainder, RevocationRow, Standing, Stored, TrailRow,
+        TransferRow, Transfers, Wanted, WatchRow, WitnessRow,
     },
     types::{Address, BlockId, RawAmount, Salt, Sun, Token, TokenId, TxId, UnixMs},
 };
@@ -135,16 +135,20 @@ pass_on! {
         fn cursor(account: Address) -> Option<CursorRow>;
         fn recovery(account: Address) -> Recovery;
         fn witnesses() -> Vec<WitnessRow>;
+        fn trail(account: Address) -> Vec<TrailRow>;
     }
     writes {
         fn bind_account(lease: &AccountLease, block: BlockId, time: UnixMs) -> Durable<CursorRow>;
         fn apply_blocks(lease: &AccountLease, blocks: &[BlockRow]) -> Durable<CursorRow>;
-        fn skip_to(lease: &AccountLease, block: BlockId, time: UnixMs) -> Durable<CursorRow>;
+        fn skip_to(lease: &AccountLease, headers: &[BlockRow]) -> Durable<CursorRow>;
+        fn step_back(lease: &AccountLease, to: TrailRow, following: &[BlockRow])
+            -> Durable<Option<CursorRow>>;
         fn extend_history(lease: &AccountLease, first: u64, transfers: &[TransferRow])
             -> Durable<CursorRow>;
         fn mark_restored() -> ();
         fn begin_recovery(lease: &AccountLease, at: UnixMs) -> Durable<UnixMs>;
         fn end_recovery(lease: &AccountLease) -> ();
+        fn learn_witnesses(blocks: &[BlockRow]) -> Durable<usize>;
         fn trust_witnesses(lease: &AccountLease) -> ();
     }
 }
@@ -161,7 +165,8 @@ pass_on! {
     writes {
         fn record_transfer(transfer: &TransferRow) -> Durable<bool>;
         fn adopt_transfer(txid: TxId, note: &str) -> Durable<bool>;
-        fn note_watched(watch: &WatchRow, transfers: &[TransferRow]) -> Durable<u64>;
+        fn watch_blocks(account: Address, token: TokenId, from: u64, blocks: &[BlockRow])
+            -> Durable<Option<WatchRow>>;
     }
 }
 

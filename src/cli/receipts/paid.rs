@@ -10,11 +10,12 @@ use crate::{
     cli::{
         Context, chain,
         failure::{Exit, Failure, Outcome},
+        store,
         units::counted,
     },
     ledger::TransferRow,
     receipts::{NumberedLines, ReceiptLine},
-    settle::{MAX_PROOF_BYTES, PaymentProof},
+    settle::{MAX_PROOF_BYTES, PaymentProof, by_known_witness},
     tron::rpc::Finality,
     types::{Address, BlockId, RawAmount, Token, TokenId, TxId},
 };
@@ -189,8 +190,19 @@ async fn ask(context: &Context, found: &Found) -> Outcome {
             "the receipts are of another chain than the node".to_owned(),
         ));
     }
+    let ledger = store::open_if_there(context).await?.1;
+    let ledger = ledger.filter(|ledger| ledger.witnesses().is_ok_and(|known| !known.is_empty()));
+    if ledger.is_none() {
+        context.out.note(
+            "no ledger here knows who makes the chain's blocks: that they are the chain's, the \
+             node alone says",
+        );
+    }
     for block in found.blocks.keys() {
         let theirs = chain.node.block(Finality::Solid, block.number()).await?;
+        if let (Some(ledger), Some(theirs)) = (&ledger, &theirs) {
+            by_known_witness(ledger.as_ref(), theirs.id(), theirs.made_by())?;
+        }
         if theirs.map(|theirs| theirs.id()) != Some(*block) {
             return Err(Failure::new(
                 Exit::Disagree,

@@ -15,12 +15,12 @@ use crate::{
         failure::{Exit, Failure, Outcome},
         output::Output,
         settings::Network,
-        signals, store,
+        signals, store, trust,
         units::counted,
     },
     ledger::{BatchId, Ledger, LedgerError, PayoutState},
     settle::{Engine, Event, NodeChain, SettleError, random_number},
-    types::{Address, Clock as _, SystemClock, TxId},
+    types::{Address, BlockId, Clock as _, SystemClock, TxId},
 };
 
 /// Everything an engine borrows.
@@ -29,6 +29,7 @@ pub(crate) struct Desk {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) account: Address,
     holder: String,
+    checkpoint: Option<BlockId>,
     out: Output,
     progress: Progress,
 }
@@ -165,6 +166,10 @@ impl Progress {
                 tracing::info!("payout {payout} given up: {reason}");
                 return;
             }
+            Event::WentBack { from, to } => tracing::warn!(
+                "block {from} is not in the node's chain: what was read after block {to} is taken \
+                 back and read again"
+            ),
             Event::Waiting(reason) => {
                 let since = match &seen.waiting {
                     Some((before, since)) if before == reason => *since,
@@ -219,6 +224,7 @@ impl Desk {
             ledger,
             account,
             holder: holder(),
+            checkpoint: context.settings.checkpoint,
             out: context.out,
             progress: Progress {
                 out: context.out,
@@ -274,6 +280,7 @@ impl Desk {
         for batch in self.ledger.unfinished(self.account)? {
             pending += self.ledger.counts(batch.id)?.pending;
         }
+        trust::begin(self.out, self.ledger.as_ref(), &self.chain, self.checkpoint).await?;
         self.progress.begin(pending);
         let report = |event: &Event| self.progress.see(event);
         let engine = self.engine(&report);

@@ -20,7 +20,7 @@ use crate::{
     ledger::{Pair, ReceiptBook, TransferRow, Transfers},
     receipts::ReceiptDomain,
     settle::{Chain as _, PaymentProof},
-    tron::block::Block,
+    tron::{block::Block, verified::Verified},
     types::{Address, Token},
 };
 
@@ -49,7 +49,7 @@ impl Export {
             .collect();
         fs::create_dir_all(&self.output).map_err(|error| Failure::file(&self.output, error))?;
         let mut files = Vec::new();
-        let mut block: Option<Block> = None;
+        let mut block: Option<Verified<Block>> = None;
         for payee in payees {
             let path = self.output.join(format!("{payee}.jsonl"));
             let failed = |error: std::io::Error| Failure::file(&path, error);
@@ -118,7 +118,7 @@ fn receipts(ledger: &dyn ReceiptBook, payer: Address, payee: Address) -> Outcome
 async fn prove(
     desk: &Desk,
     transfer: &TransferRow,
-    last: &mut Option<Block>,
+    last: &mut Option<Verified<Block>>,
 ) -> Outcome<PaymentProof> {
     if last.as_ref().map(|block| block.header.number) != Some(transfer.block) {
         *last = desk

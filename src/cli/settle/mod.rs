@@ -89,6 +89,13 @@ impl From<SettleError> for Failure {
                 let hint = format!("still to sign: {}", missing.join(", "));
                 Self::failed("not_approved", error).hint(hint)
             }
+            error @ SettleError::NoBlocks(_) => {
+                Self::new(Exit::Node, "no_blocks", error).hint("name another node with --node URL")
+            }
+            error @ SettleError::NotTheChains(_) => {
+                Self::new(Exit::Disagree, "not_the_chains", error)
+                    .hint("name another node with --node URL")
+            }
             other => Self::failed("settle", other),
         }
     }

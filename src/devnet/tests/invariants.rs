@@ -56,12 +56,15 @@ fn genesis() -> Genesis {
             .collect(),
         issuer: Some(well_known_key("issuer of BTT").address()),
         witness: well_known_key("witness").address(),
+        more_witnesses: Vec::new(),
+        witness_signers: Vec::new(),
     }
 }
 
 fn rules() -> ChainRules {
     ChainRules {
-        witness: well_known_key("witness"),
+        witnesses: vec![well_known_key("witness")],
+        signers: Vec::new(),
         interval_ms: 3_000,
         keep_blocks: None,
         solid_lag: 4,

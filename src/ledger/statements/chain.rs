@@ -8,8 +8,8 @@ use super::{
     payouts::find_payouts,
     random_number,
     rows::{self, OBSERVED, get, int, sum, token_number},
-    transfers,
-    witnesses::Known,
+    trail, transfers,
+    witnesses::{self, Known},
 };
 use crate::{
     ledger::{
@@ -64,16 +64,20 @@ pub(in crate::ledger) fn bind(
     time: UnixMs,
 ) -> Result<CursorRow, LedgerError> {
     fenced(tx, lease)?;
-    tx.execute(
-        "UPDATE account SET bound = ?2, scanned_from = ?3, last = ?2, last_time = ?4
+    let bound = tx.execute(
+        "UPDATE account SET bound = ?2, scanned_from = ?3, last = ?2, last_time = ?4, to_learn = ?5
          WHERE account = ?1 AND bound IS NULL",
         params![
             lease.account.body(),
             block.as_bytes(),
             int("block", block.number())?,
-            time.0
+            time.0,
+            witnesses::lessons(tx)?
         ],
     )?;
+    if bound > 0 {
+        trail::note(tx, lease.account, 0, block, time)?;
+    }
     bound_cursor(tx, lease.account)
 }
 
@@ -84,23 +88,50 @@ fn bound_cursor(tx: &Transaction<'_>, account: Address) -> Result<CursorRow, Led
 pub(in crate::ledger) fn skip_to(
     tx: &Transaction<'_>,
     lease: &AccountLease,
-    block: BlockId,
-    time: UnixMs,
+    headers: &[BlockRow],
 ) -> Result<CursorRow, LedgerError> {
     fenced(tx, lease)?;
     let now = bound_cursor(tx, lease.account)?;
     if let Some(live) = live_attempts(tx, lease.account)?.first() {
         return Err(LedgerError::AttemptLive(live.txid));
     }
-    if block.number() < now.last.number() {
-        return Err(LedgerError::NotLinked {
-            found: block,
-            last: now.last,
+    let Some(first) = headers.first() else {
+        return Ok(now);
+    };
+    let not_linked = |found| LedgerError::NotLinked {
+        found,
+        last: now.last,
+    };
+    let mut known = Known::load(tx, 0)?;
+    let (quorum, signed) = (known.quorum(), known.signers_of(headers));
+    let headers = known.vouched(headers)?;
+    let mut before: Option<&BlockRow> = None;
+    for header in headers {
+        if before.is_some_and(|before| {
+            header.parent != before.id || header.id.number() != before.id.number() + 1
+        }) {
+            return Err(not_linked(header.id));
+        }
+        before = Some(header);
+    }
+    let Some(end) = before else {
+        return Ok(now);
+    };
+    if signed < quorum {
+        return Err(LedgerError::Strangers {
+            block: first.id,
+            witness: first.witness,
         });
     }
+    let (block, time) = (end.id, end.time);
     if block == now.last {
         return Ok(now);
     }
+    if block.number() < now.last.number() {
+        return Err(not_linked(block));
+    }
+    known.store(tx)?;
+    trail::note(tx, lease.account, 0, block, time)?;
     tx.execute(
         "UPDATE account SET scanned_from = ?2, last = ?3, last_time = ?4 WHERE account = ?1",
         params![
@@ -125,7 +156,13 @@ pub(in crate::ledger) fn apply(
         .iter()
         .take_while(|block| block.id.number() < now.last.number() || block.id == now.last)
         .count();
-    let mut known = Known::load(tx, lease.account)?;
+    let to_learn = tx
+        .number(
+            "SELECT to_learn FROM account WHERE account = ?1",
+            params![lease.account.body()],
+        )?
+        .unwrap_or(0);
+    let mut known = Known::load(tx, to_learn.unsigned_abs())?;
     for block in known.vouched(blocks.get(seen..).unwrap_or_default())? {
         if block.parent != now.last || Some(block.id.number()) != now.last.number().checked_add(1) {
             return Err(LedgerError::NotLinked {
@@ -158,16 +195,19 @@ pub(in crate::ledger) fn apply(
         now.last_time = block.time;
     }
     tx.execute(
-        "UPDATE account SET last = ?2, last_time = ?3, foreign_txid = ?4, foreign_at = ?5
+        "UPDATE account SET last = ?2, last_time = ?3, foreign_txid = ?4, foreign_at = ?5,
+             to_learn = ?6
          WHERE account = ?1",
         params![
             lease.account.body(),
             now.last.as_bytes(),
             now.last_time.0,
             now.foreign.as_ref().map(|foreign| foreign.txid.as_bytes()),
-            now.foreign.map(|foreign| foreign.at.0)
+            now.foreign.map(|foreign| foreign.at.0),
+            int("to_learn", known.to_learn())?
         ],
     )?;
+    trail::note(tx, lease.account, 0, now.last, now.last_time)?;
     known.store(tx)?;
     Ok(now)
 }

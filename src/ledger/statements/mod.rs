@@ -19,7 +19,9 @@ pub(super) mod schema;
 mod standing;
 mod store;
 pub(super) mod tables;
+mod trail;
 mod transfers;
+mod watch;
 mod witnesses;
 
 pub(in crate::ledger) use store::{HeldEpochs, Transactions, write_out};

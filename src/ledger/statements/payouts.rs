@@ -202,21 +202,31 @@ pub(in crate::ledger) fn fail(
     {
         return Err(LedgerError::AttemptLive(paying.txid));
     }
+    give_back(tx, id.get(), reason)
+}
+
+/// Ends a payout as failed, and gives its range back.
+pub(super) fn give_back(tx: &Transaction<'_>, id: i64, reason: &str) -> Result<(), LedgerError> {
+    let found = tx.query(
+        "SELECT payer, payee, token, range_from, range_to FROM payout WHERE id = ?1",
+        params![id],
+    )?;
+    let row = found
+        .first()
+        .ok_or_else(|| LedgerError::Missing(format!("payout {id}")))?;
+    let (payer, payee) = (rows::address(row, "payer")?, rows::address(row, "payee")?);
+    let token = get::<i64>(row, "token")?;
+    let (from, to) = (get::<i64>(row, "range_from")?, get::<i64>(row, "range_to")?);
     tx.execute(
         "UPDATE payout SET state = 3, ended = 2, reason = ?2 WHERE id = ?1",
-        params![id.get(), reason],
+        params![id, reason],
     )?;
     // One by one and from below, so that the unique indexes hold at each step.
     let above = collect(
         &tx.query(
             "SELECT id FROM payout WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND ended <> 2
          AND range_from >= ?4 ORDER BY range_from",
-            params![
-                payout.payer.body(),
-                payout.payee.body(),
-                token_number(payout.token),
-                payout.to().get()
-            ],
+            params![payer.body(), payee.body(), token, to],
         )?,
         |row| get::<i64>(row, "id"),
     )?;
@@ -224,7 +234,7 @@ pub(in crate::ledger) fn fail(
         tx.execute(
             "UPDATE payout SET range_from = range_from - ?2, range_to = range_to - ?2
              WHERE id = ?1",
-            params![id, payout.amount.get()],
+            params![id, to - from],
         )?;
     }
     Ok(())

@@ -9,7 +9,7 @@ pub(in crate::ledger) const APPLICATION_ID: i32 = 0x5352_4c47;
 /// bytes, a token is its id (0 for TRX), times are milliseconds, everything
 /// else is an integer not above `i64::MAX`. States and kinds are the numbers
 /// in `rows.rs`.
-pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9];
+pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10];
 
 /// Every table with its key; one that others refer to comes before them.
 pub(in crate::ledger) const TABLES: &[(&str, &[&str])] = &[
@@ -35,6 +35,7 @@ pub(in crate::ledger) const TABLES: &[(&str, &[&str])] = &[
     ("recovery", &["account"]),
     ("witness", &["address"]),
     ("worker", &["name"]),
+    ("trail", &["account", "token", "number"]),
 ];
 
 const V1: &str = "
@@ -316,4 +317,25 @@ ALTER TABLE adopted ADD COLUMN order_key BLOB;
 CREATE UNIQUE INDEX adopted_order ON adopted (order_key) WHERE order_key IS NOT NULL;
 CREATE INDEX attempt_unpriced ON attempt (block)
     WHERE fee IS NULL AND state >= 3 AND block IS NOT NULL;
+";
+
+/// Which key each witness signs with: its own until now, as others were refused.
+/// From how many more blocks a reader of income learns who the witnesses are. And
+/// some of the blocks that were read, by reader (token 0: what the account pays), to
+/// find the last one that a node has, too.
+const V10: &str = "
+ALTER TABLE witness ADD COLUMN signer BLOB;
+UPDATE witness SET signer = address;
+ALTER TABLE witness ADD COLUMN first_block INTEGER NOT NULL DEFAULT 0 CHECK (first_block >= 0);
+
+ALTER TABLE watch ADD COLUMN to_learn INTEGER NOT NULL DEFAULT 81;
+
+CREATE TABLE trail (
+    account BLOB NOT NULL,
+    token INTEGER NOT NULL CHECK (token >= 0),
+    number INTEGER NOT NULL CHECK (number >= 0),
+    block BLOB NOT NULL,
+    block_time INTEGER NOT NULL,
+    PRIMARY KEY (account, token, number)
+);
 ";

@@ -2,8 +2,8 @@
 
 use crate::{
     ledger::{
-        AccountLease, BlockRow, ChainBound, CursorRow, Durable, LedgerError, Recovery, TransferRow,
-        WitnessRow,
+        AccountLease, BlockRow, ChainBound, CursorRow, Durable, LedgerError, Recovery, TrailRow,
+        TransferRow, WitnessRow,
     },
     types::{Address, BlockId, UnixMs},
 };
@@ -49,17 +49,45 @@ pub trait ChainLog: ChainBound {
         blocks: &[BlockRow],
     ) -> Result<Durable<CursorRow>, LedgerError>;
 
-    /// Moves the cursor forward over blocks that are not read. Only for an
-    /// account with no live attempt.
+    /// Moves the cursor forward over blocks that are not read, to the last of these
+    /// linked blocks that a known witness signed. Only for an account with no live
+    /// attempt, and only when two of three of the witnesses that made the newest
+    /// blocks, at most 19, are among those who signed these.
     ///
     /// # Errors
-    /// [`LedgerError::AttemptLive`], [`LedgerError::NotLinked`] (backwards).
+    /// [`LedgerError::AttemptLive`]; [`LedgerError::NotLinked`], to each other or
+    /// backwards; [`LedgerError::Strangers`] when too few known witnesses signed.
     fn skip_to(
         &self,
         lease: &AccountLease,
-        block: BlockId,
-        time: UnixMs,
+        headers: &[BlockRow],
     ) -> Result<Durable<CursorRow>, LedgerError>;
+
+    /// Some of the blocks that were read for the account, for what it pays and for
+    /// what it earns, newest first: dense near the end, the very first included.
+    ///
+    /// # Errors
+    /// The store's.
+    fn trail(&self, account: Address) -> Result<Vec<TrailRow>, LedgerError>;
+
+    /// Takes back what was read for the account after a block: a node showed blocks
+    /// that are not the chain's. Recorded transfers go, payouts that they confirmed
+    /// are in flight again, witnesses first seen in them are forgotten, and the
+    /// ledger is marked as [restored](Recovery), so that nothing is signed before
+    /// what was signed since has ended. `following` are the blocks on top of the one
+    /// gone back to: a witness that is still known must have made one of them. With
+    /// no known witness left, they are learnt anew. `None` for an account that was
+    /// never bound.
+    ///
+    /// # Errors
+    /// [`LedgerError::Strangers`], and then nothing is changed;
+    /// [`LedgerError::LeaseLost`].
+    fn step_back(
+        &self,
+        lease: &AccountLease,
+        to: TrailRow,
+        following: &[BlockRow],
+    ) -> Result<Durable<Option<CursorRow>>, LedgerError>;
 
     /// Takes in what the account sent in the blocks after `first` and up to the
     /// one it was bound at, all of it: each takes a range of its own.
@@ -111,6 +139,13 @@ pub trait ChainLog: ChainBound {
     /// # Errors
     /// The store's.
     fn witnesses(&self) -> Result<Vec<WitnessRow>, LedgerError>;
+
+    /// Believes the witnesses of these linked blocks, when the ledger knows none yet;
+    /// how many.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotLinked`].
+    fn learn_witnesses(&self, blocks: &[BlockRow]) -> Result<Durable<usize>, LedgerError>;
 
     /// Believes the witnesses of the next [`LEARNING`](super::LEARNING) blocks, as
     /// a new ledger does.

@@ -1,7 +1,7 @@
 //! Transfers seen on the solid chain.
 
 use crate::{
-    ledger::{ChainBound, Durable, LedgerError, OutgoingRow, TransferRow, WatchRow},
+    ledger::{BlockRow, ChainBound, Durable, LedgerError, OutgoingRow, TransferRow, WatchRow},
     types::{Address, RawAmount, Token, TokenId, TxId, UnixMs},
 };
 
@@ -61,14 +61,22 @@ pub trait Transfers: ChainBound {
     /// The store's.
     fn watched(&self, account: Address, token: TokenId) -> Result<Option<WatchRow>, LedgerError>;
 
-    /// Records transfers and how far the solid chain was read, together.
-    /// Returns how many transfers were new.
+    /// Takes in consecutive solid blocks for the account's income: records their
+    /// transfers and how far the chain was read, together. The first follows what was
+    /// read, or is the one after `from` when nothing was, or not from there on.
+    ///
+    /// Blocks of strangers wait for a known witness's on top of them, as in
+    /// [`ChainLog::apply_blocks`](super::ChainLog::apply_blocks); a ledger that knows
+    /// none learns them from the first [`LEARNING`](super::super::LEARNING) blocks.
     ///
     /// # Errors
-    /// [`LedgerError::Contradiction`] when one was recorded differently.
-    fn note_watched(
+    /// [`LedgerError::NotLinked`], [`LedgerError::Strangers`];
+    /// [`LedgerError::Contradiction`] when a transfer was recorded differently.
+    fn watch_blocks(
         &self,
-        watch: &WatchRow,
-        transfers: &[TransferRow],
-    ) -> Result<Durable<u64>, LedgerError>;
+        account: Address,
+        token: TokenId,
+        from: u64,
+        blocks: &[BlockRow],
+    ) -> Result<Durable<Option<WatchRow>>, LedgerError>;
 }

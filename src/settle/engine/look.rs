@@ -6,16 +6,17 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{Engine, LIFETIME, LOOK_EVERY, PATIENCE, SettleError, board::Board};
 use crate::{
     ledger::{
-        AccountLease, AttemptEnd, AttemptState, BlockRow, CursorRow, Durable, LedgerError,
-        TransferRow,
+        AccountLease, AttemptEnd, AttemptState, BlockRow, CursorRow, Durable, LEARNING,
+        LedgerError, TransferRow,
     },
     settle::{
         chain::Chain,
         report::Event,
         state::{living, read_block, transfer_of},
+        trust::linked_up_to,
         unsolid::Unsolid,
     },
-    tron::{block::Block, rpc::Finality},
+    tron::{block::Block, rpc::Finality, verified::Verified},
     types::{BlockId, TxId},
 };
 
@@ -55,16 +56,24 @@ impl<C: Chain> Engine<'_, C> {
                     .into_inner()
             }
         };
-        let mut strays = 0;
+        let (mut strays, mut empty) = (0, 0);
         loop {
             let first = cursor.last.number().saturating_add(1);
             let blocks = self.patiently(|| self.chain.solid_blocks(first)).await?;
             if blocks.is_empty() {
-                return Ok(cursor);
+                // No blocks are no proof that there are none.
+                let head = self.patiently(|| self.chain.solid_head()).await?;
+                if head.id.number() < first {
+                    return Ok(cursor);
+                }
+                self.wait_for_block(first, &mut empty).await?;
+                continue;
             }
+            empty = 0;
             match self.take_in(lease, &blocks, board.as_deref_mut()) {
                 Ok(moved) => {
-                    let reached = moved.last == blocks.last().map_or(moved.last, Block::id);
+                    let reached =
+                        moved.last == blocks.last().map_or(moved.last, |block| block.id());
                     cursor = moved;
                     strays = 0;
                     if !reached {
@@ -87,6 +96,33 @@ impl<C: Chain> Engine<'_, C> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Solid blocks from one on that the nodes must have.
+    pub(super) async fn blocks_there(
+        &self,
+        first: u64,
+    ) -> Result<Vec<Verified<Block>>, SettleError> {
+        let mut empty = 0;
+        loop {
+            let blocks = self.patiently(|| self.chain.solid_blocks(first)).await?;
+            if !blocks.is_empty() {
+                return Ok(blocks);
+            }
+            self.wait_for_block(first, &mut empty).await?;
+        }
+    }
+
+    /// Waits for a block that the nodes must have and do not show.
+    async fn wait_for_block(&self, number: u64, times: &mut u32) -> Result<(), SettleError> {
+        *times += 1;
+        let error = SettleError::NoBlocks(number);
+        if *times >= PATIENCE {
+            return Err(error);
+        }
+        self.tell(Event::Waiting(error.to_string()));
+        self.chain.pause(LOOK_EVERY).await;
+        Ok(())
     }
 
     /// Reads the chain to its head, each block once, takes in what of it is solid,
@@ -190,7 +226,7 @@ impl<C: Chain> Engine<'_, C> {
     fn take_in(
         &self,
         lease: &AccountLease,
-        blocks: &[Block],
+        blocks: &[Verified<Block>],
         board: Option<&mut Board>,
     ) -> Result<CursorRow, SettleError> {
         let mut living = match &board {
@@ -243,10 +279,26 @@ impl<C: Chain> Engine<'_, C> {
             .await?;
         // An operation is stamped with its block's parent's time.
         let quiet = account.is_none_or(|account| account.latest_operation < cursor.last_time);
-        if quiet {
-            self.ledger.skip_to(lease, head.id, head.time)?;
+        if !quiet {
+            return Ok(());
         }
-        Ok(())
+        // Three rounds of 27 witnesses: enough of them must be known ones.
+        let first = head.id.number().saturating_sub(u64::from(LEARNING) - 1);
+        let headers = match linked_up_to(self.chain, first, head.id).await {
+            Ok(headers) => headers,
+            Err(error) => {
+                tracing::debug!("every block is read: {error}");
+                return Ok(());
+            }
+        };
+        match self.ledger.skip_to(lease, &headers) {
+            Ok(_) => Ok(()),
+            Err(error @ (LedgerError::Strangers { .. } | LedgerError::NotLinked { .. })) => {
+                tracing::debug!("every block is read: {error}");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Returns once the ledger knows everything that the account did, and
@@ -367,10 +419,13 @@ impl<C: Chain> Engine<'_, C> {
         let mut seen = BTreeMap::new();
         let mut parent: Option<BlockId> = None;
         let mut next = after.saturating_add(1);
+        let mut empty = 0;
         while next <= end.number() {
             let blocks = self.patiently(|| self.chain.solid_blocks(next)).await?;
             if blocks.is_empty() {
-                self.chain.pause(LOOK_EVERY).await;
+                self.wait_for_block(next, &mut empty).await?;
+            } else {
+                empty = 0;
             }
             for block in &blocks {
                 let id = block.id();

@@ -553,6 +553,8 @@ impl<C: Chain> Engine<'_, C> {
         loop {
             match ask().await {
                 Ok(answer) => return Ok(answer),
+                // It understood, and said no: it will say it again.
+                Err(error @ NodeError::Refused { .. }) => return Err(error.into()),
                 Err(error) => {
                     failures += 1;
                     if failures >= PATIENCE {

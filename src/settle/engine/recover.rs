@@ -7,12 +7,13 @@ use super::{
     Engine, LIFETIME, LOOK_EVERY, OFFER_LIFETIME, SettleError, board::Board, look::FOREIGN_LOOKS,
 };
 use crate::{
-    ledger::{AccountLease, CursorRow, Pair, Recovery, TransferRow},
+    ledger::{AccountLease, CursorRow, Pair, Recovery, TrailRow, TransferRow},
     settle::{
         chain::Chain,
         report::{Event, RESTORED},
+        state::{LivingAttempts, read_block},
     },
-    types::{Token, UnixMs},
+    types::{BlockId, Token, UnixMs},
 };
 
 /// How a recovery stands.
@@ -44,6 +45,7 @@ impl<C: Chain> Engine<'_, C> {
         if trust_witnesses {
             self.ledger.trust_witnesses(&lease)?;
         }
+        self.go_back(&lease).await?;
         self.catch_up(&lease).await?;
         if self.ledger.recovery(self.account)? == Recovery::Current {
             return Ok(RecoverReport {
@@ -72,6 +74,75 @@ impl<C: Chain> Engine<'_, C> {
             report.done = true;
         }
         Ok(report)
+    }
+
+    /// Goes back to the newest block that was read and is in the nodes' chain, if the
+    /// newest one that was read is not.
+    async fn go_back(&self, lease: &AccountLease) -> Result<(), SettleError> {
+        let trail = self.ledger.trail(self.account)?;
+        let Some(newest) = trail.first() else {
+            return Ok(());
+        };
+        let head = self.patiently(|| self.chain.solid_head()).await?;
+        if head.id.number() < newest.block.number() && trail.len() > 1 {
+            // A node that lags contradicts nothing: ask about what it can have.
+            let within = trail
+                .iter()
+                .find(|row| row.block.number() <= head.id.number());
+            if let Some(row) = within
+                && self.holds(row.block).await?
+            {
+                return Ok(());
+            }
+        }
+        // A block's parents are in its chain: the older ones of the trail are held,
+        // the newer ones are not.
+        let (mut not_held, mut held) = (0, trail.len());
+        if head.id.number() >= newest.block.number() && self.holds(newest.block).await? {
+            return Ok(());
+        }
+        while not_held + 1 < held {
+            let middle = not_held + (held - not_held) / 2;
+            let row = trail.get(middle).copied().unwrap_or(*newest);
+            let is_held = row.block.number() <= head.id.number() && self.holds(row.block).await?;
+            if is_held {
+                held = middle;
+            } else {
+                not_held = middle;
+            }
+        }
+        let to = match trail.get(held) {
+            Some(row) => *row,
+            // None of them: to where the reading began, in the chain as it is.
+            None => {
+                let oldest = trail.last().map_or(0, |row| row.block.number());
+                let number = oldest.saturating_sub(1).min(head.id.number());
+                let blocks = self.blocks_there(number).await?;
+                let block = blocks.first().ok_or(SettleError::NoBlocks(number))?;
+                TrailRow {
+                    block: block.id(),
+                    time: block.header.timestamp,
+                }
+            }
+        };
+        let next = to.block.number().saturating_add(1);
+        let blocks = self.blocks_there(next).await?;
+        let following: Vec<_> = blocks
+            .iter()
+            .map(|block| read_block(block, self.account, &mut LivingAttempts::new()))
+            .collect();
+        self.ledger.step_back(lease, to, &following)?;
+        self.tell(Event::WentBack {
+            from: newest.block,
+            to: to.block,
+        });
+        Ok(())
+    }
+
+    /// Whether the chain holds this block.
+    async fn holds(&self, block: BlockId) -> Result<bool, SettleError> {
+        let blocks = self.blocks_there(block.number()).await?;
+        Ok(blocks.first().is_some_and(|found| found.id() == block))
     }
 
     /// How long something may still happen that was signed, or offered to be signed,

@@ -98,6 +98,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::tron::verified::{Sealed, Signers};
 
     fn recording(name: &str) -> Value {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -135,7 +136,9 @@ mod tests {
         let mut transactions = 0;
         for object in blocks {
             let (id, block) = block_from_json(object, false).unwrap();
-            block.verify(id).unwrap();
+            Sealed::block(id, block.clone())
+                .and_then(|sealed| sealed.believe(&Signers::default()))
+                .unwrap();
             assert_eq!(block.id(), id);
             if let Some(parent) = parent {
                 assert_eq!(block.header.parent_hash, parent);

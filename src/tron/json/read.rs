@@ -252,7 +252,7 @@ pub fn transaction_from_json(object: &Value, visible: bool) -> Result<Transactio
 }
 
 /// A block from the node's JSON and the id it claims, unchecked: call
-/// [`Block::verify`].
+/// [`Sealed::block`](crate::tron::verified::Sealed::block).
 ///
 /// # Errors
 /// A field of another form.
@@ -275,7 +275,7 @@ pub fn block_from_json(object: &Value, visible: bool) -> Result<(BlockId, Block)
 }
 
 /// The id that a node claims for a block, its header and its witness's signature,
-/// whether or not its transactions are there: check with [`BlockHeader::verify`].
+/// whether or not its transactions are there: check with [`Sealed::header`](crate::tron::verified::Sealed::header).
 ///
 /// # Errors
 /// A field of another form.

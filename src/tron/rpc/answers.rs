@@ -262,6 +262,22 @@ pub(super) fn account(answer: &Value, asked: Address) -> Result<Option<Account>,
     }))
 }
 
+/// The key of a witness's permission, which signs its blocks: its own if it never
+/// changed it; `None` for an account that the node does not know.
+pub(super) fn witness_key(answer: &Value, witness: Address) -> Result<Option<Address>, Doubt> {
+    if account(answer, witness)?.is_none() {
+        return Ok(None);
+    }
+    let Some(permission) = answer.get("witness_permission") else {
+        return Ok(Some(witness));
+    };
+    let keys = permission.get("keys").and_then(Value::as_array);
+    match keys.map(Vec::as_slice) {
+        Some([key]) => address(key, "address").map(Some),
+        _ => Err("`witness_permission` has not one key".to_owned()),
+    }
+}
+
 fn stake(answer: &Value) -> Result<Stake, Doubt> {
     let none = Value::Null;
     let energy = answer.get("account_resource").unwrap_or(&none);

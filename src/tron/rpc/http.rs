@@ -13,8 +13,8 @@ use url::Url;
 use super::{NodeConfig, NodeConfigError, NodeError, Quota, clip};
 use crate::types::BlockId;
 
-/// The largest answer with blocks in it: 50 full blocks (2 MB each at most, as
-/// JSON about twice that) never come near it in practice.
+/// The largest answer with blocks in it: 16 full ones (2 MB each at most, as JSON
+/// about twice that). A longer list of full blocks is asked for in parts.
 pub(super) const MAX_BLOCKS_BYTES: usize = 64 * 1024 * 1024;
 /// The largest other answer: an account with ten thousand tokens takes one
 /// megabyte, a transaction of 500 KiB three.
@@ -258,10 +258,10 @@ impl Endpoint {
             .map_err(|error| self.transport(&error))?
         {
             if bytes.len() + chunk.len() > limit {
-                return Err(NodeError::unknown(
-                    &self.shown,
-                    format!("its answer is larger than {limit} bytes"),
-                ));
+                return Err(NodeError::TooLarge {
+                    url: self.shown.clone(),
+                    limit,
+                });
             }
             bytes.extend_from_slice(&chunk);
         }

@@ -133,12 +133,13 @@ impl Rows {
         }
     }
 
-    fn block(&self, number: u64) -> BlockRow {
+    pub(crate) fn block(&self, number: u64) -> BlockRow {
         BlockRow {
             id: block(number),
             parent: block(number - 1),
             time: UnixMs(i64::try_from(number).unwrap() * 3000),
             witness: Address::from_body([0xee; 20]),
+            signer: Address::from_body([0xee; 20]),
             transfers: Vec::new(),
             ends: Vec::new(),
         }
@@ -487,7 +488,7 @@ pub(crate) fn a_payout_has_one_living_attempt(store: &dyn Store) {
         Err(LedgerError::AttemptLive(_))
     ));
     assert!(matches!(
-        ledger.skip_to(&lease, block(500), UnixMs(1_500_000)),
+        ledger.skip_to(&lease, &[rows.block(500)]),
         Err(LedgerError::AttemptLive(_))
     ));
     ledger
@@ -723,6 +724,7 @@ pub(crate) fn blocks_of_strangers_wait_for_a_known_witness(store: &dyn Store) {
             .zip(witnesses)
             .map(|(number, byte)| BlockRow {
                 witness: Address::from_body([*byte; 20]),
+                signer: Address::from_body([*byte; 20]),
                 ..rows.block(number)
             })
             .collect();
@@ -750,6 +752,178 @@ pub(crate) fn blocks_of_strangers_wait_for_a_known_witness(store: &dyn Store) {
     apply(last + 6, &[103]).unwrap_err();
     ledger.trust_witnesses(&lease).unwrap();
     assert_eq!(apply(last + 6, &[103]).unwrap(), last + 6);
+}
+
+/// `count` linked blocks from `first` on, by these witnesses in turn, each under
+/// its own key.
+fn by_witnesses(rows: &Rows, first: u64, count: u64, witnesses: u8) -> Vec<BlockRow> {
+    (first..first + count)
+        .map(|number| {
+            let byte = u8::try_from(number % u64::from(witnesses)).unwrap();
+            BlockRow {
+                witness: Address::from_body([byte; 20]),
+                signer: Address::from_body([byte; 20]),
+                ..rows.block(number)
+            }
+        })
+        .collect()
+}
+
+pub(crate) fn a_known_name_under_another_key_is_a_stranger(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = rows.bound(ledger);
+    let learning = by_witnesses(&rows, 11, LEARNING.into(), 27);
+    ledger.apply_blocks(&lease, &learning).unwrap();
+    let next = 11 + u64::from(LEARNING);
+    let rekey = |mut block: BlockRow| {
+        block.signer = Address::from_body([200; 20]);
+        block
+    };
+    let blocks = by_witnesses(&rows, next, 3, 27);
+    let alone = ledger.apply_blocks(&lease, &[rekey(blocks[0].clone())]);
+    assert!(matches!(alone, Err(LedgerError::Strangers { .. })));
+    // With a known witness on top of it, the chain took the key.
+    let both = [rekey(blocks[0].clone()), blocks[1].clone()];
+    ledger.apply_blocks(&lease, &both).unwrap();
+    let witnesses = ledger.witnesses().unwrap();
+    let changed = witnesses
+        .iter()
+        .find(|known| known.address == blocks[0].witness)
+        .unwrap();
+    assert_eq!(changed.signer, Address::from_body([200; 20]));
+    // The old key signs no more, the new one does.
+    let until = by_witnesses(&rows, next + 2, 25, 27);
+    ledger.apply_blocks(&lease, &until).unwrap();
+    let theirs = by_witnesses(&rows, next + 27, 1, 27);
+    assert!(ledger.apply_blocks(&lease, &theirs).is_err());
+    ledger
+        .apply_blocks(&lease, &[rekey(theirs[0].clone())])
+        .unwrap();
+}
+
+pub(crate) fn a_gap_is_passed_over_by_blocks_of_known_witnesses_alone(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = rows.bound(ledger);
+    let learning = by_witnesses(&rows, 11, LEARNING.into(), 9);
+    let before = ledger.apply_blocks(&lease, &learning).unwrap();
+    let refused = |headers: &[BlockRow]| ledger.skip_to(&lease, headers).unwrap_err();
+    // One header that anybody may have signed.
+    let mut lone = rows.block(5_000);
+    lone.witness = Address::from_body([77; 20]);
+    lone.signer = lone.witness;
+    assert!(matches!(refused(&[lone]), LedgerError::Strangers { .. }));
+    // Two of three of the nine that make blocks must be among them: six.
+    let five = by_witnesses(&rows, 5_000, 5, 9);
+    assert!(matches!(refused(&five), LedgerError::Strangers { .. }));
+    let mut torn = by_witnesses(&rows, 5_000, 12, 9);
+    torn.remove(4);
+    assert!(matches!(refused(&torn), LedgerError::NotLinked { .. }));
+    let mut impostors = by_witnesses(&rows, 5_000, 12, 9);
+    for block in &mut impostors {
+        block.signer = Address::from_body([200; 20]);
+    }
+    assert!(matches!(refused(&impostors), LedgerError::Strangers { .. }));
+    let now = ledger.cursor(rows.pair.payer).unwrap().unwrap();
+    assert_eq!(now.last, before.get().last, "nothing moved it");
+    // Backwards is no gap.
+    let old = by_witnesses(&rows, 20, 12, 9);
+    assert!(matches!(refused(&old), LedgerError::NotLinked { .. }));
+    let moved = ledger
+        .skip_to(&lease, &by_witnesses(&rows, 5_000, 12, 9))
+        .unwrap();
+    assert_eq!(moved.get().last, block(5_011));
+    assert_eq!(moved.get().from, 5_011);
+}
+
+pub(crate) fn what_was_read_is_taken_back_to_a_block_that_the_chain_holds(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = rows.bound(ledger);
+    let (payer, payee) = (rows.pair.payer, rows.pair.payee);
+    // True blocks, up to 15.
+    let truth = by_witnesses(&rows, 11, 5, 5);
+    ledger.apply_blocks(&lease, &truth).unwrap();
+    // A payout, and invented blocks that confirm it, with a transfer from elsewhere.
+    ledger
+        .insert_batch(&lease, &rows.batch(1), &[rows.payout(1, 1, 0, 100)])
+        .unwrap();
+    ledger
+        .insert_attempts(&lease, &[rows.attempt(1, 1, 1)])
+        .unwrap();
+    let paying = |mut block: BlockRow| {
+        block.transfers = vec![rows.transfer(1, 16, 100)];
+        block.ends = vec![AttemptEnd::Solid(txid(1))];
+        block
+    };
+    let lying = |mut block: BlockRow| {
+        block.witness = Address::from_body([200; 20]);
+        block.signer = block.witness;
+        block
+    };
+    let mut other = lying(rows.block(17));
+    other.transfers = vec![rows.transfer(9, 17, 30)];
+    let lies = [lying(paying(rows.block(16))), other];
+    ledger.apply_blocks(&lease, &lies).unwrap();
+    assert_eq!(ledger.position(&rows.pair).unwrap().paid, raw(130));
+    let confirmed = |count| {
+        let counts = ledger.counts(BatchId::new(1).unwrap()).unwrap();
+        assert_eq!(counts.confirmed, count);
+    };
+    confirmed(1);
+    // Who is known must have built on the block: a liar's own word is not enough.
+    let trail = ledger.trail(payer).unwrap();
+    assert_eq!(trail.first().unwrap().block, block(17));
+    let to = *trail.iter().find(|row| row.block == block(15)).unwrap();
+    let mut stranger = rows.block(16);
+    stranger.witness = Address::from_body([201; 20]);
+    stranger.signer = stranger.witness;
+    assert!(matches!(
+        ledger.step_back(&lease, to, &[stranger]),
+        Err(LedgerError::Strangers { .. })
+    ));
+    assert!(ledger.step_back(&lease, to, &[]).is_err());
+    assert_eq!(ledger.position(&rows.pair).unwrap().paid, raw(130));
+    for _ in 0..2 {
+        let cursor = ledger
+            .step_back(&lease, to, &by_witnesses(&rows, 16, 1, 5))
+            .unwrap();
+        assert_eq!(cursor.get().unwrap().last, block(15));
+    }
+    confirmed(0);
+    let another = store.open_another();
+    let position = another.position(&rows.pair).unwrap();
+    assert_eq!(position.paid, raw(0));
+    assert_eq!(position.range_end, raw(100), "the payout keeps its range");
+    let attempt = another.attempt(txid(1)).unwrap().unwrap().into_inner();
+    assert_eq!(attempt.state, AttemptState::Sent);
+    assert!(another.transfers(payee, 9).unwrap().is_empty());
+    let witnesses = another.witnesses().unwrap();
+    assert!(witnesses.iter().all(|known| known.first_block <= 15));
+    // What was signed since may still happen: the account must be recovered first.
+    assert_eq!(another.recovery(payer).unwrap(), Recovery::Restored);
+    // And the truth is read from there.
+    let next = by_witnesses(&rows, 16, 1, 5).remove(0);
+    ledger.apply_blocks(&lease, &[paying(next)]).unwrap();
+    confirmed(1);
+    assert_eq!(ledger.position(&rows.pair).unwrap().paid, raw(100));
+}
+
+pub(crate) fn the_trail_stays_short_and_keeps_its_beginning(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = rows.bound(ledger);
+    for number in 11..400 {
+        ledger.apply_blocks(&lease, &[rows.block(number)]).unwrap();
+    }
+    let trail = ledger.trail(rows.pair.payer).unwrap();
+    assert!(trail.len() <= 128, "{}", trail.len());
+    assert_eq!(trail.first().unwrap().block, block(399));
+    assert_eq!(trail.last().unwrap().block, block(10));
+    // Every one of the newest, and ever fewer of the older.
+    let newest: Vec<_> = trail
+        .iter()
+        .map(|row| row.block.number())
+        .take(60)
+        .collect();
+    assert_eq!(newest, (340..400).rev().collect::<Vec<_>>());
 }
 
 pub(crate) fn history_goes_back_before_the_bound_block(store: &dyn Store) {

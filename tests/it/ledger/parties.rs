@@ -4,7 +4,7 @@
 use seedrail::{
     ledger::{
         EpochId, FlowKind, GrantRow, LedgerError, MAX_KEPT_GRANTS, MAX_REVOCATIONS, Origin,
-        Remainder, RevocationRow, Stored, WatchRow,
+        Remainder, RevocationRow, Stored, TransferRow, WatchRow,
     },
     types::{Address, InfoHash, Salt, TokenId, UnixMs},
 };
@@ -336,20 +336,49 @@ pub(crate) fn income_and_its_cursor_are_kept_together(store: &dyn Store) {
         from: 5,
         last: block(9),
     };
+    let learnt = ledger.learn_witnesses(&[rows.block(5)]).unwrap();
+    assert_eq!(learnt.into_inner(), 1);
     let transfer = rows.transfer(1, 8, 40);
-    let seen = |watch: &_, found: &[_]| ledger.note_watched(watch, found).unwrap().into_inner();
-    assert_eq!(seen(&watch, &[transfer]), 1);
-    assert_eq!(seen(&watch, &[transfer]), 0);
+    let blocks = |transfers: &[TransferRow]| -> Vec<_> {
+        (6..10)
+            .map(|number| {
+                let mut block = rows.block(number);
+                block.transfers = transfers.to_vec();
+                block.transfers.retain(|transfer| transfer.block == number);
+                block
+            })
+            .collect()
+    };
+    let seen = |from, found: &[_]| {
+        let watch = ledger.watch_blocks(account, token, from, found)?;
+        Ok::<_, LedgerError>(watch.into_inner().unwrap())
+    };
+    assert!(matches!(
+        seen(4, &blocks(&[transfer])),
+        Err(LedgerError::NotLinked { .. })
+    ));
+    assert_eq!(seen(5, &blocks(&[transfer])).unwrap(), watch);
+    assert_eq!(seen(5, &blocks(&[transfer])).unwrap(), watch, "again");
     let another = store.open_another();
     assert_eq!(another.watched(account, token).unwrap(), Some(watch));
     assert_eq!(another.transfers(account, 9).unwrap()[0].txid, txid(1));
     // A contradiction moves nothing.
-    let mut other = transfer;
-    other.amount = raw(41);
-    let later = WatchRow {
-        last: block(10),
-        ..watch
-    };
-    assert!(ledger.note_watched(&later, &[other]).is_err());
+    let mut other = rows.transfer(1, 10, 41);
+    other.txid = transfer.txid;
+    let mut next = rows.block(10);
+    next.transfers = vec![other];
+    assert!(seen(5, &[next]).is_err());
     assert_eq!(ledger.watched(account, token).unwrap(), Some(watch));
+    // Who makes a block is known now: a stranger's is not taken in, nor one under a
+    // known name by another key.
+    for stranger in [(0x11, 0x11), (0xee, 0x11)] {
+        let mut next = rows.block(10);
+        next.witness = Address::from_body([stranger.0; 20]);
+        next.signer = Address::from_body([stranger.1; 20]);
+        next.transfers = vec![rows.transfer(2, 10, 7)];
+        assert!(matches!(
+            seen(5, &[next]),
+            Err(LedgerError::Strangers { .. })
+        ));
+    }
 }

@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     future::poll_fn,
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Poll, Waker},
@@ -19,12 +19,14 @@ use seedrail::{
     ledger::{AttemptRow, Durable},
     settle::{Chain, Head},
     tron::{
-        block::{Block, BlockHeader},
+        block::{Block, BlockHeader, merkle_root},
         contract::Transfer,
         fees::IssuerBandwidth,
+        keys::SecretKey,
         permission::Permissions,
         rpc::{Account, AccountResources, ChainParameters, Finality, NodeError, StakeYield},
         transaction::{RefBlock, Transaction, TransactionResult},
+        verified::{Sealed, Signers, Verified},
     },
     types::{Address, BlockId, Clock, ManualClock, RawAmount, Sun, Token, TokenId, TxId, UnixMs},
 };
@@ -64,6 +66,9 @@ impl Rng {
     }
 }
 
+/// So many solid blocks are given at once.
+const SOLID_AT_ONCE: usize = 50;
+
 /// How often each fault happens, in a thousand. All zero: a perfect chain.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Faults {
@@ -87,6 +92,12 @@ pub(crate) struct Faults {
     pub(crate) forked: u64,
     /// A witness that was never seen is elected.
     pub(crate) elected: u64,
+    /// A witness puts another key into its permission.
+    pub(crate) rekeyed: u64,
+    /// Solid blocks are answered with none, though there are some.
+    pub(crate) empty: u64,
+    /// The blocks answered are invented under the names of true witnesses.
+    pub(crate) impostors: u64,
     /// A question gets no answer.
     pub(crate) failing: u64,
     /// Solid blocks are answered late: none, or one only.
@@ -120,6 +131,9 @@ impl Faults {
             missed: some(400),
             forked: some(100),
             elected: some(20),
+            rekeyed: some(5),
+            empty: some(100),
+            impostors: some(50),
             failing: some(100),
             lagging: some(500),
             pruned: some(50),
@@ -166,7 +180,11 @@ impl Pending {
 }
 
 struct Made {
+    /// Not signed yet.
     block: Block,
+    signer: usize,
+    /// Signed and believed, once somebody asks for it.
+    believed: OnceLock<Verified<Block>>,
     id: BlockId,
     held: Vec<Pending>,
     state: State,
@@ -188,7 +206,9 @@ struct Inner {
     next_slot: UnixMs,
     fork_salt: u8,
     solid_floor: usize,
-    witnesses: Vec<Address>,
+    witnesses: Vec<Witness>,
+    signers: Signers,
+    next_key: usize,
     /// Whose signatures count for accounts that changed them.
     permissions: BTreeMap<Address, Permissions>,
     most_pending: usize,
@@ -254,15 +274,59 @@ pub(crate) struct View<'a> {
     pub(crate) process: &'a Process,
 }
 
-fn header(number: u64, time: UnixMs, parent: BlockId, salt: u8, witness: Address) -> BlockHeader {
+/// A witness: the number of its key, and of the key that signs its blocks.
+#[derive(Debug, Clone, Copy)]
+struct Witness {
+    own: usize,
+    signer: usize,
+}
+
+/// Keys of witnesses and of those who would be some; made once for all seeds.
+fn key(number: usize) -> &'static SecretKey {
+    static KEYS: LazyLock<Vec<SecretKey>> = LazyLock::new(|| {
+        (1..=250)
+            .map(|byte| SecretKey::from_bytes(&[byte; 32]).unwrap())
+            .collect()
+    });
+    &KEYS[number % KEYS.len()]
+}
+
+/// The first of the keys that no witness has.
+const LIARS: usize = 225;
+
+fn header(
+    number: u64,
+    time: UnixMs,
+    parent: BlockId,
+    salt: u8,
+    witness: Address,
+    transactions: &[Transaction],
+) -> BlockHeader {
     BlockHeader {
         number,
         timestamp: time,
-        tx_trie_root: [salt; 32],
+        tx_trie_root: merkle_root(transactions),
         parent_hash: parent,
         witness_address: witness.to_bytes().to_vec(),
         version: 32,
-        account_state_root: Vec::new(),
+        account_state_root: vec![salt],
+    }
+}
+
+/// A block as a node that knows these keys believes it.
+fn believed(mut block: Block, signer: &SecretKey, signers: &Signers) -> Verified<Block> {
+    if block.header.number > 0 {
+        block.witness_signature = block.header.sign(signer).to_vec();
+    }
+    Sealed::block(block.id(), block)
+        .and_then(|sealed| sealed.believe(signers))
+        .unwrap()
+}
+
+impl Made {
+    fn believed(&self, signers: &Signers) -> Verified<Block> {
+        let make = || believed(self.block.clone(), key(self.signer), signers);
+        self.believed.get_or_init(make).clone()
     }
 }
 
@@ -273,13 +337,15 @@ impl SimChain {
     }
 
     pub(crate) fn new(seed: u64, lag: usize) -> Self {
-        let witnesses = vec![
-            Address::from_body([0xa0; 20]),
-            Address::from_body([0xa1; 20]),
-            Address::from_body([0xa2; 20]),
-        ];
+        // The second signs with the key of its permission.
+        let witnesses: Vec<_> = [(0, 0), (1, 3), (2, 2)]
+            .map(|(own, signer)| Witness { own, signer })
+            .to_vec();
+        let signers = Signers::default();
+        signers.learn(key(1).address(), key(3).address());
+        let parent = BlockId::from_bytes([0; 32]);
         let genesis = Block {
-            header: header(0, START, BlockId::from_bytes([0; 32]), 0, witnesses[0]),
+            header: header(0, START, parent, 0, key(0).address(), &[]),
             witness_signature: Vec::new(),
             transactions: Vec::new(),
         };
@@ -293,6 +359,8 @@ impl SimChain {
                 blocks: vec![Made {
                     id: genesis.id(),
                     block: genesis,
+                    signer: 0,
+                    believed: OnceLock::new(),
                     held: Vec::new(),
                     state: State::default(),
                 }],
@@ -303,6 +371,8 @@ impl SimChain {
                 fork_salt: 1,
                 solid_floor: 0,
                 witnesses,
+                signers,
+                next_key: 4,
                 permissions: BTreeMap::new(),
                 most_pending: 0,
             }),
@@ -529,7 +599,7 @@ impl Inner {
                 held.push(pending);
             }
         }
-        let transactions = held
+        let transactions: Vec<_> = held
             .iter()
             .map(|pending| {
                 let mut transaction = pending.transaction.clone();
@@ -538,19 +608,29 @@ impl Inner {
             })
             .collect();
         if self.roll("new witnesses", self.faults.elected) {
-            let byte = u8::try_from(0xa3 + self.witnesses.len() % 0x50).unwrap();
-            self.witnesses.push(Address::from_body([byte; 20]));
+            let own = self.new_key();
+            self.witnesses.push(Witness { own, signer: own });
         }
         let turn = usize::try_from(number).unwrap() % self.witnesses.len();
-        let witness = self.witnesses[turn];
+        if self.roll("changed keys", self.faults.rekeyed) {
+            let signer = self.new_key();
+            self.witnesses[turn].signer = signer;
+            let witness = key(self.witnesses[turn].own).address();
+            self.signers.learn(witness, key(signer).address());
+        }
+        let Witness { own, signer } = self.witnesses[turn];
+        let salt = self.fork_salt;
+        let witness = key(own).address();
         let block = Block {
-            header: header(number, slot, parent_id, self.fork_salt, witness),
+            header: header(number, slot, parent_id, salt, witness, &transactions),
             witness_signature: Vec::new(),
             transactions,
         };
         self.blocks.push(Made {
             id: block.id(),
             block,
+            signer,
+            believed: OnceLock::new(),
             held,
             state,
         });
@@ -617,21 +697,61 @@ impl Inner {
         Ok(())
     }
 
-    /// Blocks that a node invents on top of `parent`: empty, in a hurry, by nobody.
-    fn invent(&mut self, parent: &Block) -> Vec<Block> {
-        let mut blocks: Vec<Block> = Vec::new();
+    /// A key that no witness has had.
+    fn new_key(&mut self) -> usize {
+        self.next_key = (self.next_key + 1) % LIARS;
+        self.next_key.max(4)
+    }
+
+    /// Blocks that a node invents on top of `parent`, in a hurry: by nobody, or, as an
+    /// impostor, under the names of true witnesses, of whose keys the node lies, too.
+    fn invent(
+        &mut self,
+        parent: &Block,
+        most: u64,
+        transactions: &[Transaction],
+    ) -> Vec<Verified<Block>> {
+        let mut blocks: Vec<Verified<Block>> = Vec::new();
         let step = 3 + self.rng.below(200);
-        for _ in 0..1 + self.rng.below(30) {
-            let parent = blocks.last().unwrap_or(parent);
+        let lies = Signers::default();
+        let impostor = self.roll("impostors", self.faults.impostors);
+        for _ in 0..1 + self.rng.below(most) {
+            let parent = blocks.last().map_or(parent, |last| last);
             let time = parent.header.timestamp.plus(Duration::from_secs(step));
-            let witness = Address::from_body([u8::try_from(self.rng.below(20)).unwrap(); 20]);
-            blocks.push(Block {
-                header: header(parent.header.number + 1, time, parent.id(), 0xff, witness),
+            let liar = key(LIARS + usize::try_from(self.rng.below(20)).unwrap());
+            let witness = if impostor {
+                let turn = self.rng.below(self.witnesses.len() as u64);
+                key(self.witnesses[usize::try_from(turn).unwrap()].own).address()
+            } else {
+                liar.address()
+            };
+            lies.learn(witness, liar.address());
+            let number = parent.header.number + 1;
+            let block = Block {
+                header: header(number, time, parent.id(), 0xff, witness, transactions),
                 witness_signature: Vec::new(),
-                transactions: Vec::new(),
-            });
+                transactions: transactions.to_vec(),
+            };
+            blocks.push(believed(block, liar, &lies));
         }
         blocks
+    }
+
+    /// Takes one of the blocks out, or puts one in its place that does not fit.
+    fn spoil(&mut self, blocks: &mut Vec<Verified<Block>>) {
+        if !self.roll("garbage blocks", self.faults.garbage) || blocks.is_empty() {
+            return;
+        }
+        let place = usize::try_from(self.rng.below(blocks.len() as u64)).unwrap();
+        if self.rng.chance(500) {
+            blocks.remove(place);
+            return;
+        }
+        let mut block = Verified::clone(&blocks[place]).into_inner();
+        block.header.parent_hash = BlockId::from_bytes([9; 32]);
+        let liar = key(LIARS);
+        block.header.witness_address = liar.address().to_bytes().to_vec();
+        blocks[place] = believed(block, liar, &Signers::default());
     }
 }
 
@@ -694,9 +814,13 @@ impl Chain for View<'_> {
         let inner = &mut *self.ask().await?;
         let behind = inner.behind();
         let index = self.chain.solid_index(inner).saturating_sub(behind);
-        let mut block = inner.blocks[index].block.clone();
+        let block = inner.blocks[index].block.clone();
         if inner.roll("invented heads", inner.faults.invented) {
-            block = inner.invent(&block).pop().unwrap();
+            let invented = inner.invent(&block, 30, &[]).pop().unwrap();
+            return Ok(Head {
+                id: invented.id(),
+                time: invented.header.timestamp,
+            });
         }
         Ok(Head {
             id: block.id(),
@@ -704,49 +828,50 @@ impl Chain for View<'_> {
         })
     }
 
-    async fn head_blocks(&self, first: u64) -> Result<Vec<Block>, NodeError> {
+    async fn head_blocks(&self, first: u64) -> Result<Vec<Verified<Block>>, NodeError> {
         let inner = &mut *self.ask().await?;
         let first = usize::try_from(first).unwrap();
         let end = inner.blocks.len().saturating_sub(inner.behind());
         let real = inner.blocks.get(first..end).unwrap_or_default();
-        let mut blocks: Vec<Block> = real.iter().map(|made| made.block.clone()).collect();
+        let signers = inner.signers.clone();
+        let mut blocks: Vec<_> = real.iter().map(|made| made.believed(&signers)).collect();
         if inner.roll("short answers", inner.faults.lagging) {
             let keep = inner.rng.below(2);
             blocks.truncate(usize::try_from(keep).unwrap());
         }
         let parent = match blocks.last() {
-            Some(last) => Some(last.clone()),
+            Some(last) => Some(last.clone().into_inner()),
             None => (inner.blocks.get(first.wrapping_sub(1))).map(|made| made.block.clone()),
         };
         if let Some(parent) = parent
             && inner.roll("lies about inclusion", inner.faults.lying)
         {
-            let mut invented = inner.invent(&parent);
-            invented.truncate(1);
             let pending = inner.pool.iter().map(|pending| pending.transaction.clone());
-            invented[0].transactions = pending.collect();
-            blocks.extend(invented);
+            let pending: Vec<_> = pending.collect();
+            blocks.extend(inner.invent(&parent, 1, &pending));
         }
-        if inner.roll("garbage blocks", inner.faults.garbage) && !blocks.is_empty() {
-            let place = usize::try_from(inner.rng.below(blocks.len() as u64)).unwrap();
-            blocks[place].header.parent_hash = BlockId::from_bytes([9; 32]);
-        }
+        inner.spoil(&mut blocks);
         Ok(blocks)
     }
 
-    async fn solid_blocks(&self, first: u64) -> Result<Vec<Block>, NodeError> {
+    async fn solid_blocks(&self, first: u64) -> Result<Vec<Verified<Block>>, NodeError> {
         let inner = &mut *self.ask().await?;
         if inner.roll("pruned answers", inner.faults.pruned) {
             return Err(unknown("this node keeps no block so old"));
         }
+        if inner.roll("empty answers", inner.faults.empty) {
+            return Ok(Vec::new());
+        }
         let first = usize::try_from(first).unwrap();
         let end = self.chain.solid_index(inner) + 1;
-        let mut blocks: Vec<Block> = inner
+        let signers = inner.signers.clone();
+        let mut blocks: Vec<_> = inner
             .blocks
             .get(first..end)
             .unwrap_or_default()
             .iter()
-            .map(|made| made.block.clone())
+            .take(SOLID_AT_ONCE)
+            .map(|made| made.believed(&signers))
             .collect();
         if inner.roll("short answers", inner.faults.lagging) {
             let keep = inner.rng.below(2);
@@ -758,15 +883,12 @@ impl Chain for View<'_> {
         {
             blocks.truncate(usize::try_from(inner.rng.below(3)).unwrap());
             let parent = match blocks.last() {
-                Some(last) => last.clone(),
+                Some(last) => last.clone().into_inner(),
                 None => inner.blocks[before].block.clone(),
             };
-            blocks.extend(inner.invent(&parent));
+            blocks.extend(inner.invent(&parent, 30, &[]));
         }
-        if inner.roll("garbage blocks", inner.faults.garbage) && !blocks.is_empty() {
-            let place = usize::try_from(inner.rng.below(blocks.len() as u64)).unwrap();
-            blocks[place].header.parent_hash = BlockId::from_bytes([9; 32]);
-        }
+        inner.spoil(&mut blocks);
         Ok(blocks)
     }
 

@@ -28,19 +28,23 @@ use super::{
 };
 
 /// What must happen, or the test shows nothing.
-const FAULTS: [&str; 35] = [
+const FAULTS: [&str; 40] = [
     "answers of a node behind",
     "both sides paying",
     "batches of holders expired",
     "batches of holders sent",
     "busy answers",
+    "changed keys",
     "doubled broadcasts",
+    "empty answers",
     "forks",
+    "gaps passed over",
     "garbage blocks",
     "held back",
     "holders sending by themselves",
     "holders too few",
     "home copies put back",
+    "impostors",
     "included after expiration",
     "invented blocks",
     "invented heads",
@@ -54,6 +58,7 @@ const FAULTS: [&str; 35] = [
     "new witnesses",
     "old backups restored",
     "pruned answers",
+    "quiet weeks",
     "refused but delivered",
     "second machines refused",
     "shared accounts paid by hand",
@@ -250,9 +255,25 @@ impl Storm {
         }
     }
 
+    /// Nobody settles for longer than is read block by block.
+    fn quiet_week(&mut self) {
+        let from = |storm: &Self| storm.world.scanned_from();
+        self.world.chain.be_patient();
+        let before = from(self);
+        self.world.chain.advance(Duration::from_secs(3 * 2_500));
+        self.count("quiet weeks");
+        self.run();
+        if from(self) > before + 1_200 {
+            self.count("gaps passed over");
+        }
+    }
+
     fn pass(mut self) -> Counts {
         for round in 0..4 {
             self.owe();
+            if round > 0 && self.rng.chance(30) {
+                self.quiet_week();
+            }
             if self.rng.chance(150) {
                 let ahead = i64::try_from(self.rng.below(240_000)).unwrap() - 120_000;
                 self.world.ahead_ms.store(ahead, Ordering::SeqCst);

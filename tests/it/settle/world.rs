@@ -14,7 +14,7 @@ use std::{
 
 use seedrail::{
     ledger::{
-        ChainBound, EpochId, Ledger, Pair, ReceiptRow, Receipts, Remainder, SqliteLedger,
+        ChainBound, ChainLog, EpochId, Ledger, Pair, ReceiptRow, Receipts, Remainder, SqliteLedger,
         Transfers, Upkeep,
     },
     receipts::{Receipt, ReceiptDomain, SignedReceipt},
@@ -145,6 +145,12 @@ impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
 
     pub(crate) fn sim(&self) -> &SimChain {
         self.chain.borrow()
+    }
+
+    /// From which block on every block was read.
+    pub(crate) fn scanned_from(&self) -> u64 {
+        let cursor = self.ledger.cursor(self.key.address()).unwrap();
+        cursor.map_or(0, |cursor| cursor.from)
     }
 
     pub(crate) fn pair(&self, payee: Address) -> Pair {

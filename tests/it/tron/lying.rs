@@ -43,13 +43,18 @@ fn reason(error: &NodeError) -> &str {
     match error {
         NodeError::Retry { reason, .. } | NodeError::Unknown { reason, .. } => reason,
         NodeError::Refused { message, .. } => message,
+        NodeError::TooLarge { .. } => "larger than",
     }
 }
 
 #[track_caller]
 fn unknown<T: std::fmt::Debug>(outcome: Result<T, NodeError>, words: &str) {
     let error = outcome.unwrap_err();
-    assert!(matches!(error, NodeError::Unknown { .. }), "{error:?}");
+    let is_unknown = matches!(
+        error,
+        NodeError::Unknown { .. } | NodeError::TooLarge { .. }
+    );
+    assert!(is_unknown, "{error:?}");
     assert!(reason(&error).contains(words), "{error:?}");
 }
 

@@ -1,11 +1,11 @@
 //! [`ChainLog`] by the statements.
 
-use super::super::{chain, recovery, witnesses};
+use super::super::{chain, recovery, trail, witnesses};
 use super::Transactions;
 use crate::{
     ledger::{
-        AccountLease, BlockRow, ChainLog, CursorRow, Durable, LedgerError, Recovery, TransferRow,
-        WitnessRow,
+        AccountLease, BlockRow, ChainLog, CursorRow, Durable, LedgerError, Recovery, TrailRow,
+        TransferRow, WitnessRow,
     },
     types::{Address, BlockId, UnixMs},
 };
@@ -35,10 +35,22 @@ impl<S: Transactions> ChainLog for S {
     fn skip_to(
         &self,
         lease: &AccountLease,
-        block: BlockId,
-        time: UnixMs,
+        headers: &[BlockRow],
     ) -> Result<Durable<CursorRow>, LedgerError> {
-        self.write(|tx| chain::skip_to(tx, lease, block, time))
+        self.write(|tx| chain::skip_to(tx, lease, headers))
+    }
+
+    fn trail(&self, account: Address) -> Result<Vec<TrailRow>, LedgerError> {
+        self.read(|tx| trail::all(tx, account))
+    }
+
+    fn step_back(
+        &self,
+        lease: &AccountLease,
+        to: TrailRow,
+        following: &[BlockRow],
+    ) -> Result<Durable<Option<CursorRow>>, LedgerError> {
+        self.write(|tx| trail::step_back(tx, lease, to, following))
     }
 
     fn extend_history(
@@ -73,6 +85,10 @@ impl<S: Transactions> ChainLog for S {
 
     fn witnesses(&self) -> Result<Vec<WitnessRow>, LedgerError> {
         self.read(witnesses::all)
+    }
+
+    fn learn_witnesses(&self, blocks: &[BlockRow]) -> Result<Durable<usize>, LedgerError> {
+        self.write(|tx| witnesses::learn(tx, blocks))
     }
 
     fn trust_witnesses(&self, lease: &AccountLease) -> Result<(), LedgerError> {

@@ -1,16 +1,9 @@
 //! [`Transfers`] by the statements.
 
-use super::super::{
-    recovery,
-    rows::{self, int, unsigned},
-    transfers,
-};
+use super::super::{recovery, transfers, watch};
 use super::Transactions;
 use crate::{
-    ledger::{
-        Durable, LedgerError, OutgoingRow, TransferRow, Transfers, WatchRow,
-        sql::{Transaction, params},
-    },
+    ledger::{BlockRow, Durable, LedgerError, OutgoingRow, TransferRow, Transfers, WatchRow},
     types::{Address, RawAmount, Token, TokenId, TxId, UnixMs},
 };
 
@@ -47,53 +40,16 @@ impl<S: Transactions> Transfers for S {
     }
 
     fn watched(&self, account: Address, token: TokenId) -> Result<Option<WatchRow>, LedgerError> {
-        self.read(|tx| watched(tx, account, token))
+        self.read(|tx| watch::find(tx, account, token))
     }
 
-    fn note_watched(
+    fn watch_blocks(
         &self,
-        watch: &WatchRow,
-        found: &[TransferRow],
-    ) -> Result<Durable<u64>, LedgerError> {
-        self.write(|tx| {
-            let mut new = 0;
-            for transfer in found {
-                new += u64::from(transfers::record(tx, transfer)?);
-            }
-            tx.execute(
-                "INSERT INTO watch (account, token, scanned_from, last) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (account, token) DO UPDATE SET
-                     scanned_from = excluded.scanned_from, last = excluded.last",
-                params![
-                    watch.account.body(),
-                    watch.token.get(),
-                    int("block", watch.from)?,
-                    watch.last.as_bytes()
-                ],
-            )?;
-            Ok(new)
-        })
+        account: Address,
+        token: TokenId,
+        from: u64,
+        blocks: &[BlockRow],
+    ) -> Result<Durable<Option<WatchRow>>, LedgerError> {
+        self.write(|tx| watch::take_in(tx, account, token, from, blocks))
     }
-}
-
-fn watched(
-    tx: &Transaction<'_>,
-    account: Address,
-    token: TokenId,
-) -> Result<Option<WatchRow>, LedgerError> {
-    let found = tx.query(
-        "SELECT * FROM watch WHERE account = ?1 AND token = ?2",
-        params![account.body(), token.get()],
-    )?;
-    found
-        .first()
-        .map(|row| {
-            Ok(WatchRow {
-                account,
-                token,
-                from: unsigned(row, "scanned_from")?,
-                last: rows::block_id(row, "last")?,
-            })
-        })
-        .transpose()
 }

@@ -1,0 +1,33 @@
+//! Whom a ledger believes, the first time it meets a chain.
+
+use super::{failure::Outcome, output::Output};
+use crate::{
+    ledger::ChainLog,
+    settle::{NodeChain, Trust, learn_witnesses},
+    types::BlockId,
+};
+
+/// Learns who the chain's witnesses are, if the ledger does not know, and says what
+/// that rests on.
+pub(crate) async fn begin(
+    out: Output,
+    ledger: &(impl ChainLog + ?Sized),
+    chain: &NodeChain,
+    checkpoint: Option<BlockId>,
+) -> Outcome {
+    match learn_witnesses(ledger, chain, checkpoint).await? {
+        Trust::Known if checkpoint.is_some() => {
+            out.note("this ledger knows the chain's witnesses: the checkpoint is not needed");
+        }
+        Trust::Checkpoint(block) => {
+            tracing::info!("the witnesses are those that made the blocks up to {block}");
+        }
+        Trust::OneNode => tracing::info!(
+            "this ledger has read no block before: it believes this node who the witnesses are; \
+             --checkpoint BLOCKID or a second --node would tell"
+        ),
+        Trust::Nodes(nodes) => tracing::info!("{nodes} nodes agree on who the witnesses are"),
+        Trust::Known | Trust::Nobody => {}
+    }
+    Ok(())
+}
