@@ -52,4 +52,4 @@ pub use message::{
 pub use meter::{GIB_BITS, Meter, MeterError, cost};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

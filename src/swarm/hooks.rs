@@ -21,7 +21,7 @@
 //! | it was cancelled, and the chunk was on its way already | `piece_verified`, as a duplicate |
 //! | it was cancelled, and no answer came for a minute | `request_dropped`; a chunk that still comes is not owed |
 //! | it was given up after 30 s of silence | the same |
-//! | the duplicate would pass the limit on priced duplicates | `request_dropped` |
+//! | the duplicate would pass the limit on priced duplicates: its seller was more than 2 s late | `request_dropped` |
 //! | the connection ended before the hash was known | `request_dropped`, before [`closed`](PeerExtension::closed) |
 //!
 //! A piece may have several sellers: each is owed for the chunks that it delivered. Priced

@@ -15,7 +15,7 @@
 //! it takes part in: a fast liar must not spoil all of them.
 //!
 //! A *suspect* (it had a part in a wrong piece) is asked for whole pieces *alone*: nobody
-//! else is asked for a chunk of them until it lets go ([`Picker::release`]).
+//! else is asked for a chunk of them until it lets go ([`Picker::release`]), or is late by 5 s.
 //!
 //! Padding is not requested, unless a piece is nothing but padding.
 
@@ -41,6 +41,14 @@ const MAX_ASKED: usize = 3;
 /// A race must promise to win by this much, in milliseconds, and by half of the time that
 /// the racer itself needs: estimates are rough.
 const RACE_MARGIN_MS: u64 = 250;
+
+/// A request that is overdue by so many milliseconds may be raced though the duplicate would
+/// pass the limit: its seller is late, and is not owed if it comes after all.
+const TOO_LATE_MS: u64 = 2000;
+
+/// A suspect is asked for a piece alone as long as each chunk is expected within so many
+/// milliseconds.
+const MAX_ALONE_MS: u64 = 5000;
 
 /// Chunks of a verified piece by the connection that sent them.
 pub type Contributions = BTreeMap<ConnId, Vec<(PriceTag, u32)>>;
@@ -231,7 +239,7 @@ impl Picker {
     pub fn pick(&mut self, asker: Asker, theirs: &Bitfield) -> Option<Block> {
         let own = |begun: &Begun| begun.lead == Some(asker.conn);
         let unled = |begun: &Begun| begun.lead.is_none();
-        let open = |begun: &Begun| !begun.alone;
+        let open = |begun: &Begun| begun.is_open(asker.now_ms);
         let found = self.pick_begun(theirs, own).or_else(|| {
             if asker.suspect || asker.metered {
                 self.begin(asker, theirs)
@@ -345,7 +353,7 @@ impl Picker {
         // Who may be a liar spoils no more than it must, and is found sooner.
         let only_own = !asker.proven && self.begun.values().any(takes_part);
         self.race_among(asker, theirs, |begun| {
-            !begun.alone && (!only_own || takes_part(begun))
+            begun.is_open(asker.now_ms) && (!only_own || takes_part(begun))
         })
     }
 
@@ -375,11 +383,14 @@ impl Picker {
                     continue;
                 }
                 let costs = asker.metered || exposed(requests) < metered(requests);
+                let too_late = requests
+                    .iter()
+                    .all(|one| one.answer_ms.saturating_add(TOO_LATE_MS) < asker.now_ms);
                 let expected = requests.iter().map(|one| one.expected_in(asker.now_ms));
                 let expected = expected.min().unwrap_or(0);
                 if expected > worth
                     && latest.is_none_or(|(least, ..)| expected > least)
-                    && !(costs && room < u64::from(CHUNK))
+                    && (!costs || room >= u64::from(CHUNK) || too_late)
                 {
                     latest = Some((expected, *piece, at));
                 }
@@ -641,6 +652,18 @@ impl Picker {
 }
 
 impl Begun {
+    /// Whether others may be asked for chunks of it. A suspect that is slow or late does not
+    /// hold its piece up.
+    fn is_open(&self, now_ms: u64) -> bool {
+        let slow = |chunk: &Chunk| match chunk {
+            Chunk::Asked(requests) => requests
+                .iter()
+                .any(|one| one.expected_in(now_ms) > MAX_ALONE_MS),
+            _ => false,
+        };
+        !self.alone || self.chunks.iter().any(slow)
+    }
+
     /// One request fewer of a connection's; true if it was the last.
     fn close_one(&mut self, conn: ConnId) -> bool {
         let Some(open) = self.open.get_mut(&conn) else {

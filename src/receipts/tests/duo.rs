@@ -14,23 +14,23 @@ use crate::{
     types::{Address, BlockId, InfoHash, RawAmount, Salt, TokenId, UnixMs},
 };
 
-pub(super) const PRICE: u64 = 5_000_000;
-pub(super) const PIECE: u32 = 256 << 10;
-pub(super) const CHUNK: u32 = 16 << 10;
+pub(crate) const PRICE: u64 = 5_000_000;
+pub(crate) const PIECE: u32 = 256 << 10;
+pub(crate) const CHUNK: u32 = 16 << 10;
 
-pub(super) fn k(n: u8) -> SecretKey {
+pub(crate) fn k(n: u8) -> SecretKey {
     SecretKey::from_hex(&format!("{n:064x}")).unwrap()
 }
 
-pub(super) fn raw(n: i64) -> RawAmount {
+pub(crate) fn raw(n: i64) -> RawAmount {
     RawAmount::new(n).unwrap()
 }
 
-pub(super) fn domain() -> ReceiptDomain {
+pub(crate) fn domain() -> ReceiptDomain {
     ReceiptDomain::new(BlockId::from_bytes([9; 32]))
 }
 
-pub(super) fn pair() -> Pair {
+pub(crate) fn pair() -> Pair {
     Pair {
         payer: k(1).address(),
         payee: k(2).address(),
@@ -38,7 +38,7 @@ pub(super) fn pair() -> Pair {
     }
 }
 
-pub(super) fn setup(n: u8, conn: u64, now: UnixMs) -> Setup {
+pub(crate) fn setup(n: u8, conn: u64, now: UnixMs) -> Setup {
     Setup {
         domain: domain(),
         token: TokenId::BTT,
@@ -61,24 +61,24 @@ pub(super) fn setup(n: u8, conn: u64, now: UnixMs) -> Setup {
 }
 
 /// One party: its machine, both sides of the pair, and a disk that is a map.
-pub(super) struct Side {
-    pub(super) n: u8,
-    pub(super) machine: Exchange,
-    pub(super) debt: Debt,
-    pub(super) credit: Credit,
+pub(crate) struct Side {
+    pub(crate) n: u8,
+    pub(crate) machine: Exchange,
+    pub(crate) debt: Debt,
+    pub(crate) credit: Credit,
     /// Newest of each epoch: issued by the buyer, received by the seller.
-    pub(super) disk: HashMap<EpochId, SignedReceipt>,
-    pub(super) remainder: Remainder,
+    pub(crate) disk: HashMap<EpochId, SignedReceipt>,
+    pub(crate) remainder: Remainder,
     /// What became solid in 30 days, as the seller's ledger has it.
-    pub(super) settled: RawAmount,
-    pub(super) inbox: VecDeque<Message>,
-    pub(super) sent: Vec<Message>,
-    pub(super) class: Option<UploadClass>,
-    pub(super) closed: bool,
+    pub(crate) settled: RawAmount,
+    pub(crate) inbox: VecDeque<Message>,
+    pub(crate) sent: Vec<Message>,
+    pub(crate) class: Option<UploadClass>,
+    pub(crate) closed: bool,
 }
 
 impl Side {
-    pub(super) fn new(n: u8) -> Self {
+    pub(crate) fn new(n: u8) -> Self {
         let (machine, _) = Exchange::new(setup(n, 0, UnixMs(0)));
         Self {
             n,
@@ -95,21 +95,21 @@ impl Side {
         }
     }
 
-    pub(super) fn input(&mut self, input: Input, now: UnixMs) {
+    pub(crate) fn input(&mut self, input: Input, now: UnixMs) {
         let outputs = self
             .machine
             .input(input, &mut self.debt, &mut self.credit, now);
         self.perform(outputs, now);
     }
 
-    pub(super) fn take(&mut self, message: Message, now: UnixMs) {
+    pub(crate) fn take(&mut self, message: Message, now: UnixMs) {
         let outputs = self
             .machine
             .message(message, &mut self.debt, &mut self.credit, now);
         self.perform(outputs, now);
     }
 
-    pub(super) fn perform(&mut self, outputs: Vec<Output>, now: UnixMs) {
+    pub(crate) fn perform(&mut self, outputs: Vec<Output>, now: UnixMs) {
         for output in outputs {
             match output {
                 // Through the codec, as it would be.
@@ -163,7 +163,7 @@ impl Side {
         }
     }
 
-    pub(super) fn issue(&mut self, now: UnixMs) {
+    pub(crate) fn issue(&mut self, now: UnixMs) {
         if !self.debt.has_epoch() {
             let last = self.disk.values().next().copied();
             self.debt
@@ -178,24 +178,24 @@ impl Side {
     }
 }
 
-pub(super) struct Duo {
-    pub(super) bid: Bid,
-    pub(super) buyer: Side,
-    pub(super) seller: Side,
-    pub(super) now: UnixMs,
-    pub(super) conn: u64,
-    pub(super) piece: u32,
-    pub(super) budget: Budget,
+pub(crate) struct Duo {
+    pub(crate) bid: Bid,
+    pub(crate) buyer: Side,
+    pub(crate) seller: Side,
+    pub(crate) now: UnixMs,
+    pub(crate) conn: u64,
+    pub(crate) piece: u32,
+    pub(crate) budget: Budget,
     /// Price · bytes verified since the buyer last forgot something.
-    pub(super) verified: u128,
+    pub(crate) verified: u128,
 }
 
 impl Duo {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::bidding(Bid::Fixed(PRICE))
     }
 
-    pub(super) fn bidding(bid: Bid) -> Self {
+    pub(crate) fn bidding(bid: Bid) -> Self {
         let mut duo = Self {
             bid,
             buyer: Side::new(1),
@@ -210,7 +210,7 @@ impl Duo {
         duo
     }
 
-    pub(super) fn connect(&mut self) {
+    pub(crate) fn connect(&mut self) {
         self.conn += 1;
         for side in [&mut self.buyer, &mut self.seller] {
             let mut setup = setup(side.n, self.conn, self.now);
@@ -227,7 +227,7 @@ impl Duo {
     }
 
     /// Delivers messages until there are none, or `most` were.
-    pub(super) fn deliver(&mut self, most: usize) {
+    pub(crate) fn deliver(&mut self, most: usize) {
         for _ in 0..most {
             self.seller.inbox.extend(self.buyer.sent.drain(..));
             self.buyer.inbox.extend(self.seller.sent.drain(..));
@@ -242,7 +242,7 @@ impl Duo {
         }
     }
 
-    pub(super) fn tick(&mut self, ms: i64) {
+    pub(crate) fn tick(&mut self, ms: i64) {
         self.now = UnixMs(self.now.0 + ms);
         let now = self.now;
         self.buyer.input(Input::Tick, now);
@@ -250,7 +250,7 @@ impl Duo {
     }
 
     /// Moves one piece, as far as both sides allow; true when it was paid for.
-    pub(super) fn piece(&mut self) -> bool {
+    pub(crate) fn piece(&mut self) -> bool {
         self.piece += 1;
         let (now, piece) = (self.now, self.piece);
         let mut chunks = Vec::new();
@@ -290,7 +290,7 @@ impl Duo {
         chunks.iter().all(|(tag, _)| *tag != PriceTag(0))
     }
 
-    pub(super) fn check(&self) {
+    pub(crate) fn check(&self) {
         for (epoch, held) in &self.seller.disk {
             let own = &self.buyer.disk[epoch];
             assert!(held.receipt.sequence <= own.receipt.sequence);
@@ -300,14 +300,14 @@ impl Duo {
 }
 
 /// A seller with an awarded bidder, and the bidder's own hand.
-pub(super) fn awarded() -> Duo {
+pub(crate) fn awarded() -> Duo {
     let mut duo = Duo::new();
     duo.deliver(100);
     assert_eq!(duo.seller.class, Some(UploadClass::Paid { weight: PRICE }));
     duo
 }
 
-pub(super) fn body(sequence: u64, amount: i64, bytes: u64) -> Receipt {
+pub(crate) fn body(sequence: u64, amount: i64, bytes: u64) -> Receipt {
     Receipt {
         payer: k(1).address(),
         payee: k(2).address(),
@@ -324,13 +324,13 @@ pub(super) fn body(sequence: u64, amount: i64, bytes: u64) -> Receipt {
     }
 }
 
-pub(super) fn signed(body: Receipt) -> Message {
+pub(crate) fn signed(body: Receipt) -> Message {
     Message::Receipt(Box::new(
         SignedReceipt::sign(body, &domain(), &k(1)).unwrap(),
     ))
 }
 
-pub(super) fn serve_all(duo: &mut Duo) -> u64 {
+pub(crate) fn serve_all(duo: &mut Duo) -> u64 {
     let mut served = 0;
     while duo.seller.machine.upload_allowance(&duo.seller.credit) >= u64::from(CHUNK) {
         duo.seller.machine.served(CHUNK, &mut duo.seller.credit);

@@ -7,7 +7,7 @@ mod attacks;
 #[cfg(feature = "swarm")]
 mod cheating_sellers;
 #[cfg(feature = "swarm")]
-mod duo;
+pub(crate) mod duo;
 mod signing;
 #[cfg(feature = "swarm")]
 mod wire_vectors;

@@ -6,7 +6,7 @@
 //! also a cancelled one: with the chunk, or with a reject. So a priced request that is
 //! cancelled waits for that answer, and both sides know whether the chunk was delivered.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::swarm::{
     extended::{DEFAULT_REQQ, OUR_REQQ},
@@ -84,7 +84,7 @@ pub(in crate::swarm) struct Late {
 /// The requests of one connection.
 #[derive(Debug)]
 pub(in crate::swarm) struct Asking {
-    asked: HashMap<Block, Asked>,
+    asked: BTreeMap<Block, Asked>,
     /// Of them cancelled.
     cancelled: usize,
     asked_at: u64,
@@ -102,7 +102,7 @@ pub(in crate::swarm) struct Asking {
 impl Default for Asking {
     fn default() -> Self {
         Self {
-            asked: HashMap::new(),
+            asked: BTreeMap::new(),
             cancelled: 0,
             asked_at: 0,
             answered_at: 0,
@@ -252,7 +252,7 @@ impl Asking {
     /// Nothing of what was requested will come.
     pub(in crate::swarm) fn take_all(&mut self) -> Vec<(Block, Asked)> {
         self.cancelled = 0;
-        self.asked.drain().collect()
+        std::mem::take(&mut self.asked).into_iter().collect()
     }
 
     /// Looks for what is late. `served`: the peer sent a chunk before.

@@ -5,7 +5,7 @@
 //! speak to it through the locks and notifies of [`Conn`]; methods of an
 //! extension are only called in the task itself.
 
-mod asking;
+pub(super) mod asking;
 mod download;
 mod extensions;
 mod fast;

@@ -1,3 +1,4 @@
 //! Tests that take more than a module's own.
 
 mod picker;
+mod simulation;

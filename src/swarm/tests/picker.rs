@@ -199,6 +199,25 @@ fn priced_races_stop_at_the_limit_and_free_ones_do_not() {
 }
 
 #[test]
+fn a_seller_that_is_much_too_late_is_raced_beyond_the_limit_and_not_owed_beyond_it() {
+    let mut picker = picker(16);
+    let all = Bitfield::full(16);
+    let tag = Some(PriceTag(1));
+    let asked = all_of(&mut picker, at(metered(A), 0, 500), &all);
+    assert_eq!(asked.len(), 64);
+    assert_eq!(all_of(&mut picker, at(metered(B), 2000, 10), &all).len(), 4);
+    let raced = all_of(&mut picker, at(metered(B), 2600, 10), &all);
+    assert_eq!(raced.len(), 60);
+    for block in &raced {
+        picker.received(B, *block, tag);
+    }
+    let late = raced.iter().map(|block| picker.received(A, *block, tag));
+    let owed = late.filter(|late| *late == Received::Duplicate).count();
+    assert_eq!(owed, 4);
+    assert_eq!(picker.duplicate_bytes(), 65536);
+}
+
+#[test]
 fn a_free_duplicate_is_never_counted() {
     let mut picker = picker(1);
     let all = Bitfield::full(1);
@@ -215,12 +234,15 @@ fn a_suspects_pieces_are_asked_of_nobody_else_until_it_lets_go() {
     let mut picker = picker(1);
     let all = Bitfield::full(1);
     let first = picker.pick(suspect(A), &all).unwrap();
-    let late = |asker| at(asker, 60_000, 10);
+    let late = |asker| at(asker, 5000, 10);
     assert_eq!(picker.pick(late(free(B)), &all), None);
     assert_eq!(picker.pick(late(metered(B)), &all), None);
     picker.received(A, first, None);
     let second = picker.pick(suspect(A), &all).unwrap();
+    let later = at(free(C), 5020, 10);
+    assert!(picker.pick(later, &all).is_some(), "it is late");
     picker.dropped(A, second);
+    picker.dropped(C, second);
     assert!(picker.release(A));
     assert!(!picker.release(A));
     assert_eq!(picker.pick(free(B), &all), Some(second));
