@@ -1,7 +1,7 @@
 //! Settings: flag, environment, `config.toml`, default, in that order.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     fmt, fs,
     io::Read as _,
@@ -398,18 +398,19 @@ pub(crate) fn private_folder(folder: &Path) -> Outcome {
         .map_err(|error| Failure::file(folder, error))
 }
 
-/// A small file with a secret in it, or a pipe. It is read once in a process, since a
-/// pipe has nothing more to give; a file that everybody can read is warned of.
+/// A small file with a secret in it, or a pipe. A pipe is read once and kept, since it
+/// has nothing more to give; a file that everybody can read is warned of.
 pub(crate) fn read_secret(path: &Path) -> Outcome<Zeroizing<String>> {
-    static READ: Mutex<BTreeMap<PathBuf, Zeroizing<String>>> = Mutex::new(BTreeMap::new());
+    static PIPES: Mutex<BTreeMap<PathBuf, Zeroizing<String>>> = Mutex::new(BTreeMap::new());
     // Whole entries or none: a thread that panicked left one of the two.
-    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(text) = read.get(path) {
+    let mut pipes = PIPES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(text) = pipes.get(path) {
         return Ok(text.clone());
     }
     let failed = |error| Failure::file(path, error);
     let file = fs::File::open(path).map_err(failed)?;
-    warn_of_readers(path, &file.metadata().map_err(failed)?);
+    let metadata = file.metadata().map_err(failed)?;
+    warn_of_readers(path, &metadata);
     // All the room that may be needed, so that nothing is left behind by growing.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SECRET_BYTES + 1));
     let most = u64::try_from(MAX_SECRET_BYTES + 1).unwrap_or(u64::MAX);
@@ -420,14 +421,20 @@ pub(crate) fn read_secret(path: &Path) -> Outcome<Zeroizing<String>> {
     let text = std::str::from_utf8(&bytes)
         .map(|text| Zeroizing::new(text.to_owned()))
         .map_err(|_| Failure::file(path, "it is not UTF-8 text"))?;
-    read.insert(path.to_owned(), text.clone());
+    if !metadata.is_file() {
+        pipes.insert(path.to_owned(), text.clone());
+    }
     Ok(text)
 }
 
+/// Once for each file.
 #[cfg(unix)]
 fn warn_of_readers(path: &Path, metadata: &fs::Metadata) {
     use std::os::unix::fs::PermissionsExt as _;
-    if metadata.is_file() && metadata.permissions().mode() & 0o004 != 0 {
+    static WARNED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
+    let open = metadata.is_file() && metadata.permissions().mode() & 0o004 != 0;
+    if open && warned.insert(path.to_owned()) {
         super::output::warn(&format!(
             "everybody on this machine can read {}: chmod 600 it",
             path.display()

@@ -369,3 +369,39 @@ fn ctrl_c_ends_a_command_that_waits_for_its_input() {
         assert_eq!(child.wait().unwrap().code(), Some(130), "{command:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_of_a_session_key_has_a_default_and_is_asked_again() {
+    let (devnet, _) = Home::on_a_devnet().await;
+    let key = hex::encode(devnet.accounts()[1].key.expose_bytes().as_slice());
+    let home = Home::new()
+        .env("SEEDRAIL_PASSPHRASE", "correct horse")
+        .env("SEEDRAIL_NODE", &devnet.url());
+    let key = home.secret("key", key);
+    let import = ["wallet", "import", "--key-file", key.to_str().unwrap()];
+    assert_eq!(home.run(import).code, 0);
+    let link = format!("magnet:?xt=urn:btih:{}", "07".repeat(20));
+    let get = [
+        "get",
+        &link,
+        "--bid",
+        "10BTT/GiB",
+        "--no-dht",
+        "--no-lsd",
+        "--no-port-map",
+        "--listen",
+        "127.0.0.1:0",
+        "-o",
+        home.path().to_str().unwrap(),
+    ];
+    let mut asked = Terminal::start(&home, &get);
+    asked.expect("Spending limit of the session key [50BTT]: ");
+    asked.line("5");
+    asked.expect("`5` has no unit: write it as 5BTT");
+    asked.expect("Spending limit of the session key [50BTT]: ");
+    asked.line("");
+    asked.expect("50 BTT");
+    asked.interrupt();
+    let (code, screen) = asked.end();
+    assert_eq!(code, 130, "{screen}");
+}
