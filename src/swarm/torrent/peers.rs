@@ -28,6 +28,8 @@ const MAX_DEPARTED: usize = 256;
 const MAX_BANNED: usize = 4096;
 /// A connection with which nothing happens for so long gives way where a torrent is full.
 const MAY_BE_IDLE: Duration = Duration::from_secs(10);
+/// How often a peer may name all its pieces at once: aria2 does it more than once.
+const MAX_CLAIMS: u32 = 8;
 /// Connections of one torrent that are being opened at once.
 const MAX_DIALLING: usize = 16;
 
@@ -43,8 +45,8 @@ pub(super) struct Entry {
     pub(super) conn: Arc<Conn>,
     pub(super) bits: Option<Bitfield>,
     early: Early,
-    /// It said which pieces it has: once, as the first of its messages about pieces.
-    claimed: bool,
+    /// How often it named all its pieces at once.
+    claims: u32,
     listens_at: Option<SocketAddr>,
 }
 
@@ -205,7 +207,7 @@ impl Torrent {
             conn: conn.clone(),
             bits: None,
             early: Early::default(),
-            claimed: false,
+            claims: 0,
             listens_at: conn.outgoing.then_some(conn.remote),
         };
         state.peers.insert(conn.id, entry);
@@ -298,8 +300,11 @@ impl Torrent {
         let Some(entry) = peers.get_mut(&conn) else {
             return Ok(false);
         };
-        if !matches!(claim, Claim::One(_)) && std::mem::replace(&mut entry.claimed, true) {
-            return Err("it says twice what it has");
+        if !matches!(claim, Claim::One(_)) {
+            entry.claims += 1;
+            if entry.claims > MAX_CLAIMS {
+                return Err("it says again and again what it has");
+            }
         }
         let impossible = "it claims pieces that do not exist";
         let (Some(picker), Some(bits)) = (picker, &mut entry.bits) else {

@@ -1,5 +1,5 @@
-//! {transmission, aria2, libtorrent, qbittorrent} × {we seed, we leech} ×
-//! {.torrent, magnet}: sixteen cells, a line each.
+//! {transmission, aria2, libtorrent, qbittorrent, deluge, rtorrent, webtorrent} ×
+//! {we seed, we leech} × {.torrent, magnet}: a line for each cell.
 
 use std::{
     fs,
@@ -191,12 +191,29 @@ async fn matrix(title: &str, programs: &[Program], mode: Mode) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_program_seeds_and_leeches() {
-    use Program::{Aria2, Libtorrent, Qbittorrent, Transmission};
-    let all = [Transmission, Aria2, Libtorrent, Qbittorrent];
+    use Program::{Aria2, Deluge, Libtorrent, Qbittorrent, Rtorrent, Transmission, Webtorrent};
+    let all = [
+        Transmission,
+        Aria2,
+        Libtorrent,
+        Qbittorrent,
+        Deluge,
+        Rtorrent,
+        Webtorrent,
+    ];
+    // webtorrent's encryption breaks in its own code, and it has uTP by a native module.
+    let encrypted = [
+        Transmission,
+        Aria2,
+        Libtorrent,
+        Qbittorrent,
+        Deluge,
+        Rtorrent,
+    ];
     // They mostly wait: transmission looks whom to serve every ten seconds.
     let (plain, encrypted, utp) = tokio::join!(
         matrix("interop", &all, Mode::Plain),
-        matrix("interop, encrypted", &all, Mode::Encrypted),
+        matrix("interop, encrypted", &encrypted, Mode::Encrypted),
         matrix(
             "interop, uTP",
             &[Transmission, Libtorrent, Qbittorrent],
@@ -228,4 +245,29 @@ async fn transmission_gives_back_what_it_got() {
     let (leech, _out) = add(&leecher, source, &[running.addr]);
     let got = within(leech.wait_complete()).await.unwrap();
     assert_eq!(fs::read(got).unwrap(), cell.content);
+}
+
+/// rtorrent up to 0.9.8 loses what follows a plain-text answer to its encrypted
+/// handshake in the same segment: the answer must not be plain.
+#[tokio::test(flavor = "multi_thread")]
+async fn rtorrent_gets_the_metadata_by_an_encrypted_connection() {
+    let tracker = Server::start("127.0.0.1:0".parse().unwrap(), ServerOptions::default());
+    let tracker = tracker.await.unwrap();
+    let cell = Cell::new(true, true, 92, &tracker.announce_url());
+    let seeder = Session::builder().listen("127.0.0.2:0".parse().unwrap());
+    let seeder = seeder.start().await.unwrap();
+    let options = SeedOptions {
+        trusted: true,
+        ..SeedOptions::default()
+    };
+    let path = cell.ours.path().join(NAME);
+    // It dials us, as it likes to.
+    seeder.seed(&cell.metainfo, &path, options).unwrap();
+    assert!(soon("we are known", || tracker.stats().peers == 1).await);
+    let running = Program::Rtorrent.start(&[cell.job()], Mode::Plain).await;
+    assert!(
+        soon("it has it", || cell.is_done()).await,
+        "{}",
+        running.log()
+    );
 }

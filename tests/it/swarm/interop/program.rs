@@ -13,6 +13,9 @@ use tempfile::TempDir;
 
 use super::{free_port, peer, soon};
 
+#[path = "others.rs"]
+mod others;
+
 /// One torrent of a program's.
 pub(crate) struct Job {
     /// A torrent file or a magnet link.
@@ -38,6 +41,9 @@ pub(crate) enum Program {
     Aria2,
     Libtorrent,
     Qbittorrent,
+    Deluge,
+    Rtorrent,
+    Webtorrent,
 }
 
 /// A program that runs until this is dropped.
@@ -127,6 +133,9 @@ impl Program {
             Self::Aria2 => aria2(jobs, mode).await,
             Self::Libtorrent => libtorrent(jobs, mode, None).await,
             Self::Qbittorrent => qbittorrent(jobs, mode).await,
+            Self::Deluge => others::deluge(jobs, mode).await,
+            Self::Rtorrent => others::rtorrent(jobs, mode).await,
+            Self::Webtorrent => others::webtorrent(jobs).await,
         }
     }
 }
