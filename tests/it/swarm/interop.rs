@@ -3,6 +3,7 @@
 
 mod dht;
 mod files;
+mod hybrid;
 mod matrix;
 mod program;
 mod ten;
