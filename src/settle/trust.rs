@@ -79,7 +79,13 @@ pub async fn learn_witnesses<C: Chain>(
     };
     let first = end.number().saturating_sub(u64::from(LEARNING) - 1).max(1);
     if end.number() < first {
-        return Ok(Trust::Nobody);
+        // The first block, which no witness made.
+        return match checkpoint {
+            Some(block) if block != patiently(chain, || chain.genesis()).await? => {
+                Err(SettleError::NotTheChains(block))
+            }
+            _ => Ok(Trust::Nobody),
+        };
     }
     let rows = linked_up_to(chain, first, end).await?;
     if checkpoint.is_none() {

@@ -20,3 +20,4 @@ mod small_truths;
 mod sources;
 mod tx;
 mod wallet;
+mod witnesses;
