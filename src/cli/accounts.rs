@@ -118,6 +118,13 @@ impl Account {
                 act(context, &flags, |from| permissions::change(from, update)).await
             }
             Self::Activate { address, flags } => {
+                let chain = chain::connect(context).await?;
+                if chain.node.account(Finality::Head, address).await?.is_some() {
+                    return Err(Failure::failed(
+                        "exists",
+                        format!("{address} is on the chain already: there is nothing to make"),
+                    ));
+                }
                 act(context, &flags, |from| {
                     let create = AccountCreateContract {
                         owner_address: bytes(from),

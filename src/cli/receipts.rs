@@ -397,15 +397,22 @@ fn take_in(
         }
         text
     })?;
-    if !report.to_adopt.is_empty() {
-        if adopting {
-            adopt(context, ledger, account)?;
+    if adopting {
+        // What was imported before and not adopted then is meant, too.
+        if ledger.receipts(&evidence_of(account), None, 1)?.is_empty() {
+            context.out.note(
+                "nothing is to be adopted: no receipt here carries this account's signature \
+                 without being its debt already",
+            );
         } else {
-            context.out.note(format!(
-                "{} of them carry this account's own signature but are not from this ledger: evidence, not debts, until `seedrail receipts adopt`",
-                report.to_adopt.len()
-            ));
+            adopt(context, ledger, account)?;
         }
+    } else if !report.to_adopt.is_empty() {
+        context.out.note(format!(
+            "{} of them carry this account's own signature but are not from this ledger: evidence, \
+             not debts, until `seedrail receipts adopt`",
+            report.to_adopt.len()
+        ));
     }
     if report.refused_count > 0 {
         return Err(Failure::new(
@@ -426,12 +433,17 @@ fn take_in(
     Ok(())
 }
 
-fn adopt(context: &Context, ledger: &dyn ReceiptBook, account: Address) -> Outcome {
-    let wanted = ReceiptFilter {
+/// The account's signature from elsewhere.
+fn evidence_of(account: Address) -> ReceiptFilter {
+    ReceiptFilter {
         kind: Some(ReceiptKind::Evidence),
         payer: Some(account),
         ..ReceiptFilter::default()
-    };
+    }
+}
+
+fn adopt(context: &Context, ledger: &dyn ReceiptBook, account: Address) -> Outcome {
+    let wanted = evidence_of(account);
     let mut epochs = Vec::new();
     let mut lines = Vec::new();
     pages(ledger, &wanted, |entry| {

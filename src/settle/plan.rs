@@ -141,7 +141,7 @@ pub struct Deferred {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Why {
     /// Policy: too small.
-    #[error("below the minimum payout of {0} raw units: it gathers")]
+    #[error("below the minimum payout of {0} raw units; left for later")]
     BelowMinimum(RawAmount),
     /// Policy: the payee's account would have to be made.
     #[error("the payee's account does not exist, and making it costs {0}")]
@@ -150,7 +150,7 @@ pub enum Why {
     #[error("the transfer would burn {0}, more than the {1} allowed for one")]
     Fee(Sun, Sun),
     /// Policy: no free bandwidth left.
-    #[error("no bandwidth is left today that covers it whole, and only free payouts are allowed")]
+    #[error("the free bandwidth left today does not cover it, and only free payouts are allowed")]
     NotFree,
     /// Policy: enough payouts.
     #[error("the plan is limited to {0} payouts")]
@@ -402,7 +402,11 @@ impl Left {
         let refused = if activates && !policy.activate {
             Some(Why::Activation(cost.expected))
         } else if policy.free_only && cost.expected.0 > 0 {
-            Some(Why::NotFree)
+            Some(if activates {
+                Why::Activation(cost.expected)
+            } else {
+                Why::NotFree
+            })
         } else if let Some(most) = policy.max_fee_per_payout
             && cost.expected > most
         {
@@ -567,6 +571,10 @@ mod tests {
             ..means()
         };
         check(&unknown, with(|p| p.activate = false), &[2, 4], |why| {
+            matches!(why, Why::Activation(Sun(1_100_000)))
+        });
+        // Bandwidth is left for it: it is the account that costs.
+        check(&unknown, with(|p| p.free_only = true), &[2, 4], |why| {
             matches!(why, Why::Activation(Sun(1_100_000)))
         });
     }

@@ -32,6 +32,8 @@ pub enum Event {
     },
     /// The order of this batch was ordered before: it is gone on with.
     Found(BatchId),
+    /// This batch, which an earlier command made, is gone on with.
+    Resumed(BatchId),
     /// An attempt is signed and durable.
     Signed(TxId),
     /// An attempt was handed to a node, which said this.

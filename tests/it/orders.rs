@@ -2,6 +2,7 @@
 //! file and on a server.
 
 mod at_once;
+mod books;
 mod restored;
 mod terminal;
 mod unsigned;

@@ -297,6 +297,7 @@ fn a_batch_is_signed_by_the_holders_of_a_shared_account_and_paid_once() {
             "permission",
             "--set",
             &text(&shared),
+            "--allow-lock-out",
             "--yes",
             "--wait",
             "solid",

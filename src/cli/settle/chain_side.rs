@@ -13,7 +13,7 @@ use crate::{
     },
     ledger::{Ledger, TransferRow},
     settle::payout_file::{check_id, key_in_period, key_of_id},
-    types::TxId,
+    types::{RawAmount, Token, TxId, UnitAmount},
 };
 
 #[derive(Debug, Args)]
@@ -56,10 +56,18 @@ fn transfer_json(transfer: &TransferRow) -> Value {
     })
 }
 
+fn amount(raw: RawAmount, token: Token) -> UnitAmount {
+    UnitAmount { token, raw }
+}
+
 fn transfer_text(transfer: &TransferRow) -> String {
     format!(
-        "{}  {} raw units of {} to {}, block {}",
-        transfer.txid, transfer.amount, transfer.token, transfer.payee, transfer.block
+        "{}  {}  {} to {}, block {}",
+        transfer.block_time.to_utc(),
+        transfer.txid,
+        amount(transfer.amount, transfer.token),
+        transfer.payee,
+        transfer.block
     )
 }
 
@@ -188,11 +196,10 @@ pub(super) async fn audit(context: &Context) -> Outcome {
             .iter()
             .map(|d| {
                 format!(
-                    "{:<13} {}  {} raw units of {} to {}",
+                    "{:<13} {}  {} to {}",
                     d.kind.name(),
                     d.txid,
-                    d.amount,
-                    d.token,
+                    amount(d.amount, d.token),
                     d.payee
                 )
             })

@@ -138,6 +138,12 @@ impl Progress {
                 seen.batches.push(*batch);
                 return;
             }
+            Event::Resumed(batch) => {
+                if !seen.batches.contains(batch) {
+                    seen.batches.push(*batch);
+                }
+                return;
+            }
             Event::Found(batch) => {
                 seen.batches.push(*batch);
                 let words = "the same payment was ordered before and is gone on with: this is that \

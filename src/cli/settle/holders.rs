@@ -32,6 +32,9 @@ pub(crate) struct RunFlags {
     /// account's keys.
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
+    /// Show what it would pay; sign nothing.
+    #[arg(long, conflicts_with = "export")]
+    dry_run: bool,
     /// Until when they can be signed and sent, at most 24h.
     #[arg(long, value_name = "TIME", value_parser = lifetime, default_value = "24h", requires = "export")]
     expires: Duration,
@@ -52,6 +55,9 @@ fn lifetime(text: &str) -> Result<Duration, String> {
 impl RunFlags {
     pub(super) async fn run(self, context: &Context) -> Outcome {
         let policy = self.policy.or(&context.settings.settle);
+        if self.dry_run {
+            return super::plan(context, &policy).await;
+        }
         let Some(file) = &self.export else {
             return run(context, &policy).await;
         };

@@ -34,7 +34,9 @@ use super::{
 };
 use crate::{
     ledger::PayoutState,
-    settle::{BatchReport, PAID_ELSEWHERE, PLANNED_ANEW, Plan, Question, RESTORED, SettleError},
+    settle::{
+        BatchReport, PAID_ELSEWHERE, PLANNED_ANEW, Plan, Question, RESTORED, SettleError, Why,
+    },
     tron::keys::Signer as _,
     types::{Decimals, RawAmount, Token, TokenId},
 };
@@ -191,7 +193,7 @@ fn plan_json(context: &Context, plan: &Plan) -> Value {
             json!({
                 "payee": deferred.payee,
                 "amount_raw": deferred.amount,
-                "reason": deferred.reason.to_string(),
+                "reason": reason_text(&deferred.reason, plan.token),
             })
         })
         .collect();
@@ -207,6 +209,18 @@ fn plan_json(context: &Context, plan: &Plan) -> Value {
         "bandwidth_available": plan.bandwidth_available,
         "stake_to_be_free_sun": plan.stake_to_be_free.map(|stake| stake.0),
     })
+}
+
+/// Why a debt waits, its amounts as people read them.
+fn reason_text(why: &Why, token: TokenId) -> String {
+    match why {
+        Why::BelowMinimum(least) => format!(
+            "below the minimum payout of {}; left for later",
+            amount_text(*least, token)
+        ),
+        Why::Balance(left) => format!("the balance left is {}", amount_text(*left, token)),
+        other => other.to_string(),
+    }
 }
 
 fn plan_text(plan: &Plan, price: Option<Worth>) -> String {
@@ -238,7 +252,7 @@ fn plan_text(plan: &Plan, price: Option<Worth>) -> String {
             "later {:>20}  to {}: {}\n",
             amount_text(deferred.amount, plan.token),
             deferred.payee,
-            deferred.reason
+            reason_text(&deferred.reason, plan.token)
         ));
     }
     text.push_str(&format!(
@@ -358,14 +372,16 @@ async fn run(context: &Context, flags: &PolicyFlags) -> Outcome {
         let amount = amount_text(deferred.amount, TOKEN);
         context.out.note(format!(
             "later: {amount} to {}: {}",
-            deferred.payee, deferred.reason
+            deferred.payee,
+            reason_text(&deferred.reason, TOKEN)
         ));
     }
     if let Some(short) = deferred.clone().find(|deferred| deferred.reason.is_funds()) {
         let amount = amount_text(short.amount, TOKEN);
         return Err(Failure::funds(format!(
             "{amount} cannot be paid to {}: {}",
-            short.payee, short.reason
+            short.payee,
+            reason_text(&short.reason, TOKEN)
         )));
     }
     let document = batches_json(&[]);

@@ -24,6 +24,7 @@ use crate::{
         chain::Chain,
         payout_file::{FileRow, PayoutFile},
         plan::{Cost, Signatures, cost, transfer_bandwidth},
+        report::{Event, PAID_ELSEWHERE},
     },
     tron::{
         fees::Situation,
@@ -94,7 +95,7 @@ pub struct FileQuote {
     pub activates: usize,
     /// Payees of due rows, never paid before, that are smart contracts.
     pub contracts: BTreeSet<Address>,
-    /// Due rows, by number, each with an equal payment that the account is known to have
+    /// Rows to be paid, by number, each with an equal payment that the account is known to have
     /// made or ordered; a past payment stands beside one row.
     pub alike: Vec<(usize, PastPayment)>,
     /// How many rows were ordered before and nothing is signed for yet: they are paid,
@@ -243,13 +244,14 @@ impl<C: Chain> Engine<'_, C> {
         self.catch_up(&lease).await?;
         self.bury(&lease)?;
         let rows = self.standing(&file.rows)?;
-        let named: Vec<_> = due(file, &rows).map(|(row, _)| row).collect();
-        self.find_by_memo(&named).await?;
-        if !named.is_empty() {
+        let unpaid: Vec<_> = unpaid(file, &rows).collect();
+        if !unpaid.is_empty() {
             // What was signed elsewhere and may still happen is waited for first, so that
             // the rows are compared with it.
             let mut board = Board::load(self.ledger, self.account, &[])?;
             self.fresh(&lease, &mut board).await?;
+            self.find_by_memo(&unpaid).await?;
+            self.end_adopted(&lease, &file.rows)?;
         }
         let quote = self.quote_file(file).await?;
         let wanted: Vec<Wanted> = file.rows.iter().map(Wanted::from).collect();
@@ -284,6 +286,9 @@ impl<C: Chain> Engine<'_, C> {
             .map(|payout| payout.batch)
             .collect();
         let open: Vec<_> = open.into_iter().collect();
+        for batch in &open {
+            self.tell(Event::Resumed(*batch));
+        }
         let refusal = if open.is_empty() {
             None
         } else {
@@ -352,8 +357,31 @@ impl<C: Chain> Engine<'_, C> {
         states.ok_or(SettleError::TooManyTries(MAX_TRIES))
     }
 
-    /// Due rows that pay what the account is known to have paid or ordered, but for what
-    /// the rows of the file themselves are.
+    /// Ends orders that nothing was signed for, of rows that are known to be transfers made
+    /// outside of this ledger.
+    pub(super) fn end_adopted(
+        &self,
+        lease: &AccountLease,
+        rows: &[FileRow],
+    ) -> Result<(), SettleError> {
+        let adopted = self.adopted_as(rows)?;
+        let states = self.standing(rows)?;
+        let ended: Vec<_> = rows
+            .iter()
+            .zip(&states)
+            .filter(|(row, _)| adopted.contains_key(&row.key))
+            .filter_map(|(_, state)| match state {
+                RowState::Known(payout) if is_unsigned(state) => {
+                    Some((payout.id, PAID_ELSEWHERE.to_owned()))
+                }
+                _ => None,
+            })
+            .collect();
+        self.give_up_all(lease, &ended)
+    }
+
+    /// Rows that are due, or that nothing was signed for yet, and that pay what the account
+    /// is known to have paid or ordered, but for what the rows of the file themselves are.
     fn alike(
         &self,
         file: &PayoutFile,
@@ -368,14 +396,14 @@ impl<C: Chain> Engine<'_, C> {
                 _ => None,
             })
             .collect();
-        let due: Vec<&FileRow> = due(file, rows).map(|(row, _)| row).collect();
-        if due.is_empty() {
+        let unpaid: Vec<&FileRow> = unpaid(file, rows).collect();
+        if unpaid.is_empty() {
             return Ok(Vec::new());
         }
-        let wanted: Vec<Wanted> = due.iter().map(|row| (*row).into()).collect();
+        let wanted: Vec<Wanted> = unpaid.iter().map(|row| (*row).into()).collect();
         let mut comparison = self.compare(&wanted, &own)?;
         let mut alike = Vec::new();
-        for row in due {
+        for row in unpaid {
             if let Some(past) = comparison.take(&row.into(), !row.label.is_empty()) {
                 alike.push((row.number, past));
             }
@@ -535,6 +563,15 @@ fn too_large() -> SettleError {
         value: "more than i64".to_owned(),
     }
     .into()
+}
+
+/// Rows that are due, and those that were ordered before and nothing is signed for.
+fn unpaid<'f>(file: &'f PayoutFile, rows: &[RowState]) -> impl Iterator<Item = &'f FileRow> {
+    file.rows
+        .iter()
+        .zip(rows)
+        .filter(|(_, state)| matches!(state, RowState::Due(_)) || is_unsigned(state))
+        .map(|(row, _)| row)
 }
 
 fn due<'f>(

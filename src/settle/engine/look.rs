@@ -86,6 +86,8 @@ impl<C: Chain> Engine<'_, C> {
                 Err(SettleError::Ledger(
                     error @ (LedgerError::NotLinked { .. } | LedgerError::Strangers { .. }),
                 )) => {
+                    // Perhaps another chain answers where this one did.
+                    self.same_chain().await?;
                     strays += 1;
                     if strays >= PATIENCE {
                         return Err(error.into());

@@ -349,6 +349,14 @@ impl<C: Chain> Engine<'_, C> {
                 batches.push(batch.id);
             }
         }
+        let consented: BTreeSet<_> = orders
+            .iter()
+            .filter(|order| signs.contains(&order.payout.id))
+            .map(|order| order.payout.batch)
+            .collect();
+        for batch in &consented {
+            self.tell(Event::Resumed(*batch));
+        }
         if !batches.is_empty() {
             let order = Order {
                 signer,
@@ -359,11 +367,7 @@ impl<C: Chain> Engine<'_, C> {
             };
             let driven = self.drive(lease, order).await;
             if let Err(error) = driven {
-                let consented: Vec<_> = orders
-                    .iter()
-                    .filter(|order| signs.contains(&order.payout.id))
-                    .map(|order| order.payout.batch)
-                    .collect();
+                let consented: Vec<_> = consented.into_iter().collect();
                 return self.or_end_unsigned(lease, &consented, Err(error));
             }
         }

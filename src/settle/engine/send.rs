@@ -192,7 +192,7 @@ impl<C: Chain> Engine<'_, C> {
         let lease = self.take_alone(signer).await?;
         self.catch_up(&lease).await?;
         self.bury(&lease)?;
-        let (batch, number, found) = match self.find_order(order, begun).await? {
+        let (batch, number, found) = match self.find_order(&lease, order, begun).await? {
             Found::Payout(batch, number) => (batch, number, true),
             Found::Elsewhere(transfer) => return Ok(SendEnd::Elsewhere(transfer)),
             Found::Nothing(number) => {
@@ -258,7 +258,12 @@ impl<C: Chain> Engine<'_, C> {
     }
 
     /// Whether the order was ordered before, by its name or as this command began.
-    async fn find_order(&self, order: &SendOrder, begun: &Begun) -> Result<Found, SettleError> {
+    async fn find_order(
+        &self,
+        lease: &AccountLease,
+        order: &SendOrder,
+        begun: &Begun,
+    ) -> Result<Found, SettleError> {
         let Some(name) = &order.name else {
             if !order.again
                 && let Some((batch, number)) = self.same_order(order, begun)?
@@ -279,6 +284,7 @@ impl<C: Chain> Engine<'_, C> {
         };
         let rows = std::slice::from_ref(&row);
         self.find_by_memo(&[&row]).await?;
+        self.end_adopted(lease, rows)?;
         match self.standing(rows)?.pop() {
             Some(RowState::Known(payout)) => Ok(Found::Payout(payout.batch, payout.id)),
             Some(RowState::Elsewhere(transfer)) => Ok(Found::Elsewhere(transfer)),

@@ -61,9 +61,9 @@ async fn an_account_is_activated_and_shown_with_what_it_has() {
     let own = site.run(&["account", "show"]).json();
     assert_eq!(own["address"], site.account(1));
     assert_eq!(own["tokens"][0]["id"], "1002000");
-    // The chain refuses to make it again: its code, exit 4.
+    // What is there is not made again.
     let again = site.run(&["account", "activate", new]);
-    assert_eq!(again.error(4)["code"], "CONTRACT_VALIDATE_ERROR");
+    assert_eq!(again.error(1)["code"], "exists");
 }
 
 /// It happened: that the node cannot say what it cost is a warning.
