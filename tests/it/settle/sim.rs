@@ -67,7 +67,7 @@ impl Rng {
 }
 
 /// So many solid blocks are given at once.
-const SOLID_AT_ONCE: usize = 50;
+const SOLID_AT_ONCE: usize = 100_000;
 
 /// How often each fault happens, in a thousand. All zero: a perfect chain.
 #[derive(Debug, Clone, Copy, Default)]
