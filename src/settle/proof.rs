@@ -12,7 +12,7 @@ use crate::{
     tron::{
         block::{Block, BlockError, BlockHeader, Sibling, merkle_branch, merkle_climb},
         transaction::Transaction,
-        verified::{MadeBy, Sealed},
+        verified::Sealed,
     },
     types::{Address, BlockId, Salt, TxId, UnixMs},
 };
@@ -109,7 +109,7 @@ impl PaymentProof {
     }
 
     /// Checks everything that can be checked without a node; the transfer that it
-    /// proves.
+    /// proves. Whether the block was signed by its witness is [`Self::signed_by_witness`].
     ///
     /// # Errors
     /// See [`ProofError`].
@@ -130,11 +130,23 @@ impl PaymentProof {
         transfer_of(&block, &self.transaction).ok_or(ProofError::NoTransfer(txid))
     }
 
-    /// Who made the block, by its header and by its signature; `None` without one.
-    pub fn made_by(&self) -> Option<MadeBy> {
-        Sealed::header(self.block(), self.header.clone(), &self.witness_signature)
-            .ok()?
-            .made_by()
+    /// Whether the block's signature is of its witness's own key.
+    ///
+    /// # Errors
+    /// [`BlockError::Witness`] for any other key: whether that one is of the witness's
+    /// permission only a node can tell.
+    pub fn signed_by_witness(&self) -> Result<(), ProofError> {
+        let header = self.header.clone();
+        match Sealed::header(self.block(), header, &self.witness_signature)?.made_by() {
+            Some(made) if made.signer != made.witness => {
+                Err(ProofError::Block(BlockError::Witness {
+                    number: self.header.number,
+                    signer: made.signer,
+                    witness: made.witness.to_string(),
+                }))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The id of the block.

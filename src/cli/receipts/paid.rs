@@ -45,7 +45,7 @@ fn bad(file: &Path, number: u64, reason: impl std::fmt::Display) -> Failure {
 pub(super) async fn verify(context: &Context, file: &Path, online: bool) -> Outcome {
     let owned = file.to_owned();
     // On a thread of its own, so that Ctrl-C ends even a file without an end.
-    let found = tokio::task::spawn_blocking(move || read(&owned))
+    let found = tokio::task::spawn_blocking(move || read(&owned, online))
         .await
         .map_err(|error| Failure::failed("verify", error))??;
     if found.receipts == 0 {
@@ -107,8 +107,8 @@ pub(super) async fn verify(context: &Context, file: &Path, online: bool) -> Outc
     context.out.result(&document, || {
         if !online {
             lines.push(format!(
-                "{}, each signed by a witness it names; whether they are the chain's, a node \
-                 tells: --online",
+                "{}, each signed by the witness that it names; whether the chain has that \
+                 witness, only a node can tell: check with --online",
                 counted(found.blocks.len(), "block")
             ));
         }
@@ -130,13 +130,13 @@ fn sum(mut amounts: impl Iterator<Item = RawAmount>) -> Outcome<RawAmount> {
         .ok_or_else(|| Failure::failed("invalid_proof", "the sums are above i64".to_owned()))
 }
 
-fn read(file: &Path) -> Outcome<Found> {
+fn read(file: &Path, online: bool) -> Outcome<Found> {
     let mut found = Found::default();
     for line in NumberedLines::new(reader(file)?, MAX_PROOF_BYTES) {
         let (number, line) = line.map_err(|error| Failure::file(file, error))?;
         let line = line.map_err(|refusal| bad(file, number, refusal))?;
         let taken = if PaymentProof::is_meant(&line) {
-            payment(&mut found, &line)
+            payment(&mut found, &line, online)
         } else {
             receipt(&mut found, &line)
         };
@@ -145,9 +145,15 @@ fn read(file: &Path) -> Outcome<Found> {
     Ok(found)
 }
 
-fn payment(found: &mut Found, line: &str) -> Result<(), String> {
+fn payment(found: &mut Found, line: &str, online: bool) -> Result<(), String> {
     let proof = PaymentProof::from_json(line).map_err(|error| error.to_string())?;
     let transfer = proof.check().map_err(|error| error.to_string())?;
+    // With a node, the block itself is looked for.
+    if !online {
+        proof.signed_by_witness().map_err(|error| {
+            format!("{error}; a node can tell whether it does: check with --online")
+        })?;
+    }
     let Token::Trc10(token) = transfer.token else {
         return Err("it pays TRX, and receipts are in tokens".into());
     };
