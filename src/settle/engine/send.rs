@@ -192,14 +192,18 @@ impl<C: Chain> Engine<'_, C> {
         let lease = self.take_alone(signer).await?;
         self.catch_up(&lease).await?;
         self.bury(&lease)?;
-        let (batch, number, found) = match self.find_order(&lease, order, begun).await? {
+        let mut order_found = self.find_order(&lease, order, begun).await?;
+        if let Found::Nothing(_) = order_found {
+            // Everything signed elsewhere that may still happen is waited for first. It may
+            // be this order, by its memo; otherwise the order is compared with it.
+            let mut board = Board::load(self.ledger, self.account, &[])?;
+            self.fresh(&lease, &mut board).await?;
+            order_found = self.find_order(&lease, order, begun).await?;
+        }
+        let (batch, number, found) = match order_found {
             Found::Payout(batch, number) => (batch, number, true),
             Found::Elsewhere(transfer) => return Ok(SendEnd::Elsewhere(transfer)),
             Found::Nothing(number) => {
-                // What was signed elsewhere and may still happen is waited for first, so
-                // that it is known when the order is compared with it.
-                let mut board = Board::load(self.ledger, self.account, &[])?;
-                self.fresh(&lease, &mut board).await?;
                 let quote = self.quote(order).await?;
                 let compared = self.past(&[order.into()])?;
                 if !confirm(&quote) {

@@ -67,7 +67,7 @@ impl Rng {
 }
 
 /// So many solid blocks are given at once.
-const SOLID_AT_ONCE: usize = 100_000;
+const SOLID_AT_ONCE: usize = 50;
 
 /// How often each fault happens, in a thousand. All zero: a perfect chain.
 #[derive(Debug, Clone, Copy, Default)]
@@ -207,7 +207,6 @@ struct Inner {
     fork_salt: u8,
     solid_floor: usize,
     witnesses: Vec<Witness>,
-    signers: Signers,
     next_key: usize,
     /// Whose signatures count for accounts that changed them.
     permissions: BTreeMap<Address, Permissions>,
@@ -313,19 +312,33 @@ fn header(
     }
 }
 
-/// A block as a node that knows these keys believes it.
-fn believed(mut block: Block, signer: &SecretKey, signers: &Signers) -> Verified<Block> {
+/// A block as a node shows it that takes this key for its witness's.
+fn believed(mut block: Block, signer: &SecretKey) -> Verified<Block> {
+    let signers = Signers::default();
     if block.header.number > 0 {
         block.witness_signature = block.header.sign(signer).to_vec();
+        signers.learn(block.header.witness().unwrap(), signer.address());
     }
     Sealed::block(block.id(), block)
-        .and_then(|sealed| sealed.believe(signers))
+        .and_then(|sealed| sealed.believe(&signers))
         .unwrap()
 }
 
+/// A block that a node made up, and whose key signs it when it is shown.
+struct Invented {
+    block: Block,
+    liar: &'static SecretKey,
+}
+
+impl Invented {
+    fn believed(self) -> Verified<Block> {
+        believed(self.block, self.liar)
+    }
+}
+
 impl Made {
-    fn believed(&self, signers: &Signers) -> Verified<Block> {
-        let make = || believed(self.block.clone(), key(self.signer), signers);
+    fn believed(&self) -> Verified<Block> {
+        let make = || believed(self.block.clone(), key(self.signer));
         self.believed.get_or_init(make).clone()
     }
 }
@@ -341,8 +354,6 @@ impl SimChain {
         let witnesses: Vec<_> = [(0, 0), (1, 3), (2, 2)]
             .map(|(own, signer)| Witness { own, signer })
             .to_vec();
-        let signers = Signers::default();
-        signers.learn(key(1).address(), key(3).address());
         let parent = BlockId::from_bytes([0; 32]);
         let genesis = Block {
             header: header(0, START, parent, 0, key(0).address(), &[]),
@@ -371,7 +382,6 @@ impl SimChain {
                 fork_salt: 1,
                 solid_floor: 0,
                 witnesses,
-                signers,
                 next_key: 4,
                 permissions: BTreeMap::new(),
                 most_pending: 0,
@@ -615,8 +625,6 @@ impl Inner {
         if self.roll("changed keys", self.faults.rekeyed) {
             let signer = self.new_key();
             self.witnesses[turn].signer = signer;
-            let witness = key(self.witnesses[turn].own).address();
-            self.signers.learn(witness, key(signer).address());
         }
         let Witness { own, signer } = self.witnesses[turn];
         let salt = self.fork_salt;
@@ -705,18 +713,12 @@ impl Inner {
 
     /// Blocks that a node invents on top of `parent`, in a hurry: by nobody, or, as an
     /// impostor, under the names of true witnesses, of whose keys the node lies, too.
-    fn invent(
-        &mut self,
-        parent: &Block,
-        most: u64,
-        transactions: &[Transaction],
-    ) -> Vec<Verified<Block>> {
-        let mut blocks: Vec<Verified<Block>> = Vec::new();
+    fn invent(&mut self, parent: &Block, most: u64, transactions: &[Transaction]) -> Vec<Invented> {
+        let mut blocks: Vec<Invented> = Vec::new();
         let step = 3 + self.rng.below(200);
-        let lies = Signers::default();
         let impostor = self.roll("impostors", self.faults.impostors);
         for _ in 0..1 + self.rng.below(most) {
-            let parent = blocks.last().map_or(parent, |last| last);
+            let parent = blocks.last().map_or(parent, |last| &last.block);
             let time = parent.header.timestamp.plus(Duration::from_secs(step));
             let liar = key(LIARS + usize::try_from(self.rng.below(20)).unwrap());
             let witness = if impostor {
@@ -725,14 +727,13 @@ impl Inner {
             } else {
                 liar.address()
             };
-            lies.learn(witness, liar.address());
             let number = parent.header.number + 1;
             let block = Block {
                 header: header(number, time, parent.id(), 0xff, witness, transactions),
                 witness_signature: Vec::new(),
                 transactions: transactions.to_vec(),
             };
-            blocks.push(believed(block, liar, &lies));
+            blocks.push(Invented { block, liar });
         }
         blocks
     }
@@ -751,7 +752,7 @@ impl Inner {
         block.header.parent_hash = BlockId::from_bytes([9; 32]);
         let liar = key(LIARS);
         block.header.witness_address = liar.address().to_bytes().to_vec();
-        blocks[place] = believed(block, liar, &Signers::default());
+        blocks[place] = believed(block, liar);
     }
 }
 
@@ -816,7 +817,7 @@ impl Chain for View<'_> {
         let index = self.chain.solid_index(inner).saturating_sub(behind);
         let block = inner.blocks[index].block.clone();
         if inner.roll("invented heads", inner.faults.invented) {
-            let invented = inner.invent(&block, 30, &[]).pop().unwrap();
+            let invented = inner.invent(&block, 30, &[]).pop().unwrap().believed();
             return Ok(Head {
                 id: invented.id(),
                 time: invented.header.timestamp,
@@ -833,8 +834,7 @@ impl Chain for View<'_> {
         let first = usize::try_from(first).unwrap();
         let end = inner.blocks.len().saturating_sub(inner.behind());
         let real = inner.blocks.get(first..end).unwrap_or_default();
-        let signers = inner.signers.clone();
-        let mut blocks: Vec<_> = real.iter().map(|made| made.believed(&signers)).collect();
+        let mut blocks: Vec<_> = real.iter().map(|made| made.believed()).collect();
         if inner.roll("short answers", inner.faults.lagging) {
             let keep = inner.rng.below(2);
             blocks.truncate(usize::try_from(keep).unwrap());
@@ -848,7 +848,8 @@ impl Chain for View<'_> {
         {
             let pending = inner.pool.iter().map(|pending| pending.transaction.clone());
             let pending: Vec<_> = pending.collect();
-            blocks.extend(inner.invent(&parent, 1, &pending));
+            let invented = inner.invent(&parent, 1, &pending);
+            blocks.extend(invented.into_iter().map(Invented::believed));
         }
         inner.spoil(&mut blocks);
         Ok(blocks)
@@ -864,14 +865,13 @@ impl Chain for View<'_> {
         }
         let first = usize::try_from(first).unwrap();
         let end = self.chain.solid_index(inner) + 1;
-        let signers = inner.signers.clone();
         let mut blocks: Vec<_> = inner
             .blocks
             .get(first..end)
             .unwrap_or_default()
             .iter()
             .take(SOLID_AT_ONCE)
-            .map(|made| made.believed(&signers))
+            .map(|made| made.believed())
             .collect();
         if inner.roll("short answers", inner.faults.lagging) {
             let keep = inner.rng.below(2);
@@ -886,7 +886,8 @@ impl Chain for View<'_> {
                 Some(last) => last.clone().into_inner(),
                 None => inner.blocks[before].block.clone(),
             };
-            blocks.extend(inner.invent(&parent, 30, &[]));
+            let invented = inner.invent(&parent, 30, &[]);
+            blocks.extend(invented.into_iter().map(Invented::believed));
         }
         inner.spoil(&mut blocks);
         Ok(blocks)
