@@ -23,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// of the chain they see through a trait.
 const RECEIPTS_OF_TRON: &[&str] = &["keys", "typed_data"];
 
-fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
+pub(crate) fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         // Tests may look anywhere.
@@ -41,7 +41,7 @@ fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
 
 /// Source code, as rustfmt writes it, without the items under `#[cfg(test)]`: what
 /// follows a test module is code like any other.
-fn without_tests(text: &str) -> String {
+pub(crate) fn without_tests(text: &str) -> String {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let mut kept = String::new();
     let mut lines = text.lines();

@@ -19,6 +19,7 @@ mod settle;
 mod settling;
 mod swarm;
 mod tron;
+mod words;
 mod workers;
 
 #[path = "../support/mod.rs"]
