@@ -246,28 +246,3 @@ async fn transmission_gives_back_what_it_got() {
     let got = within(leech.wait_complete()).await.unwrap();
     assert_eq!(fs::read(got).unwrap(), cell.content);
 }
-
-/// rtorrent up to 0.9.8 loses what follows a plain-text answer to its encrypted
-/// handshake in the same segment: the answer must not be plain.
-#[tokio::test(flavor = "multi_thread")]
-async fn rtorrent_gets_the_metadata_by_an_encrypted_connection() {
-    let tracker = Server::start("127.0.0.1:0".parse().unwrap(), ServerOptions::default());
-    let tracker = tracker.await.unwrap();
-    let cell = Cell::new(true, true, 92, &tracker.announce_url());
-    let seeder = Session::builder().listen("127.0.0.2:0".parse().unwrap());
-    let seeder = seeder.start().await.unwrap();
-    let options = SeedOptions {
-        trusted: true,
-        ..SeedOptions::default()
-    };
-    let path = cell.ours.path().join(NAME);
-    // It dials us, as it likes to.
-    seeder.seed(&cell.metainfo, &path, options).unwrap();
-    assert!(soon("we are known", || tracker.stats().peers == 1).await);
-    let running = Program::Rtorrent.start(&[cell.job()], Mode::Plain).await;
-    assert!(
-        soon("it has it", || cell.is_done()).await,
-        "{}",
-        running.log()
-    );
-}
