@@ -147,7 +147,7 @@ pub trait ChainLog: ChainBound {
     /// [`LedgerError::NotLinked`].
     fn learn_witnesses(&self, blocks: &[BlockRow]) -> Result<Durable<usize>, LedgerError>;
 
-    /// Believes the witnesses of the next [`LEARNING`](super::LEARNING) blocks, as
+    /// Believes the witnesses of the next [`LEARNING`](crate::ledger::LEARNING) blocks, as
     /// a new ledger does.
     ///
     /// # Errors

@@ -111,12 +111,12 @@ pub trait ChainBound: Send + Sync {
 /// # What every store guarantees
 /// - A method that writes is one transaction: all of it happened, or none.
 ///   When it returns `Ok`, it is on disk (fsynced), not merely visible.
-/// - [`LedgerError::CommitUnknown`] means that a commit may or may not have
+/// - [`LedgerError::CommitUnknown`](crate::ledger::LedgerError::CommitUnknown) means that a commit may or may not have
 ///   happened: read back before acting. Every write may be repeated with the
 ///   same rows, and then changes nothing.
 /// - Reads see committed rows only, one moment of the ledger per call.
 /// - Several processes may use one ledger at once; writes wait for each other
-///   for up to ten seconds, then are refused with [`LedgerError::Busy`].
+///   for up to ten seconds, then are refused with [`LedgerError::Busy`](crate::ledger::LedgerError::Busy).
 /// - No integer above `i64::MAX`, no negative amount, ever gets in or out.
 /// - The ledger is bound to one genesis block at its creation.
 ///

@@ -18,7 +18,7 @@ pub trait Receipts: ChainBound {
     /// other grants are closed on the way.
     ///
     /// # Errors
-    /// [`LedgerError::TooManyEpochs`] when [`MAX_OPEN_EPOCHS`] are all held.
+    /// [`LedgerError::TooManyEpochs`] when [`MAX_OPEN_EPOCHS`](super::MAX_OPEN_EPOCHS) are all held.
     fn claim_epoch_under(
         &self,
         pair: &Pair,
@@ -132,7 +132,7 @@ pub trait Receipts: ChainBound {
     fn received(&self, pair: &Pair) -> Result<Vec<Durable<ReceiptRow>>, LedgerError>;
 
     /// The contradictions kept for a pair, oldest first, at most
-    /// [`MAX_EQUIVOCATIONS`].
+    /// [`MAX_EQUIVOCATIONS`](super::MAX_EQUIVOCATIONS).
     ///
     /// # Errors
     /// The store's.

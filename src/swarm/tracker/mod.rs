@@ -56,7 +56,7 @@ pub enum TrackerError {
         /// Why.
         source: reqwest::Error,
     },
-    /// It does not answer within [`TIMEOUT`].
+    /// It does not answer within 15 s.
     #[error("tracker {url} does not answer within {} s", TIMEOUT.as_secs())]
     Slow {
         /// Which.
