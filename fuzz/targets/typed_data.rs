@@ -14,7 +14,11 @@ fuzz_target!(|data: &[u8]| {
         Ok(document) => {
             // White space and the order of keys are no part of what is signed.
             let value: Value = serde_json::from_str(text).expect("it was read");
-            assert_eq!(TypedDocument::from_json(&value.to_string()), Ok(document));
+            let again = TypedDocument::from_json(&value.to_string()).expect("it was read");
+            assert_eq!(
+                (again.domain_separator, again.struct_hash),
+                (document.domain_separator, document.struct_hash)
+            );
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
