@@ -52,9 +52,10 @@ fn commands(page: &str) -> Vec<String> {
 fn add_pages(home: &Home, path: &mut Vec<String>, pages: &mut String) {
     let mut arguments = path.clone();
     arguments.push("--help".into());
-    let page = home
-        .run(arguments.iter().map(String::as_str).collect::<Vec<_>>())
-        .stdout;
+    // Where this home is differs from run to run.
+    let mut command = home.command();
+    command.args(&arguments).env_remove("SEEDRAIL_HOME");
+    let page = String::from_utf8(command.output().unwrap().stdout).unwrap();
     writeln!(pages, "$ seedrail {}\n\n{page}", arguments.join(" ")).unwrap();
     for command in commands(&page) {
         path.push(command);
