@@ -115,8 +115,9 @@ impl TorrentHandle {
         self.torrent.add_peers(&[addr], PeerSource::User);
     }
 
-    /// What happens from now on. A listener that falls 256 events behind is told
-    /// how many it missed.
+    /// The torrent's events: for the first listener all since the torrent was added, for
+    /// others all from now on. A listener that is 256 events behind misses the oldest and
+    /// is told how many.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.torrent.events()
     }

@@ -114,6 +114,8 @@ pub(super) struct Torrent {
     pub(super) in_the_way: AtomicBool,
     phase: watch::Sender<Phase>,
     events: broadcast::Sender<Event>,
+    /// For the first listener, so that it misses nothing of the beginning.
+    first_listener: Lock<Option<broadcast::Receiver<Event>>>,
     /// The torrent's own task has something to do.
     changed: Notify,
     /// Read by every job that writes content, so that the end can wait for them.
@@ -169,6 +171,7 @@ impl Torrent {
             }
             None => Phase::Metadata,
         };
+        let (events, first_listener) = broadcast::channel(EVENTS);
         let ([up, down], goals) = (setup.limits, setup.goals);
         let limiter = |rate| Arc::new(Limiter::new(rate, shared.paid_share));
         Self {
@@ -200,7 +203,8 @@ impl Torrent {
             claimed: Lock::new(Rank::Leaf, None),
             in_the_way: AtomicBool::new(false),
             phase: watch::channel(phase).0,
-            events: broadcast::channel(EVENTS).0,
+            events,
+            first_listener: Lock::new(Rank::Leaf, Some(first_listener)),
             changed: Notify::new(),
             writing: Arc::default(),
             moving: Arc::default(),
@@ -240,7 +244,8 @@ impl Torrent {
     }
 
     pub(super) fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
+        let first = lock(&self.first_listener).take();
+        first.unwrap_or_else(|| self.events.subscribe())
     }
 
     fn storage(&self) -> Option<Arc<Storage>> {

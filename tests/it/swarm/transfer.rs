@@ -53,6 +53,29 @@ async fn a_torrent_goes_from_seeder_to_leecher() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_listener_hears_all_events_since_the_torrent_was_added() {
+    let (_dir, path) = file(200_000, 12);
+    let metainfo = torrent(&path, 64 << 10, &[]);
+    let seeder = session().await;
+    let options = SeedOptions::default();
+    seeder.seed(&metainfo, &path, options).unwrap();
+    let leecher = session().await;
+    let (leech, _out) = add(&leecher, of(&metainfo), &[seeder.listen_addr()]);
+    within(leech.wait_complete()).await.unwrap();
+    let heard = |mut events: tokio::sync::broadcast::Receiver<Event>| {
+        std::iter::from_fn(|| events.try_recv().ok())
+            .filter(|event| matches!(event, Event::PieceVerified { .. }))
+            .count()
+    };
+    assert_eq!(heard(leech.events()), 4);
+    assert_eq!(
+        heard(leech.events()),
+        0,
+        "the second one hears what follows"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_magnet_link_brings_a_folder_and_its_metadata() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("album");
