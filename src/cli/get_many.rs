@@ -59,9 +59,9 @@ pub(super) async fn follow(
         let stats: Vec<Stats> = handles.iter().map(TorrentHandle::stats).collect();
         for (at, (handle, stats)) in handles.iter().zip(&stats).enumerate() {
             let complete = handle.is_complete();
-            let failed = match &stats.phase {
-                Phase::Failed(why) => Some(why.clone()),
-                Phase::Stopped if !complete => Some("it was stopped".to_owned()),
+            let failed = match (stats.phase.trouble(), &stats.phase) {
+                (Some(why), _) => Some(why.to_owned()),
+                (None, Phase::Stopped) if !complete => Some("it was stopped".to_owned()),
                 _ => None,
             };
             if !(complete || failed.is_some()) || !told.insert(at) {
@@ -120,7 +120,8 @@ pub(super) async fn share(
         }
         let stats: Vec<Stats> = handles.iter().map(TorrentHandle::stats).collect();
         show(context, &bar, handles, &stats, pay, goals)?;
-        let ended = |stats: &Stats| matches!(stats.phase, Phase::Stopped | Phase::Failed(_));
+        let ended =
+            |stats: &Stats| stats.phase == Phase::Stopped || stats.phase.trouble().is_some();
         if stats.iter().all(ended) {
             break;
         }

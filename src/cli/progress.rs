@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     receipts::pay::{PayExtension, Tally},
-    swarm::{Phase, SeedGoals, Stats, TorrentHandle},
+    swarm::{Pause, Phase, SeedGoals, Stats, TorrentHandle},
     types::InfoHash,
 };
 
@@ -77,6 +77,13 @@ fn line(name: &str, stats: &Stats, goals: SeedGoals, tally: Tally) -> String {
             );
             (part, what, left)
         }
+        Phase::Paused(_) if stats.phase.trouble().is_some() => (None, "failed".to_owned(), None),
+        Phase::Paused(Pause::DiskRefused(_)) => {
+            let here = stats.bytes.saturating_sub(stats.bytes_left);
+            let part = Some((here, stats.bytes));
+            (part, "waiting for the disk".to_owned(), None)
+        }
+        Phase::Paused(_) => (None, "paused".to_owned(), None),
         Phase::Stopping => (None, "finishing".to_owned(), None),
         Phase::Stopped => (None, "ended".to_owned(), None),
         Phase::Failed(_) => (None, "failed".to_owned(), None),
@@ -172,6 +179,8 @@ fn phase(phase: &Phase) -> &'static str {
         Phase::Checking { .. } => "checking",
         Phase::Downloading => "downloading",
         Phase::Seeding => "seeding",
+        Phase::Paused(_) if phase.trouble().is_some() => "failed",
+        Phase::Paused(_) => "paused",
         Phase::Stopping => "stopping",
         Phase::Stopped => "stopped",
         Phase::Failed(_) => "failed",

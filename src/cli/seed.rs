@@ -369,15 +369,15 @@ fn tell_ended(
     for (torrent, stats) in seeding.iter().zip(stats) {
         let hash = torrent.info_hash();
         let name = torrent.name().unwrap_or_else(|| hash.to_string());
-        match (&stats.phase, torrent.reached()) {
-            (Phase::Stopped, Some(goal)) if told.insert(hash) => {
+        match (stats.phase.trouble(), torrent.reached()) {
+            (None, Some(goal)) if stats.phase == Phase::Stopped && told.insert(hash) => {
                 let earned = pay.map_or(0, |pay| pay.earned(hash));
                 let document = goals::document(torrent, goal, stats, earned);
                 context.out.result(&document, || {
                     format!("{name}: {}", goals::words(goal, stats, earned))
                 })?;
             }
-            (Phase::Failed(reason), _) if told.insert(hash) => {
+            (Some(reason), _) if told.insert(hash) => {
                 context.out.note(format!("{name}: {reason}"));
                 context.out.event(&json!({
                     "event": "failed",
@@ -396,10 +396,7 @@ fn tell_ended(
 fn ended(stats: &[Stats]) -> Outcome {
     let failures: Vec<&str> = stats
         .iter()
-        .filter_map(|stats| match &stats.phase {
-            Phase::Failed(reason) => Some(reason.as_str()),
-            _ => None,
-        })
+        .filter_map(|stats| stats.phase.trouble())
         .collect();
     match failures.as_slice() {
         [] => Ok(()),

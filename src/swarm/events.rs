@@ -4,30 +4,6 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::goals::Goal;
 
-/// Where a torrent is in its life; `DESIGN.md` has the transitions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Phase {
-    /// A magnet link's info dictionary is looked for.
-    Metadata,
-    /// Data on disk is hashed.
-    Checking {
-        /// Pieces hashed.
-        done: u32,
-        /// Pieces to hash.
-        total: u32,
-    },
-    /// Pieces are missing.
-    Downloading,
-    /// Everything that is wanted is there.
-    Seeding,
-    /// Told to finish: settles what is due and says goodbye.
-    Stopping,
-    /// Over.
-    Stopped,
-    /// Cannot go on; why.
-    Failed(String),
-}
-
 /// Something happened to a torrent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {

@@ -1,6 +1,9 @@
 //! When a torrent has been shared enough.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 /// What ends the sharing of a complete torrent; the first that is reached does.
 /// All counts are of this session.
@@ -33,6 +36,32 @@ impl fmt::Display for Goal {
             Self::Time => "time",
             Self::Earned => "earnings",
         })
+    }
+}
+
+/// How long something went on, with breaks.
+#[derive(Debug, Default)]
+pub(super) struct Stopwatch {
+    before: Duration,
+    since: Option<Instant>,
+}
+
+impl Stopwatch {
+    /// It goes on from now on, or does not.
+    pub(super) fn set(&mut self, runs: bool) {
+        match (runs, self.since) {
+            (true, None) => self.since = Some(Instant::now()),
+            (false, Some(since)) => {
+                self.before += since.elapsed();
+                self.since = None;
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn total(&self) -> Duration {
+        let running = self.since.map(|since| since.elapsed());
+        self.before + running.unwrap_or_default()
     }
 }
 

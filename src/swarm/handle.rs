@@ -10,10 +10,11 @@ use std::{
 use tokio::sync::broadcast;
 
 use super::{
-    events::{Event, Phase},
+    events::Event,
     goals::{Goal, SeedGoals},
     metainfo::{Info, Magnet},
     peer::PeerRow,
+    phase::{Pause, Phase, Resumes},
     ports::PortMapping,
     relocate::MoveError,
     torrent::{PeerSource, Torrent},
@@ -30,7 +31,7 @@ pub struct TorrentHandle {
 /// A torrent did not complete.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TorrentError {
-    /// It cannot go on.
+    /// It cannot go on, or not before it is resumed.
     #[error("{0}")]
     Failed(String),
     /// It was stopped before.
@@ -152,9 +153,23 @@ impl TorrentHandle {
         self.torrent.reached()
     }
 
-    /// Waits until it has stopped or failed, and which of the two.
+    /// Pauses it: what is due is settled, connections are closed, trackers are told, and
+    /// nothing is read or written until [`resume`](Self::resume). A check of its files is
+    /// broken off. Nothing happens if it is paused already, or ends.
+    pub fn pause(&self) {
+        self.torrent.pause();
+    }
+
+    /// Goes on where it was paused. Files that could not be read or made are checked again,
+    /// and a disk that refused is tried again. Nothing happens if it is not paused.
+    pub fn resume(&self) {
+        self.torrent.resume();
+    }
+
+    /// Waits until it has stopped, failed, or cannot go on before it is resumed
+    /// ([`Phase::trouble`]), and which of these.
     pub async fn wait_over(&self) -> Phase {
-        let over = |phase: &Phase| matches!(phase, Phase::Stopped | Phase::Failed(_));
+        let over = |phase: &Phase| *phase == Phase::Stopped || phase.trouble().is_some();
         let mut phase = self.torrent.phase();
         let reached = phase.wait_for(over).await;
         // The sender lives as long as the torrent.
@@ -169,7 +184,14 @@ impl TorrentHandle {
         let total = || self.torrent.info().map(|info| info.layout().total());
         let bytes = self.torrent.bytes_wanted().or_else(total).unwrap_or(0);
         let phase = self.phase();
-        let unknown = matches!(phase, Phase::Metadata | Phase::Checking { .. });
+        let unknown = matches!(
+            phase,
+            Phase::Metadata
+                | Phase::Checking { .. }
+                | Phase::Paused(
+                    Pause::CheckFailed(_) | Pause::Asked(Resumes::Metadata | Resumes::Checking)
+                )
+        );
         let left = self.torrent.bytes_left();
         Stats {
             phase,
@@ -191,30 +213,34 @@ impl TorrentHandle {
     /// Waits until data on disk was checked and transfers have begun.
     ///
     /// # Errors
-    /// The torrent failed or was stopped before.
+    /// The torrent failed or was stopped before, or its files cannot be read or made
+    /// ([`Phase::trouble`]).
     pub async fn wait_ready(&self) -> Result<(), TorrentError> {
-        self.wait(|phase| matches!(phase, Phase::Downloading | Phase::Seeding))
-            .await
+        self.wait(Phase::is_checked).await
     }
 
     /// Waits until everything that is wanted is there and on disk; its path.
     ///
     /// # Errors
-    /// The torrent failed or was stopped before.
+    /// The torrent failed or was stopped before, or its files cannot be read or made
+    /// ([`Phase::trouble`]).
     pub async fn wait_complete(&self) -> Result<PathBuf, TorrentError> {
-        self.wait(|phase| *phase == Phase::Seeding).await?;
+        self.wait(|phase| {
+            let paused = Phase::Paused(Pause::Asked(Resumes::Seeding));
+            *phase == Phase::Seeding || *phase == paused
+        })
+        .await?;
         Ok(self.torrent.path().unwrap_or_default())
     }
 
     async fn wait(&self, wanted: impl Fn(&Phase) -> bool) -> Result<(), TorrentError> {
-        let over =
-            |phase: &Phase| matches!(phase, Phase::Stopping | Phase::Stopped | Phase::Failed(_));
+        let over = |phase: &Phase| phase.is_ending() || phase.trouble().is_some();
         let mut phase = self.torrent.phase();
         let reached = phase.wait_for(|phase| wanted(phase) || over(phase)).await;
         let phase = reached.map_err(|_| TorrentError::Stopped)?.clone();
-        match phase {
-            Phase::Failed(why) => Err(TorrentError::Failed(why)),
-            phase if wanted(&phase) || self.torrent.is_complete() => Ok(()),
+        match phase.trouble() {
+            Some(why) => Err(TorrentError::Failed(why.to_owned())),
+            None if wanted(&phase) || self.torrent.is_complete() => Ok(()),
             _ => Err(TorrentError::Stopped),
         }
     }

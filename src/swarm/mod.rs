@@ -34,16 +34,18 @@ mod limiter;
 mod listen;
 mod lock;
 mod peer;
+mod phase;
 mod session;
 mod torrent;
 mod utp;
 
-pub use events::{Event, Phase};
+pub use events::Event;
 pub use fetch::fetch_torrent;
 pub use goals::{Goal, SeedGoals};
 pub use handle::{Stats, TorrentError, TorrentHandle};
 pub use mse::Encryption;
 pub use peer::{PeerRow, Transport};
+pub use phase::{Pause, Phase, Resumes};
 pub use session::{AddOptions, SeedOptions, Session, SessionBuilder, SessionError, Source};
 
 #[cfg(test)]

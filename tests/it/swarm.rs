@@ -14,6 +14,7 @@ mod names;
 mod neighbours;
 mod others_files;
 mod padding;
+mod pausing;
 mod payments;
 mod ports;
 mod relocation;

@@ -175,7 +175,7 @@ impl Conn {
                 if lock(&self.link).peer_interested {
                     attached.peer_interested(true);
                 }
-                if self.torrent.is_complete() || self.torrent.is_stopping() {
+                if self.torrent.is_complete() || self.torrent.is_ending() {
                     attached.finished();
                 }
             }

@@ -11,8 +11,9 @@ use tokio::{sync::Mutex, time::timeout};
 
 use super::{PeerSource, Setup, Torrent};
 use crate::swarm::{
-    events::{Event, Phase},
+    events::Event,
     locality::namable,
+    phase::Phase,
     tracker::{Announce, AnnounceEvent, Reply, Retry, Tracker, TrackerError},
 };
 
@@ -106,7 +107,11 @@ impl Torrent {
             downloaded,
             left: self.bytes_missing(),
             event,
-            wanted: if self.is_stopping() { 0 } else { WANTED },
+            wanted: match event {
+                AnnounceEvent::Stopped => 0,
+                _ if self.is_ending() => 0,
+                _ => WANTED,
+            },
             key: self.shared.key,
         }
     }
@@ -196,12 +201,23 @@ impl Torrent {
         loop {
             let next = {
                 let mut told = tier.lock().await;
-                if self.is_stopping() || told.stopped {
+                let now = self.phase.borrow().clone();
+                if told.stopped || matches!(now, Phase::Stopping | Phase::Stopped) {
                     return;
                 }
-                if matches!(*self.phase.borrow(), Phase::Failed(_)) {
+                if matches!(now, Phase::Failed(_)) {
                     self.take_leave(&mut told).await;
                     return;
+                }
+                if now.is_closed() {
+                    self.take_a_break(&mut told).await;
+                    drop(told);
+                    event = AnnounceEvent::Started;
+                    let goes_on = |phase: &Phase| phase.is_open() || phase.is_ending();
+                    if phase.wait_for(goes_on).await.is_err() {
+                        return;
+                    }
+                    continue;
                 }
                 let asked = self.ask(&mut told, event).await;
                 if told.trackers.is_empty() {
@@ -231,10 +247,11 @@ impl Torrent {
                 tokio::select! {
                     () = tokio::time::sleep_until(until) => break,
                     changed = phase.changed() => {
-                        if changed.is_err() || self.is_stopping() {
+                        if changed.is_err() {
                             return;
                         }
-                        if matches!(*phase.borrow(), Phase::Failed(_)) {
+                        let now = phase.borrow();
+                        if now.is_closed() || now.is_ending() {
                             break;
                         }
                     }
@@ -249,10 +266,19 @@ impl Torrent {
         !told.complete && self.is_full() && self.totals().0 > 0
     }
 
-    /// Says what a tier has not heard yet, `stopped` last.
+    /// Says what a tier has not heard yet, `stopped` last; nothing follows.
     async fn take_leave(self: &Arc<Self>, told: &mut Told) {
+        if !told.stopped {
+            // First, so that nothing follows though this is given up in the middle.
+            told.stopped = true;
+            self.take_a_break(told).await;
+        }
+    }
+
+    /// Says what a tier has not heard yet, `stopped` last. `started` may follow.
+    async fn take_a_break(self: &Arc<Self>, told: &mut Told) {
         let owed = self.owes_completed(told);
-        if told.stopped || !(told.asked || owed) {
+        if !(told.asked || owed) {
             return;
         }
         // Their answers are not waited for long; what is lost is a count.
@@ -263,9 +289,9 @@ impl Torrent {
             told.complete = true;
             let _late = timeout(GOODBYE, self.ask(told, AnnounceEvent::Completed)).await;
         }
-        told.stopped = true;
         // Its peers forget us anyway after a while.
         let _late = timeout(GOODBYE, self.ask(told, AnnounceEvent::Stopped)).await;
+        told.asked = false;
     }
 
     /// Tells every tier at once that we leave, after what is being told: a tracker

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{PeerSource, Torrent};
-use crate::swarm::events::{Event, Phase};
+use crate::swarm::{events::Event, phase::Phase};
 
 /// Nodes forget an announce after half an hour.
 const ANNOUNCE: Duration = Duration::from_secs(900);
@@ -22,12 +22,7 @@ impl Torrent {
 
     /// Whether peers may be looked for in public now.
     pub(in crate::swarm) fn is_public_and_open(&self) -> bool {
-        !self.is_private()
-            && !self.is_stopping()
-            && !matches!(
-                *self.phase.borrow(),
-                Phase::Checking { .. } | Phase::Failed(_) | Phase::Stopped
-            )
+        !self.is_private() && self.phase.borrow().is_open()
     }
 
     /// Looks for peers in the distributed hash table, and is found there.
@@ -39,11 +34,12 @@ impl Torrent {
         let mut nodes = dht.nodes();
         let mut wait = HURRY;
         loop {
-            let checked = phase.wait_for(|phase| !matches!(phase, Phase::Checking { .. }));
-            if checked.await.is_err() || nodes.wait_for(|nodes| *nodes > 0).await.is_err() {
+            if nodes.wait_for(|nodes| *nodes > 0).await.is_err() {
                 return;
             }
-            if !self.is_public_and_open() {
+            // Not while its files are checked, nor while it is paused.
+            let goes_on = |phase: &Phase| phase.is_open() || phase.is_ending();
+            if phase.wait_for(goes_on).await.is_err() || !self.is_public_and_open() {
                 return;
             }
             if let Some(mut found) = dht.search(self.hash, Some(self.shared.public_port())) {
@@ -61,8 +57,11 @@ impl Torrent {
                 tokio::select! {
                     () = tokio::time::sleep_until(next.min(until)) => break,
                     changed = phase.changed() => {
-                        if changed.is_err() || !self.is_public_and_open() {
+                        if changed.is_err() {
                             return;
+                        }
+                        if !self.is_public_and_open() {
+                            break;
                         }
                     }
                 }

@@ -1,7 +1,7 @@
 //! A torrent's own task: metadata, check, then transfers until told to stop.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -14,10 +14,11 @@ use tokio::time::MissedTickBehavior;
 use super::{Place, Torrent, resume::Resume};
 use crate::swarm::{
     bitfield::Bitfield,
-    events::{Event, Phase},
+    events::Event,
     lock::lock,
     metainfo::Info,
     peer::{self, Told},
+    phase::{Input, Phase},
     picker::Picker,
     selection::{SelectionError, Wanted},
     storage::{Storage, StorageError, is_there},
@@ -40,50 +41,40 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
     // Made once: whatever happens more often than a tick must not put it off.
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while torrent.info.get().is_none() {
-        if matches!(*torrent.phase.borrow(), Phase::Failed(_)) || torrent.is_stopping() {
+    let mut recorded_at = Instant::now();
+    let mut told_metadata = torrent.setup.info.is_some();
+    loop {
+        let phase = torrent.phase.borrow().clone();
+        if phase.is_ending() {
             return;
         }
+        if let Phase::Checking { .. } = phase {
+            if !std::mem::replace(&mut told_metadata, true) {
+                torrent.tell_metadata();
+            }
+            if !torrent.clone().check().await {
+                return;
+            }
+            continue;
+        }
         torrent.dial_more();
-        tokio::select! {
-            () = torrent.changed.notified() => {}
-            _tick = ticks.tick() => torrent.tick_metadata(),
+        let tick = tokio::select! {
+            () = torrent.changed.notified() => false,
+            _tick = ticks.tick() => true,
+        };
+        let phase = torrent.phase.borrow().clone();
+        if phase == Phase::Metadata {
+            if tick {
+                torrent.tick_metadata();
+            }
+            continue;
         }
-    }
-    if torrent.setup.info.is_none()
-        && let Some(info) = torrent.info.get()
-    {
-        if info.is_private() {
-            torrent.forget_public_peers();
-        }
-        torrent.emit(Event::MetadataReceived {
-            name: info.name().to_owned(),
-            bytes: info.layout().total(),
-        });
-    }
-    if let Err(error) = torrent.choose() {
-        torrent.set_phase(Phase::Failed(error.to_string()));
-        return;
-    }
-    if let Err(error) = torrent.clone().check().await {
-        if error.is_in_the_way() {
-            torrent.in_the_way.store(true, Ordering::Release);
-        }
-        torrent.set_phase(Phase::Failed(error.to_string()));
-        return;
-    }
-    let mut recorded_at = Instant::now();
-    loop {
-        torrent.dial_more();
-        tokio::select! {
-            () = torrent.changed.notified() => {}
-            _tick = ticks.tick() => {
-                torrent.close_useless();
-                torrent.try_disk_again().await;
-                let connected = torrent.dialable();
-                for conn in torrent.conns() {
-                    conn.tick_pex(&connected);
-                }
+        if tick && phase.is_open() {
+            torrent.close_useless();
+            torrent.try_disk_again().await;
+            let connected = torrent.dialable();
+            for conn in torrent.conns() {
+                conn.tick_pex(&connected);
             }
         }
         if recorded_at.elapsed() >= RECORD_EVERY || torrent.is_complete() {
@@ -91,13 +82,10 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
             torrent.clone().record(false).await;
         }
         let enough = !torrent.setup.seed || torrent.is_shared_enough();
-        if torrent.is_complete() && enough && !torrent.is_stopping() {
+        if phase == Phase::Seeding && enough {
             let torrent = torrent.clone();
             let grace = shared.grace;
             shared.spawn(async move { torrent.finish(grace).await });
-        }
-        if torrent.is_stopping() {
-            return;
         }
     }
 }
@@ -123,11 +111,31 @@ impl Torrent {
         }
     }
 
-    /// Finds out what is there, and opens for transfers.
-    async fn check(self: Arc<Self>) -> Result<(), StorageError> {
-        let Some(info) = self.info.get().cloned() else {
-            return Ok(());
+    /// The metadata of a magnet link is here.
+    fn tell_metadata(&self) {
+        let Some(info) = self.info.get() else {
+            return;
         };
+        if info.is_private() {
+            self.forget_public_peers();
+        }
+        self.emit(Event::MetadataReceived {
+            name: info.name().to_owned(),
+            bytes: info.layout().total(),
+        });
+    }
+
+    /// Finds out what is there, and opens for transfers. False if the session has ended.
+    async fn check(self: Arc<Self>) -> bool {
+        let Some(info) = self.info.get().cloned() else {
+            return false;
+        };
+        if let Err(error) = self.choose() {
+            self.input(Input::Impossible(error.to_string()));
+            return true;
+        }
+        // A check that was broken off may have left it.
+        lock(&self.claimed).take();
         let root = match &self.setup.place {
             Place::Content(path) => path.clone(),
             Place::Folder(folder) => folder.join(info.name()),
@@ -136,15 +144,31 @@ impl Torrent {
         let this = self.clone();
         let at = root.clone();
         let checked = tokio::task::spawn_blocking(move || this.check_blocking(&at, read_only));
-        let have = match checked.await {
-            Ok(have) => have?,
+        let Ok(checked) = checked.await else {
             // The runtime is shutting down.
-            Err(_) => return Ok(()),
+            return false;
         };
-        if read_only && !have.is_full() {
-            return Err(StorageError::Short { path: root });
+        let short = |have: &Option<Bitfield>| {
+            read_only && have.as_ref().is_some_and(|have| !have.is_full())
+        };
+        match checked {
+            Ok(have) if short(&have) => self.check_failed(&StorageError::Short { path: root }),
+            Ok(Some(have)) => self.checked(&info, have, root),
+            // Broken off: its phase is another one.
+            Ok(None) => {}
+            Err(error) => self.check_failed(&error),
         }
-        let wanted = self.wanted.get_or_init(|| Wanted::all(&info));
+        true
+    }
+
+    fn check_failed(self: &Arc<Self>, error: &StorageError) {
+        let foreign = error.is_in_the_way();
+        self.in_the_way.store(foreign, Ordering::Release);
+        self.input(Input::CheckFailed(error.to_string()));
+    }
+
+    fn checked(self: &Arc<Self>, info: &Info, have: Bitfield, root: PathBuf) {
+        let wanted = self.wanted.get_or_init(|| Wanted::all(info));
         self.full.store(have.is_full(), Ordering::Release);
         let (count, total) = (have.count(), have.len());
         let seed = u32::from_be_bytes(*self.hash.as_bytes().first_chunk().expect("20 bytes"))
@@ -161,13 +185,7 @@ impl Torrent {
                 elapsed: self.started.elapsed(),
             });
         }
-        self.set_phase(if complete {
-            Phase::Seeding
-        } else {
-            Phase::Downloading
-        });
-        self.wake_all();
-        Ok(())
+        self.input(Input::Checked { complete });
     }
 
     /// Finds out which files were chosen, if that was said.
@@ -196,10 +214,16 @@ impl Torrent {
         })
     }
 
-    fn check_blocking(&self, root: &Path, read_only: bool) -> Result<Bitfield, StorageError> {
+    /// The pieces that are there; none if it was broken off.
+    fn check_blocking(
+        self: &Arc<Self>,
+        root: &Path,
+        read_only: bool,
+    ) -> Result<Option<Bitfield>, StorageError> {
         let Some(info) = self.info.get() else {
-            return Ok(Bitfield::empty(0));
+            return Ok(None);
         };
+        let goes_on = || matches!(*self.phase.borrow(), Phase::Checking { .. });
         let pieces = info.layout().pieces();
         let trusted = self.setup.trusted;
         let state = self.shared.state_dir.as_deref().filter(|_| !trusted);
@@ -225,7 +249,7 @@ impl Torrent {
         });
         *lock(&self.storage) = Some(storage.clone());
         if trusted {
-            return Ok(Bitfield::full(pieces));
+            return Ok(Some(Bitfield::full(pieces)));
         }
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut absent = storage.is_absent();
@@ -249,7 +273,11 @@ impl Torrent {
         if !read_only {
             storage.check_places(self.setup.overwrite)?;
             if !ours && !self.setup.overwrite {
-                storage.check_foreign(info, threads, &|| !self.is_stopping())?;
+                storage.check_foreign(info, threads, &goes_on)?;
+            }
+            // Looking for strangers' files was broken off: nothing is known of them.
+            if !goes_on() {
+                return Ok(None);
             }
             storage.prepare(self.setup.room)?;
         }
@@ -261,11 +289,15 @@ impl Torrent {
             // A hundred steps are enough for any bar.
             if done == total || done.is_multiple_of(total.div_ceil(100)) {
                 self.emit(Event::Checking { done, total });
-                self.set_phase(Phase::Checking { done, total });
+                self.input(Input::Hashed { done, total });
             }
-            !self.is_stopping()
+            goes_on()
         };
         let found = storage.check(info, &check, threads, &progress)?;
+        // What was not hashed may be there: nothing is recorded of it.
+        if done.load(Ordering::Relaxed) < total || !goes_on() {
+            return Ok(None);
+        }
         for piece in found.iter() {
             have.insert(piece);
         }
@@ -289,7 +321,7 @@ impl Torrent {
         if !read_only {
             storage.drop_parts()?;
         }
-        Ok(have)
+        Ok(Some(have))
     }
 
     /// Makes verified pieces durable, then records them.
@@ -318,7 +350,7 @@ impl Torrent {
             }
             let mut resume = lock(&this.resume);
             // The last record, of an orderly end, must not be replaced by this one.
-            if !clean && this.is_stopping() {
+            if !clean && this.is_ending() {
                 return;
             }
             if let Some(resume) = &mut *resume
@@ -356,7 +388,8 @@ impl Torrent {
     /// It goes on if nobody waits for it any more.
     pub(in crate::swarm) async fn finish(self: Arc<Self>, grace: Duration) {
         let mut ended = self.ended.subscribe();
-        if !self.stopping.swap(true, Ordering::AcqRel) {
+        self.input(Input::Stop);
+        if !self.ending.swap(true, Ordering::AcqRel) {
             let ending = Ending(self.clone());
             // If the session has ended there is nothing to do, and `ending` is dropped.
             self.shared.spawn(async move { ending.0.end(grace).await });
@@ -365,14 +398,8 @@ impl Torrent {
         let _ended = ended.wait_for(|ended| *ended).await;
     }
 
-    async fn end(self: &Arc<Self>, grace: Duration) {
-        let seeded_for = self.seeding_for();
-        self.seeded_for.get_or_init(|| seeded_for);
-        let failed = matches!(*self.phase.borrow(), Phase::Failed(_));
-        if !failed {
-            self.set_phase(Phase::Stopping);
-        }
-        self.changed.notify_one();
+    /// Waits, at most for `grace`, until what is due on its connections is settled.
+    async fn settle(self: &Arc<Self>, grace: Duration) {
         for conn in self.conns() {
             conn.tell(Told::Finished);
             conn.wake();
@@ -390,6 +417,20 @@ impl Torrent {
         if in_time.is_err() {
             tracing::debug!(torrent = %self.hash, "some peers did not settle in time");
         }
+    }
+
+    /// Closes every connection after what is due is settled, unless it is resumed meanwhile.
+    pub(super) async fn disconnect(self: Arc<Self>) {
+        self.settle(self.shared.grace).await;
+        if self.phase.borrow().is_closed() {
+            for conn in self.conns() {
+                conn.close("the torrent is paused here");
+            }
+        }
+    }
+
+    async fn end(self: &Arc<Self>, grace: Duration) {
+        self.settle(grace).await;
         for conn in self.conns() {
             conn.close("this session is done");
         }
@@ -406,10 +447,7 @@ struct Ending(Arc<Torrent>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        let failed = matches!(*self.0.phase.borrow(), Phase::Failed(_));
-        if !failed {
-            self.0.set_phase(Phase::Stopped);
-        }
+        self.0.input(Input::Ended);
         self.0.ended.send_replace(true);
     }
 }

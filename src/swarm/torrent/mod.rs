@@ -32,13 +32,14 @@ pub(super) use drive::drive;
 use peers::Entry;
 
 use super::{
-    events::{Event, Phase},
-    goals::{self, Goal, SeedGoals},
+    events::Event,
+    goals::{self, Goal, SeedGoals, Stopwatch},
     hooks::ConnId,
     limiter::Limiter,
     lock::{Lock, Rank, lock},
     metainfo::Info,
     peer::Conn,
+    phase::{Input, Output, Phase},
     picker::Picker,
     selection::{Selection, Wanted},
     session::Shared,
@@ -126,7 +127,8 @@ pub(super) struct Torrent {
     tiers: Vec<announce::Tier>,
     /// An extension has nothing left to send.
     pub(super) drained: Notify,
-    stopping: AtomicBool,
+    /// Its end has begun.
+    ending: AtomicBool,
     /// Everything is stopped: the goodbye is said and the record is written.
     ended: watch::Sender<bool>,
     /// Peers whose metadata is fetched.
@@ -140,12 +142,13 @@ pub(super) struct Torrent {
     waste: AtomicU64,
     started: Instant,
     goals: Lock<SeedGoals>,
-    seeding_since: OnceLock<Instant>,
-    seeded_for: OnceLock<Duration>,
+    /// How long it was complete and shared.
+    shared_for: Lock<Stopwatch>,
     reached: OnceLock<Goal>,
 }
 
 struct State {
+    phase: Phase,
     picker: Option<Picker>,
     /// Pieces of which chunks are here.
     assemblies: HashMap<u32, Assembly>,
@@ -155,8 +158,8 @@ struct State {
     /// The oldest first.
     banned_ips: VecDeque<IpAddr>,
     banned_addrs: VecDeque<SocketAddr>,
-    /// The disk refused: nothing is asked for until then.
-    disk_retry: Option<Instant>,
+    /// When the disk is tried again, after it refused.
+    disk_retry: Instant,
     /// It refused for want of room.
     disk_full: bool,
 }
@@ -188,6 +191,7 @@ impl Torrent {
             state: Lock::new(
                 Rank::Torrent,
                 State {
+                    phase: phase.clone(),
                     picker: None,
                     assemblies: HashMap::new(),
                     peers: HashMap::new(),
@@ -195,7 +199,7 @@ impl Torrent {
                     book: PeerBook::default(),
                     banned_ips: VecDeque::new(),
                     banned_addrs: VecDeque::new(),
-                    disk_retry: None,
+                    disk_retry: Instant::now(),
                     disk_full: false,
                 },
             ),
@@ -209,7 +213,7 @@ impl Torrent {
             writing: Arc::default(),
             moving: Arc::default(),
             drained: Notify::new(),
-            stopping: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             ended: watch::channel(false).0,
             fetching: AtomicUsize::new(0),
             complete: AtomicBool::new(false),
@@ -219,8 +223,7 @@ impl Torrent {
             waste: AtomicU64::new(0),
             started: Instant::now(),
             goals: Lock::new(Rank::Leaf, goals),
-            seeding_since: OnceLock::new(),
-            seeded_for: OnceLock::new(),
+            shared_for: Lock::new(Rank::Leaf, Stopwatch::default()),
             reached: OnceLock::new(),
         }
     }
@@ -281,8 +284,19 @@ impl Torrent {
         self.complete.load(Ordering::Acquire)
     }
 
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+    /// Told to stop, over, or failed.
+    pub(super) fn is_ending(&self) -> bool {
+        self.phase.borrow().is_ending()
+    }
+
+    /// Waits with its files and peers until it is resumed.
+    pub(super) fn pause(self: &Arc<Self>) {
+        self.input(Input::Pause);
+    }
+
+    /// Goes on, if it is paused.
+    pub(super) fn resume(self: &Arc<Self>) {
+        self.input(Input::Resume);
     }
 
     /// Grants what the limits allow, from the first one on: most torrents have none.
@@ -336,15 +350,28 @@ impl Torrent {
         let _nobody = self.events.send(event);
     }
 
-    fn set_phase(&self, phase: Phase) {
-        if matches!(phase, Phase::Seeding | Phase::Failed(_) | Phase::Stopped) {
-            // Nothing is written any more.
-            lock(&self.claimed).take();
+    /// Something happened: goes on to the phase that follows from it, if one does.
+    fn input(self: &Arc<Self>, input: Input) {
+        let mut state = lock(&self.state);
+        let Some((next, outputs)) = state.phase.step(input) else {
+            return;
+        };
+        lock(&self.shared_for).set(next == Phase::Seeding);
+        state.phase = next.clone();
+        // Under the lock, so that everybody sees the phases in their order.
+        self.phase.send_replace(next);
+        drop(state);
+        for output in outputs {
+            match output {
+                Output::FreeFiles => drop(lock(&self.claimed).take()),
+                Output::Disconnect => {
+                    let torrent = self.clone();
+                    self.shared.spawn(async move { torrent.disconnect().await });
+                }
+                Output::Look => self.wake_all(),
+            }
         }
-        if phase == Phase::Seeding {
-            self.seeding_since.get_or_init(Instant::now);
-        }
-        self.phase.send_replace(phase);
+        self.changed.notify_one();
     }
 
     pub(super) fn conn(&self, id: ConnId) -> Option<Arc<Conn>> {
@@ -380,9 +407,7 @@ impl Torrent {
 
     /// How long it has been, or was, complete and shared.
     pub(super) fn seeding_for(&self) -> Duration {
-        let since = self.seeding_since.get();
-        let ended = self.seeded_for.get().copied();
-        ended.unwrap_or_else(|| since.map_or(Duration::ZERO, Instant::elapsed))
+        lock(&self.shared_for).total()
     }
 
     pub(super) fn set_goals(&self, goals: SeedGoals) {

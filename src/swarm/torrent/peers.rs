@@ -116,11 +116,11 @@ impl Torrent {
 
     /// Addresses to dial now; they are marked as being dialled.
     pub(super) fn choose_to_dial(&self) -> Vec<SocketAddr> {
-        if self.is_stopping() {
-            return Vec::new();
-        }
         let (complete, now) = (self.is_complete(), self.now_ms());
         let mut state = lock(&self.state);
+        if !state.phase.is_open() {
+            return Vec::new();
+        }
         let dialling = state.book.dialling();
         let room = self
             .shared
@@ -148,8 +148,7 @@ impl Torrent {
     /// Whether an incoming connection is taken.
     pub(in crate::swarm) fn welcomes(&self, addr: SocketAddr) -> bool {
         let state = lock(&self.state);
-        let checking = self.info.get().is_some() && state.picker.is_none();
-        if self.is_stopping() || checking || state.is_banned(addr) {
+        if !state.phase.is_open() || state.is_banned(addr) {
             return false;
         }
         if state.peers.len() < self.shared.max_peers {
@@ -184,8 +183,8 @@ impl Torrent {
     /// Takes a connection in.
     pub(in crate::swarm) fn join(&self, conn: &Arc<Conn>) -> Result<(), &'static str> {
         let mut state = lock(&self.state);
-        if self.is_stopping() {
-            return Err("the torrent is stopping");
+        if state.phase.is_closed() || state.phase.is_ending() {
+            return Err("the torrent is paused or has ended");
         }
         if state.is_banned(conn.remote) {
             return Err("it is banned");
@@ -345,7 +344,7 @@ impl Torrent {
         let state = lock(&self.state);
         let bits = state.peers.get(&conn).and_then(|entry| entry.bits.as_ref());
         match (&state.picker, bits) {
-            (Some(picker), Some(bits)) => !self.is_stopping() && picker.interesting(bits),
+            (Some(picker), Some(bits)) => !state.phase.is_ending() && picker.interesting(bits),
             _ => false,
         }
     }

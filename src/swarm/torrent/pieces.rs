@@ -13,11 +13,12 @@ use super::{
 use crate::swarm::{
     bitfield::Bitfield,
     buffers::Buffers,
-    events::{Event, Phase},
+    events::Event,
     hooks::{ConnId, PriceTag},
     lock::lock,
     metainfo::Info,
     peer::{Burst, Named, Told},
+    phase::{Input, Pause, Phase},
     picker::{Asker, Ended, Received},
     storage::StorageError,
     wire::{Block, Message},
@@ -64,11 +65,8 @@ impl Torrent {
     /// The next chunk to ask of a connection.
     /// The same, with `more`, from pieces that it takes part in.
     pub(in crate::swarm) fn pick(&self, asker: Asker, named: &Named, more: bool) -> Option<Block> {
-        if self.is_stopping() {
-            return None;
-        }
         let mut state = lock(&self.state);
-        if state.disk_retry.is_some() {
+        if state.phase != Phase::Downloading {
             return None;
         }
         let State { picker, peers, .. } = &mut *state;
@@ -206,7 +204,7 @@ impl Torrent {
         }
     }
 
-    fn verified(&self, piece: u32) {
+    fn verified(self: &Arc<Self>, piece: u32) {
         let mut state = lock(&self.state);
         state.forget_assembly(piece, &self.shared.buffers);
         let Some(picker) = &mut state.picker else {
@@ -275,9 +273,9 @@ impl Torrent {
         self.wake_all();
     }
 
-    fn disk_failed(&self, piece: u32, error: &StorageError) {
+    fn disk_failed(self: &Arc<Self>, piece: u32, error: &StorageError) {
         let mut state = lock(&self.state);
-        state.disk_retry = Some(Instant::now() + DISK_RETRY);
+        state.disk_retry = Instant::now() + DISK_RETRY;
         state.disk_full = error.is_full();
         state.forget_assembly(piece, &self.shared.buffers);
         let Some(picker) = &mut state.picker else {
@@ -286,6 +284,7 @@ impl Torrent {
         let ended = picker.failed(piece);
         state.tell_ended(piece, ended, false);
         drop(state);
+        self.input(Input::DiskRefused(error.to_string()));
         self.emit(Event::DiskError {
             message: error.to_string(),
             full: error.is_full(),
@@ -295,10 +294,11 @@ impl Torrent {
     /// After the disk refused, lets the download go on, if it is time. Where there was
     /// no room it is looked for first: what nobody can store must not be asked for,
     /// and least of all paid for, again and again.
-    pub(super) async fn try_disk_again(&self) {
+    pub(super) async fn try_disk_again(self: &Arc<Self>) {
         let full = {
             let state = lock(&self.state);
-            if state.disk_retry.is_none_or(|at| at > Instant::now()) {
+            let refused = matches!(state.phase, Phase::Paused(Pause::DiskRefused(_)));
+            if !refused || state.disk_retry > Instant::now() {
                 return;
             }
             state.disk_full
@@ -308,15 +308,14 @@ impl Torrent {
             let probed = tokio::task::spawn_blocking(move || storage.probe(room)).await;
             if let Ok(Err(error)) = probed {
                 tracing::debug!(%error, "still no room");
-                lock(&self.state).disk_retry = Some(Instant::now() + DISK_RETRY);
+                lock(&self.state).disk_retry = Instant::now() + DISK_RETRY;
                 return;
             }
         }
-        lock(&self.state).disk_retry = None;
-        self.wake_all();
+        self.input(Input::DiskWorks);
     }
 
-    fn completed(&self) {
+    fn completed(self: &Arc<Self>) {
         self.complete.store(true, Ordering::Release);
         let path = self.path().unwrap_or_default();
         let bytes = self.bytes_wanted().unwrap_or(0);
@@ -325,14 +324,13 @@ impl Torrent {
             bytes,
             elapsed: self.started.elapsed(),
         });
-        self.set_phase(Phase::Seeding);
+        self.input(Input::Completed);
         for conn in self.conns() {
             // It is upload-only from now on (BEP 21).
             conn.send_extended_handshake();
             conn.tell(Told::Finished);
             conn.wake();
         }
-        self.changed.notify_one();
     }
 
     /// Whether a request can be served.
@@ -340,7 +338,7 @@ impl Torrent {
         let Some(info) = self.info.get() else {
             return false;
         };
-        if !info.layout().contains(block) {
+        if !info.layout().contains(block) || !self.phase.borrow().is_open() {
             return false;
         }
         self.is_full()
@@ -401,18 +399,17 @@ impl Torrent {
     }
 
     /// A peer sent all of the metadata; false if it is wrong.
-    pub(in crate::swarm) fn offer_metadata(&self, bytes: Vec<u8>) -> bool {
+    pub(in crate::swarm) fn offer_metadata(self: &Arc<Self>, bytes: Vec<u8>) -> bool {
         match Info::from_metadata(bytes.into(), self.hash) {
             Ok(info) => {
                 self.info.get_or_init(|| Arc::new(info));
-                self.changed.notify_one();
+                self.input(Input::MetadataCame);
                 true
             }
             Err(crate::swarm::metainfo::MetainfoError::WrongHash { .. }) => false,
             // The right bytes of a torrent that is not acceptable: nobody's fault.
             Err(error) => {
-                self.set_phase(Phase::Failed(error.to_string()));
-                self.changed.notify_one();
+                self.input(Input::Impossible(error.to_string()));
                 true
             }
         }

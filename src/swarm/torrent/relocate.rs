@@ -42,7 +42,7 @@ impl Torrent {
                 return Ok(target);
             }
             drop(still);
-            let go_on = || !this.is_stopping();
+            let go_on = || !this.is_ending();
             copy_content(&info, &have, &from, &to, &go_on)?;
             let _still = this.moving.blocking_write();
             this.now_at(&target, &have, &to);

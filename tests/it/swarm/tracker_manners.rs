@@ -190,6 +190,28 @@ async fn completed_is_told_before_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pause_is_told_as_stopped_and_its_end_as_started() {
+    let (dir, path) = file(100_000, 643);
+    let tracker = Tracker::start(|_| ok(b"d8:intervali1800ee")).await;
+    let metainfo = torrent(&path, 32 << 10, &[tracker.url("/announce")]);
+    let session = Session::builder().start().await.unwrap();
+    let leech = session.add(of(&metainfo), dir.path(), AddOptions::default());
+    let leech = leech.unwrap();
+    let hears = async |events: &[&str]| {
+        until("the tracker is told", || tracker.events() == events).await;
+    };
+    hears(&["started"]).await;
+    leech.pause();
+    hears(&["started", "stopped"]).await;
+    leech.resume();
+    hears(&["started", "stopped", "started"]).await;
+    leech.pause();
+    hears(&["started", "stopped", "started", "stopped"]).await;
+    within(session.finish(std::time::Duration::ZERO)).await;
+    assert_eq!(tracker.events().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_there_already_is_not_told_as_completed() {
     let (dir, path) = file(100_000, 641);
     let tracker = Tracker::start(|_| ok(b"d8:intervali1800ee")).await;
