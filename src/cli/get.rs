@@ -12,17 +12,18 @@ use serde_json::{Value, json};
 use super::{
     Context,
     events::{Troubles, next},
-    failure::{Failure, Outcome},
+    failure::{Exit, Failure, Outcome},
     files::sha256,
     get_many,
     goals::{self, GoalFlags},
     live::{self, LivePeer},
-    pay, progress,
+    pay,
+    progress::{self, Screen},
     session::GrantFlags,
     source,
     swarm::{GRACE, SHOW_EVERY, SwarmFlags, end},
     torrent,
-    units::{self, BidArg, Price, Rate, Size, btt_text},
+    units::{self, BidArg, Price, Size, btt_text},
 };
 use crate::{
     receipts::{
@@ -186,7 +187,7 @@ impl Get {
         let totals = pay.as_ref().map(|pay| pay.totals()).unwrap_or_default();
         let (spent, earned) = (totals.spent_raw, totals.earned_raw);
         end(pay).await?;
-        let path = outcome?;
+        let path = outcome.map_err(|failure| stopped(failure, &stats, spent))?;
         shared?;
         if let Some(goal) = handle.reached() {
             let document = goals::document(&handle, goal, &stats, earned);
@@ -258,7 +259,7 @@ impl Get {
         handle: &TorrentHandle,
         pay: Option<&Arc<PayExtension>>,
     ) -> Outcome<PathBuf> {
-        let bar = context.out.bar(1, "{bar:32} {percent:>3}%  {msg}");
+        let bar = context.out.bar(0, "{msg}");
         let mut tick = tokio::time::interval(SHOW_EVERY);
         let complete = handle.wait_complete();
         tokio::pin!(complete);
@@ -271,7 +272,7 @@ impl Get {
                     // One that missed some is told the next ones.
                     if let Ok(event) = event {
                         waiting.hear(&event);
-                        bar.suspend(|| self.hear(context, handle, &mut troubles, &event))?;
+                        self.hear(context, handle, &mut troubles, &event)?;
                     }
                     continue;
                 }
@@ -282,21 +283,29 @@ impl Get {
                 _ = tick.tick() => {}
             }
             let ports = handle.port_mapping();
-            bar.suspend(|| troubles.tell_ports(context, ports))?;
+            troubles.tell_ports(context, ports)?;
             let stats = handle.stats();
             let spent = pay.map_or(0, |pay| pay.totals().spent_raw);
             if let Some(pay) = pay {
                 pay.wants(handle.info_hash(), stats.bytes_left);
             }
             let live = live::peers(pay.map(AsRef::as_ref), std::slice::from_ref(handle));
-            bar.set_length(stats.bytes);
-            bar.set_position(stats.bytes.saturating_sub(stats.bytes_left));
             waiting.tell(context, &stats);
-            let mut text = message(&stats, spent, waiting.full);
+            let (screen, one) = (Screen::of_stderr(), std::slice::from_ref(handle));
+            let tallies = progress::tallies(pay.map(AsRef::as_ref));
+            let mut text = progress::lines(
+                &screen,
+                one,
+                std::slice::from_ref(&stats),
+                SeedGoals::default(),
+                &tallies,
+                waiting.full.then_some("the disk is full"),
+            );
             if self.show_peers {
-                live::add_lines(&mut text, &live);
+                live::add_lines(&screen, &mut text, &live);
             }
             bar.set_message(text);
+            bar.tick();
             context.out.event(&document(&stats, spent, &live))?;
         };
         bar.finish_and_clear();
@@ -400,18 +409,19 @@ impl Get {
                 _ = tick.tick() => {}
             }
             while let Some(event) = next(&mut events) {
-                bar.suspend(|| troubles.tell(context, &event))?;
+                troubles.tell(context, &event)?;
             }
             let ports = handle.port_mapping();
-            bar.suspend(|| troubles.tell_ports(context, ports))?;
+            troubles.tell_ports(context, ports)?;
             let stats = handle.stats();
             let spent = pay.map_or(0, |pay| pay.totals().spent_raw);
             let live = live::peers(pay, torrents);
             let tallies = progress::tallies(pay);
             let one = std::slice::from_ref(&stats);
-            let mut text = progress::lines(torrents, one, goals, &tallies);
+            let screen = Screen::of_stderr();
+            let mut text = progress::lines(&screen, torrents, one, goals, &tallies, None);
             if self.show_peers {
-                live::add_lines(&mut text, &live);
+                live::add_lines(&screen, &mut text, &live);
             }
             bar.set_message(text);
             bar.tick();
@@ -460,7 +470,11 @@ impl Get {
                 elapsed,
                 sha256.map_or_else(String::new, |sha256| format!("\nSHA-256 {sha256}")),
             )
-        })
+        })?;
+        if spent > 0 && !context.out.json {
+            context.out.note(HOW_TO_PAY);
+        }
+        Ok(())
     }
 }
 
@@ -477,6 +491,29 @@ async fn relocate(context: &Context, handle: &TorrentHandle, folder: &Path) -> O
         .event(&json!({ "event": "moved", "path": path }))?;
     Ok(path)
 }
+
+/// A download that was ended by a signal: how far it came, and what to do next.
+fn stopped(failure: Failure, stats: &Stats, spent: u64) -> Failure {
+    if failure.exit != Exit::Interrupted {
+        return failure;
+    }
+    let mut hint = "the same command goes on from there".to_owned();
+    if stats.bytes > 0 {
+        let here = stats.bytes.saturating_sub(stats.bytes_left);
+        hint = format!("{} of {} are here; {hint}", Size(here), Size(stats.bytes));
+    }
+    if spent > 0 {
+        hint.push_str(&format!(
+            "; it cost {} so far: {HOW_TO_PAY}",
+            btt_text(spent)
+        ));
+    }
+    failure.hint(hint)
+}
+
+/// What was bought is a debt.
+const HOW_TO_PAY: &str =
+    "`seedrail settle run` pays what you owe, and `settle plan` shows that first";
 
 /// Shown figures without any data before it is said why, to a log as well.
 const WAITING_FIGURES: u32 = 60;
@@ -505,59 +542,10 @@ impl Waiting {
             && stats.down_rate == 0
             && !self.full;
         self.figures = if waits { self.figures + 1 } else { 0 };
-        let why = why_waiting(stats);
+        let why = progress::why_waiting(stats);
         if self.figures >= WAITING_FIGURES && self.said != Some(why) {
             self.said = Some(why);
             context.out.note(format!("nothing comes: {why}"));
-        }
-    }
-}
-
-fn why_waiting(stats: &Stats) -> &'static str {
-    if stats.peers.is_empty() {
-        "no peers are connected yet"
-    } else if stats.phase == Phase::Metadata {
-        "no peer has sent the torrent's list of files yet"
-    } else if stats.peers.iter().all(|peer| !peer.interested) {
-        "no connected peer has what is missing"
-    } else if stats.peers.iter().all(|peer| peer.peer_choking) {
-        "the connected peers serve others first"
-    } else {
-        "waiting for the answers of peers"
-    }
-}
-
-/// How long it takes still, or why that cannot be said.
-fn left(seconds: Option<u64>, full: bool, why: &str) -> String {
-    match seconds {
-        _ if full => "the disk is full".into(),
-        Some(seconds) => format!("{} left", progress::time(seconds)),
-        None => why.into(),
-    }
-}
-
-fn message(stats: &Stats, spent: u64, full: bool) -> String {
-    match &stats.phase {
-        Phase::Metadata => "looking for peers that have the torrent".into(),
-        Phase::Checking { done, total } => {
-            format!("checking what is there: {done} of {total} pieces")
-        }
-        _ => {
-            let left = left(
-                stats.bytes_left.checked_div(stats.down_rate),
-                full,
-                why_waiting(stats),
-            );
-            let spent = if spent > 0 {
-                format!(", spent {}", btt_text(spent))
-            } else {
-                String::new()
-            };
-            format!(
-                "{}, {} peers, {left}{spent}",
-                Rate(stats.down_rate),
-                stats.peers.len()
-            )
         }
     }
 }
@@ -579,13 +567,6 @@ fn document(stats: &Stats, spent: u64, live: &[LivePeer]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_full_disk_has_no_time_left() {
-        assert_eq!(left(Some(10), false, "no peers"), "10 s left");
-        assert_eq!(left(Some(10), true, "no peers"), "the disk is full");
-        assert_eq!(left(None, false, "no peers"), "no peers");
-    }
 
     #[test]
     fn a_full_disk_is_over_when_a_piece_is_kept() {

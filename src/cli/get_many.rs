@@ -8,7 +8,8 @@ use super::{
     Context,
     events::{Troubles, next},
     failure::{Exit, Failure, Outcome},
-    live, progress,
+    live,
+    progress::{self, Screen},
     swarm::SHOW_EVERY,
     units::Size,
 };
@@ -49,12 +50,12 @@ pub(super) async fn follow(
         }
         for events in &mut events {
             while let Some(event) = next(events) {
-                bar.suspend(|| troubles.tell(context, &event))?;
+                troubles.tell(context, &event)?;
             }
         }
         if let Some(torrent) = handles.first() {
             let ports = torrent.port_mapping();
-            bar.suspend(|| troubles.tell_ports(context, ports))?;
+            troubles.tell_ports(context, ports)?;
         }
         let stats: Vec<Stats> = handles.iter().map(TorrentHandle::stats).collect();
         for (at, (handle, stats)) in handles.iter().zip(&stats).enumerate() {
@@ -67,7 +68,7 @@ pub(super) async fn follow(
             if !(complete || failed.is_some()) || !told.insert(at) {
                 continue;
             }
-            bar.suspend(|| match failed {
+            match failed {
                 Some(why) => {
                     let name = name_of(handle);
                     context.out.note(format!("{name}: {why}"));
@@ -84,7 +85,7 @@ pub(super) async fn follow(
                     ends.complete.push(at);
                     tell_complete(context, handle, stats, started)
                 }
-            })?;
+            }?;
         }
         if let Some(pay) = pay {
             for (handle, stats) in handles.iter().zip(&stats) {
@@ -115,7 +116,7 @@ pub(super) async fn share(
         }
         for events in &mut events {
             while let Some(event) = next(events) {
-                bar.suspend(|| troubles.tell(context, &event))?;
+                troubles.tell(context, &event)?;
             }
         }
         let stats: Vec<Stats> = handles.iter().map(TorrentHandle::stats).collect();
@@ -139,7 +140,10 @@ fn show(
     goals: SeedGoals,
 ) -> Outcome {
     let tallies = progress::tallies(pay);
-    bar.set_message(progress::lines(handles, stats, goals, &tallies));
+    let screen = Screen::of_stderr();
+    bar.set_message(progress::lines(
+        &screen, handles, stats, goals, &tallies, None,
+    ));
     bar.tick();
     let live = live::peers(pay, handles);
     context.out.event(&json!({

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::units::{Price, Rate, Size, btt_text};
+use super::{
+    progress::Screen,
+    units::{Price, Rate, Size, btt_text},
+};
 use crate::{
     receipts::{
         Held,
@@ -105,10 +108,9 @@ impl LivePeer {
     }
 }
 
-/// Adds a line for each.
-pub(crate) fn add_lines(text: &mut String, peers: &[LivePeer]) {
+/// Adds a line for each that the screen has room for.
+pub(crate) fn add_lines(screen: &Screen, text: &mut String, peers: &[LivePeer]) {
     for peer in peers {
-        text.push('\n');
-        text.push_str(&peer.line());
+        screen.add(text, &peer.line());
     }
 }

@@ -42,6 +42,7 @@ mod signals;
 mod source;
 mod store;
 mod swarm;
+mod terminal;
 mod token;
 mod torrent;
 mod trust;
@@ -57,7 +58,10 @@ use std::{
     path::PathBuf,
     pin::pin,
     process::ExitCode,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use clap::{
@@ -240,7 +244,7 @@ pub(crate) struct Context {
     pub(crate) out: Output,
     pub(crate) interrupt: Interrupt,
     /// Whether the work under way ends by itself, and in order, when Ctrl-C comes.
-    pub(crate) ends_in_order: AtomicBool,
+    pub(crate) ends_in_order: Arc<AtomicBool>,
 }
 
 impl Context {
@@ -294,7 +298,7 @@ pub fn main() -> ExitCode {
                 settings,
                 out,
                 interrupt,
-                ends_in_order: AtomicBool::new(false),
+                ends_in_order: Arc::default(),
             },
         )
         .await
@@ -354,7 +358,8 @@ async fn run(command: Command, context: Context) -> Outcome {
     if ends_in_order {
         work.await
     } else {
-        context.interrupt.end_what_blocks(context.out);
+        let interrupt = &context.interrupt;
+        interrupt.end_what_blocks(context.out, &context.ends_in_order);
         context.or_interrupt(work).await
     }
 }

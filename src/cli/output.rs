@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -14,6 +14,7 @@ use super::{
     failure::{Exit, Failure, Outcome},
     printable,
     signals::is_interrupted,
+    terminal,
 };
 
 /// Where a command's words go.
@@ -102,16 +103,11 @@ impl Output {
 
     /// A progress bar on stderr, drawn only on a terminal.
     pub(crate) fn bar(self, length: u64, template: &str) -> ProgressBar {
-        let visible = !self.quiet && !self.json && io::stderr().is_terminal();
-        let target = if visible {
-            ProgressDrawTarget::stderr()
+        if self.quiet || self.json {
+            terminal::no_bar(length)
         } else {
-            ProgressDrawTarget::hidden()
-        };
-        let style = ProgressStyle::with_template(template)
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("█▉▊▋▌▍▎▏ ");
-        ProgressBar::with_draw_target(Some(length), target).with_style(style)
+            terminal::bar(length, template)
+        }
     }
 
     /// Asks `y/N`. Without a terminal, refuses unless `yes` was given.
@@ -139,7 +135,7 @@ impl Output {
 
 /// Asks for a secret on the terminal; what is typed is not shown.
 pub(crate) fn ask_hidden(question: &str) -> Outcome<Zeroizing<String>> {
-    rpassword::prompt_password(printable::lines(question))
+    terminal::without_bars(|| rpassword::prompt_password(printable::lines(question)))
         .map(Zeroizing::new)
         .map_err(|error| match error.kind() {
             // Ctrl-C.
@@ -158,6 +154,10 @@ const HEAR_EVERY: Duration = Duration::from_millis(50);
 
 /// Asks on the terminal, on stderr, and reads a line. Ctrl-C ends the question at once.
 pub(crate) fn ask(question: &str) -> Outcome<String> {
+    terminal::without_bars(|| ask_line(question))
+}
+
+fn ask_line(question: &str) -> Outcome<String> {
     let failed = |error: io::Error| Failure::failed("terminal", error);
     let mut stderr = io::stderr().lock();
     stderr
@@ -202,11 +202,11 @@ fn write_document(document: &Value) -> Outcome {
 
 /// Text that is this program's own, as it is.
 pub(crate) fn write(result: &[u8]) -> Outcome {
-    let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(result)
-        .and_then(|()| stdout.flush())
-        .map_err(|error| unwritten(&error))
+    let written = terminal::above_bars(|| {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(result).and_then(|()| stdout.flush())
+    });
+    written.map_err(|error| unwritten(&error))
 }
 
 /// The result cannot be written. When nobody reads it any more (`… | head -1`),
@@ -221,7 +221,7 @@ pub(crate) fn unwritten(error: &io::Error) -> Failure {
 
 /// stderr is the last resort: if even that is gone there is nobody to tell.
 fn write_error(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = terminal::above_bars(|| writeln!(io::stderr().lock(), "{line}"));
 }
 
 /// Where the log goes: stderr, escaped as everything else.
@@ -234,7 +234,7 @@ pub(crate) struct LogWriter {
 impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = printable::log(&String::from_utf8_lossy(line), self.coloured);
-        io::stderr().lock().write_all(text.as_bytes())?;
+        terminal::above_bars(|| io::stderr().lock().write_all(text.as_bytes()))?;
         Ok(line.len())
     }
 

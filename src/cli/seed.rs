@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     str::FromStr,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -15,11 +15,12 @@ use super::{
     events::{Troubles, next},
     failure::{Exit, Failure, Outcome},
     goals::{self, GoalFlags},
-    live, pay, progress,
+    live, pay,
+    progress::{self, Screen},
     session::GrantFlags,
     swarm::{GRACE, SHOW_EVERY, SwarmFlags, end},
     torrent,
-    units::{self, Price, Rate, Size, btt_text},
+    units::{self, Price, Rate, Size, btt_text, counted},
 };
 use crate::{
     receipts::{
@@ -295,34 +296,36 @@ impl Seed {
         let mut tick = tokio::time::interval(SHOW_EVERY);
         let mut troubles = Troubles::default();
         let mut events: Vec<_> = seeding.iter().map(TorrentHandle::events).collect();
+        let mut stopped = false;
         loop {
             for events in &mut events {
                 while let Some(event) = next(events) {
-                    bar.suspend(|| troubles.tell(context, &event))?;
+                    troubles.tell(context, &event)?;
                 }
             }
             tokio::select! {
                 _ = tick.tick() => {}
-                () = context.interrupt.wait() => {
-                    bar.finish_and_clear();
-                    return Err(Failure::interrupted());
-                }
+                () = context.interrupt.wait() => stopped = true,
             }
             if let Some(torrent) = seeding.first() {
                 let ports = torrent.port_mapping();
-                bar.suspend(|| troubles.tell_ports(context, ports))?;
+                troubles.tell_ports(context, ports)?;
             }
             let stats: Vec<Stats> = seeding.iter().map(TorrentHandle::stats).collect();
-            bar.suspend(|| tell_ended(context, seeding, &stats, &mut told, pay))?;
+            tell_ended(context, seeding, &stats, &mut told, pay)?;
             let uploaded: u64 = stats.iter().map(|stats| stats.uploaded).sum();
-            if told.len() == seeding.len() {
+            if stopped || told.len() == seeding.len() {
                 bar.finish_and_clear();
-                ended(&stats)?;
+                let elapsed = started.elapsed();
+                match stopped {
+                    true => context.out.note(summary(uploaded, elapsed, earned())),
+                    false => ended(&stats)?,
+                }
                 return context.out.event(&json!({
                     "event": "done",
                     "torrents": stats.len(),
                     "uploaded": uploaded,
-                    "seconds": started.elapsed().as_secs_f64(),
+                    "seconds": elapsed.as_secs_f64(),
                     "earned_raw": earned().to_string(),
                 }));
             }
@@ -330,18 +333,21 @@ impl Seed {
             let peers: usize = stats.iter().map(|stats| stats.peers.len()).sum();
             let live = live::peers(pay, seeding);
             let tallies = progress::tallies(pay);
-            let mut text = progress::lines(seeding, &stats, goals, &tallies);
+            let screen = Screen::of_stderr();
+            let mut text = progress::lines(&screen, seeding, &stats, goals, &tallies, None);
             if stats.len() > 1 {
-                text.push_str(&format!(
-                    "\n{} torrents: {} up, {} sent, {peers} peers, earned {}",
+                let line = format!(
+                    "{} torrents: {} up, {} sent, {}, earned {}",
                     stats.len(),
                     Rate(rate),
                     Size(uploaded),
+                    counted(peers as u64, "peer"),
                     btt_text(earned())
-                ));
+                );
+                screen.add(&mut text, &line);
             }
             if self.show_peers {
-                live::add_lines(&mut text, &live);
+                live::add_lines(&screen, &mut text, &live);
             }
             bar.set_message(text);
             bar.tick();
@@ -355,6 +361,22 @@ impl Seed {
                 "torrents": progress::documents(seeding, &stats, &tallies),
             }))?;
         }
+    }
+}
+
+/// What the sharing came to.
+fn summary(uploaded: u64, elapsed: Duration, earned_raw: u64) -> String {
+    let shared = format!(
+        "shared {} in {}",
+        Size(uploaded),
+        progress::duration(elapsed)
+    );
+    match earned_raw {
+        0 => shared,
+        raw => format!(
+            "{shared}, earned {}: `seedrail earnings` shows what of it is paid",
+            btt_text(raw)
+        ),
     }
 }
 

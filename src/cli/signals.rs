@@ -1,10 +1,16 @@
-//! Ctrl-C and SIGTERM: told once to everybody who waits.
+//! Ctrl-C, SIGTERM and the end of the terminal (SIGHUP): told once to all who wait.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 
@@ -16,6 +22,9 @@ use super::{
 /// How long a command has to notice a signal before it is ended in the middle of what
 /// it does.
 const MOMENT: Duration = Duration::from_millis(500);
+
+/// How long a command has that ends in order.
+const IN_ORDER: Duration = Duration::from_secs(10);
 
 /// The terminal as it was found: a prompt for a passphrase that is ended leaves it
 /// without an echo.
@@ -44,6 +53,26 @@ pub(crate) fn is_interrupted() -> bool {
         .is_some_and(|interrupt| *interrupt.0.borrow())
 }
 
+/// Whether the signal of a terminal that ends shall be ignored, as far as it is known.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // The bit of signal 1.
+    mask.is_some_and(|mask| mask & 1 == 1)
+}
+
+async fn heard(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
 /// Cheap to clone; every clone hears the same signal.
 #[derive(Debug, Clone)]
 pub(crate) struct Interrupt(watch::Receiver<bool>);
@@ -54,6 +83,11 @@ impl Interrupt {
         let failed = |error: std::io::Error| Failure::failed("signals", error);
         let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut term = signal(SignalKind::terminate()).map_err(failed)?;
+        // A program that was started by `nohup` outlives its terminal.
+        let mut hangup = match is_hangup_ignored() {
+            true => None,
+            false => Some(signal(SignalKind::hangup()).map_err(failed)?),
+        };
         // It fails where standard input is no terminal.
         if let Ok(found) = tcgetattr(rustix::stdio::stdin()) {
             TERMINAL.get_or_init(|| found);
@@ -73,6 +107,7 @@ impl Interrupt {
                 tokio::select! {
                     _ = int.recv() => {}
                     _ = term.recv() => {}
+                    () = heard(&mut hangup) => {}
                 }
                 if sender.send_replace(true) {
                     end();
@@ -86,12 +121,16 @@ impl Interrupt {
     }
 
     /// A moment after a signal, ends the process, whatever it is in the middle of: a read
-    /// of a pipe or a prompt cannot be given up. For commands that may be dropped.
-    pub(crate) fn end_what_blocks(&self, out: Output) {
-        let interrupt = self.clone();
+    /// of a pipe or a prompt cannot be given up. For commands that may be dropped; work
+    /// that `ends_in_order` has some seconds for that.
+    pub(crate) fn end_what_blocks(&self, out: Output, ends_in_order: &Arc<AtomicBool>) {
+        let (interrupt, ends_in_order) = (self.clone(), Arc::clone(ends_in_order));
         tokio::spawn(async move {
             interrupt.wait().await;
             tokio::time::sleep(MOMENT).await;
+            if ends_in_order.load(Ordering::SeqCst) {
+                tokio::time::sleep(IN_ORDER).await;
+            }
             out.failure(&Failure::interrupted());
             end();
         });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Chain, NodeChain, SettleError,
+    Chain, NodeChain, SettleError, learn_witnesses,
     state::{read_block, transfer_of},
 };
 use crate::{
@@ -302,6 +302,8 @@ pub async fn settlement(
     ledger: &(impl ChainLog + ?Sized),
     txid: TxId,
 ) -> Result<Option<TransferRow>, SettleError> {
+    // Whoever began together with the chain has met no witness yet.
+    learn_witnesses(ledger, chain, None).await?;
     let node = &chain.node;
     // The info only says where to look; the block itself is the proof.
     let Some(info) = node.transaction_info(Finality::Solid, txid).await? else {

@@ -12,6 +12,7 @@ mod multisig;
 mod paid;
 mod payout_file;
 mod printed;
+mod screen;
 mod shell;
 mod shown;
 mod signer;

@@ -190,7 +190,7 @@ fn a_watch_pays_what_falls_due_until_it_is_told_to_end() {
                 .unwrap()
                 .success()
         );
-        assert_eq!(watch.wait().unwrap().code(), Some(130));
+        assert_eq!(watch.wait().unwrap().code(), Some(0));
         site.is_settled(2);
     });
 }

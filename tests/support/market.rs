@@ -64,7 +64,7 @@ pub(crate) struct Scenario {
 pub(crate) struct Downloaded {
     /// Seconds until it had everything.
     pub(crate) done: Option<f64>,
-    /// Bytes received by then, every tenth of a second.
+    /// Bytes received by then, every tenth of a second, and when all was over.
     pub(crate) samples: Vec<(f64, u64)>,
     pub(crate) spent_raw: u64,
     pub(crate) receipts: u64,
@@ -268,9 +268,11 @@ pub(crate) async fn run(scenario: &Scenario) -> Outcome {
         assert!(now < 300.0, "it takes too long");
     };
     let mut leechers = Vec::new();
-    for one in all {
+    for mut one in all {
         // What is due is receipted before anybody counts.
         one.session.finish(Duration::from_secs(5)).await;
+        let received = one.handle.stats().downloaded;
+        one.samples.push((start.elapsed().as_secs_f64(), received));
         let totals = one.pay.as_ref().map(|pay| pay.totals()).unwrap_or_default();
         leechers.push(Downloaded {
             done: one

@@ -240,18 +240,13 @@ impl<'a> Job<'a> {
         payer: &Party,
         free: &Party,
     ) -> Outcome<(Download, Download)> {
-        let bars = indicatif::MultiProgress::with_draw_target(if self.out.json || self.out.quiet {
-            indicatif::ProgressDrawTarget::hidden()
-        } else {
-            indicatif::ProgressDrawTarget::stderr()
-        });
         let bar = |name: &str| {
             let bar = self.out.bar(
                 1,
                 "{prefix:<11} {bar:32} {percent:>3}% {binary_bytes_per_sec:>13}  {msg}",
             );
             bar.set_prefix(name.to_owned());
-            bars.add(bar)
+            bar
         };
         let bid = self.demo.bid.as_argument();
         let terms = ["--bid", &bid];
@@ -298,6 +293,10 @@ impl<'a> Job<'a> {
                 _ => {}
             }
         };
+        let spent = raw(&done, "/spent_raw")?;
+        if spent > RawAmount::ZERO {
+            bar.set_message(format!("spent {}", btt_text(spent.unsigned())));
+        }
         bar.finish();
         process.succeed().await?;
         let path = PathBuf::from(text(&done, "/path")?);
@@ -310,7 +309,7 @@ impl<'a> Job<'a> {
         Ok(Download {
             millis,
             sha256: sha256(&path).await?,
-            spent: raw(&done, "/spent_raw")?,
+            spent,
         })
     }
 

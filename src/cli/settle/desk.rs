@@ -101,10 +101,7 @@ impl Seen {
     /// Tells of a wait that lasts, once for each reason.
     fn tell(&mut self, out: Output, reason: String) {
         if self.told.as_ref() != Some(&reason) {
-            match &self.bar {
-                Some(bar) => bar.suspend(|| out.note(&reason)),
-                None => out.note(&reason),
-            }
+            out.note(&reason);
             self.told = Some(reason);
         }
     }

@@ -1,6 +1,6 @@
 //! Settling by policy until stopped.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use clap::Args;
 
@@ -31,7 +31,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Ends by a signal, which drops it anywhere: what is in flight is on disk.
+    /// Runs until a signal ends it: then what is in flight is on disk.
     pub(super) async fn run(self, context: &Context) -> Outcome {
         let key = account::signer(context)?;
         let chain = chain::connect(context).await?;
@@ -63,6 +63,8 @@ impl Watch {
                     .await
             });
             let round = round.await;
+            // From one round to the next.
+            context.ends_in_order.store(true, Ordering::SeqCst);
             if waiting != told {
                 told = waiting;
                 if waiting > 0 {
@@ -90,9 +92,18 @@ impl Watch {
                         .out
                         .warn(format!("{}: trying again", failure.message));
                 }
+                Err(failure) if failure.exit == Exit::Interrupted => {
+                    if let Some(fate) = failure.hint {
+                        context.out.note(fate);
+                    }
+                    return Ok(());
+                }
                 Err(failure) => return Err(failure),
             }
-            tokio::time::sleep(self.every).await;
+            tokio::select! {
+                () = tokio::time::sleep(self.every) => {}
+                () = context.interrupt.wait() => return Ok(()),
+            }
         }
     }
 }

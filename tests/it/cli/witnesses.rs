@@ -32,6 +32,8 @@ async fn blocks_signed_by_the_key_of_a_witness_permission_are_believed() {
         .await
         .unwrap();
     let (devnet, home) = on(devnet).await;
+    // Nobody signed the first block.
+    devnet.mine(1);
     let node = Node::new(&NodeConfig::new(devnet.url())).unwrap();
     let head = node.head(Finality::Head).await.unwrap();
     let made = head.made_by().unwrap();
