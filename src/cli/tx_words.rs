@@ -203,13 +203,13 @@ fn integer(
     fields: &Map<String, Value>,
 ) -> String {
     use ContractType::{
-        AssetIssue, DelegateResource, FreezeBalanceV2, ParticipateAssetIssue, Transfer,
-        TransferAsset, TriggerSmart, UnDelegateResource, UnfreezeBalanceV2,
+        AssetIssue, DelegateResource, FreezeBalance, FreezeBalanceV2, ParticipateAssetIssue,
+        Transfer, TransferAsset, TriggerSmart, UnDelegateResource, UnfreezeBalanceV2,
     };
     let is_sun = matches!(
         (contract, name),
         (Some(Transfer | ParticipateAssetIssue), "amount")
-            | (Some(FreezeBalanceV2), "frozen_balance")
+            | (Some(FreezeBalance | FreezeBalanceV2), "frozen_balance")
             | (Some(UnfreezeBalanceV2), "unfreeze_balance")
             | (Some(DelegateResource | UnDelegateResource), "balance")
             | (Some(TriggerSmart), "call_value")

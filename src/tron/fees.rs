@@ -334,6 +334,10 @@ pub fn price(item: &Item, situation: &Situation) -> Estimate {
             parameters.fee("getUpdateAccountPermissionFee")
         }
         Some(ContractType::AssetIssue) => parameters.fee("getAssetIssueFee"),
+        Some(ContractType::WitnessCreate) => parameters.fee("getAccountUpgradeCost"),
+        Some(ContractType::ExchangeCreate) => parameters.fee("getExchangeCreateFee"),
+        Some(ContractType::MarketSellAsset) => parameters.fee("getMarketSellFee"),
+        Some(ContractType::MarketCancelOrder) => parameters.fee("getMarketCancelFee"),
         _ => Sun(0),
     };
     let fixed = [activation_sun, memo_sun, multisig_sun, contract_sun];
@@ -395,7 +399,10 @@ pub fn check_receipt(
     ];
     let kind = ContractType::from_number(transaction.raw_data()?.contract()?.contract_type);
     // What a smart contract's work cost is not in its bytes.
-    let bytes_only = matches!(kind, None | Some(ContractType::TriggerSmart));
+    let bytes_only = matches!(
+        kind,
+        None | Some(ContractType::TriggerSmart | ContractType::CreateSmart)
+    );
     let way = ways.into_iter().find(|&(_, fee, net_fee, used)| {
         (bytes_only || fee == info.fee) && net_fee == info.net_fee && used == info.net_usage
     });

@@ -264,6 +264,13 @@ impl Writer {
         self
     }
 
+    /// A number that is written even when it is 0: the key or the value of a map's entry.
+    pub fn entry(&mut self, number: u32, value: i64) -> &mut Self {
+        self.tag(number, 0);
+        self.varint(value.cast_unsigned());
+        self
+    }
+
     /// A `bytes`, `string` or message field.
     pub fn bytes(&mut self, number: u32, value: &[u8]) -> &mut Self {
         if !value.is_empty() {

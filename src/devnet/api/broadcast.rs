@@ -14,7 +14,7 @@ use crate::{
         reject::Reject,
     },
     tron::{
-        contract::{Contract, ContractType},
+        contract::{self, Contract, ContractType},
         proto::{ProtoError, Reader, Writer},
         transaction::{RawContract, Transaction, TransactionError},
     },
@@ -60,6 +60,9 @@ pub(super) fn pack(call: &Call) -> Result<Incoming, Failure> {
             writer.element(11, &bytes);
         }
     }
+    // Of a type that has no message here, the bytes are in `raw_data_hex` alone. It is
+    // refused by name, but as what was sent.
+    let unread = list.iter().any(|contract| unread_type(contract).is_some());
     writer
         .bytes(12, &hex_field(raw, "scripts")?)
         .int64(14, int_field(raw, "timestamp"))
@@ -75,8 +78,19 @@ pub(super) fn pack(call: &Call) -> Result<Incoming, Failure> {
             .collect::<Result<_, _>>()?,
         Some(_) => Vec::new(),
     };
-    let transaction = Transaction::from_parts(writer.into_bytes(), signatures, Vec::new());
+    let sent = body.get("raw_data_hex").and_then(Value::as_str);
+    let raw = match sent.filter(|_| unread).and_then(from_hex_string) {
+        Some(bytes) => bytes,
+        None => writer.into_bytes(),
+    };
+    let transaction = Transaction::from_parts(raw, signatures, Vec::new());
     Incoming::new(transaction).map_err(protobuf)
+}
+
+/// The number of a contract's type, if the chain has it but no message of it is here.
+fn unread_type(contract: &Value) -> Option<i32> {
+    let name = contract.get("type")?.as_str()?;
+    contract::type_number(name).filter(|number| ContractType::from_number(*number).is_none())
 }
 
 fn hex_text(text: &str) -> Result<Vec<u8>, Failure> {
@@ -95,6 +109,11 @@ fn int_field(raw: &Value, name: &str) -> i64 {
 }
 
 fn contract_bytes(contract: &Value, visible: bool) -> Option<Vec<u8>> {
+    if let Some(number) = unread_type(contract) {
+        let mut writer = Writer::new();
+        writer.int64(1, number.into()).element(2, &[]);
+        return Some(writer.into_bytes());
+    }
     let kind = ContractType::from_name(contract.get("type")?.as_str()?)?;
     let parameter = contract.get("parameter")?;
     let value = parameter.get("value").filter(|value| value.is_object())?;

@@ -24,7 +24,7 @@ use crate::{
         state::{Account, State},
     },
     tron::{
-        contract::Contract,
+        contract::{Contract, ContractType, type_name},
         transaction::{MAX_EXPIRATION_AHEAD, MAX_RESULT_SIZE_IN_TX, MAX_TRANSACTION_BYTES},
     },
     types::{Address, UnixMs},
@@ -63,8 +63,13 @@ pub(crate) fn check_broadcast(
     incoming: &Incoming,
     next_slot: UnixMs,
 ) -> Result<(), Reject> {
-    if incoming.raw().contracts.is_empty() {
+    let Some(contract) = incoming.raw_contract() else {
         return Reject::validate("No contract!");
+    };
+    // Before its owner's permission is looked at: of a contract that cannot be read,
+    // nobody is the owner.
+    if let Some(name) = not_executed(contract.contract_type) {
+        return Err(not_executed_here(name));
     }
     if incoming.raw().expiration < next_slot {
         return Err(Reject::Expired);
@@ -136,8 +141,7 @@ fn check_size_and_time(
     }
     let expiration = incoming.raw().expiration;
     let head = state.properties.head_time;
-    if expiration < next_slot || expiration <= head || expiration > head.plus(MAX_EXPIRATION_AHEAD)
-    {
+    if expiration < next_slot || expiration > head.plus(MAX_EXPIRATION_AHEAD) {
         return Err(Reject::Expired);
     }
     Ok(())
@@ -179,13 +183,49 @@ fn run(state: &mut State, contract: &Contract) -> Result<Outcome, Reject> {
         Contract::DelegateResource(contract) => delegate::delegate(state, contract),
         Contract::UnDelegateResource(contract) => delegate::undelegate(state, contract),
         // The seam for smart contracts, votes and rewards: refused by name.
-        Contract::TriggerSmart(_) | Contract::VoteWitness(_) | Contract::WithdrawBalance(_) => {
-            Reject::validate(format!(
-                "contract type {} is not executed by this node",
-                contract.contract_type().name()
-            ))
-        }
+        other => Err(not_executed_here(other.contract_type().name())),
     }
+}
+
+/// Whether [`run`] carries contracts of this type out.
+const fn is_executed(kind: ContractType) -> bool {
+    use ContractType::{
+        AccountCreate, AccountPermissionUpdate, AccountUpdate, AssetIssue, CancelAllUnfreezeV2,
+        DelegateResource, FreezeBalanceV2, ParticipateAssetIssue, SetAccountId, Transfer,
+        TransferAsset, UnDelegateResource, UnfreezeAsset, UnfreezeBalanceV2, UpdateAsset,
+        WithdrawExpireUnfreeze,
+    };
+    matches!(
+        kind,
+        AccountCreate
+            | Transfer
+            | TransferAsset
+            | AssetIssue
+            | ParticipateAssetIssue
+            | UpdateAsset
+            | UnfreezeAsset
+            | AccountUpdate
+            | SetAccountId
+            | AccountPermissionUpdate
+            | FreezeBalanceV2
+            | UnfreezeBalanceV2
+            | WithdrawExpireUnfreeze
+            | CancelAllUnfreezeV2
+            | DelegateResource
+            | UnDelegateResource
+    )
+}
+
+/// The name of a contract type of the chain that this node does not execute.
+fn not_executed(contract_type: i32) -> Option<&'static str> {
+    match ContractType::from_number(contract_type) {
+        Some(kind) if is_executed(kind) => None,
+        _ => type_name(contract_type),
+    }
+}
+
+fn not_executed_here(name: &str) -> Reject {
+    Reject::Validate(format!("contract type {name} is not executed by this node"))
 }
 
 /// An address of the contract, or the actuator's words for a bad one.

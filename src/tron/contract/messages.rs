@@ -12,6 +12,24 @@ use crate::tron::proto::{ProtoError, Reader, Writer};
 pub const RESOURCE: Enum = &["BANDWIDTH", "ENERGY", "TRON_POWER"];
 /// `Permission.PermissionType`.
 pub const PERMISSION_TYPE: Enum = &["Owner", "Witness", "Active"];
+/// `SmartContract.ABI.Entry.EntryType`.
+pub const ABI_ENTRY_TYPE: Enum = &[
+    "UnknownEntryType",
+    "Constructor",
+    "Function",
+    "Event",
+    "Fallback",
+    "Receive",
+    "Error",
+];
+/// `SmartContract.ABI.Entry.StateMutabilityType`.
+pub const ABI_MUTABILITY: Enum = &[
+    "UnknownMutabilityType",
+    "Pure",
+    "View",
+    "Nonpayable",
+    "Payable",
+];
 /// `AccountType`.
 pub const ACCOUNT_TYPE: Enum = &["Normal", "AssetIssue", "Contract"];
 
@@ -21,6 +39,7 @@ macro_rules! field_type {
     (bytes) => { Vec<u8> };
     (string) => { String };
     (int64) => { i64 };
+    (entry) => { i64 };
     (int32) => { i32 };
     (boolean) => { bool };
     (enumeration $values:ident) => { i32 };
@@ -42,6 +61,9 @@ macro_rules! field_kind {
         Kind::String
     };
     (int64) => {
+        Kind::Int64
+    };
+    (entry) => {
         Kind::Int64
     };
     (int32) => {
@@ -76,6 +98,10 @@ macro_rules! write_field {
     };
     ($w:ident, $n:literal, $v:expr, int64) => {
         $w.int64($n, $v)
+    };
+    // A map's entry has its key and its value written, 0 or not.
+    ($w:ident, $n:literal, $v:expr, entry) => {
+        $w.entry($n, $v)
     };
     ($w:ident, $n:literal, $v:expr, int32) => {
         $w.int64($n, i64::from($v))
@@ -114,6 +140,9 @@ macro_rules! read_field {
     ($f:ident, $v:expr, $name:ident, int64) => {
         $v = $f.int64(stringify!($name))?
     };
+    ($f:ident, $v:expr, $name:ident, entry) => {
+        $v = $f.int64(stringify!($name))?
+    };
     ($f:ident, $v:expr, $name:ident, int32) => {
         $v = $f.int32(stringify!($name))?
     };
@@ -135,7 +164,7 @@ macro_rules! messages {
     ($( $(#[$doc:meta])* $name:ident { $( $number:literal $field:ident: $kind:ident $($of:ident)?, )* } )*) => { $(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Default)]
-        #[allow(missing_docs, reason = "the fields are the chain's own, named and ordered as in its schema")]
+        #[allow(missing_docs, non_snake_case, reason = "the fields are the chain's own, named and ordered as in its schema")]
         pub struct $name { $( pub $field: field_type!($kind $($of)?), )* }
 
         impl Message for $name {
@@ -180,6 +209,8 @@ messages! {
     VoteWitnessContract { 1 owner_address: address, 2 votes: repeated Vote, 3 support: boolean, }
     /// A frozen part of a new token's supply.
     FrozenSupply { 1 frozen_amount: int64, 2 frozen_days: int64, }
+    /// Type 5: makes the account a witness, for a fee.
+    WitnessCreateContract { 1 owner_address: address, 2 url: text, }
     /// Type 6: issues a TRC-10 token.
     AssetIssueContract {
         1 owner_address: address,
@@ -202,18 +233,63 @@ messages! {
         25 public_latest_free_net_time: int64,
         41 id: string,
     }
+    /// Type 8: changes a witness's address on the web.
+    WitnessUpdateContract { 1 owner_address: address, 12 update_url: text, }
     /// Type 9: buys from a running token sale.
     ParticipateAssetIssueContract { 1 owner_address: address, 2 to_address: address, 3 asset_name: text, 4 amount: int64, }
     /// Type 10: names the account.
     AccountUpdateContract { 1 account_name: text, 2 owner_address: address, }
+    /// Type 11: stakes by the old rules, which stake 2.0 ended.
+    FreezeBalanceContract { 1 owner_address: address, 2 frozen_balance: int64, 3 frozen_duration: int64, 10 resource: enumeration RESOURCE, 15 receiver_address: address, }
+    /// Type 12: takes back stake of the old rules.
+    UnfreezeBalanceContract { 1 owner_address: address, 10 resource: enumeration RESOURCE, 15 receiver_address: address, }
     /// Type 13: withdraws a witness's rewards.
     WithdrawBalanceContract { 1 owner_address: address, }
     /// Type 14: takes back frozen token supply.
     UnfreezeAssetContract { 1 owner_address: address, }
     /// Type 15: changes a token's description, url and limits.
     UpdateAssetContract { 1 owner_address: address, 2 description: text, 3 url: text, 4 new_limit: int64, 5 new_public_limit: int64, }
+    /// A parameter's number and its proposed value.
+    ProposedParameter { 1 key: entry, 2 value: entry, }
+    /// Type 16: proposes other chain parameters.
+    ProposalCreateContract { 1 owner_address: address, 2 parameters: repeated ProposedParameter, }
+    /// Type 17: approves a proposal, or takes the approval back.
+    ProposalApproveContract { 1 owner_address: address, 2 proposal_id: int64, 3 is_add_approval: boolean, }
+    /// Type 18: takes a proposal back.
+    ProposalDeleteContract { 1 owner_address: address, 2 proposal_id: int64, }
     /// Type 19: gives the account an id.
     SetAccountIdContract { 1 account_id: text, 2 owner_address: address, }
+    /// A parameter of an [`AbiEntry`].
+    AbiParam { 1 indexed: boolean, 2 name: string, 3 r#type: string, }
+    /// A function or event of an [`Abi`].
+    AbiEntry {
+        1 anonymous: boolean,
+        2 constant: boolean,
+        3 name: string,
+        4 inputs: repeated AbiParam,
+        5 outputs: repeated AbiParam,
+        6 r#type: enumeration ABI_ENTRY_TYPE,
+        7 payable: boolean,
+        8 stateMutability: enumeration ABI_MUTABILITY,
+    }
+    /// What a smart contract offers.
+    Abi { 1 entrys: repeated AbiEntry, }
+    /// A smart contract as [`CreateSmartContract`] makes it.
+    SmartContract {
+        1 origin_address: address,
+        2 contract_address: address,
+        3 abi: optional Abi,
+        4 bytecode: bytes,
+        5 call_value: int64,
+        6 consume_user_resource_percent: int64,
+        7 name: string,
+        8 origin_energy_limit: int64,
+        9 code_hash: bytes,
+        10 trx_hash: bytes,
+        11 version: int32,
+    }
+    /// Type 30: makes a smart contract.
+    CreateSmartContract { 1 owner_address: address, 2 new_contract: optional SmartContract, 3 call_token_value: int64, 4 token_id: int64, }
     /// Type 31: calls a smart contract.
     TriggerSmartContract {
         1 owner_address: address,
@@ -223,6 +299,18 @@ messages! {
         5 call_token_value: int64,
         6 token_id: int64,
     }
+    /// Type 33: changes the caller's share of a smart contract's energy.
+    UpdateSettingContract { 1 owner_address: address, 2 contract_address: address, 3 consume_user_resource_percent: int64, }
+    /// Type 41: makes an exchange of two tokens; `_` is TRX.
+    ExchangeCreateContract { 1 owner_address: address, 2 first_token_id: text, 3 first_token_balance: int64, 4 second_token_id: text, 5 second_token_balance: int64, }
+    /// Type 42: adds to an exchange.
+    ExchangeInjectContract { 1 owner_address: address, 2 exchange_id: int64, 3 token_id: text, 4 quant: int64, }
+    /// Type 43: takes out of an exchange.
+    ExchangeWithdrawContract { 1 owner_address: address, 2 exchange_id: int64, 3 token_id: text, 4 quant: int64, }
+    /// Type 44: trades with an exchange.
+    ExchangeTransactionContract { 1 owner_address: address, 2 exchange_id: int64, 3 token_id: text, 4 quant: int64, 5 expected: int64, }
+    /// Type 45: changes how much energy a smart contract's maker pays.
+    UpdateEnergyLimitContract { 1 owner_address: address, 2 contract_address: address, 3 origin_energy_limit: int64, }
     /// A key of a [`Permission`] and its weight.
     Key { 1 address: address, 2 weight: int64, }
     /// Who may sign, and what.
@@ -237,6 +325,14 @@ messages! {
     }
     /// Type 46: changes the account's permissions.
     AccountPermissionUpdateContract { 1 owner_address: address, 2 owner: optional Permission, 3 witness: optional Permission, 4 actives: repeated Permission, }
+    /// Type 48: takes a smart contract's ABI off the chain.
+    ClearABIContract { 1 owner_address: address, 2 contract_address: address, }
+    /// Type 49: sets a witness's share of its voters' reward, in percent.
+    UpdateBrokerageContract { 1 owner_address: address, 2 brokerage: int32, }
+    /// Type 52: offers a token on the market.
+    MarketSellAssetContract { 1 owner_address: address, 2 sell_token_id: text, 3 sell_token_quantity: int64, 4 buy_token_id: text, 5 buy_token_quantity: int64, }
+    /// Type 53: takes an offer back.
+    MarketCancelOrderContract { 1 owner_address: address, 2 order_id: bytes, }
     /// Type 54: stakes TRX for a resource.
     FreezeBalanceV2Contract { 1 owner_address: address, 2 frozen_balance: int64, 3 resource: enumeration RESOURCE, }
     /// Type 55: begins to unstake.

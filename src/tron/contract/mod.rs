@@ -89,15 +89,33 @@ contracts! {
     Transfer = 1, TransferContract;
     TransferAsset = 2, TransferAssetContract;
     VoteWitness = 4, VoteWitnessContract;
+    WitnessCreate = 5, WitnessCreateContract;
     AssetIssue = 6, AssetIssueContract;
+    WitnessUpdate = 8, WitnessUpdateContract;
     ParticipateAssetIssue = 9, ParticipateAssetIssueContract;
     AccountUpdate = 10, AccountUpdateContract;
+    FreezeBalance = 11, FreezeBalanceContract;
+    UnfreezeBalance = 12, UnfreezeBalanceContract;
     WithdrawBalance = 13, WithdrawBalanceContract;
     UnfreezeAsset = 14, UnfreezeAssetContract;
     UpdateAsset = 15, UpdateAssetContract;
+    ProposalCreate = 16, ProposalCreateContract;
+    ProposalApprove = 17, ProposalApproveContract;
+    ProposalDelete = 18, ProposalDeleteContract;
     SetAccountId = 19, SetAccountIdContract;
+    CreateSmart = 30, CreateSmartContract;
     TriggerSmart = 31, TriggerSmartContract;
+    UpdateSetting = 33, UpdateSettingContract;
+    ExchangeCreate = 41, ExchangeCreateContract;
+    ExchangeInject = 42, ExchangeInjectContract;
+    ExchangeWithdraw = 43, ExchangeWithdrawContract;
+    ExchangeTransaction = 44, ExchangeTransactionContract;
+    UpdateEnergyLimit = 45, UpdateEnergyLimitContract;
     AccountPermissionUpdate = 46, AccountPermissionUpdateContract;
+    ClearAbi = 48, ClearABIContract;
+    UpdateBrokerage = 49, UpdateBrokerageContract;
+    MarketSellAsset = 52, MarketSellAssetContract;
+    MarketCancelOrder = 53, MarketCancelOrderContract;
     FreezeBalanceV2 = 54, FreezeBalanceV2Contract;
     UnfreezeBalanceV2 = 55, UnfreezeBalanceV2Contract;
     WithdrawExpireUnfreeze = 56, WithdrawExpireUnfreezeContract;
@@ -125,31 +143,18 @@ pub fn type_name(number: i32) -> Option<&'static str> {
         .or_else(|| other_name(number))
 }
 
+/// The number of any contract type of the chain, with a message here or without.
+pub fn type_number(name: &str) -> Option<i32> {
+    (0..=i32::from(u8::MAX)).find(|number| type_name(*number) == Some(name))
+}
+
 /// Contract types of the chain that have no message here.
 const fn other_name(number: i32) -> Option<&'static str> {
     Some(match number {
         3 => "VoteAssetContract",
-        5 => "WitnessCreateContract",
-        8 => "WitnessUpdateContract",
-        11 => "FreezeBalanceContract",
-        12 => "UnfreezeBalanceContract",
-        16 => "ProposalCreateContract",
-        17 => "ProposalApproveContract",
-        18 => "ProposalDeleteContract",
         20 => "CustomContract",
-        30 => "CreateSmartContract",
         32 => "GetContract",
-        33 => "UpdateSettingContract",
-        41 => "ExchangeCreateContract",
-        42 => "ExchangeInjectContract",
-        43 => "ExchangeWithdrawContract",
-        44 => "ExchangeTransactionContract",
-        45 => "UpdateEnergyLimitContract",
-        48 => "ClearABIContract",
-        49 => "UpdateBrokerageContract",
         51 => "ShieldedTransferContract",
-        52 => "MarketSellAssetContract",
-        53 => "MarketCancelOrderContract",
         _ => return None,
     })
 }
