@@ -70,6 +70,16 @@ pub(crate) struct Devnet {
     /// How many blocks stay in memory; all of them if not given.
     #[arg(long, value_name = "N")]
     keep_blocks: Option<u64>,
+    /// Make no empty blocks while nothing happens, with `--block-time instant`.
+    #[arg(long)]
+    no_idle_blocks: bool,
+    /// Take transactions that expire before the chain's time but not before this machine's
+    /// clock, for programs that go on after the chain's time was changed.
+    #[arg(long)]
+    lenient_expiration: bool,
+    /// Where in the phrase's tree the accounts are; /0, /1 and so on are added.
+    #[arg(long, value_name = "PATH", default_value = "m/44'/195'/0'/0")]
+    hd_path: String,
     /// Write what --json prints to this file as well, when the devnet answers.
     #[arg(long, value_name = "FILE")]
     config_out: Option<PathBuf>,
@@ -109,7 +119,12 @@ impl Devnet {
             .pace(self.block_time)
             .accounts(self.accounts)
             .balance(self.balance)
-            .btt(self.btt);
+            .btt(self.btt)
+            .hd_path(&self.hd_path)
+            .idle_blocks(!self.no_idle_blocks);
+        if self.lenient_expiration {
+            builder = builder.lenient_expiration();
+        }
         let failed = |error| Failure::failed("devnet", error);
         builder = builder.witnesses(self.witnesses.into());
         if self.witness_permission_keys {
@@ -150,7 +165,8 @@ impl Devnet {
         announce(context, &devnet, &self)?;
         tokio::select! {
             error = devnet.wait() => Err(failed(error)),
-            () = context.interrupt.wait() => Err(Failure::interrupted()),
+            // Nothing was cut short: a devnet runs until it is told to end.
+            () = context.interrupt.wait() => Ok(()),
         }
     }
 }
@@ -217,9 +233,10 @@ fn announce(context: &Context, devnet: &Running, options: &Devnet) -> Outcome {
         }
         if !own_phrase {
             text.push_str(&format!("\nMnemonic   {}\n", devnet.mnemonic()));
-            text.push_str(
-                "           m/44'/195'/0'/0/i; known to everybody: never use it with real money\n",
-            );
+            text.push_str(&format!(
+                "           {}/i; known to everybody: never use it with real money\n",
+                options.hd_path
+            ));
         }
         let every = match pace {
             Pace::Every(time) => format!("every {time:?}"),

@@ -12,9 +12,7 @@ use super::{
     chain::{self, Chain},
     failure::{Failure, Outcome},
     output::ask,
-    printable,
-    settings::Network,
-    tx,
+    printable, tx,
     tx_words::operations,
 };
 use crate::{
@@ -59,13 +57,7 @@ pub(super) async fn show(context: &Context, address: Option<Address>) -> Outcome
             "this account has no active permission, and the chain wants one when they are changed: \
              the usual one is shown",
         );
-        let usual = match context.settings.network {
-            Network::Devnet => Permissions::usual_active_of_private_chains(address),
-            Network::Nile | Network::Shasta | Network::Mainnet => {
-                Permissions::usual_active(address)
-            }
-        };
-        permissions.actives = vec![usual];
+        permissions.actives = vec![Permissions::usual_active(address)];
     }
     let document = json!({
         "address": address,

@@ -17,12 +17,15 @@ use crate::{
         cheat::{AccountFields, Cheat, CheatError},
         control,
         faults::{Fault, FaultError},
-        genesis::{BTT_SUPPLY, Genesis, GenesisAccount, GenesisOptions, well_known_key},
+        genesis::{
+            BTT_SUPPLY, Genesis, GenesisAccount, GenesisOptions, NetworkStake, well_known_key,
+        },
         incoming::Incoming,
         journal::{Document, Journal, JournalError},
-        node::{Node, Pace, SLOT},
+        node::{Habits, Node, Pace, SLOT},
         params::{ParameterError, Parameters, Preset},
         reject::Reject,
+        state::Operations,
     },
     tron::{
         block::Block,
@@ -37,6 +40,8 @@ use crate::{
 /// everybody, worth nothing anywhere else.
 pub const DEFAULT_MNEMONIC: &str = "test test test test test test test test test test test junk";
 
+/// Where in a phrase's tree the accounts are.
+const HD_PATH: &str = "m/44'/195'/0'/0";
 /// Accounts a devnet may start with.
 const MAX_ACCOUNTS: u32 = 1_000;
 /// At most this many witnesses: as many as make TRON's blocks.
@@ -63,7 +68,10 @@ pub enum DevnetError {
     #[error("a devnet starts with at most {MAX_ACCOUNTS} accounts, not {0}")]
     Accounts(u32),
     /// More than there is.
-    #[error("{accounts} accounts of {each} BTT units are more than the supply of {BTT_SUPPLY}")]
+    #[error(
+        "{accounts} accounts of {} BTT are more than the supply of {} BTT",
+        each / 1_000_000, BTT_SUPPLY / 1_000_000
+    )]
     Supply {
         /// How many accounts.
         accounts: u32,
@@ -138,6 +146,10 @@ pub struct Builder {
     with_btt: bool,
     state: Option<PathBuf>,
     keep_blocks: Option<u64>,
+    operations: Operations,
+    network_stake: NetworkStake,
+    hd_path: String,
+    habits: Habits,
 }
 
 impl Builder {
@@ -212,6 +224,50 @@ impl Builder {
     /// The chain parameters to start from.
     pub fn preset(mut self, preset: Preset) -> Self {
         self.parameters = Parameters::new(preset);
+        self.operations = match preset {
+            Preset::MainnetLike => Operations::Voted,
+            Preset::Genesis => Operations::Configured,
+        };
+        self
+    }
+
+    /// Permissions may name only the contract types of a chain that has stake 2.0 from
+    /// its configuration, as private java-tron chains do and
+    /// [`Preset::Genesis`] says. Comes after [`preset`](Self::preset).
+    pub fn configured_operations(mut self) -> Self {
+        self.operations = Operations::Configured;
+        self
+    }
+
+    /// TRX that the rest of the network has staked for bandwidth and for energy, so
+    /// that stake gets as little as on a large chain; nothing by default.
+    pub fn network_stake(mut self, bandwidth_trx: u32, energy_trx: u32) -> Self {
+        self.network_stake = NetworkStake {
+            bandwidth: bandwidth_trx.into(),
+            energy: energy_trx.into(),
+        };
+        self
+    }
+
+    /// Where in the phrase's tree the accounts are: `/0`, `/1` ... are added;
+    /// `m/44'/195'/0'/0` by default.
+    pub fn hd_path(mut self, path: impl Into<String>) -> Self {
+        self.hd_path = path.into();
+        self
+    }
+
+    /// Whether instant blocks go on, empty, every 3 s while nothing happens; true by
+    /// default, so that the chain's time does not stand still.
+    pub fn idle_blocks(mut self, idle_blocks: bool) -> Self {
+        self.habits.idle_blocks = idle_blocks;
+        self
+    }
+
+    /// Takes transactions that expire before the chain's time but not before the
+    /// clock's: after a change of the node's time, programs that stamp by the wall clock
+    /// go on. A java-tron node would refuse them.
+    pub fn lenient_expiration(mut self) -> Self {
+        self.habits.lenient_expiration = true;
         self
     }
 
@@ -303,6 +359,7 @@ impl Builder {
             self.parameters.set(name, *value)?;
         }
         self.others.extend(options.accounts);
+        self.network_stake = options.network_stake;
         Ok(self)
     }
 
@@ -342,7 +399,8 @@ impl Builder {
         let mnemonic = Mnemonic::parse(&self.mnemonic)?;
         let accounts = (0..self.accounts)
             .map(|index| {
-                let key = mnemonic.key("", index)?;
+                let path = format!("{}/{index}", self.hd_path).parse()?;
+                let key = mnemonic.key_at("", &path)?;
                 Ok(DevnetAccount {
                     address: key.address(),
                     key,
@@ -381,6 +439,8 @@ impl Builder {
             } else {
                 Vec::new()
             },
+            operations: self.operations,
+            network_stake: self.network_stake,
         };
         let default_lag = u64::from(self.pace != Pace::Instant);
         // A witness permission may name any key that the devnet knows.
@@ -420,6 +480,8 @@ impl Builder {
                 if self.genesis_time.is_none() {
                     genesis.time = document.genesis.time;
                 }
+                // Files that are older than the choice do not have it.
+                genesis.operations = document.genesis.operations;
                 if document.genesis != genesis {
                     return Err(JournalError::Genesis(path.to_owned()).into());
                 }
@@ -461,7 +523,7 @@ impl Builder {
                 source,
             });
         let (address, listener) = listener?;
-        let node = Arc::new(Node::new(chain, self.pace, self.clock));
+        let node = Arc::new(Node::new(chain, self.pace, self.clock, self.habits));
         let serving = Arc::clone(&node);
         let tasks = vec![
             tokio::spawn(Arc::clone(&node).produce()),
@@ -502,6 +564,7 @@ impl fmt::Debug for Devnet {
 
 impl Drop for Devnet {
     fn drop(&mut self) {
+        self.node.end();
         for task in &self.tasks {
             task.abort();
         }
@@ -530,6 +593,13 @@ impl Devnet {
             with_btt: true,
             state: None,
             keep_blocks: None,
+            operations: Operations::Voted,
+            network_stake: NetworkStake::default(),
+            hd_path: HD_PATH.to_owned(),
+            habits: Habits {
+                idle_blocks: true,
+                lenient_expiration: false,
+            },
         }
     }
 
@@ -644,13 +714,13 @@ impl Devnet {
 
     /// Remembers the chain as it is, pool included; the 256 newest are kept.
     pub fn snapshot(&self) -> u64 {
-        control::snapshot(&self.node)
+        self.node.snapshot()
     }
 
     /// Returns to a snapshot, which can be returned to again. False if it is
-    /// not there. The node's time stays.
+    /// not there. The node's time is again as far from the clock as it was then.
     pub fn revert(&self, snapshot: u64) -> bool {
-        control::revert(&self.node, snapshot)
+        self.node.revert(snapshot)
     }
 
     /// Gives an account TRX or tokens out of nothing, creating it if need be.
@@ -690,13 +760,21 @@ impl Devnet {
         control::set_account(&self.node, address, fields)
     }
 
-    /// Takes transactions of these accounts whatever is in place of their
-    /// signatures.
+    /// Takes transactions of these accounts whatever is in place of their signatures,
+    /// and without any.
     ///
     /// # Errors
     /// The state file cannot be written.
     pub fn unlock(&self, addresses: &[Address]) -> Result<(), CheatError> {
         control::unlock(&self.node, addresses.to_vec())
+    }
+
+    /// Asks for these accounts' signatures again.
+    ///
+    /// # Errors
+    /// The state file cannot be written.
+    pub fn lock(&self, addresses: &[Address]) -> Result<(), CheatError> {
+        control::lock(&self.node, addresses.to_vec())
     }
 
     /// When blocks are made from now on.

@@ -167,9 +167,19 @@ pub(crate) struct Chain {
     /// Why the journal cannot be written; nothing changes any more then.
     failure: watch::Sender<Option<Arc<JournalError>>>,
     at: Position,
-    /// With how many lines the state file had.
-    snapshots: BTreeMap<u64, (Position, usize)>,
+    snapshots: BTreeMap<u64, Snapshot>,
     next_snapshot: u64,
+    /// Expirations need not reach further than this, if there is one.
+    expire_by: Option<UnixMs>,
+}
+
+#[derive(Debug, Clone)]
+struct Snapshot {
+    at: Position,
+    /// Lines that the state file had.
+    lines: usize,
+    /// How far the node's time was ahead of its clock, ms.
+    offset_ms: i64,
 }
 
 /// A sentence that a state file's blocks do not give the chain they say.
@@ -203,6 +213,7 @@ impl Chain {
             },
             snapshots: BTreeMap::new(),
             next_snapshot: 1,
+            expire_by: None,
         }
     }
 
@@ -413,9 +424,16 @@ impl Chain {
         self.at.pending.iter().find(|known| known.txid() == *txid)
     }
 
-    /// The earliest time of the next block.
+    /// Takes transactions that expire before the next block, but not before `now`: those
+    /// of programs that stamp by the wall clock, when the chain's time is ahead of it.
+    pub(crate) fn expire_by(&mut self, now: UnixMs) {
+        self.expire_by = Some(now);
+    }
+
+    /// What an expiration must reach: the earliest time of the next block.
     pub(crate) fn next_slot(&self) -> UnixMs {
-        UnixMs(self.head().time().0.saturating_add(self.rules.interval_ms))
+        let next = UnixMs(self.head().time().0.saturating_add(self.rules.interval_ms));
+        self.expire_by.map_or(next, |now| next.min(now))
     }
 
     /// Takes a transaction into the pool, if it is sound on top of it.
@@ -560,7 +578,8 @@ impl Chain {
                 });
             }
         }
-        let now = self.head().time();
+        // What no transaction may expire before any more.
+        let now = self.head().next_slot;
         while self.at.aging.front().is_some_and(|aging| aging.until < now) {
             let Some(aging) = self.at.aging.pop_front() else {
                 break;
@@ -647,12 +666,18 @@ impl Chain {
         Ok(())
     }
 
-    /// Remembers this very position.
-    pub(crate) fn snapshot(&mut self) -> u64 {
+    /// Remembers this very position, and how far the node's time is ahead.
+    pub(crate) fn snapshot(&mut self, offset_ms: i64) -> u64 {
         let id = self.next_snapshot;
         self.next_snapshot += 1;
         let lines = self.journal.as_ref().map_or(0, Journal::lines);
-        self.snapshots.insert(id, (self.at.clone(), lines));
+        let at = self.at.clone();
+        let snapshot = Snapshot {
+            at,
+            lines,
+            offset_ms,
+        };
+        self.snapshots.insert(id, snapshot);
         if self.snapshots.len() > MAX_SNAPSHOTS {
             self.snapshots.pop_first();
         }
@@ -660,21 +685,28 @@ impl Chain {
     }
 
     /// Returns to a remembered position, which stays remembered; later ones are
-    /// forgotten. False if there is none.
-    pub(crate) fn revert(&mut self, id: u64) -> bool {
-        let Some((position, lines)) = self.snapshots.get(&id).cloned() else {
-            return false;
-        };
-        let not_before_ms = position.not_before;
+    /// forgotten. How far the node's time was ahead then; nothing if there is none.
+    pub(crate) fn revert(&mut self, id: u64) -> Option<i64> {
+        let Snapshot {
+            at,
+            lines,
+            offset_ms,
+        } = self.snapshots.get(&id).cloned()?;
+        let not_before_ms = at.not_before;
         if !self.record(|| Record::Revert {
             lines,
             not_before_ms,
         }) {
-            return false;
+            return None;
         }
-        self.at = position;
+        self.at = at;
         self.snapshots.split_off(&(id + 1));
-        true
+        Some(offset_ms)
+    }
+
+    /// Forgets a remembered position. False if there is none.
+    pub(crate) fn drop_snapshot(&mut self, id: u64) -> bool {
+        self.snapshots.remove(&id).is_some()
     }
 }
 

@@ -104,6 +104,10 @@ pub(crate) enum Cheat {
     Unlock {
         addresses: Vec<Address>,
     },
+    /// They need one again.
+    Lock {
+        addresses: Vec<Address>,
+    },
 }
 
 impl Cheat {
@@ -132,6 +136,12 @@ impl Cheat {
                 }
                 Ok(())
             }
+            Self::Lock { addresses } => {
+                for address in addresses {
+                    state.lock(address);
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -140,7 +150,7 @@ impl Cheat {
 fn account(state: &State, address: Address) -> Account {
     match state.account(&address) {
         Some(account) => account.as_ref().clone(),
-        None => Account::created(address, state.properties.head_time),
+        None => Account::created(address, &state.properties),
     }
 }
 

@@ -10,14 +10,6 @@ use crate::{
     types::Address,
 };
 
-pub(crate) fn snapshot(node: &Node) -> u64 {
-    node.chain().snapshot()
-}
-
-pub(crate) fn revert(node: &Node, id: u64) -> bool {
-    node.chain().revert(id)
-}
-
 /// Gives TRX (`token` none) or a token out of nothing, creating the account if
 /// need be.
 pub(crate) fn fund(
@@ -62,6 +54,11 @@ pub(crate) fn set_parameter(node: &Node, name: &str, value: i64) -> Result<(), C
 /// Transactions of these accounts need no signature of their own any more.
 pub(crate) fn unlock(node: &Node, addresses: Vec<Address>) -> Result<(), CheatError> {
     node.chain().cheat(Cheat::Unlock { addresses })
+}
+
+/// They need one again.
+pub(crate) fn lock(node: &Node, addresses: Vec<Address>) -> Result<(), CheatError> {
+    node.chain().cheat(Cheat::Lock { addresses })
 }
 
 /// The chain as the text of a state file.

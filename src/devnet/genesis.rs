@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     devnet::{
         params::Parameters,
-        state::{Account, Properties, State, Usage, reference_of},
+        state::{Account, Operations, Properties, State, Usage, reference_of},
     },
     tron::{
         block::{Block, BlockHeader, merkle_root},
@@ -69,6 +69,28 @@ pub(crate) struct Genesis {
     /// where they sign with their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) witness_signers: Vec<Address>,
+    #[serde(default, skip_serializing_if = "Operations::is_configured")]
+    pub(crate) operations: Operations,
+    /// Stake of nobody here, in TRX: what the others of a large chain have.
+    #[serde(default, skip_serializing_if = "NetworkStake::is_none")]
+    pub(crate) network_stake: NetworkStake,
+}
+
+/// TRX that the rest of the network has staked, so that stake here gets as little as
+/// it does on a large chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NetworkStake {
+    #[serde(rename = "bandwidth_trx")]
+    pub(crate) bandwidth: i64,
+    #[serde(rename = "energy_trx")]
+    pub(crate) energy: i64,
+}
+
+impl NetworkStake {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a user may say of genesis beside the accounts of the phrase.
@@ -79,6 +101,7 @@ pub(crate) struct GenesisOptions {
     pub(crate) time: Option<UnixMs>,
     pub(crate) parameters: BTreeMap<String, i64>,
     pub(crate) accounts: Vec<GenesisAccount>,
+    pub(crate) network_stake: NetworkStake,
 }
 
 impl GenesisOptions {
@@ -94,6 +117,10 @@ impl GenesisOptions {
             if account.balance < 0 || account.btt < 0 {
                 return Err(format!("{address} would have less than nothing"));
             }
+        }
+        let stake = options.network_stake;
+        if stake.bandwidth < 0 || stake.energy < 0 {
+            return Err("`network_stake` is from 0 on".to_owned());
         }
         Ok(options)
     }
@@ -151,10 +178,11 @@ impl Genesis {
                 public_net: Usage::default(),
                 burnt: 0,
                 minted: 0,
-                net_weight: 0,
-                energy_weight: 0,
+                net_weight: self.network_stake.bandwidth,
+                energy_weight: self.network_stake.energy,
                 power_weight: 0,
                 next_token: TokenId::FIRST,
+                operations: self.operations,
             },
         );
         let mut transactions = Vec::new();

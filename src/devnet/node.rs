@@ -26,7 +26,7 @@ pub enum Pace {
     /// One at every multiple of this time since genesis, empty or not.
     Every(Duration),
     /// One for every accepted transaction, solid at once, and an empty one
-    /// every 3 s while nothing happens.
+    /// every 3 s while nothing happens, unless there are to be none.
     Instant,
     /// Only when told to.
     Manual,
@@ -47,27 +47,51 @@ impl Pace {
     }
 }
 
+/// Blocks made by hand between two chances for others to ask the chain.
+const MINED_AT_ONCE: u64 = 32;
+
 pub(crate) struct Node {
     chain: Mutex<Chain>,
+    /// Held by whoever is next to lock the chain, so that one who locks it again and
+    /// again lets the others in.
+    turn: Mutex<()>,
     pace: Mutex<Pace>,
     clock: Arc<dyn Clock>,
     /// How far this node's time is ahead of its clock, ms.
     offset_ms: AtomicI64,
     paused: AtomicBool,
+    /// Whether instant blocks go on, empty, while nothing happens.
+    idle_blocks: AtomicBool,
+    /// Whether a transaction may expire before the chain's time, if not before the
+    /// clock's.
+    lenient: bool,
+    /// Whether nobody needs it any more.
+    ended: AtomicBool,
     /// Rung when the time or the pace of blocks was changed by hand.
     pub(crate) changed: Notify,
     pub(crate) faults: Faults,
 }
 
+/// How a node is to behave, where it may do so or otherwise.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Habits {
+    pub(crate) idle_blocks: bool,
+    pub(crate) lenient_expiration: bool,
+}
+
 impl Node {
-    pub(crate) fn new(chain: Chain, pace: Pace, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(chain: Chain, pace: Pace, clock: Arc<dyn Clock>, habits: Habits) -> Self {
         let head = chain.head().time();
         let node = Self {
             chain: Mutex::new(chain),
+            turn: Mutex::new(()),
             pace: Mutex::new(pace),
             clock,
             offset_ms: AtomicI64::new(0),
             paused: AtomicBool::new(false),
+            idle_blocks: AtomicBool::new(habits.idle_blocks),
+            lenient: habits.lenient_expiration,
+            ended: AtomicBool::new(false),
             changed: Notify::new(),
             faults: Faults::default(),
         };
@@ -100,7 +124,39 @@ impl Node {
     /// The chain, locked. A panic of another holder left it whole: every change
     /// of it ends with plain assignments.
     pub(crate) fn chain(&self) -> MutexGuard<'_, Chain> {
-        self.chain.lock().unwrap_or_else(PoisonError::into_inner)
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(turn);
+        if self.lenient {
+            chain.expire_by(self.clock.now());
+        }
+        chain
+    }
+
+    /// Remembers the chain and the time.
+    pub(crate) fn snapshot(&self) -> u64 {
+        self.chain().snapshot(self.offset_ms.load(Ordering::SeqCst))
+    }
+
+    /// Returns to what was remembered, the time included; false if there is nothing.
+    pub(crate) fn revert(&self, id: u64) -> bool {
+        let offset = self.chain().revert(id);
+        if let Some(offset) = offset {
+            self.offset_ms.store(offset, Ordering::SeqCst);
+            self.changed.notify_one();
+        }
+        offset.is_some()
+    }
+
+    /// Makes no more blocks by hand: a long call ends early.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether instant blocks go on, empty, while nothing happens.
+    pub(crate) fn set_idle_blocks(&self, idle_blocks: bool) {
+        self.idle_blocks.store(idle_blocks, Ordering::SeqCst);
+        self.changed.notify_one();
     }
 
     pub(crate) fn now(&self) -> UnixMs {
@@ -136,24 +192,30 @@ impl Node {
         Ok(())
     }
 
-    /// Makes `count` blocks, each a slot after the one before it or now,
-    /// whichever is later; the node's time moves along.
+    /// Makes `count` blocks, each a slot after the one before it or now, whichever is
+    /// later. The node's time moves along, but with instant blocks: those are a
+    /// millisecond apart, so the clock is soon past them.
     pub(crate) fn mine(&self, count: u64) -> Arc<Sealed> {
         let now = self.now();
-        let mut chain = self.chain();
-        let step = match self.pace() {
-            Pace::Instant => 1_000,
-            _ => chain.interval_ms(),
-        };
-        for _ in 0..count {
-            let next = UnixMs(chain.head().time().0.saturating_add(step));
-            let slot = self.on_grid(&chain, now);
-            chain.seal(next.max(slot));
+        let mut left = count;
+        loop {
+            let mut chain = self.chain();
+            let step = chain.interval_ms();
+            for _ in 0..left.min(MINED_AT_ONCE) {
+                let next = UnixMs(chain.head().time().0.saturating_add(step));
+                let slot = self.on_grid(&chain, now);
+                chain.seal(next.max(slot));
+            }
+            left = left.saturating_sub(MINED_AT_ONCE);
+            if left == 0 || self.ended.load(Ordering::SeqCst) {
+                let head = Arc::clone(chain.head());
+                drop(chain);
+                if self.pace() != Pace::Instant {
+                    self.not_before(head.time());
+                }
+                return head;
+            }
         }
-        let head = Arc::clone(chain.head());
-        drop(chain);
-        self.not_before(head.time());
-        head
     }
 
     /// The slot that `now` falls in: a multiple of the pace since genesis.
@@ -189,9 +251,14 @@ impl Node {
                 UnixMs(slot.0.saturating_add(chain.interval_ms()))
             }
         };
-        if self.pace() == Pace::Instant && due <= now {
-            chain.seal(now);
-            return SLOT;
+        if self.pace() == Pace::Instant {
+            if !self.idle_blocks.load(Ordering::SeqCst) {
+                return SLOT;
+            }
+            if due <= now {
+                chain.seal(now);
+                return SLOT;
+            }
         }
         due.since(now).max(Duration::from_millis(1))
     }

@@ -42,7 +42,7 @@ pub(crate) fn permission_of(state: &State, incoming: &Incoming) -> Option<Permis
     match (state.account_at(owner), contract.permission_id) {
         (Some(account), id) => account.permission(id),
         (None, 0) => Some(default_owner(owner)),
-        (None, 2) => Some(default_active(owner)),
+        (None, 2) => Some(default_active(owner, state.properties.operations)),
         (None, _) => None,
     }
 }
@@ -100,15 +100,15 @@ pub(crate) fn applies(permission: &Permission, incoming: &Incoming) -> Result<()
 pub(crate) fn check(state: &State, incoming: &Incoming) -> Result<(), Reject> {
     let refuse = |message: String| Err(Reject::Signature(message));
     let signatures = incoming.transaction().signatures();
-    if signatures.is_empty() || incoming.raw().contracts.is_empty() {
-        return refuse("miss sig or contract".to_owned());
-    }
     if signatures.len() > MAX_SIGNATURES {
         return refuse("too many signatures".to_owned());
     }
-    // `tre_unlockedAccounts`: whatever is in place of the signature will do.
+    // `tre_unlockedAccounts`: whatever is in place of the signature will do, and nothing.
     if state.is_unlocked(incoming.owner()) {
         return Ok(());
+    }
+    if signatures.is_empty() || incoming.raw().contracts.is_empty() {
+        return refuse("miss sig or contract".to_owned());
     }
     let Some(permission) = permission_of(state, incoming) else {
         return refuse("permission isn't exit".to_owned());

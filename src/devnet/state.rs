@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use rpds::{HashTrieMapSync, HashTrieSetSync, RedBlackTreeMapSync};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     devnet::params::Parameters,
@@ -116,25 +117,48 @@ pub(crate) struct Account {
     pub(crate) frozen_supply: Vec<FrozenSupply>,
 }
 
-/// The operations a default active permission allows, and so the contract types
-/// the chain knows (`DynamicPropertiesStore`, as recorded).
-pub(crate) const DEFAULT_OPERATIONS: [u8; 32] = {
-    let mut operations = [0; 32];
-    let known = [0x7f, 0xff, 0x1f, 0xc0, 0x03, 0x3e, 0x01, 0x08];
-    let (head, _) = operations.split_at_mut(8);
-    head.copy_from_slice(&known);
-    operations
-};
+/// Which contract types permissions may name. They grow when the committee votes a
+/// feature in, but not when a configuration turns it on
+/// (`DynamicPropertiesStore.addSystemContractAndSetPermission`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Operations {
+    /// Stake 2.0 and what came with it were voted in, as on mainnet, Nile and Shasta.
+    Voted,
+    /// All features are from the configuration, as on a fresh java-tron chain and as
+    /// recorded.
+    #[default]
+    Configured,
+}
 
-/// The contract types a permission may name: the default ones and
-/// AccountPermissionUpdate's own bit, which an owner must add by hand.
-pub(crate) const AVAILABLE_OPERATIONS: [u8; 32] = {
-    let mut operations = DEFAULT_OPERATIONS;
-    let known = [0x7f, 0xff, 0x1f, 0xc0, 0x03, 0x7e, 0x01, 0x08];
-    let (head, _) = operations.split_at_mut(8);
-    head.copy_from_slice(&known);
-    operations
-};
+impl Operations {
+    /// What a default active permission allows.
+    pub(crate) fn default_active(self) -> [u8; 32] {
+        let known = match self {
+            Self::Voted => [0x7f, 0xff, 0x1f, 0xc0, 0x03, 0x3e, 0xc3, 0x0f],
+            Self::Configured => [0x7f, 0xff, 0x1f, 0xc0, 0x03, 0x3e, 0x01, 0x08],
+        };
+        let mut operations = [0; 32];
+        let (head, _) = operations.split_at_mut(known.len());
+        head.copy_from_slice(&known);
+        operations
+    }
+
+    /// What a permission may name: the default ones and AccountPermissionUpdate's own
+    /// bit, which an owner must add by hand.
+    pub(crate) fn available(self) -> [u8; 32] {
+        let mut operations = self.default_active();
+        if let Some(byte) = operations.get_mut(5) {
+            *byte |= 0x40;
+        }
+        operations
+    }
+
+    /// Left out of a state file, as in those that were written before.
+    pub(crate) fn is_configured(&self) -> bool {
+        *self == Self::Configured
+    }
+}
 
 /// The permission with id 0 of an account that never changed it.
 pub(crate) fn default_owner(address: &[u8]) -> Permission {
@@ -150,13 +174,13 @@ pub(crate) fn default_owner(address: &[u8]) -> Permission {
 }
 
 /// The permission with id 2 an account is created with.
-pub(crate) fn default_active(address: &[u8]) -> Permission {
+pub(crate) fn default_active(address: &[u8], operations: Operations) -> Permission {
     Permission {
         r#type: 2,
         id: 2,
         permission_name: "active".to_owned(),
         threshold: 1,
-        operations: DEFAULT_OPERATIONS.to_vec(),
+        operations: operations.default_active().to_vec(),
         keys: vec![Key {
             address: address.to_vec(),
             weight: 1,
@@ -196,12 +220,13 @@ impl Account {
     }
 
     /// An account a transaction creates: owner and active permission.
-    pub(crate) fn created(address: Address, at: UnixMs) -> Self {
+    pub(crate) fn created(address: Address, properties: &Properties) -> Self {
         let bytes = address.to_bytes();
+        let active = default_active(&bytes, properties.operations);
         Self {
-            create_time: at,
+            create_time: properties.head_time,
             owner_permission: Some(Arc::new(default_owner(&bytes))),
-            active_permissions: vec![Arc::new(default_active(&bytes))],
+            active_permissions: vec![Arc::new(active)],
             ..Self::genesis(address, b"", 0)
         }
     }
@@ -306,6 +331,8 @@ pub(crate) struct Properties {
     pub(crate) power_weight: i64,
     /// The id the next issued token gets.
     pub(crate) next_token: i64,
+    /// Which contract types permissions may name.
+    pub(crate) operations: Operations,
 }
 
 /// The network-wide free bandwidth of a day (`PUBLIC_NET_LIMIT`).
@@ -449,6 +476,10 @@ impl State {
 
     pub(crate) fn unlock(&mut self, address: Address) {
         self.unlocked.insert_mut(address);
+    }
+
+    pub(crate) fn lock(&mut self, address: &Address) {
+        self.unlocked.remove_mut(address);
     }
 
     /// The reference a transaction must carry for these low two bytes of a

@@ -5,8 +5,11 @@
     reason = "helpers of tests; a panic is the failure"
 )]
 
+mod clock;
 mod conformance;
 mod guide;
+mod http;
 mod limits;
 mod node;
+mod refusals;
 mod state;

@@ -49,6 +49,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
         ],
     ),
     ("unlock", &["addresses"]),
+    ("lock", &["addresses"]),
     ("setparameter", &["name", "value"]),
     ("fork", &["blocks", "keep_transactions"]),
     ("droppending", &[]),
@@ -188,10 +189,10 @@ fn run(node: &Arc<Node>, name: &str, body: &Value) -> Result<Value, String> {
             let ms = u64::try_from(ms).map_err(|_| format!("`ms` is negative: {ms}"))?;
             node.set_pace(pace(Duration::from_millis(ms)));
         }
-        "snapshot" => return Ok(json!({ "snapshot": control::snapshot(node) })),
+        "snapshot" => return Ok(json!({ "snapshot": node.snapshot() })),
         "revert" => {
             let id = unsigned(body, "snapshot", 0)?;
-            if !control::revert(node, id) {
+            if !node.revert(id) {
                 return Err(format!("there is no snapshot {id}"));
             }
         }
@@ -211,7 +212,7 @@ fn run(node: &Arc<Node>, name: &str, body: &Value) -> Result<Value, String> {
                 serde_json::from_value(fields).map_err(|error| error.to_string())?;
             control::set_account(node, to, fields).map_err(|error| error.to_string())?;
         }
-        "unlock" => {
+        "unlock" | "lock" => {
             let addresses: Vec<Address> = body
                 .get("addresses")
                 .cloned()
@@ -222,7 +223,11 @@ fn run(node: &Arc<Node>, name: &str, body: &Value) -> Result<Value, String> {
             if addresses.len() > MAX_UNLOCKED {
                 return Err(format!("at most {MAX_UNLOCKED} addresses at once"));
             }
-            control::unlock(node, addresses).map_err(|error| error.to_string())?;
+            match name {
+                "lock" => control::lock(node, addresses),
+                _ => control::unlock(node, addresses),
+            }
+            .map_err(|error| error.to_string())?;
         }
         "dump" => {
             let state = control::dump(node).map_err(|error| error.to_string())?;

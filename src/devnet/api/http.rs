@@ -1,139 +1,28 @@
-//! The server: one handler for every path, bounded in every direction.
+//! One handler for every path, bounded in every direction.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     body::Body,
-    extract::{ConnectInfo, Request, State as Shared, connect_info::Connected},
+    extract::Request,
     http::{HeaderValue, Method, StatusCode, header},
     response::Response,
-    serve::{IncomingStream, Listener},
 };
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
 
 use super::{
     Answer, Side, answer, control,
     failure::Failure,
     jsonrpc,
+    line::Line,
     request::{Call, Verb},
 };
 use crate::devnet::{faults::FaultKind, node::Node};
 
 /// The largest body, bytes (`maxMessageSize`, 4 MiB).
 const MAX_BODY: usize = 4 * 1024 * 1024;
-/// Connections at once: enough for any test, few enough for the memory of
-/// `MAX_BODY` each.
-const MAX_CONNECTIONS: usize = 512;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
-
-/// Answers requests until dropped.
-pub(crate) async fn serve(listener: TcpListener, node: Arc<Node>) -> io::Result<()> {
-    let listener = Gate {
-        inner: listener,
-        room: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-    };
-    let app = Router::new()
-        .fallback(handle)
-        .with_state(node)
-        .into_make_service_with_connect_info::<Cut>();
-    axum::serve(listener, app).await
-}
-
-/// A listener that lets in only so many connections at a time.
-struct Gate {
-    inner: TcpListener,
-    room: Arc<Semaphore>,
-}
-
-/// A connection that can be cut from inside a request.
-struct Line {
-    stream: TcpStream,
-    cut: Cut,
-    _room: Option<OwnedSemaphorePermit>,
-}
-
-/// Cuts a connection: no byte leaves it any more.
-#[derive(Debug, Clone, Default)]
-struct Cut(Arc<AtomicBool>);
-
-impl Connected<IncomingStream<'_, Gate>> for Cut {
-    fn connect_info(stream: IncomingStream<'_, Gate>) -> Self {
-        stream.io().cut.clone()
-    }
-}
-
-impl Listener for Gate {
-    type Io = Line;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Line, SocketAddr) {
-        let room = Arc::clone(&self.room).acquire_owned().await.ok();
-        let (stream, from) = Listener::accept(&mut self.inner).await;
-        // Small answers to small questions: waiting to fill a packet helps none.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
-        let line = Line {
-            stream,
-            cut: Cut::default(),
-            _room: room,
-        };
-        (line, from)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
-    }
-}
-
-impl AsyncRead for Line {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Line {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.cut.0.load(Ordering::SeqCst) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
 
 /// What the faults of a request come to.
 #[derive(Default)]
@@ -177,11 +66,9 @@ impl Struck {
     }
 }
 
-async fn handle(
-    Shared(node): Shared<Arc<Node>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
-    request: Request,
-) -> Response {
+/// Answers a request that came on `line`.
+pub(super) async fn handle(node: Arc<Node>, line: Arc<Line>, request: Request) -> Response {
+    let _working = line.work();
     let path = request.uri().path().to_owned();
     let struck = Struck::by(&node, &path);
     if !struck.delay.is_zero() {
@@ -190,7 +77,7 @@ async fn handle(
     let response = if request.method() == Method::OPTIONS {
         preflight()
     } else if struck.drop_before {
-        cut.0.store(true, Ordering::SeqCst);
+        line.cut();
         plain(StatusCode::OK, String::new())
     } else if let Some(code) = struck.status {
         failed(code)
@@ -200,16 +87,22 @@ async fn handle(
     } else if struck.not_found {
         ok(&json!({}))
     } else {
-        respond(&node, &path, request, struck.deliveries()).await
+        respond(&node, &line, &path, request, struck.deliveries()).await
     };
     if struck.drop_after {
-        cut.0.store(true, Ordering::SeqCst);
+        line.cut();
     }
     response
 }
 
 /// Reads the whole request and answers it.
-async fn respond(node: &Arc<Node>, path: &str, request: Request, deliveries: u32) -> Response {
+async fn respond(
+    node: &Arc<Node>,
+    line: &Line,
+    path: &str,
+    request: Request,
+    deliveries: u32,
+) -> Response {
     let verb = match *request.method() {
         Method::GET | Method::HEAD => Verb::Get,
         Method::POST => Verb::Post,
@@ -222,8 +115,14 @@ async fn respond(node: &Arc<Node>, path: &str, request: Request, deliveries: u32
         .is_some_and(|kind| kind == "application/x-www-form-urlencoded");
     let query = pairs(request.uri().query().unwrap_or_default());
     let body = axum::body::to_bytes(request.into_body(), MAX_BODY);
-    let body = match tokio::time::timeout(BODY_TIME, body).await {
+    // Whoever is slow to send has no right to the place of others.
+    line.rest();
+    let body = tokio::time::timeout(BODY_TIME, body).await;
+    let _working = line.work();
+    let body = match body {
         Err(_) => return failed(408),
+        // No other error is told apart by its type; this one is `LengthLimitError`'s.
+        Ok(Err(error)) if error.to_string() != "length limit exceeded" => return failed(400),
         Ok(Err(_)) => {
             let failure = Failure::new(
                 "java.lang.Exception",
@@ -246,9 +145,12 @@ async fn respond(node: &Arc<Node>, path: &str, request: Request, deliveries: u32
     let side = match path.strip_suffix(name) {
         Some("/wallet/") => Side::Wallet,
         Some("/walletsolidity/") => Side::Solidity,
-        Some("/devnet/") => return control::answer(node, name, &call),
+        Some("/devnet/") => {
+            let name = name.to_owned();
+            return aside(node, move |node| control::answer(node, &name, &call)).await;
+        }
         Some("/") if name == "jsonrpc" && verb == Verb::Post => {
-            return ok(&jsonrpc::answer(node, &call));
+            return aside(node, move |node| ok(&jsonrpc::answer(node, &call))).await;
         }
         _ => return unknown(&method, path),
     };
@@ -257,6 +159,21 @@ async fn respond(node: &Arc<Node>, path: &str, request: Request, deliveries: u32
         Answer::Empty => plain(StatusCode::OK, String::new()),
         Answer::Unknown => unknown(&method, path),
         Answer::NotAllowed => not_allowed(&method, path),
+    }
+}
+
+/// Answers on a thread of its own: blocks that are mined take as long as they take.
+async fn aside(
+    node: &Arc<Node>,
+    answer: impl FnOnce(&Arc<Node>) -> Response + Send + 'static,
+) -> Response {
+    let node = Arc::clone(node);
+    match tokio::task::spawn_blocking(move || answer(&node)).await {
+        Ok(response) => response,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => failed(503),
+        },
     }
 }
 

@@ -67,9 +67,11 @@ fn hex_number(number: u64) -> Value {
 pub(super) fn answer(node: &Arc<Node>, call: &Call) -> Value {
     match call.json() {
         Ok(Some(Value::Array(batch))) if batch.len() <= MAX_BATCH => {
-            batch.iter().map(|request| one(node, request)).collect()
+            let mut left = MAX_MINED;
+            let answers = batch.iter().map(|request| one(node, request, &mut left));
+            answers.collect()
         }
-        Ok(Some(request @ Value::Object(_))) => one(node, &request),
+        Ok(Some(request @ Value::Object(_))) => one(node, &request, &mut { MAX_MINED }),
         Ok(_) => error(&Value::Null, -32600, "Invalid Request"),
         Err(_) => error(&Value::Null, -32700, "JSON parse error"),
     }
@@ -79,18 +81,19 @@ fn error(id: &Value, code: i64, message: &str) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } })
 }
 
-fn one(node: &Arc<Node>, request: &Value) -> Value {
+/// `left` is how many blocks the requests of a call may still mine.
+fn one(node: &Arc<Node>, request: &Value, left: &mut u64) -> Value {
     let id = request.get("id").cloned().unwrap_or_default();
     let method = request.get("method").and_then(Value::as_str);
     let list = request.get("params").and_then(Value::as_array);
     let list = list.map(Vec::as_slice).unwrap_or_default();
-    match run(node, method.unwrap_or_default(), list) {
+    match run(node, method.unwrap_or_default(), list, left) {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
         Err(Refusal(code, message)) => error(&id, code, &message),
     }
 }
 
-fn run(node: &Arc<Node>, method: &str, list: &[Value]) -> Result<Value, Refusal> {
+fn run(node: &Arc<Node>, method: &str, list: &[Value], left: &mut u64) -> Result<Value, Refusal> {
     let first = list.first();
     Ok(match method {
         "eth_chainId" | "net_version" => {
@@ -116,14 +119,20 @@ fn run(node: &Arc<Node>, method: &str, list: &[Value]) -> Result<Value, Refusal>
                 "evm_mine" if !matches!(first, Some(Value::Object(_))) => 1,
                 _ => quantity(blocks, "blocks", Some(1))?,
             };
-            if blocks > MAX_MINED {
-                return Err(params(format!("blocks is {blocks}: at most {MAX_MINED}")));
+            if blocks > *left {
+                let why = format!("blocks is {blocks}: at most {MAX_MINED} in one call");
+                return Err(params(why));
             }
+            *left -= blocks;
             node.mine(blocks);
             "0x0".into()
         }
-        "evm_snapshot" => hex_number(control::snapshot(node)),
-        "evm_revert" => control::revert(node, quantity(first, "snapshot", None)?).into(),
+        "evm_snapshot" => hex_number(node.snapshot()),
+        "evm_revert" => node.revert(quantity(first, "snapshot", None)?).into(),
+        "tre_dropSnapshot" => {
+            let id = quantity(first, "snapshot", None)?;
+            node.chain().drop_snapshot(id).into()
+        }
         "evm_increaseTime" => {
             let seconds = quantity(first, "seconds", None)?;
             node.set_now(node.now().plus(Duration::from_secs(seconds)));
@@ -141,14 +150,25 @@ fn run(node: &Arc<Node>, method: &str, list: &[Value]) -> Result<Value, Refusal>
         }
         "tre_blockTime" | "evm_setIntervalMining" => {
             let seconds = quantity(first, "seconds", None)?;
+            node.set_idle_blocks(false);
             node.set_pace(pace(Duration::from_secs(seconds)));
+            node.pause(false);
             Value::Bool(true)
         }
         "evm_setAutomine" => {
             let instant = first
                 .and_then(Value::as_bool)
                 .ok_or_else(|| params("whether to mine is missing"))?;
-            node.set_pace(if instant { Pace::Instant } else { Pace::Manual });
+            match (instant, node.pace()) {
+                (true, _) => {
+                    node.set_idle_blocks(false);
+                    node.set_pace(Pace::Instant);
+                    node.pause(false);
+                }
+                // What is mined by hand stays a millisecond apart.
+                (false, Pace::Instant) => node.pause(true),
+                (false, _) => node.set_pace(Pace::Manual),
+            }
             Value::Bool(true)
         }
         "tre_setAccountBalance" | "anvil_setBalance" => {

@@ -11,6 +11,7 @@ mod control;
 mod failure;
 mod http;
 mod jsonrpc;
+mod line;
 mod merge;
 mod request;
 mod stake;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub(crate) use http::serve;
+pub(crate) use line::serve;
 use {
     broadcast::Sent,
     failure::Failure,

@@ -7,7 +7,7 @@ use crate::{
     devnet::{
         params::Parameter,
         reject::Reject,
-        state::{AVAILABLE_OPERATIONS, Account, State},
+        state::{Account, Operations, State},
     },
     tron::{
         contract::{
@@ -35,7 +35,7 @@ pub(super) fn create(
     if state.account(&new).is_some() {
         return Reject::validate("Account has existed");
     }
-    let mut account = Account::created(new, state.properties.head_time);
+    let mut account = Account::created(new, &state.properties);
     account.kind = contract.r#type;
     state.put_account(account);
     pay_fee(state, &owner, fee)?;
@@ -130,18 +130,19 @@ pub(super) fn update_permissions(
     if owner_permission.r#type != 0 {
         return Reject::validate("owner permission type is error");
     }
-    check(owner_permission)?;
+    let known = state.properties.operations;
+    check(owner_permission, known)?;
     if let Some(witness) = &contract.witness {
         if witness.r#type != 1 {
             return Reject::validate("witness permission type is error");
         }
-        check(witness)?;
+        check(witness, known)?;
     }
     for active in &contract.actives {
         if active.r#type != 2 {
             return Reject::validate("active permission type is error");
         }
-        check(active)?;
+        check(active, known)?;
     }
 
     let numbered = |permission: &Permission, id: i32| {
@@ -176,7 +177,7 @@ fn type_name(permission: &Permission) -> &'static str {
     }
 }
 
-fn check(permission: &Permission) -> Result<(), Reject> {
+fn check(permission: &Permission, known: Operations) -> Result<(), Reject> {
     if permission.keys.len() > MAX_SIGNATURES {
         return Reject::validate(format!(
             "number of keys in permission should not be greater than {MAX_SIGNATURES}"
@@ -222,10 +223,10 @@ fn check(permission: &Permission) -> Result<(), Reject> {
             type_name(permission)
         ));
     }
-    check_operations(permission)
+    check_operations(permission, known)
 }
 
-fn check_operations(permission: &Permission) -> Result<(), Reject> {
+fn check_operations(permission: &Permission, known: Operations) -> Result<(), Reject> {
     let operations = &permission.operations;
     if permission.r#type != 2 {
         return match operations.is_empty() {
@@ -239,7 +240,7 @@ fn check_operations(permission: &Permission) -> Result<(), Reject> {
     if operations.len() != 32 {
         return Reject::validate("operations size must 32");
     }
-    for (at, (asked, available)) in operations.iter().zip(AVAILABLE_OPERATIONS).enumerate() {
+    for (at, (asked, available)) in operations.iter().zip(known.available()).enumerate() {
         let beyond = asked & !available;
         if beyond != 0 {
             let bit = at * 8 + usize::try_from(beyond.trailing_zeros()).unwrap_or(0);

@@ -20,7 +20,7 @@ fn receiver(state: &mut State, to: Address) -> (Account, i64) {
     match state.account(&to) {
         Some(account) => (account.as_ref().clone(), 0),
         None => (
-            Account::created(to, state.properties.head_time),
+            Account::created(to, &state.properties),
             state
                 .parameters
                 .get(Parameter::CreateNewAccountFeeInSystemContract),

@@ -591,6 +591,7 @@ async fn the_recorded_session_replays_field_by_field() {
         .solid_lag(0)
         .accounts(0)
         .without_btt()
+        .configured_operations()
         .genesis_time(UnixMs(0))
         .witness(key(3))
         .genesis_account("Zion", key(1).address(), 95_000_000_000_000_000)

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use seedrail::devnet::Devnet;
+use seedrail::devnet::{Devnet, Fault, FaultKind};
 
 /// Connections at once, as the design page says.
 const CONNECTIONS: usize = 512;
@@ -96,17 +96,19 @@ async fn too_long_and_too_deep_bodies_are_refused() {
 async fn connections_beyond_the_limit_wait_for_room() {
     let devnet = Devnet::builder().start().await.unwrap();
     tokio::task::block_in_place(|| {
+        // They are being answered for as long as this takes.
+        let slow = Fault {
+            endpoint: "/wallet/getnodeinfo".to_owned(),
+            per_million: 1_000_000,
+            kind: FaultKind::Delay { ms: 60_000 },
+            times: None,
+        };
+        devnet.add_fault(slow).unwrap();
         let mut held: Vec<_> = (0..CONNECTIONS).map(|_| open(devnet.address())).collect();
-        // All of them are let in and served.
         for stream in &mut held {
             let ask =
-                "POST /wallet/getnowblock HTTP/1.1\r\nHost: devnet\r\nContent-Length: 0\r\n\r\n";
+                "POST /wallet/getnodeinfo HTTP/1.1\r\nHost: devnet\r\nContent-Length: 0\r\n\r\n";
             stream.write_all(ask.as_bytes()).unwrap();
-        }
-        for stream in &mut held {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            assert_eq!(byte, *b"H");
         }
         let mut late = open(devnet.address());
         ask(&mut late, "/wallet/getnowblock", b"");
@@ -121,5 +123,40 @@ async fn connections_beyond_the_limit_wait_for_room() {
         late.set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
         assert!(answer(&mut late).contains("blockID"));
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_starve_nobody() {
+    let devnet = Devnet::builder().start().await.unwrap();
+    tokio::task::block_in_place(|| {
+        let silent: [&[u8]; 3] = [
+            b"",
+            b"GET /wallet/get",
+            b"POST /wallet/getnowblock HTTP/1.1\r\nHost: devnet\r\nContent-Length: 9\r\n\r\n{",
+        ];
+        let mut held = Vec::new();
+        for number in 0..CONNECTIONS + 8 {
+            let mut stream = open(devnet.address());
+            stream.write_all(silent[number % silent.len()]).unwrap();
+            held.push(stream);
+        }
+        for _ in 0..3 {
+            assert!(is_alive(&devnet));
+        }
+        drop(held);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_no_chunk_is_a_bad_request() {
+    let devnet = Devnet::builder().start().await.unwrap();
+    tokio::task::block_in_place(|| {
+        let mut stream = open(devnet.address());
+        let request = "POST /wallet/getnowblock HTTP/1.1\r\nHost: devnet\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let said = answer(&mut stream);
+        assert!(said.starts_with("HTTP/1.1 400"), "{said}");
+        assert!(is_alive(&devnet));
     });
 }

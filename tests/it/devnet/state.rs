@@ -423,3 +423,16 @@ fn a_state_file_that_cannot_be_written_ends_the_devnet() {
     let devnet = runtime.block_on(on_file(&state)).unwrap();
     assert!(devnet.head_number() > 5);
 }
+
+#[test]
+fn ctrl_c_and_sigterm_end_it_in_order() {
+    for signal in ["-INT", "-TERM"] {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("genesis.json"), "{}").unwrap();
+        let (mut process, _) = process(folder.path());
+        let pid = process.0.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(sent.success());
+        assert_eq!(process.0.wait().unwrap().code(), Some(0), "{signal}");
+    }
+}
