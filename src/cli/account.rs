@@ -12,8 +12,9 @@ use super::{
     settings::{Network, Origin, Settings, read_secret},
 };
 use crate::{
+    settle::SLOWEST_SIGNER,
     tron::{
-        keys::{SecretKey, SignRequest, Signature, Signer, SignerError},
+        keys::{PendingSignature, SecretKey, SignRequest, Signature, Signer, SignerError},
         keystore::{Keystore, KeystoreError},
         signer::ExternalSigner,
     },
@@ -42,7 +43,7 @@ enum Source {
 }
 
 /// How long a signing program may take: somebody has to read, and to press.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = SLOWEST_SIGNER;
 
 fn source(settings: &Settings) -> Outcome<Source> {
     if let Some(path) = &settings.key_file {
@@ -263,6 +264,10 @@ impl Signer for Payer<'_> {
         self.address
     }
 
+    fn patience(&self) -> Duration {
+        self.key.get().map_or(Duration::ZERO, |key| key.patience())
+    }
+
     fn sign_request(&self, request: &SignRequest<'_>) -> Result<Signature, SignerError> {
         match self.key.get() {
             Some(key) => key.sign_request(request),
@@ -271,6 +276,10 @@ impl Signer for Payer<'_> {
                 reason: "the wallet is locked".to_owned(),
             }),
         }
+    }
+
+    fn ask_to_sign(&self, request: &SignRequest<'_>) -> Option<PendingSignature> {
+        self.key.get()?.ask_to_sign(request)
     }
 }
 

@@ -39,6 +39,7 @@ mod settings;
 mod settle;
 mod shell;
 mod signals;
+mod signed_by;
 mod source;
 mod store;
 mod swarm;

@@ -15,6 +15,7 @@ use super::{
     failure::{Failure, Outcome},
     printable, send_file,
     settle::Desk,
+    signed_by::SignedBy,
     tx::Wait,
 };
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
         OrderName, SendEnd, SendOrder, SendQuote, SendReport, Until,
         payout_file::{check_id, key_of_id},
     },
-    tron::keys::Signer as _,
+    tron::{keys::Signer as _, rpc::NodeError},
     types::{Address, RawAmount, UnitAmount},
 };
 
@@ -62,6 +63,8 @@ pub(crate) struct Send {
     csv: Option<PathBuf>,
     #[command(flatten)]
     csv_flags: CsvFlags,
+    #[command(flatten)]
+    signed_by: SignedBy,
     /// Period that the file is paid for, such as 2026-12: the same file is paid once in each
     /// period.
     #[arg(long, value_name = "NAME", requires = "csv", value_parser = id)]
@@ -100,6 +103,7 @@ pub(super) struct How {
     pub(super) dry_run: bool,
     pub(super) new: bool,
     pub(super) period: Option<String>,
+    pub(super) signed_by: SignedBy,
 }
 
 impl Send {
@@ -113,6 +117,7 @@ impl Send {
             dry_run: self.dry_run,
             new: self.new,
             period: self.period,
+            signed_by: self.signed_by,
         };
         let (to, amount) = match (self.csv, self.to, self.amount) {
             (Some(file), _, _) => {
@@ -154,19 +159,22 @@ pub(super) fn memo_text(memo: &[u8]) -> String {
     }
 }
 
-/// The payment in words, and what it costs.
+/// The payment in words, and what it costs; `key` signs.
 fn words(
     context: &Context,
-    from: Address,
+    key: Address,
     order: &SendOrder,
     token: &TokenInfo,
     quote: &SendQuote,
+    how: &How,
 ) -> String {
     let mut words = format!(
-        "{from} pays {} to {} on {}",
+        "{} pays {} to {} on {}{}",
+        how.signed_by.payer(key),
         token.amount(order.amount),
         order.payee,
-        context.settings.network
+        context.settings.network,
+        how.signed_by.words(key)
     );
     if !order.memo.is_empty() {
         words.push_str(&format!(" with the memo {}", memo_text(&order.memo)));
@@ -204,13 +212,14 @@ async fn one(context: &Context, order: &SendOrder, how: &How) -> Outcome {
     } else {
         Some(Payer::new(context)?)
     };
-    let from = match &payer {
+    let key = match &payer {
         Some(payer) => payer.address(),
         None => account::address(context)?,
     };
+    let from = how.signed_by.payer(key);
     let chain = chain::connect(context).await?;
     let token = chain.token(context, order.token).await?;
-    let desk = Desk::new(context, chain, from)?;
+    let desk = Desk::new(context, chain, from)?.signing_under(how.signed_by.permission_id());
     let base = json!({
         "from": from,
         "to": order.payee,
@@ -224,7 +233,7 @@ async fn one(context: &Context, order: &SendOrder, how: &How) -> Outcome {
             .with(async |engine| engine.preview(order).await)
             .await?;
         warn_of_payee(context, order.payee, quote.activates, quote.is_contract);
-        return show(context, base, order, &token, &quote, from);
+        return show(context, base, order, &token, &quote, (key, how));
     };
     chain::guard_mainnet(context)?;
     // What another command orders from now on is known as this order.
@@ -233,7 +242,9 @@ async fn one(context: &Context, order: &SendOrder, how: &How) -> Outcome {
     let mut answer = Ok(());
     let mut confirm = |quote: &SendQuote| {
         expected = Some(quote.cost.expected);
-        context.out.note(words(context, from, order, &token, quote));
+        context
+            .out
+            .note(words(context, key, order, &token, quote, how));
         warn_of_payee(context, order.payee, quote.activates, quote.is_contract);
         note_debt(context, order, &token, quote.owed);
         answer = agree(context, order, &token, quote, how).and_then(|()| payer.unlock());
@@ -273,7 +284,7 @@ fn show(
     order: &SendOrder,
     token: &TokenInfo,
     quote: &SendQuote,
-    from: Address,
+    (key, how): (Address, &How),
 ) -> Outcome {
     let document = with(
         base,
@@ -286,7 +297,10 @@ fn show(
     );
     note_debt(context, order, token, quote.owed);
     context.out.result(&document, || {
-        let mut text = format!("would do: {}", words(context, from, order, token, quote));
+        let mut text = format!(
+            "would do: {}",
+            words(context, key, order, token, quote, how)
+        );
         for past in &quote.alike {
             text.push_str(&format!("\nequal payment: {}", alike_text(past)));
         }
@@ -386,8 +400,8 @@ fn print(context: &Context, base: Value, report: &SendReport) -> Outcome {
         (PayoutState::Confirmed, _) | (_, Some(AttemptState::Solid)) => "solid",
         (PayoutState::Failed, _) | (_, Some(AttemptState::Dead)) => {
             return Err(match &report.refusal {
-                Some(refusal) => refusal.clone().into(),
-                None => Failure::failed(
+                Some(refusal @ NodeError::Refused { .. }) => refusal.clone().into(),
+                _ => Failure::failed(
                     "expired",
                     format!(
                         "transaction {txid} did not happen: it expired without getting into a block"
@@ -397,7 +411,7 @@ fn print(context: &Context, base: Value, report: &SendReport) -> Outcome {
         }
         (_, Some(AttemptState::Included)) => "included",
         _ => match &report.refusal {
-            // A refusal is a remark: until it expires it may still happen.
+            // What a node says is a remark: until it expires it may still happen.
             Some(refusal) => return Err(Failure::may_have_happened(txid, refusal)),
             None => "accepted",
         },

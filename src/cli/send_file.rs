@@ -67,10 +67,12 @@ pub(super) async fn run(context: &Context, path: &Path, read_as: &ReadAs, how: H
     } else {
         Some(Payer::new(context)?)
     };
-    let from = match &payer {
+    let key = match &payer {
         Some(payer) => payer.address(),
         None => account::address(context)?,
     };
+    let from = how.signed_by.payer(key);
+    let signed = how.signed_by.words(key);
     if let Some(row) = file.rows.iter().find(|row| row.payee == from) {
         return Err(Failure::failed(
             "payout_file",
@@ -83,7 +85,7 @@ pub(super) async fn run(context: &Context, path: &Path, read_as: &ReadAs, how: H
     }
     let chain = chain::connect(context).await?;
     let tokens = tokens(context, &chain, file).await?;
-    let desk = Desk::new(context, chain, from)?;
+    let desk = Desk::new(context, chain, from)?.signing_under(how.signed_by.permission_id());
     let base = |quote: &FileQuote| {
         json!({
             "file": path,
@@ -110,7 +112,7 @@ pub(super) async fn run(context: &Context, path: &Path, read_as: &ReadAs, how: H
         );
         return context.out.result(&document, || {
             format!(
-                "{}\nwould do: {}",
+                "{}\nwould do: {}{signed}",
                 preview_rows(file, &quote, &tokens),
                 preview(context, path, file, &quote, &tokens)
             )
@@ -121,7 +123,8 @@ pub(super) async fn run(context: &Context, path: &Path, read_as: &ReadAs, how: H
     let mut answer = Ok(());
     let mut confirm = |quote: &FileQuote| {
         shown = Some(quote.clone());
-        answer = agree(context, path, file, quote, &tokens, &how).and_then(|()| payer.unlock());
+        answer = agree(context, (path, file), quote, &tokens, &how, &signed)
+            .and_then(|()| payer.unlock());
         answer.is_ok()
     };
     let report = desk
@@ -138,11 +141,11 @@ pub(super) async fn run(context: &Context, path: &Path, read_as: &ReadAs, how: H
 /// The question before a file is paid.
 fn agree(
     context: &Context,
-    path: &Path,
-    file: &PayoutFile,
+    (path, file): (&Path, &PayoutFile),
     quote: &FileQuote,
     tokens: &Tokens,
     how: &How,
+    signed: &str,
 ) -> Outcome {
     refuse_changed(path, file, quote, tokens)?;
     if quote.due() + quote.unsigned == 0 {
@@ -153,9 +156,10 @@ fn agree(
         ));
         return Ok(());
     }
-    context
-        .out
-        .note(preview(context, path, file, quote, tokens));
+    context.out.note(format!(
+        "{}{signed}",
+        preview(context, path, file, quote, tokens)
+    ));
     warn_of_rows(context, file, quote);
     for (wanted, owed) in quote.owed.iter().take(NAMED) {
         context.out.note(format!(
@@ -420,7 +424,8 @@ fn state(payout: &PayoutRow, attempt: Option<&AttemptRow>) -> &'static str {
         (PayoutState::Confirmed, _) => "solid",
         (PayoutState::Failed, _) => "failed",
         (_, Some(AttemptState::Included)) => "included",
-        (_, Some(AttemptState::Sent)) => "accepted",
+        (_, Some(AttemptState::Sent)) if attempt.is_some_and(AttemptRow::is_accepted) => "accepted",
+        (_, Some(AttemptState::Sent)) => "sent",
         _ => "planned",
     }
 }
@@ -434,6 +439,8 @@ struct Tally {
     fee: u64,
     /// Of how many transactions it is not known what they burnt.
     fees_unknown: u64,
+    /// How many no node has accepted: they may still happen.
+    not_accepted: u64,
     rows: Vec<Value>,
     lines: Vec<String>,
 }
@@ -462,11 +469,12 @@ impl Tally {
                     }
                 }
                 let attempt_state = attempt.as_ref().map(|attempt| attempt.state);
-                (
-                    state(payout, attempt.as_ref()),
-                    state_word(payout.state, attempt_state),
-                    attempt.as_ref().map(|attempt| attempt.txid),
-                )
+                let state = state(payout, attempt.as_ref());
+                let word = match state {
+                    "sent" => "not accepted, may still happen",
+                    _ => state_word(payout.state, attempt_state),
+                };
+                (state, word, attempt.as_ref().map(|attempt| attempt.txid))
             }
         };
         match state {
@@ -474,6 +482,7 @@ impl Tally {
             "failed" => self.failed += 1,
             _ => self.pending += 1,
         }
+        self.not_accepted += u64::from(state == "sent");
         let mut line = format!(
             "  {:>5}  {}  {}  {word}",
             row.number,
@@ -554,7 +563,7 @@ fn print(
         chain::note_fee(context, Sun(tally.fee), quote.cost.expected);
     }
     context.out.result(&document, || tally.lines.join("\n"))?;
-    if tally.failed == 0 {
+    if tally.failed + tally.not_accepted == 0 {
         return Ok(());
     }
     let why = report
@@ -564,11 +573,14 @@ fn print(
     Err(Failure::new(
         Exit::Partly,
         "partly",
-        format!(
-            "{} of {} rows were not paid{why}",
-            tally.failed,
-            file.rows.len()
-        ),
+        match tally.failed {
+            0 => format!(
+                "{} of {} rows were not accepted, and may still happen{why}",
+                tally.not_accepted,
+                file.rows.len()
+            ),
+            failed => format!("{failed} of {} rows were not paid{why}", file.rows.len()),
+        },
     )
     .hint("run the same command again: what was paid is never paid twice"))
 }

@@ -260,6 +260,16 @@ pub struct AttemptRow {
     pub remark: String,
 }
 
+impl AttemptRow {
+    /// The remark of an attempt that a node accepted.
+    pub const ACCEPTED: &str = "accepted";
+
+    /// Whether a node accepted it, and none has refused it since.
+    pub fn is_accepted(&self) -> bool {
+        self.remark == Self::ACCEPTED
+    }
+}
+
 impl AsRef<Self> for AttemptRow {
     fn as_ref(&self) -> &Self {
         self

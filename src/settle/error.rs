@@ -1,5 +1,7 @@
 //! What can stop a settlement, each in one sentence.
 
+use std::time::Duration;
+
 use crate::{
     ledger::{LedgerError, PayoutId},
     settle::engine::Before,
@@ -27,6 +29,23 @@ pub enum SettleError {
         node: BlockId,
         /// The ledger's.
         ledger: BlockId,
+    },
+    /// A signature that took so long that its transaction could not get into a block.
+    #[error(
+        "the signature came after {} s, too late for its transaction to get into a block: it is not \
+         kept, and nothing was sent",
+        .0.as_secs()
+    )]
+    SlowSigner(Duration),
+    /// A key that a permission of the account does not name.
+    #[error("permission {permission} of {account} does not name the key of {key}")]
+    NotInPermission {
+        /// Whose key it is.
+        key: Address,
+        /// Who is to pay.
+        account: Address,
+        /// Which of its permissions.
+        permission: i32,
     },
     /// The key is another account's.
     #[error("the key is {key}'s, not {account}'s")]

@@ -30,7 +30,8 @@ pub use claims::{
 pub use engine::{
     ALIKE_FOR, Before, Begun, BroughtBack, CancelReport, Engine, FileQuote, FileReport, LIFETIME,
     OFFER_LIFETIME, OfferReport, OfferTerms, OrderName, Question, RecoverReport, RowEnd, RowState,
-    RunReport, SendEnd, SendOrder, SendQuote, SendReport, Unfinished, Until, random_number,
+    RunReport, SLOWEST_SIGNER, SendEnd, SendOrder, SendQuote, SendReport, Unfinished, Until,
+    random_number,
 };
 pub use error::SettleError;
 pub use net::{Debt, net};

@@ -99,7 +99,7 @@ pub fn next_step(payout: &PayoutRow, attempts: &[impl AsRef<AttemptRow>], facts:
 fn after_death(payout: &PayoutRow, attempts: &[impl AsRef<AttemptRow>], facts: &Facts) -> Step {
     let remark = match attempts.last().map(AsRef::as_ref) {
         Some(last) if last.block.is_some() => "it was included and failed on the chain",
-        Some(last) if !last.remark.is_empty() => last.remark.as_str(),
+        Some(last) if !last.remark.is_empty() && !last.is_accepted() => last.remark.as_str(),
         _ => "no block took it before it expired",
     };
     // A `send` was watched by its user, who decides anew.

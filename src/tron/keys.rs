@@ -4,7 +4,7 @@
 //! never taken from outside ([`Signer::sign_request`] is the public door).
 //! Reference: java-tron `crypto/…/ECKey.java`, `chainbase/…/TransactionCapsule.java`.
 
-use std::fmt;
+use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use k256::ecdsa::{RecoveryId, SigningKey, VerifyingKey};
 use sha2::Sha256;
@@ -322,10 +322,27 @@ pub struct SignerError {
     pub reason: String,
 }
 
+/// A signature that somebody was asked for. Dropping it takes the question back.
+pub type PendingSignature = Pin<Box<dyn Future<Output = Result<Signature, SignerError>> + Send>>;
+
 /// Whoever can sign for an address.
 pub trait Signer: Send + Sync {
     /// For which address.
     fn address(&self) -> Address;
+
+    /// How long one signature may take: a person may have to read, and to press a button. Zero
+    /// for a key in memory.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Asks for a signature and does not wait for it: for a signer that may take long, which
+    /// answers from a thread of its own. `None` from one that signs at once by
+    /// [`sign_request`](Self::sign_request).
+    fn ask_to_sign(&self, request: &SignRequest<'_>) -> Option<PendingSignature> {
+        let _ = request;
+        None
+    }
 
     /// Signs the request: low s, recoverable to [`Self::address`].
     ///

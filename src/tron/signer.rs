@@ -19,17 +19,18 @@
 use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::{Mutex, PoisonError, mpsc},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     time::Duration,
 };
 
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::{
     json::transaction_to_json,
-    keys::{SecretKey, SignRequest, Signature, Signer, SignerError},
+    keys::{PendingSignature, SecretKey, SignRequest, Signature, Signer, SignerError},
     keystore::{Keystore, KeystoreError},
     transaction::Transaction,
 };
@@ -124,12 +125,63 @@ pub struct ExternalSignerError {
 /// Another program that holds a key: see the module's page.
 #[derive(Debug)]
 pub struct ExternalSigner {
-    program: PathBuf,
+    program: Arc<Program>,
     address: Address,
+}
+
+/// How it is run.
+#[derive(Debug)]
+struct Program {
+    path: PathBuf,
     patience: Duration,
     hidden: Vec<String>,
     /// Held while it is asked: somebody may have to press a button for each.
     turn: Mutex<()>,
+}
+
+/// One run of it, which another thread can end.
+#[derive(Debug, Default)]
+struct Run(Mutex<RunState>);
+
+#[derive(Debug, Default)]
+struct RunState {
+    child: Option<Child>,
+    is_over: bool,
+}
+
+impl Run {
+    fn start(&self, command: &mut Command) -> Result<(ChildStdin, ChildStdout), String> {
+        // Whole at every moment: a child or none.
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.is_over {
+            return Err("nobody waits for it any more".to_owned());
+        }
+        let mut child = command
+            .spawn()
+            .map_err(|error| format!("it cannot be run: {error}"))?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        state.child = Some(child);
+        pipes.ok_or_else(|| "it has no pipes".to_owned())
+    }
+
+    /// Ends it, wherever it is: it has answered, or nobody waits.
+    fn end(&self) -> Option<std::io::Result<ExitStatus>> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.is_over = true;
+        let mut child = state.child.take()?;
+        // One that has ended already cannot be killed.
+        let _ended = child.kill();
+        Some(child.wait())
+    }
+}
+
+/// Ends a run when it is dropped.
+struct EndRun(Arc<Run>);
+
+impl Drop for EndRun {
+    fn drop(&mut self) {
+        let _status = self.0.end();
+    }
 }
 
 impl ExternalSigner {
@@ -144,34 +196,41 @@ impl ExternalSigner {
         patience: Duration,
         hidden: &[&str],
     ) -> Result<Self, ExternalSignerError> {
-        let mut signer = Self {
-            program: program.into(),
-            address: Address::ZERO,
+        let program = Program {
+            path: program.into(),
             patience,
             hidden: hidden.iter().map(|&name| name.to_owned()).collect(),
             turn: Mutex::new(()),
         };
-        let answer = signer.ask(&json!({ "version": 1, "request": "address" }));
+        let question = json!({ "version": 1, "request": "address" });
+        let answer = program.ask(&question, &Run::default());
         let address = answer.and_then(|answer| {
             let address = answer.get("address").and_then(Value::as_str);
             let address = address.ok_or("its answer has no `address`")?;
             address.parse().map_err(|error| format!("{error}"))
         });
         match address {
-            Ok(address) => signer.address = address,
-            Err(reason) => {
-                return Err(ExternalSignerError {
-                    program: signer.program,
-                    reason,
-                });
-            }
+            Ok(address) => Ok(Self {
+                program: Arc::new(program),
+                address,
+            }),
+            Err(reason) => Err(ExternalSignerError {
+                program: program.path,
+                reason,
+            }),
         }
-        Ok(signer)
     }
 
     /// The program.
     pub fn program(&self) -> &Path {
-        &self.program
+        &self.program.path
+    }
+
+    fn error(&self, reason: &str) -> SignerError {
+        SignerError {
+            address: self.address,
+            reason: format!("{}: {reason}", self.program.path.display()),
+        }
     }
 
     fn question(&self, request: &SignRequest<'_>) -> Result<Value, String> {
@@ -214,27 +273,29 @@ impl ExternalSigner {
             }),
         })
     }
+}
 
+impl Program {
     /// Runs the program once, and never twice at a time.
-    fn ask(&self, question: &Value) -> Result<Value, String> {
+    fn ask(&self, question: &Value, run: &Run) -> Result<Value, String> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(&self.path);
         for name in &self.hidden {
             command.env_remove(name);
         }
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("it cannot be run: {error}"))?;
-        let answer = self.exchange(&mut child, question.to_string());
-        // It has answered, or is too late: either way it is done. One that has
-        // ended already cannot be killed.
-        let _ended = child.kill();
-        let status = child.wait().map_err(|error| error.to_string())?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let answer = run
+            .start(&mut command)
+            .and_then(|pipes| self.exchange(pipes, question.to_string()));
+        // It has answered, or is too late: either way it is done.
+        let status = run.end();
         let answer = answer?;
         if answer.is_empty() {
-            return Err(format!("it gave no answer ({status})"));
+            return Err(match status {
+                Some(Ok(status)) => format!("it gave no answer ({status})"),
+                Some(Err(error)) => format!("it gave no answer: {error}"),
+                None => "nobody waits for it any more".to_owned(),
+            });
         }
         if answer.len() as u64 > MAX_ANSWER_BYTES {
             return Err(format!("its answer has more than {MAX_ANSWER_BYTES} bytes"));
@@ -255,9 +316,11 @@ impl ExternalSigner {
         Ok(answer)
     }
 
-    fn exchange(&self, child: &mut Child, question: String) -> Result<Vec<u8>, String> {
-        let pipes = child.stdin.take().zip(child.stdout.take());
-        let (mut stdin, stdout) = pipes.ok_or("it has no pipes")?;
+    fn exchange(
+        &self,
+        (mut stdin, stdout): (ChildStdin, ChildStdout),
+        question: String,
+    ) -> Result<Vec<u8>, String> {
         // Both in threads of their own: a program may read or write nothing.
         std::thread::spawn(move || {
             // One that answers without reading closes the pipe: that is its choice.
@@ -278,6 +341,27 @@ impl ExternalSigner {
             )),
         }
     }
+
+    /// A signature of this digest, by this address, which the question asks for.
+    fn sign(
+        &self,
+        question: &Value,
+        run: &Run,
+        (address, digest): (Address, [u8; 32]),
+    ) -> Result<Signature, String> {
+        let answer = self.ask(question, run)?;
+        let text = answer.get("signature").and_then(Value::as_str);
+        let text = text.ok_or("its answer has no `signature`")?;
+        let signature = Signature::from_hex(text).map_err(|error| error.to_string())?;
+        match signature.recover(&digest) {
+            Ok(signer) if signer == address && signature.is_low_s() => Ok(signature),
+            Ok(signer) if signer == address => Err("its signature has a high s".to_owned()),
+            Ok(signer) => Err(format!(
+                "its signature is that of {signer}, or of something else"
+            )),
+            Err(error) => Err(error.to_string()),
+        }
+    }
 }
 
 impl Signer for ExternalSigner {
@@ -285,27 +369,47 @@ impl Signer for ExternalSigner {
         self.address
     }
 
+    fn patience(&self) -> Duration {
+        self.program.patience
+    }
+
     fn sign_request(&self, request: &SignRequest<'_>) -> Result<Signature, SignerError> {
-        let signature = self.question(request).and_then(|question| {
-            let answer = self.ask(&question)?;
-            let text = answer.get("signature").and_then(Value::as_str);
-            let text = text.ok_or("its answer has no `signature`")?;
-            let signature = Signature::from_hex(text).map_err(|error| error.to_string())?;
-            match signature.recover(&request.digest()) {
-                Ok(signer) if signer == self.address && signature.is_low_s() => Ok(signature),
-                Ok(signer) if signer == self.address => {
-                    Err("its signature has a high s".to_owned())
-                }
-                Ok(signer) => Err(format!(
-                    "its signature is that of {signer}, or of something else"
-                )),
-                Err(error) => Err(error.to_string()),
+        let wanted = (self.address, request.digest());
+        self.question(request)
+            .and_then(|question| self.program.sign(&question, &Run::default(), wanted))
+            .map_err(|reason| self.error(&reason))
+    }
+
+    fn ask_to_sign(&self, request: &SignRequest<'_>) -> Option<PendingSignature> {
+        let question = match self.question(request) {
+            Ok(question) => question,
+            Err(reason) => {
+                let error = self.error(&reason);
+                return Some(Box::pin(async move { Err(error) }));
             }
+        };
+        let wanted = (self.address, request.digest());
+        let (program, run) = (Arc::clone(&self.program), Arc::new(Run::default()));
+        let (sender, receiver) = oneshot::channel();
+        let end = EndRun(Arc::clone(&run));
+        std::thread::spawn(move || {
+            // Nobody waits any more when the question was taken back.
+            let _late = sender.send(program.sign(&question, &run, wanted));
         });
-        signature.map_err(|reason| SignerError {
-            address: self.address,
-            reason: format!("{}: {reason}", self.program.display()),
-        })
+        let (address, path) = (self.address, self.program.path.clone());
+        Some(Box::pin(async move {
+            let answer = receiver.await;
+            drop(end);
+            let reason = match answer {
+                Ok(Ok(signature)) => return Ok(signature),
+                Ok(Err(reason)) => reason,
+                Err(_) => "its thread ended".to_owned(),
+            };
+            Err(SignerError {
+                address,
+                reason: format!("{}: {reason}", path.display()),
+            })
+        }))
     }
 }
 
@@ -384,7 +488,7 @@ mod tests {
     fn a_program_that_never_answers_is_ended() {
         let folder = tempfile::tempdir().unwrap();
         let mut signer = start(folder.path(), "exec sleep 600");
-        signer.patience = Duration::from_millis(200);
+        Arc::get_mut(&mut signer.program).unwrap().patience = Duration::from_millis(200);
         let error = sign_message(&signer, b"x").unwrap_err();
         assert!(error.reason.contains("did not answer within"), "{error}");
     }

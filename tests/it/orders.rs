@@ -1,9 +1,12 @@
 //! Orders by the real binary: what a person types is paid exactly once, on a
 //! file and on a server.
 
+mod answers;
 mod at_once;
 mod books;
+mod permitted;
 mod restored;
+mod slow_signers;
 mod terminal;
 mod unsigned;
 

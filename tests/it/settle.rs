@@ -13,6 +13,7 @@ mod devnet;
 mod holders;
 mod orders;
 mod sim;
+mod slow;
 mod storm;
 mod world;
 
@@ -291,6 +292,7 @@ fn nothing_is_signed_while_the_clocks_disagree() {
         chain: &chain,
         clock: &ahead,
         account: world.key.address(),
+        permission_id: 0,
         holder: "test",
         report: &|_: &Event| {},
         random: &random,

@@ -28,6 +28,13 @@ pub(crate) enum Reply {
     Cut,
     /// Nothing, ever.
     Silence,
+    /// What another node answers to this, changed.
+    Asked {
+        node: SocketAddr,
+        path: String,
+        body: Value,
+        change: Box<dyn FnOnce(Value) -> Value + Send>,
+    },
 }
 
 /// Answers until it is dropped.
@@ -121,6 +128,16 @@ async fn serve(
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
+            Reply::Asked {
+                node,
+                path,
+                body,
+                change,
+            } => {
+                let body = change(ask(node, &path, &body).await?).to_string();
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                stream.write_all((head + &body).as_bytes()).await?;
+            }
             Reply::Cut => return Ok(()),
             Reply::Silence => std::future::pending().await,
         }
@@ -152,4 +169,20 @@ async fn read_request(
             return Ok(None);
         }
     }
+}
+
+/// What a node answers.
+async fn ask(node: SocketAddr, path: &str, body: &Value) -> std::io::Result<Value> {
+    let body = body.to_string();
+    let mut stream = TcpStream::connect(node).await?;
+    let question = format!(
+        "POST {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(question.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let body = head.map_or(&[][..], |end| &answer[end + 4..]);
+    Ok(serde_json::from_slice(body)?)
 }

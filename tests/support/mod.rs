@@ -7,6 +7,7 @@ pub(crate) mod gated_ledger;
 pub(crate) mod home;
 pub(crate) mod http_server;
 pub(crate) mod link;
+pub(crate) mod lying_node;
 pub(crate) mod market;
 pub(crate) mod pay_proxy;
 pub(crate) mod peer;

@@ -20,6 +20,7 @@ use crate::{
     },
     ledger::{BatchId, Ledger, LedgerError, PayoutState},
     settle::{Engine, Event, NodeChain, SettleError, random_number},
+    tron::permission::OWNER_ID,
     types::{Address, BlockId, Clock as _, SystemClock, TxId},
 };
 
@@ -28,6 +29,8 @@ pub(crate) struct Desk {
     pub(crate) chain: NodeChain,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) account: Address,
+    /// Which permission of the account signs.
+    permission_id: i32,
     holder: String,
     checkpoint: Option<BlockId>,
     out: Output,
@@ -226,6 +229,7 @@ impl Desk {
             },
             ledger,
             account,
+            permission_id: OWNER_ID,
             holder: holder(),
             checkpoint: context.settings.checkpoint,
             out: context.out,
@@ -234,6 +238,12 @@ impl Desk {
                 seen: Mutex::default(),
             },
         }
+    }
+
+    /// The same, for a key that signs under a permission of the account.
+    pub(crate) fn signing_under(mut self, permission_id: i32) -> Self {
+        self.permission_id = permission_id;
+        self
     }
 
     /// Waits while another process signs for the account, and says which. One
@@ -259,6 +269,7 @@ impl Desk {
             chain: &self.chain,
             clock: &SystemClock,
             account: self.account,
+            permission_id: self.permission_id,
             holder: &self.holder,
             report,
             random: &random_number,

@@ -16,11 +16,12 @@ use crate::{
     cli::{
         Context, account, chain,
         failure::{Failure, Outcome},
+        signed_by::SignedBy,
         store, tx, tx_words, units,
     },
     ledger::{AttemptRow, Durable, Payouts},
     settle::{OFFER_LIFETIME, OfferTerms, Plan, SettleError},
-    tron::{permission::OWNER_ID, transaction::Transaction},
+    tron::transaction::Transaction,
     types::{Address, Token, TxId},
 };
 
@@ -38,9 +39,8 @@ pub(crate) struct RunFlags {
     /// Until when they can be signed and sent, at most 24h.
     #[arg(long, value_name = "TIME", value_parser = lifetime, default_value = "24h", requires = "export")]
     expires: Duration,
-    /// The permission that signs: 0 is the owner's, active ones count from 2.
-    #[arg(long, value_name = "ID", default_value_t = OWNER_ID, requires = "export")]
-    permission_id: i32,
+    #[command(flatten)]
+    signed_by: SignedBy,
 }
 
 fn lifetime(text: &str) -> Result<Duration, String> {
@@ -56,22 +56,28 @@ impl RunFlags {
     pub(super) async fn run(self, context: &Context) -> Outcome {
         let policy = self.policy.or(&context.settings.settle);
         if self.dry_run {
-            return super::plan(context, &policy).await;
+            return super::plan(context, &policy, self.signed_by).await;
         }
         let Some(file) = &self.export else {
-            return run(context, &policy).await;
+            return run(context, &policy, self.signed_by).await;
         };
         let terms = OfferTerms {
-            permission_id: self.permission_id,
+            permission_id: self.signed_by.permission_id(),
             lifetime: self.expires,
         };
-        export(context, &policy, terms, file).await
+        export(context, &policy, terms, self.signed_by, file).await
     }
 }
 
-async fn export(context: &Context, flags: &PolicyFlags, terms: OfferTerms, file: &Path) -> Outcome {
+async fn export(
+    context: &Context,
+    flags: &PolicyFlags,
+    terms: OfferTerms,
+    signed_by: SignedBy,
+    file: &Path,
+) -> Outcome {
     let policy = &flags.policy();
-    let account = account::address(context)?;
+    let account = signed_by.payer(account::address(context)?);
     let chain = chain::connect(context).await?;
     chain::guard_mainnet(context)?;
     chain.token(context, Token::Trc10(TOKEN)).await?;

@@ -30,6 +30,7 @@ use super::{
     failure::{Exit, Failure, Outcome},
     receipts::amount_text,
     send::unit_amount,
+    signed_by::SignedBy,
     units::{Worth, counted},
 };
 use crate::{
@@ -109,7 +110,10 @@ const TOKEN: TokenId = TokenId::BTT;
 impl Settle {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         match self {
-            Self::Plan(flags) => plan(context, &flags.or(&context.settings.settle)).await,
+            Self::Plan(flags) => {
+                let flags = flags.or(&context.settings.settle);
+                plan(context, &flags, SignedBy::default()).await
+            }
             Self::Run(flags) => flags.run(context).await,
             Self::Import(import) => import.run(context).await,
             Self::Watch(watch) => watch.run(context).await,
@@ -140,12 +144,13 @@ impl Settle {
     }
 }
 
-async fn plan(context: &Context, flags: &PolicyFlags) -> Outcome {
+async fn plan(context: &Context, flags: &PolicyFlags, signed_by: SignedBy) -> Outcome {
     let policy = &flags.policy();
-    let account = account::address(context)?;
+    let key = account::address(context)?;
     let chain = chain::connect(context).await?;
     chain.token(context, Token::Trc10(TOKEN)).await?;
-    let desk = Desk::new(context, chain, account)?;
+    let desk =
+        Desk::new(context, chain, signed_by.payer(key))?.signing_under(signed_by.permission_id());
     let plan = desk
         .with(async |engine| engine.plan(TOKEN, policy).await)
         .await?;
@@ -290,15 +295,17 @@ struct Consent<'c> {
     context: &'c Context,
     price: Option<Worth>,
     payer: Option<&'c Payer<'c>>,
+    signed_by: SignedBy,
     outcome: Outcome,
 }
 
 impl<'c> Consent<'c> {
-    const fn new(context: &'c Context, payer: Option<&'c Payer<'c>>) -> Self {
+    fn new(context: &'c Context, payer: Option<&'c Payer<'c>>) -> Self {
         Self {
             context,
             price: None,
             payer,
+            signed_by: SignedBy::default(),
             outcome: Ok(()),
         }
     }
@@ -326,8 +333,11 @@ impl<'c> Consent<'c> {
             }
             Question::Pay(plan) => {
                 let network = self.context.settings.network;
+                let signed = self
+                    .payer
+                    .map_or_else(String::new, |payer| self.signed_by.words(payer.address()));
                 out.note(format!(
-                    "from {} on {network}\n{}",
+                    "from {} on {network}{signed}\n{}",
                     plan.payer,
                     plan_text(plan, self.price)
                 ));
@@ -341,16 +351,18 @@ impl<'c> Consent<'c> {
     }
 }
 
-async fn run(context: &Context, flags: &PolicyFlags) -> Outcome {
+async fn run(context: &Context, flags: &PolicyFlags, signed_by: SignedBy) -> Outcome {
     let policy = &flags.policy();
     let payer = Payer::new(context)?;
     let chain = chain::connect(context).await?;
     chain::guard_mainnet(context)?;
     chain.token(context, Token::Trc10(TOKEN)).await?;
-    let desk = Desk::new(context, chain, payer.address())?;
+    let desk = Desk::new(context, chain, signed_by.payer(payer.address()))?
+        .signing_under(signed_by.permission_id());
     // The plan that is shown is the plan that is paid.
     let mut consent = Consent::new(context, Some(&payer));
     consent.price = flags.price();
+    consent.signed_by = signed_by;
     let report = desk
         .order(context, async |engine| {
             engine

@@ -106,6 +106,8 @@ struct Memory {
     refused: BTreeMap<TxId, BTreeSet<String>>,
     /// The last refusal, whole.
     last_refusal: Option<NodeError>,
+    /// What was said of attempts that no node has accepted and none refused.
+    doubts: BTreeMap<TxId, NodeError>,
     /// The end of the chain that is not solid.
     unsolid: Unsolid,
     /// The newest head seen.
@@ -124,6 +126,12 @@ impl Memory {
     fn is_broken(&self, nodes: usize) -> bool {
         let by: BTreeSet<_> = self.refused.values().flatten().collect();
         self.refused.len() >= BREAKER && by.len() >= nodes.min(2)
+    }
+
+    /// What a node said last that was no acceptance, of what no node has accepted since.
+    fn objection(self) -> Option<NodeError> {
+        let mut doubts = self.doubts.into_values();
+        self.last_refusal.or_else(|| doubts.next())
     }
 
     /// Notes how fast blocks come: a sixth of their interval is how often to look.
@@ -201,7 +209,7 @@ struct HandedOver {
 impl<C: Chain> Engine<'_, C> {
     /// Drives the payouts of these batches until they have ended, or `until`
     /// is reached; what is offered to the holders of the account's keys is left to
-    /// them. Returns the last refusal of a node, if there was one.
+    /// them. Returns the last answer of a node that was no acceptance, if there was one.
     pub(super) async fn drive(
         &self,
         lease: &AccountLease,
@@ -225,7 +233,7 @@ impl<C: Chain> Engine<'_, C> {
             self.note_answers(lease, &mut board, handed.sent, &mut memory)?;
             let round = round?;
             if round.is_over || reached(&board, &order, &memory) {
-                return Ok(memory.last_refusal);
+                return Ok(memory.objection());
             }
             if let Some(wait) = handed.wait {
                 self.tell(Event::Waiting("the node takes no more for now".to_owned()));
@@ -362,7 +370,7 @@ impl<C: Chain> Engine<'_, C> {
                 continue;
             }
             let remark = match &said {
-                Ok(()) => "accepted".to_owned(),
+                Ok(()) => AttemptRow::ACCEPTED.to_owned(),
                 Err(error) => error.to_string(),
             };
             self.tell(Event::Sent(txid, remark.clone()));
@@ -402,6 +410,22 @@ impl<C: Chain> Engine<'_, C> {
                 }
                 memory.last_refusal = Some(error.clone());
             }
+            let was_accepted = board
+                .attempt(txid)
+                .is_some_and(|attempt| attempt.get().is_accepted());
+            let remark = match refusal {
+                // What was accepted before is so still: a node that knows it says that it
+                // is a double.
+                Some(NodeError::Unknown { .. }) if was_accepted => AttemptRow::ACCEPTED.to_owned(),
+                Some(error) => {
+                    memory.doubts.insert(txid, error);
+                    remark
+                }
+                None => {
+                    memory.doubts.remove(&txid);
+                    remark
+                }
+            };
             memory.sent.insert(txid, at);
             remarks.push((txid, remark));
         }
@@ -476,7 +500,9 @@ fn reached(board: &Board, order: &Order<'_>, memory: &Memory) -> bool {
         }
         let is_left = entry.attempts.is_empty() && !order.signs.cover(entry.payout.id);
         let is_there = entry.current().is_some_and(|attempt| match order.until {
-            Until::Sent => memory.sent.contains_key(&attempt.txid),
+            Until::Sent => {
+                memory.sent.contains_key(&attempt.txid) || attempt.state == AttemptState::Included
+            }
             _ => attempt.state == AttemptState::Included || memory.last_refusal.is_some(),
         });
         is_left || is_there

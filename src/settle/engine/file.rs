@@ -23,7 +23,7 @@ use crate::{
     settle::{
         chain::Chain,
         payout_file::{FileRow, PayoutFile},
-        plan::{Cost, Signatures, cost, transfer_bandwidth},
+        plan::{Cost, cost, transfer_bandwidth},
         report::{Event, PAID_ELSEWHERE},
     },
     tron::{
@@ -121,7 +121,7 @@ pub struct FileReport {
     pub rows: Vec<RowEnd>,
     /// How many rows were paid or on their way before.
     pub found: usize,
-    /// The last refusal of a node, if there was one.
+    /// The last answer of a node that was no acceptance, if there was one.
     pub refusal: Option<NodeError>,
 }
 
@@ -240,7 +240,8 @@ impl<C: Chain> Engine<'_, C> {
         until: Until,
         confirm: &mut (dyn FnMut(&FileQuote) -> bool + Send),
     ) -> Result<Option<FileReport>, SettleError> {
-        let lease = self.take_alone(signer).await?;
+        let tokens = file.rows.iter().map(|row| row.token);
+        let lease = self.take_alone(signer, tokens).await?;
         self.catch_up(&lease).await?;
         self.bury(&lease)?;
         let rows = self.standing(&file.rows)?;
@@ -445,14 +446,14 @@ impl<C: Chain> Engine<'_, C> {
             row.amount,
             &row.memo,
             self.clock.now(),
-            Signatures::ONE,
+            self.one_signature(),
         );
         let cost = cost(
             row.token,
             points,
             activates,
             !row.memo.is_empty(),
-            Signatures::ONE,
+            self.one_signature(),
             situation,
         );
         let sum = &mut quote.cost;

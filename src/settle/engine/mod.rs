@@ -47,9 +47,10 @@ use crate::{
         PayoutState, Recovery,
     },
     tron::{
+        contract::ContractType,
         fees::Situation,
         keys::Signer,
-        permission::{OWNER_ID, Permissions, fewest_signers},
+        permission::{OWNER_ID, PermissionError, Permissions, allows, fewest_signers},
         rpc::{Finality, NodeError},
     },
     types::{Address, Clock, RawAmount, Token, TokenId},
@@ -57,6 +58,10 @@ use crate::{
 
 /// How long an attempt may live: its expiration after the head.
 pub const LIFETIME: Duration = Duration::from_secs(120);
+
+/// How much longer an attempt may live whose signer is a person or a device: at most so long one
+/// signature may take.
+pub const SLOWEST_SIGNER: Duration = Duration::from_secs(120);
 
 /// How long one that is signed elsewhere may live, at most: what the chain allows.
 pub const OFFER_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -80,6 +85,9 @@ pub struct Engine<'a, C> {
     pub clock: &'a dyn Clock,
     /// Who pays.
     pub account: Address,
+    /// Which of its permissions signs: the owner's (0), whose key is the account's own, or an
+    /// active one, of which the key may be another's.
+    pub permission_id: i32,
     /// How this process names itself to others who wait for the account.
     pub holder: &'a str,
     /// Is told what happens.
@@ -126,7 +134,7 @@ impl<C: Chain> Engine<'_, C> {
         if let Some(lease) = self.look_unless_held().await? {
             self.know_history(&lease).await?;
         }
-        self.make_plan(token, policy, OWNER_ID).await
+        self.make_plan(token, policy, self.permission_id).await
     }
 
     /// Reads the chain up to its solid head, unless another process signs for the
@@ -168,7 +176,7 @@ impl<C: Chain> Engine<'_, C> {
         let mut board = Board::load(self.ledger, self.account, &[])?;
         self.fresh(&lease, &mut board).await?;
         self.know_history(&lease).await?;
-        let plan = self.make_plan(token, policy, OWNER_ID).await?;
+        let plan = self.make_plan(token, policy, self.permission_id).await?;
         if !plan.payouts.is_empty() && signer.is_none() {
             return Err(SettleError::Shared(self.account));
         }
@@ -263,37 +271,72 @@ impl<C: Chain> Engine<'_, C> {
         signer: Option<&'s dyn Signer>,
     ) -> Result<(AccountLease, Option<&'s dyn Signer>), SettleError> {
         let lease = self.take().await?;
+        let kinds = BTreeSet::from([ContractType::TransferAsset]);
         let signer = match signer {
-            Some(signer) if self.is_enough(signer).await? => Some(signer),
+            Some(signer) if self.is_enough(signer, &kinds).await? => Some(signer),
             _ => None,
         };
         self.catch_up(&lease).await?;
         Ok((lease, signer))
     }
 
-    /// Leases the account, for a key that the chain takes alone.
-    async fn take_alone(&self, signer: &dyn Signer) -> Result<AccountLease, SettleError> {
+    /// Leases the account, for a key that the chain takes alone for transfers of these tokens.
+    async fn take_alone(
+        &self,
+        signer: &dyn Signer,
+        tokens: impl IntoIterator<Item = Token>,
+    ) -> Result<AccountLease, SettleError> {
         let lease = self.take().await?;
-        if !self.is_enough(signer).await? {
+        let kinds = tokens.into_iter().map(contract_type).collect();
+        if !self.is_enough(signer, &kinds).await? {
             return Err(SettleError::Shared(self.account));
         }
         Ok(lease)
     }
 
-    /// Whether the key, which must be the account's own, signs for it alone.
-    async fn is_enough(&self, signer: &dyn Signer) -> Result<bool, SettleError> {
-        if signer.address() != self.account {
-            return Err(SettleError::OtherKey {
-                key: signer.address(),
-                account: self.account,
-            });
+    /// Whether the key signs alone for the account, under the permission that signs, which must
+    /// allow contracts of these types. Under the owner's permission it must be the account's
+    /// own.
+    async fn is_enough(
+        &self,
+        signer: &dyn Signer,
+        kinds: &BTreeSet<ContractType>,
+    ) -> Result<bool, SettleError> {
+        let (key, account) = (signer.address(), self.account);
+        if self.permission_id == OWNER_ID && key != account {
+            return Err(SettleError::OtherKey { key, account });
         }
-        let Permissions { owner, .. } = self.permissions().await?;
-        let key = owner
+        let permissions = self.permissions().await?;
+        let permission = permissions.numbered(self.permission_id)?;
+        let named = permission
             .keys
             .iter()
-            .find(|key| Address::from_bytes(&key.address) == Ok(self.account));
-        Ok(key.is_some_and(|key| key.weight >= owner.threshold))
+            .find(|named| Address::from_bytes(&named.address) == Ok(key));
+        if self.permission_id != OWNER_ID {
+            if named.is_none() {
+                return Err(SettleError::NotInPermission {
+                    key,
+                    account,
+                    permission: self.permission_id,
+                });
+            }
+            if let Some(kind) = kinds.iter().find(|kind| !allows(permission, kind.number())) {
+                return Err(PermissionError::NotAllowed {
+                    id: self.permission_id,
+                    contract: kind.name(),
+                }
+                .into());
+            }
+        }
+        Ok(named.is_some_and(|named| named.weight >= permission.threshold))
+    }
+
+    /// The signature of a payment that one key signs.
+    const fn one_signature(&self) -> Signatures {
+        Signatures {
+            permission_id: self.permission_id,
+            count: 1,
+        }
     }
 
     async fn permissions(&self) -> Result<Permissions, SettleError> {
@@ -330,6 +373,13 @@ impl<C: Chain> Engine<'_, C> {
         confirm: &mut impl FnMut(&Question<'_>) -> bool,
     ) -> Result<Vec<BatchReport>, SettleError> {
         let orders = self.unfinished()?;
+        if let Some(signer) = signer
+            && !orders.is_empty()
+        {
+            let tokens = orders.iter().map(|order| order.payout.token);
+            let kinds = tokens.map(contract_type).collect();
+            self.is_enough(signer, &kinds).await?;
+        }
         let mut signs = BTreeSet::new();
         let mut known = BTreeSet::new();
         if !orders.is_empty() && signer.is_some() && confirm(&Question::Finish(&orders)) {
@@ -575,6 +625,14 @@ impl<C: Chain> Engine<'_, C> {
                 }
             }
         }
+    }
+}
+
+/// The contract that moves a token.
+const fn contract_type(token: Token) -> ContractType {
+    match token {
+        Token::Trx => ContractType::Transfer,
+        Token::Trc10(_) => ContractType::TransferAsset,
     }
 }
 

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::{
-    Engine, LIFETIME, LOOK_EVERY, OFFER_LIFETIME, SettleError, board::Board, look::FOREIGN_LOOKS,
+    Engine, LIFETIME, LOOK_EVERY, OFFER_LIFETIME, SLOWEST_SIGNER, SettleError, board::Board,
+    look::FOREIGN_LOOKS,
 };
 use crate::{
     ledger::{AccountLease, CursorRow, Pair, Recovery, TrailRow, TransferRow},
@@ -149,7 +150,11 @@ impl<C: Chain> Engine<'_, C> {
     /// with another copy of the ledger.
     async fn longest_life(&self) -> Result<Duration, SettleError> {
         let shared = self.permissions().await?.is_shared(self.account);
-        Ok(if shared { OFFER_LIFETIME } else { LIFETIME })
+        Ok(if shared {
+            OFFER_LIFETIME
+        } else {
+            LIFETIME + SLOWEST_SIGNER
+        })
     }
 
     /// Reads the chain until every attempt signed before `began`, here or

@@ -18,7 +18,7 @@ use crate::{
         chain::Chain,
         net::net,
         payout_file::FileRow,
-        plan::{Cost, Signatures, cost, transfer_bandwidth},
+        plan::{Cost, cost, transfer_bandwidth},
         report::{BatchReport, Event},
     },
     tron::{
@@ -54,8 +54,8 @@ pub struct SendReport {
     pub txid: Option<TxId>,
     /// Whether the same order was found in the ledger and is shown instead.
     pub found: bool,
-    /// The last refusal of a node, if there was one. While an attempt lives,
-    /// it may still happen.
+    /// The last answer of a node that was no acceptance, if there was one: a refusal, or one
+    /// that says nothing. While an attempt lives, it may still happen.
     pub refusal: Option<NodeError>,
 }
 
@@ -105,7 +105,7 @@ impl<C: Chain> Engine<'_, C> {
             order.amount,
             &order.memo,
             self.clock.now(),
-            Signatures::ONE,
+            self.one_signature(),
         );
         let mut situation = means.situation;
         let memo = !order.memo.is_empty();
@@ -114,7 +114,7 @@ impl<C: Chain> Engine<'_, C> {
             points,
             activates,
             memo,
-            Signatures::ONE,
+            self.one_signature(),
             &mut situation,
         );
         if order.amount > means.token_balance {
@@ -189,7 +189,7 @@ impl<C: Chain> Engine<'_, C> {
         until: Until,
         confirm: &mut (dyn FnMut(&SendQuote) -> bool + Send),
     ) -> Result<SendEnd, SettleError> {
-        let lease = self.take_alone(signer).await?;
+        let lease = self.take_alone(signer, [order.token]).await?;
         self.catch_up(&lease).await?;
         self.bury(&lease)?;
         let mut order_found = self.find_order(&lease, order, begun).await?;

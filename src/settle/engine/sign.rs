@@ -7,7 +7,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{Engine, LIFETIME, OfferTerms, SettleError, board::Board};
+use super::{Engine, LIFETIME, OfferTerms, SLOWEST_SIGNER, SettleError, board::Board};
 use crate::{
     ledger::{
         AccountLease, AttemptRow, AttemptState, CursorRow, Durable, Pair, PayoutId, PayoutKind,
@@ -24,7 +24,7 @@ use crate::{
         rpc::Finality,
         transaction::{Draft, RefBlock, Transaction},
     },
-    types::{RawAmount, Salt, Token, TxId, UnitAmount, UnixMs},
+    types::{Clock, RawAmount, Salt, Token, TxId, UnitAmount, UnixMs},
 };
 
 /// The furthest the head's time may be from ours.
@@ -32,6 +32,13 @@ const MAX_SKEW: Duration = Duration::from_secs(60);
 
 /// So many a core are signed in one go: a millisecond or two.
 const FEW: usize = 16;
+
+/// A group is what is signed in this time: what was signed first is not to wait for the rest.
+const SIGN_AHEAD: Duration = Duration::from_secs(15);
+
+/// The least that an attempt may have left to live when it was signed: to get to a node and
+/// into a block.
+const LEFT_TO_LIVE: Duration = Duration::from_secs(60);
 
 /// An attempt, or the payout that was not signed and why.
 type Signed = Result<AttemptRow, (PayoutId, String)>;
@@ -48,16 +55,39 @@ pub(super) enum Signing<'a> {
 /// What all attempts of a group have in common.
 struct Order<'a> {
     how: Signing<'a>,
+    permission_id: i32,
     cursor: &'a CursorRow,
+    /// The head, and what time it was, by the chain or by a clock, when it was asked for.
     head: Head,
     now: UnixMs,
+    /// The same moment by the engine's clock, which goes on.
+    begun: UnixMs,
+    clock: &'a dyn Clock,
 }
 
 impl Order<'_> {
-    /// Builds one attempt and signs it, if that is done here. Its timestamp, which the chain does not
+    /// How long the group has taken so far.
+    fn took(&self) -> Duration {
+        self.clock.now().since(self.begun)
+    }
+
+    /// Whether no more of the group is to be signed now.
+    fn is_over(&self) -> bool {
+        matches!(self.how, Signing::Here(_)) && self.took() >= SIGN_AHEAD
+    }
+
+    /// How long an attempt lives from when it is built: longer where its signer may take long.
+    fn lifetime(&self) -> Duration {
+        match self.how {
+            Signing::Here(signer) => LIFETIME + signer.patience().min(SLOWEST_SIGNER),
+            Signing::Elsewhere(terms) => terms.lifetime,
+        }
+    }
+
+    /// Builds one attempt, of which the group has taken `took` so far. Its timestamp, which the chain does not
     /// check, is salted by payout and attempt, so that two equal payouts are two
     /// transactions.
-    fn sign(&self, payout: &PayoutRow, ordinal: u32) -> Result<AttemptRow, SettleError> {
+    fn draft(&self, payout: &PayoutRow, ordinal: u32, took: Duration) -> Draft {
         let digest = Sha256::new()
             .chain_update(payout.id.get().to_be_bytes())
             .chain_update(ordinal.to_be_bytes())
@@ -65,33 +95,69 @@ impl Order<'_> {
         let [a, b, c, ..] = <[u8; 32]>::from(digest);
         // Within the last four and a half hours.
         let salt = Duration::from_millis(u64::from(u32::from_be_bytes([0, a, b, c])));
-        let lifetime = match self.how {
-            Signing::Here(_) => LIFETIME,
-            Signing::Elsewhere(terms) => terms.lifetime,
-        };
-        let expiration = self.head.time.plus(lifetime);
         let mut draft = Draft::new(
             Contract::transfer(payout.payer, payout.payee, payout.token, payout.amount),
             RefBlock::from(self.cursor.last),
-            expiration,
+            self.head.time.plus(took).plus(self.lifetime()),
             self.now.minus(salt),
         );
         draft.memo.clone_from(&payout.memo);
-        let (transaction, state) = match self.how {
-            Signing::Here(signer) => (draft.build().sign(signer)?, AttemptState::Signed),
-            Signing::Elsewhere(terms) => {
-                draft.permission_id = terms.permission_id;
-                (Transaction::from(draft.build()), AttemptState::Offered)
-            }
+        draft.permission_id = match self.how {
+            Signing::Here(_) => self.permission_id,
+            Signing::Elsewhere(terms) => terms.permission_id,
         };
+        draft
+    }
+
+    /// Builds one attempt and signs it, if that is done here.
+    fn sign(&self, payout: &PayoutRow, ordinal: u32) -> Result<AttemptRow, SettleError> {
+        let asked = self.took();
+        let draft = self.draft(payout, ordinal, asked);
+        let transaction = match self.how {
+            Signing::Here(signer) => draft.build().sign(signer)?,
+            Signing::Elsewhere(_) => Transaction::from(draft.build()),
+        };
+        self.attempt(payout, ordinal, &draft, &transaction, asked)
+    }
+
+    /// The same by a signer that may take long: no thread waits for it.
+    async fn sign_in_time(
+        &self,
+        signer: &dyn Signer,
+        payout: &PayoutRow,
+        ordinal: u32,
+    ) -> Result<AttemptRow, SettleError> {
+        let asked = self.took();
+        let draft = self.draft(payout, ordinal, asked);
+        let transaction = draft.build().sign_in_time(signer).await?;
+        self.attempt(payout, ordinal, &draft, &transaction, asked)
+    }
+
+    /// The row of an attempt whose signature was asked for when the group had taken `asked`.
+    fn attempt(
+        &self,
+        payout: &PayoutRow,
+        ordinal: u32,
+        draft: &Draft,
+        transaction: &Transaction,
+        asked: Duration,
+    ) -> Result<AttemptRow, SettleError> {
+        let (took, state) = match self.how {
+            Signing::Here(_) => (self.took().saturating_sub(asked), AttemptState::Signed),
+            Signing::Elsewhere(_) => (Duration::ZERO, AttemptState::Offered),
+        };
+        // What comes too late to get into a block is not kept.
+        if matches!(self.how, Signing::Here(_)) && self.lifetime() < took + LEFT_TO_LIVE {
+            return Err(SettleError::SlowSigner(took));
+        }
         Ok(AttemptRow {
             txid: transaction.txid(),
             payout: payout.id,
             ordinal,
             bytes: transaction.encode(),
             reference: self.cursor.last,
-            expiration,
-            signed_at: self.now,
+            expiration: draft.expiration,
+            signed_at: self.now.plus(asked + took),
             state,
             block: None,
             fee: None,
@@ -101,8 +167,9 @@ impl Order<'_> {
 }
 
 impl<C: Chain> Engine<'_, C> {
-    /// Signs a group, or makes it to be signed, and puts it on disk. What the balance does not cover any
-    /// more, and what was paid elsewhere meanwhile, is given up instead.
+    /// Signs a group, or as much of it as is signed in a moment, or makes it to be signed, and
+    /// puts it on disk. What the balance does not cover any more, and what was paid elsewhere
+    /// meanwhile, is given up instead.
     pub(super) async fn sign(
         &self,
         lease: &AccountLease,
@@ -164,9 +231,12 @@ impl<C: Chain> Engine<'_, C> {
         }
         let order = Order {
             how,
+            permission_id: self.permission_id,
             cursor: &cursor,
             head,
             now,
+            begun: self.clock.now(),
+            clock: self.clock,
         };
         let mut attempts = Vec::with_capacity(orders.len());
         for signed in self.sign_all(&order, &orders).await? {
@@ -185,8 +255,9 @@ impl<C: Chain> Engine<'_, C> {
     }
 
     /// Checks the receipts behind a group and signs it, on all cores and bit by
-    /// bit, so that what is being sent goes on meanwhile. What does not verify is
-    /// not signed, and why.
+    /// bit, so that what is being sent goes on meanwhile; by somebody who may take long, one
+    /// after the other. What does not verify is not signed, and why. What is left over when
+    /// the time for a group has passed is not in the answer.
     async fn sign_all(
         &self,
         order: &Order<'_>,
@@ -200,11 +271,32 @@ impl<C: Chain> Engine<'_, C> {
         for row in self.ledger.issued_of(&pairs)? {
             receipts.entry(row.get().pair).or_default().push(row);
         }
+        let doubt = |payout: &PayoutRow| {
+            let behind = debt_of(payout).and_then(|pair| receipts.get(&pair));
+            self.doubt(behind.map_or(&[][..], Vec::as_slice))
+        };
+        if let Signing::Here(signer) = order.how
+            && signer.patience() > Duration::ZERO
+        {
+            let mut signed = Vec::new();
+            for (payout, ordinal) in group {
+                if order.is_over() {
+                    break;
+                }
+                signed.push(match doubt(payout)? {
+                    None => Ok(order.sign_in_time(signer, payout, *ordinal).await?),
+                    Some(doubt) => Err((payout.id, doubt)),
+                });
+            }
+            return Ok(signed);
+        }
         let sign = |part: &[(PayoutRow, u32)]| -> Result<Vec<_>, SettleError> {
             let mut signed = Vec::with_capacity(part.len());
             for (payout, ordinal) in part {
-                let behind = debt_of(payout).and_then(|pair| receipts.get(&pair));
-                signed.push(match self.doubt(behind.map_or(&[][..], Vec::as_slice))? {
+                if order.is_over() {
+                    break;
+                }
+                signed.push(match doubt(payout)? {
                     None => Ok(order.sign(payout, *ordinal)?),
                     Some(doubt) => Err((payout.id, doubt)),
                 });

@@ -4,7 +4,7 @@ use super::{RefBlock, Transaction, txid_of};
 use crate::{
     tron::{
         contract::Contract,
-        keys::{SignRequest, Signer, SignerError},
+        keys::{SignRequest, Signature, Signer, SignerError},
         proto::Writer,
     },
     types::{TxId, UnixMs},
@@ -103,8 +103,27 @@ impl UnsignedTransaction {
         let signature = signer.sign_request(&SignRequest::Transaction {
             raw_data: &self.raw,
         })?;
+        Ok(self.signed(&signature))
+    }
+
+    /// Signs it by a signer that may take long, without holding the thread.
+    ///
+    /// # Errors
+    /// The signer would not.
+    pub async fn sign_in_time(self, signer: &dyn Signer) -> Result<Transaction, SignerError> {
+        let request = SignRequest::Transaction {
+            raw_data: &self.raw,
+        };
+        let signature = match signer.ask_to_sign(&request) {
+            Some(pending) => pending.await?,
+            None => signer.sign_request(&request)?,
+        };
+        Ok(self.signed(&signature))
+    }
+
+    fn signed(self, signature: &Signature) -> Transaction {
         let mut transaction = Transaction::from(self);
-        transaction.add_signature(&signature);
-        Ok(transaction)
+        transaction.add_signature(signature);
+        transaction
     }
 }

@@ -123,6 +123,7 @@ fn alike_in(world: &World, days: u64, order: &SendOrder) -> usize {
         },
         clock: &ManualClock::new(later),
         account: world.key.address(),
+        permission_id: 0,
         holder: "test",
         report: &|_: &Event| {},
         random: &|| world.random(),

@@ -259,6 +259,7 @@ impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
             chain: &chain,
             clock: &clock,
             account: self.key.address(),
+            permission_id: 0,
             holder: "test",
             report: &|_: &Event| {},
             random: &random,

@@ -1,0 +1,33 @@
+//! A node in front of a real one, that says something else where the test says so.
+
+use serde_json::Value;
+
+use super::http_server::{Reply, Server};
+
+/// What becomes of a question.
+pub(crate) enum Lie {
+    /// The real node's answer.
+    None,
+    /// This answer; the real node is not asked.
+    Instead(Reply),
+}
+
+/// Starts one; `lie` is given each question's path and body.
+pub(crate) async fn start(
+    real: std::net::SocketAddr,
+    lie: impl Fn(&str, &Value) -> Lie + Send + Sync + 'static,
+) -> Server {
+    Server::start(move |path, body| {
+        let change: Box<dyn FnOnce(Value) -> Value + Send> = match lie(path, body) {
+            Lie::None => Box::new(|answer| answer),
+            Lie::Instead(reply) => return reply,
+        };
+        Reply::Asked {
+            node: real,
+            path: path.to_owned(),
+            body: body.clone(),
+            change,
+        }
+    })
+    .await
+}
