@@ -93,36 +93,43 @@ struct Cli {
     command: Command,
 }
 
-/// Flags every command takes, before or after its name.
+/// Flags every command takes, before or after its name. `-h` leaves them out.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// The TRON network: devnet, nile, shasta or mainnet.
-    #[arg(long, global = true, env = "SEEDRAIL_NETWORK", value_name = "NAME")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        env = "SEEDRAIL_NETWORK",
+        value_name = "NAME"
+    )]
     network: Option<settings::Network>,
     /// A full node's URL; give it again for another to fall back on.
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         env = "SEEDRAIL_NODE",
         value_delimiter = ',',
         value_name = "URL"
     )]
     node: Vec<String>,
     /// Where /walletsolidity is asked, if not at --node.
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "URL")]
     solidity_node: Vec<String>,
     /// A file with the node's API key.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
     /// The most requests a second that each node is sent; 10 for the public ones, else no limit.
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, global = true, hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     requests_per_second: Option<u32>,
     /// The ledger's file, or postgres://USER@HOST/DATABASE; a URL with a password only by
     /// SEEDRAIL_LEDGER.
     #[arg(
         long,
-        global = true,
+        global = true, hide_short_help = true,
         env = "SEEDRAIL_LEDGER",
         hide_env_values = true,
         value_name = "FILE|URL",
@@ -134,39 +141,69 @@ pub(crate) struct Global {
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         env = "SEEDRAIL_CHECKPOINT",
         value_name = "BLOCKID"
     )]
     checkpoint: Option<crate::types::BlockId>,
     /// Where wallets, ledgers and settings are kept.
-    #[arg(long, global = true, env = "SEEDRAIL_HOME", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        env = "SEEDRAIL_HOME",
+        value_name = "DIR"
+    )]
     home: Option<PathBuf>,
     /// The wallet to act as; an address, where nothing is signed.
-    #[arg(long, global = true, value_name = "NAME|ADDRESS")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "NAME|ADDRESS"
+    )]
     account: Option<String>,
     /// A file with a raw private key in hex, for tests and devnets.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// A program that signs for the account, asked in JSON on its standard input.
-    #[arg(long, global = true, env = "SEEDRAIL_SIGNER", value_name = "PROGRAM")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        env = "SEEDRAIL_SIGNER",
+        value_name = "PROGRAM"
+    )]
     signer: Option<PathBuf>,
     /// A file with the wallet's passphrase.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     /// One JSON document on stdout.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     json: bool,
     /// Do not ask before moving money.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     yes: bool,
     /// More on stderr; twice for still more.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, hide_short_help = true, action = ArgAction::Count)]
     verbose: u8,
     /// Less on stderr.
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        hide_short_help = true,
+        conflicts_with = "verbose"
+    )]
     quiet: bool,
     /// Colour on stderr.
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
     color: clap::ColorChoice,
     /// Which of these came from the environment.
     #[arg(skip)]

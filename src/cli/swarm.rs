@@ -32,6 +32,7 @@ pub(super) const SHOW_EVERY: Duration = Duration::from_millis(500);
 
 /// Flags of every swarm session.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Connections")]
 pub(crate) struct SwarmFlags {
     /// Where to listen for peers; port 0 takes a free one. Default: every address,
     /// IPv4 and IPv6, at a port that the home keeps.

@@ -206,6 +206,36 @@ async fn the_demo_says_what_the_ledgers_and_the_chain_say() {
         assert_eq!(account.tokens[&TokenId::BTT], after);
     }
     assert_eq!(report["settlement"]["confirmed"], 1);
+
+    // A person looks around as one of the parties, and the seeder still shares.
+    let as_party = |party: &str, command: &str| {
+        let file = root.join(party).join("environment");
+        assert!(notes.contains(file.to_str().unwrap()), "{notes}");
+        let script = format!(". '{}'; exec \"$SEEDRAIL\" {command}", file.display());
+        let output = Command::new("sh")
+            .args(["-euc", &script])
+            .env("SEEDRAIL", env!("CARGO_BIN_EXE_seedrail"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    tokio::task::block_in_place(|| {
+        let address = report["payer"]["address"].as_str();
+        let balance = as_party("payer", "balance --json");
+        assert!(
+            address.is_none_or(|address| balance.contains(address)),
+            "{balance}"
+        );
+        let again = root.join("again");
+        let get = format!(
+            "get '{}' -o '{}' --listen 127.0.0.1:0 --json",
+            root.join("shared.torrent").display(),
+            again.display()
+        );
+        as_party("free", &get);
+        assert!(fs::read(again.join("demo.bin")).unwrap() == original);
+    });
 }
 
 /// How many processes have `needle` in their environment or arguments.

@@ -55,7 +55,14 @@ fn add_pages(home: &Home, path: &mut Vec<String>, pages: &mut String) {
     // Where this home is differs from run to run.
     let mut command = home.command();
     command.args(&arguments).env_remove("SEEDRAIL_HOME");
-    let page = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let mut page = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    // They are the same on every page: the first one has them.
+    if !path.is_empty() {
+        let at = page
+            .find("\nGlobal options:\n")
+            .expect("every page has them");
+        page.truncate(at);
+    }
     writeln!(pages, "$ seedrail {}\n\n{page}", arguments.join(" ")).unwrap();
     for command in commands(&page) {
         path.push(command);

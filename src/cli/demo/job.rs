@@ -50,16 +50,16 @@ impl<'a> Job<'a> {
 
     /// Ends every process, the last started first; with `--keep`, says which ones
     /// are left running.
-    pub(super) async fn end(self) -> Vec<(&'static str, u32)> {
+    pub(super) async fn end(self) -> Outcome<Vec<(&'static str, u32)>> {
         let mut kept = Vec::new();
         for process in self.running.into_iter().rev() {
             if self.demo.keep {
-                kept.push((process.name, process.pid));
+                kept.push(process.leave()?);
             } else {
                 process.end().await;
             }
         }
-        kept
+        Ok(kept)
     }
 
     pub(super) async fn work(&mut self) -> Outcome<Report> {
@@ -76,6 +76,11 @@ impl<'a> Job<'a> {
         let node =
             Node::new(&NodeConfig::new(&url)).map_err(|error| Failure::failed("demo", error))?;
         let [seeder, payer, free] = self.parties(&devnet)?;
+        if self.demo.keep {
+            for party in [&seeder, &payer, &free] {
+                party.write_environment(&url)?;
+            }
+        }
         out.note(format!(
             "devnet   {url}, blocks every {}",
             self.block_time()

@@ -62,23 +62,24 @@ impl Demo {
         let home = keep.then(|| folder.keep());
         let report: Report = outcome?;
         report.print(context, &self)?;
-        if let Some(home) = home {
-            context.out.note(format!("\nKept in {}", home.display()));
-            for party in ["seeder", "payer", "free"] {
-                let path = home.join(party);
-                context
-                    .out
-                    .note(format!("  {party} has its home in {}", path.display()));
-            }
-            for (name, pid) in kept {
-                context
-                    .out
-                    .note(format!("  {name} is running as process {pid}"));
-            }
-            context
-                .out
-                .note("End the processes with `kill PID`, then remove the folder.");
+        let kept = kept?;
+        let note = |text: String| context.out.note(text);
+        let Some(home) = home else {
+            note(
+                "\nNext: the README does each step by hand; `seedrail init` makes a wallet.".into(),
+            );
+            return Ok(());
+        };
+        note(format!("\nKept in {}", home.display()));
+        for (name, pid) in kept {
+            note(format!("  {name} is running as process {pid}"));
         }
+        note("Look around as one of the three, for example with `seedrail balance`, after:".into());
+        for party in ["seeder", "payer", "free"] {
+            let file = home.join(party).join("environment");
+            note(format!("  . {}", file.display()));
+        }
+        note("End the processes with `kill PID`, then remove the folder.".into());
         Ok(())
     }
 }

@@ -41,6 +41,28 @@ pub(super) struct Party {
     pub(super) private_key: String,
 }
 
+impl Party {
+    /// The file that makes a shell act as this party.
+    pub(super) fn environment(&self) -> PathBuf {
+        self.home.join("environment")
+    }
+
+    /// Writes it, for the node at `url`.
+    pub(super) fn write_environment(&self, url: &str) -> Outcome {
+        // A quote ends the quoted text, stands by itself, and begins another.
+        let home = self.home.to_string_lossy().replace('\'', "'\\''");
+        let text = format!(
+            "export SEEDRAIL_HOME='{home}' SEEDRAIL_NETWORK=devnet SEEDRAIL_NODE='{url}' \
+             {PRIVATE_KEY_VARIABLE}={}\n",
+            self.private_key
+        );
+        let file = self.environment();
+        fs::create_dir_all(&self.home)
+            .and_then(|()| fs::write(&file, text))
+            .map_err(|error| Failure::file(&file, error))
+    }
+}
+
 /// Starts children against one devnet.
 #[derive(Debug, Clone)]
 pub(super) struct Launcher {
@@ -206,6 +228,23 @@ impl Process {
         }
         let said = Vec::from(tail).join(" / ");
         Failure::failed("demo", format!("{} failed: {said}", self.name))
+    }
+
+    /// Lets it live on after this program: its name and number. It would end when nobody
+    /// reads its output, so `cat` does.
+    pub(super) fn leave(self) -> Outcome<(&'static str, u32)> {
+        let failed = |error: std::io::Error| {
+            let message = format!("{} cannot be left running: {error}", self.name);
+            Failure::failed("demo", message)
+        };
+        let output = self.lines.into_inner().into_inner();
+        Command::new("cat")
+            .stdin(output.into_owned_fd().map_err(failed)?)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        Ok((self.name, self.pid))
     }
 
     /// Ends it: first by closing its input, then by force.
