@@ -1,6 +1,12 @@
 //! A disk that can be full.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// A small disk, mounted until dropped. Only root can: CI is.
 pub(crate) struct Disk(tempfile::TempDir);
@@ -34,6 +40,15 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
+        // The tasks of a session that was dropped end a moment later, and so do their files.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < deadline {
+            let umount = Command::new("umount").arg(self.0.path()).output().unwrap();
+            if umount.status.success() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
         run("umount", &[path(self.0.path())]);
     }
 }

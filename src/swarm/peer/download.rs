@@ -14,8 +14,9 @@ use super::{
 use crate::swarm::{
     hooks::{PriceTag, UploadClass},
     lock::lock,
-    picker::{Asker, Received},
+    picker::Received,
     scheduler::MAX_CREDIT,
+    torrent::Wish,
     wire::{Block, CHUNK, Message},
 };
 
@@ -79,13 +80,10 @@ impl Conn {
                 asking.may_race(now),
             )
         };
-        let mut asker = Asker {
+        let mut wish = Wish {
             conn: self.id,
             metered: self.is_metered(),
-            suspect: self.suspect.load(Ordering::Relaxed),
-            proven: self.proven.load(Ordering::Relaxed),
             races,
-            now_ms: now,
             answer_ms: first,
         };
         let mut asked = Vec::new();
@@ -99,10 +97,10 @@ impl Conn {
             if !self.down_allowance.take(chunk, wanted) {
                 break;
             }
-            match self.ask_one(asker, &named) {
+            match self.ask_one(wish, &named) {
                 Some(request) => {
                     asked.push(request);
-                    asker.answer_ms = asker.answer_ms.saturating_add(second - first);
+                    wish.answer_ms = wish.answer_ms.saturating_add(second - first);
                 }
                 None => {
                     more = false;
@@ -124,13 +122,13 @@ impl Conn {
     }
 
     /// The next chunk to request, with its price.
-    fn ask_one(&self, asker: Asker, named: &Named) -> Option<(Block, Option<PriceTag>)> {
-        let block = self.torrent.pick(asker, named, false)?;
+    fn ask_one(&self, wish: Wish, named: &Named) -> Option<(Block, Option<PriceTag>)> {
+        let block = self.torrent.pick(wish, named, false)?;
         if let Some(tag) = self.price(block) {
             return Some((block, tag));
         }
         // No other piece may be begun: those that it takes part in can be finished.
-        let more = self.torrent.pick(asker, named, true);
+        let more = self.torrent.pick(wish, named, true);
         if let Some(block) = more
             && let Some(tag) = self.price(block)
         {

@@ -60,7 +60,7 @@ const STALLED_WRITE: Duration = Duration::from_secs(90);
 const HELD: Duration = Duration::from_secs(10);
 
 /// What other tasks have to tell an extension.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Told {
     Verified {
         piece: u32,
@@ -143,10 +143,6 @@ pub(super) struct Conn {
     reason: Lock<Option<String>>,
     up_allowance: Allowance,
     down_allowance: Allowance,
-    /// Its pieces are asked of it alone: a piece it had a part in was bad.
-    pub(super) suspect: AtomicBool,
-    /// It had a part in a piece whose hash matched.
-    pub(super) proven: AtomicBool,
     /// Others may be asked for something that it was asked for: they are woken once for all
     /// messages that are read at once.
     freed: AtomicBool,
@@ -321,8 +317,6 @@ impl Conn {
             ask_ready,
             closing: Notify::new(),
             reason: Lock::new(Rank::Queue, None),
-            suspect: AtomicBool::new(false),
-            proven: AtomicBool::new(false),
             freed: AtomicBool::new(false),
             drained: AtomicBool::new(true),
             traffic: Traffic::new(),

@@ -187,7 +187,7 @@ impl Drop for Registered {
         let reason = lock(&conn.reason).clone();
         conn.torrent.leave(
             conn,
-            &reason.unwrap_or_else(|| "the session ended".to_owned()),
+            reason.unwrap_or_else(|| "the session ended".to_owned()),
         );
         conn.close_extensions();
         shared.rechoke.notify_one();

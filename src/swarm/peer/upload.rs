@@ -67,18 +67,16 @@ impl Conn {
         if block.length > MAX_REQUEST {
             return Err(Close::Protocol("it asks for too much at once"));
         }
-        let served = self.torrent.can_serve(block) && (!choking || self.is_granted(block));
-        let mut out = lock(&self.out);
-        let full = out.requests.len() >= usize::try_from(OUR_REQQ).unwrap_or(usize::MAX);
-        if served && !full {
-            out.requests.push_back(block);
-            drop(out);
+        // Only this task adds to the queue.
+        let most = usize::try_from(OUR_REQQ).unwrap_or(usize::MAX);
+        let full = lock(&self.out).requests.len() >= most;
+        // What is granted while choked is used up by what is served alone.
+        let served = !full && self.torrent.can_serve(block) && (!choking || self.is_granted(block));
+        if served {
+            lock(&self.out).requests.push_back(block);
             self.write_ready.notify_one();
-        } else {
-            drop(out);
-            if self.fast {
-                self.send(Message::Reject(block));
-            }
+        } else if self.fast {
+            self.send(Message::Reject(block));
         }
         Ok(())
     }

@@ -16,9 +16,14 @@ use crate::{
         bitfield::Bitfield,
         hooks::{ConnId, PriceTag},
         metainfo::Layout,
-        peer::asking::{Asking, Cancelled, Pace},
-        picker::{Asker, Ended, Picker, Received},
+        peer::{
+            Named, Told,
+            asking::{Asking, Cancelled, Pace},
+        },
+        phase::{self, Phase},
+        picker::{Picker, Received},
         selection::Wanted,
+        torrent::core::{Claim, Input as Happened, Joining, Output, TorrentCore, Wish},
         wire::Block,
     },
 };
@@ -79,12 +84,9 @@ enum Happens {
 
 struct Conn {
     asking: Asking,
-    bits: Bitfield,
     rate: u64,
     bytes: u64,
     served: bool,
-    suspect: bool,
-    proven: bool,
     /// What the other asked for.
     queue: VecDeque<Block>,
 }
@@ -96,8 +98,8 @@ struct Node {
     busy: bool,
     /// Whose turn it is.
     turn: usize,
-    picker: Option<Picker>,
-    full: Bitfield,
+    /// Of one that downloads: the very core of a torrent.
+    core: Option<TorrentCore>,
     disk_ok: bool,
     conns: BTreeMap<usize, Conn>,
     /// Bad chunks of pieces in the making.
@@ -113,6 +115,14 @@ struct Account {
     dropped: u64,
     /// Of those dropped, arrived before, or not known to have been sent.
     delivered: u64,
+}
+
+fn id(node: usize) -> ConnId {
+    ConnId(u64::try_from(node).unwrap())
+}
+
+fn node_of(conn: ConnId) -> usize {
+    usize::try_from(conn.0).unwrap()
 }
 
 struct World {
@@ -165,9 +175,13 @@ impl World {
                     alive: true,
                     busy: false,
                     turn: 0,
-                    picker: leech
-                        .then(|| Picker::new(layout, Bitfield::empty(pieces), wanted, key)),
-                    full: Bitfield::full(pieces),
+                    core: leech.then(|| {
+                        let none = Bitfield::empty(pieces);
+                        let picker = Picker::new(layout, none, wanted, key);
+                        let mut core = TorrentCore::new(Phase::Checking { done: 0, total: 0 });
+                        core.input(0, Happened::Checked(Box::new(picker)));
+                        core
+                    }),
                     disk_ok: true,
                     conns: BTreeMap::new(),
                     bad: BTreeSet::new(),
@@ -191,22 +205,29 @@ impl World {
         };
         for one in 0..count {
             for other in (0..count).filter(|other| *other != one) {
-                let bits = world.nodes[other].has().clone();
-                if let Some(picker) = &mut world.nodes[one].picker {
-                    picker.peer_came(&bits);
+                let full = world.nodes[other].core.is_none();
+                if let Some(core) = &mut world.nodes[one].core {
+                    let name = u8::try_from(other).unwrap();
+                    let joining = Joining {
+                        conn: id(other),
+                        remote: ([10, 0, 0, name], 6881).into(),
+                        peer_id: [name; 20],
+                        outgoing: true,
+                    };
+                    core.join(joining, &[255; 20]).unwrap();
+                    core.greet(id(other));
+                    let claim = if full { Claim::All } else { Claim::None };
+                    core.claimed(id(other), claim).unwrap();
                 }
                 let conn = Conn {
                     asking: Asking::default(),
-                    bits,
                     rate: 0,
                     bytes: 0,
                     served: false,
-                    suspect: false,
-                    proven: false,
                     queue: VecDeque::new(),
                 };
                 world.nodes[one].conns.insert(other, conn);
-                if paid && world.nodes[one].picker.is_some() {
+                if paid && world.nodes[one].core.is_some() {
                     let mut duo = Duo::new();
                     duo.deliver(100);
                     world.price = duo.buyer.machine.purchase_price().unwrap();
@@ -254,7 +275,7 @@ impl World {
         let Some(conn) = node.conns.get(&peer) else {
             return;
         };
-        let (Some(picker), true, true) = (&mut node.picker, node.disk_ok, node.alive) else {
+        let (Some(core), true) = (&mut node.core, node.alive) else {
             return;
         };
         let pace = Pace {
@@ -263,26 +284,20 @@ impl World {
         };
         let mut asked: Vec<(Block, Option<PriceTag>)> = Vec::new();
         for _ in 0..conn.asking.room(pace) {
-            let asker = Asker {
-                conn: ConnId(u64::try_from(peer).unwrap()),
+            let wish = Wish {
+                conn: id(peer),
                 metered: self.pays.contains_key(&(me, peer)),
-                suspect: conn.suspect,
-                proven: conn.proven,
                 races: true,
-                now_ms: now,
                 answer_ms: conn.asking.answer_ms(pace, asked.len(), now),
             };
             let mut tag = None;
             let mut chosen = None;
             for more in [false, true] {
-                let block = if more {
-                    picker.pick_more(asker, &conn.bits)
-                } else {
-                    picker.pick(asker, &conn.bits)
+                let Some(block) = core.pick(now, wish, &Named::default(), more) else {
+                    break;
                 };
-                let Some(block) = block else { break };
                 if conn.asking.has(&block) || asked.iter().any(|(one, _)| *one == block) {
-                    picker.dropped(asker.conn, block);
+                    core.unpick(wish.conn, block);
                     continue;
                 }
                 let Some(duo) = self.pays.get_mut(&(me, peer)) else {
@@ -304,7 +319,7 @@ impl World {
                     chosen = Some(block);
                     break;
                 }
-                picker.dropped(asker.conn, block);
+                core.unpick(wish.conn, block);
             }
             let Some(block) = chosen else { break };
             asked.push((block, tag));
@@ -353,32 +368,44 @@ impl World {
     }
 
     fn give_back(&mut self, me: usize, peer: usize, block: Block) {
-        let conn = ConnId(u64::try_from(peer).unwrap());
-        let over = self.nodes[me]
-            .picker
-            .as_mut()
-            .is_some_and(|picker| picker.dropped(conn, block));
+        let core = self.nodes[me].core.as_mut();
+        let over = core.is_some_and(|core| core.unpick(id(peer), block));
         if over {
             self.over(me, peer, block.piece);
         }
     }
 
-    fn ended(&mut self, me: usize, piece: u32, ended: Ended, good: bool) {
-        for (conn, chunks) in ended.contributions {
-            let peer = usize::try_from(conn.0).unwrap();
-            if !self.nodes[me].conns.contains_key(&peer) {
-                continue;
-            }
-            if good {
-                self.owe(me, peer, piece, &chunks);
-            } else {
-                for (tag, bytes) in chunks {
-                    self.drop_tag(me, peer, Some(tag), bytes, true);
+    /// Something happened to a torrent: does what its core says.
+    fn happened(&mut self, me: usize, what: Happened) {
+        let now = self.now_ms();
+        let Some(core) = &mut self.nodes[me].core else {
+            return;
+        };
+        for output in core.input(now, what) {
+            match output {
+                Output::Tell(conn, Told::Verified { piece, chunks }) => {
+                    self.owe(me, node_of(conn), piece, &chunks);
                 }
+                Output::Tell(conn, Told::Dropped { tag, bytes }) => {
+                    self.drop_tag(me, node_of(conn), Some(tag), bytes, true);
+                }
+                Output::Tell(conn, Told::Over { piece }) => self.over(me, node_of(conn), piece),
+                Output::Close(conn, _) => self.part(me, node_of(conn)),
+                Output::Have(piece) => {
+                    let peers: Vec<usize> = self.nodes[me].conns.keys().copied().collect();
+                    for peer in peers {
+                        self.send(me, peer, Wire::Have(piece));
+                    }
+                }
+                Output::Completed => self.nodes[me].done_ms = Some(now),
+                Output::LookAgain | Output::Phase(..) => self.fill_all(me),
+                Output::Tell(_, Told::Finished)
+                | Output::Event(_)
+                | Output::Forget(_)
+                | Output::Waste(_)
+                | Output::Full
+                | Output::DialMore => {}
             }
-        }
-        for conn in ended.open {
-            self.over(me, usize::try_from(conn.0).unwrap(), piece);
         }
     }
 
@@ -388,20 +415,17 @@ impl World {
             let Some(mut conn) = self.nodes[me].conns.remove(&peer) else {
                 continue;
             };
-            let id = ConnId(u64::try_from(peer).unwrap());
             for (block, asked) in conn.asking.take_all() {
                 self.drop_tag(me, peer, asked.tag, block.length, false);
-                if let Some(picker) = &mut self.nodes[me].picker {
-                    picker.dropped(id, block);
+                if let Some(core) = &mut self.nodes[me].core {
+                    core.unpick(id(peer), block);
                 }
             }
-            let lost = self.nodes[me].picker.as_mut().map(|picker| {
-                picker.peer_went(&conn.bits);
-                picker.disown(id)
-            });
-            for (tag, bytes) in lost.unwrap_or_default() {
-                self.drop_tag(me, peer, Some(tag), bytes, true);
-            }
+            let left = Happened::Left {
+                conn: id(peer),
+                reason: String::new(),
+            };
+            self.happened(me, left);
         }
     }
 
@@ -450,17 +474,14 @@ impl World {
         match what {
             Wire::Have(piece) => {
                 let node = &mut self.nodes[me];
-                let conn = node.conns.get_mut(&from).unwrap();
-                if conn.bits.insert(piece)
-                    && let Some(picker) = &mut node.picker
-                {
-                    picker.peer_has(piece);
+                if let Some(core) = &mut node.core {
+                    core.claimed(id(from), Claim::One(piece)).unwrap();
                 }
                 self.fill(me, from);
             }
             Wire::Request(block) => {
                 let node = &mut self.nodes[me];
-                let has = node.has().has(block.piece) || node.kind != Kind::Honest;
+                let has = node.has(block.piece) || node.kind != Kind::Honest;
                 let queue = &mut node.conns.get_mut(&from).unwrap().queue;
                 if has && queue.len() < QUEUE {
                     queue.push_back(block);
@@ -491,7 +512,6 @@ impl World {
     }
 
     fn chunk(&mut self, from: usize, me: usize, block: Block, good: bool, now: u64) {
-        let id = ConnId(u64::try_from(from).unwrap());
         let node = &mut self.nodes[me];
         let conn = node.conns.get_mut(&from).unwrap();
         conn.bytes += u64::from(block.length);
@@ -499,10 +519,10 @@ impl World {
         let Some(asked) = conn.asking.arrived(&block, now) else {
             return;
         };
-        let Some(picker) = &mut node.picker else {
+        let Some(core) = &mut node.core else {
             return;
         };
-        match picker.received(id, block, asked.tag) {
+        match core.received(id(from), block, asked.tag) {
             Received::Unwanted => self.drop_tag(me, from, asked.tag, block.length, true),
             Received::Duplicate => {}
             Received::Owed => {
@@ -526,51 +546,28 @@ impl World {
                     self.send(me, other, Wire::Cancel(block));
                 }
                 if complete {
-                    self.hashed(me, block.piece, now);
+                    self.hashed(me, block.piece);
                 }
             }
         }
         self.fill_all(me);
     }
 
-    fn hashed(&mut self, me: usize, piece: u32, now: u64) {
+    /// The last chunk of a piece is here.
+    fn hashed(&mut self, me: usize, piece: u32) {
         let node = &mut self.nodes[me];
         let wrong = node.bad.iter().any(|block| block.piece == piece);
         node.bad.retain(|block| block.piece != piece);
-        let disk_ok = node.disk_ok;
-        let picker = node.picker.as_mut().unwrap();
-        let senders = picker.senders(piece);
-        let good = !wrong && disk_ok;
-        let ended = if good {
-            picker.verified(piece)
-        } else {
-            picker.failed(piece)
+        let result = match (node.disk_ok, wrong) {
+            (false, _) => Happened::DiskRefused {
+                piece,
+                message: String::new(),
+                full: true,
+            },
+            (true, false) => Happened::Verified(piece),
+            (true, true) => Happened::Wrong(piece),
         };
-        let done = picker.is_done();
-        let peers = senders.iter().map(|id| usize::try_from(id.0).unwrap());
-        let peers: Vec<usize> = peers.filter(|peer| node.conns.contains_key(peer)).collect();
-        for peer in &peers {
-            let conn = node.conns.get_mut(peer).unwrap();
-            if good {
-                conn.proven = true;
-                conn.suspect &= senders.len() > 1;
-            } else if wrong && senders.len() > 1 {
-                conn.suspect = true;
-            }
-        }
-        self.ended(me, piece, ended, good);
-        if wrong && let [liar] = senders[..] {
-            self.part(me, usize::try_from(liar.0).unwrap());
-        }
-        if good {
-            let peers: Vec<usize> = self.nodes[me].conns.keys().copied().collect();
-            for peer in peers {
-                self.send(me, peer, Wire::Have(piece));
-            }
-        }
-        if done && self.nodes[me].done_ms.is_none() {
-            self.nodes[me].done_ms = Some(now);
-        }
+        self.happened(me, result);
     }
 
     fn tick(&mut self) {
@@ -582,6 +579,22 @@ impl World {
             .filter(|(_, node)| node.alive)
             .flat_map(|(me, node)| node.conns.keys().map(move |peer| (me, *peer)))
             .collect();
+        for me in 0..self.nodes.len() {
+            let node = &self.nodes[me];
+            if node
+                .core
+                .as_ref()
+                .is_some_and(|core| core.disk_due(now).is_some())
+            {
+                self.happened(
+                    me,
+                    match node.disk_ok {
+                        true => Happened::Phase(phase::Input::DiskWorks),
+                        false => Happened::StillFull,
+                    },
+                );
+            }
+        }
         for (me, peer) in pairs {
             let Some(conn) = self.nodes[me].conns.get_mut(&peer) else {
                 continue;
@@ -594,9 +607,9 @@ impl World {
             let served = conn.served;
             let late = conn.asking.tick(served, now);
             if !late.given_up.is_empty()
-                && let Some(picker) = &mut self.nodes[me].picker
+                && let Some(core) = &mut self.nodes[me].core
             {
-                picker.release(ConnId(u64::try_from(peer).unwrap()));
+                core.release(id(peer));
             }
             for (block, asked) in late.given_up {
                 // Whether it was sent is not known.
@@ -610,7 +623,7 @@ impl World {
     }
 
     fn honest(&self) -> impl Iterator<Item = &Node> {
-        let honest = |node: &&Node| node.alive && node.picker.is_some();
+        let honest = |node: &&Node| node.alive && node.core.is_some();
         self.nodes.iter().filter(honest)
     }
 
@@ -650,8 +663,8 @@ impl World {
                 }
                 Happens::DiskBack(me) => {
                     self.nodes[me].disk_ok = true;
-                    least += self.now_ms();
-                    self.fill_all(me);
+                    // It is tried again after 10 s, at the next tick.
+                    least += self.now_ms() + 11_000;
                 }
                 Happens::Pays => {
                     for duo in self.pays.values_mut() {
@@ -685,7 +698,9 @@ impl World {
         let percent = last.max().unwrap_or(0) * 100 / least;
         let mut duplicates = 0;
         for node in self.nodes.iter().filter(|node| node.alive) {
-            let Some(picker) = &node.picker else { continue };
+            let Some(picker) = node.core.as_ref().and_then(TorrentCore::picker) else {
+                continue;
+            };
             assert!(picker.duplicate_bytes() <= picker.duplicate_limit());
             duplicates += picker.duplicate_bytes();
         }
@@ -731,11 +746,8 @@ impl World {
 }
 
 impl Node {
-    fn has(&self) -> &Bitfield {
-        match &self.picker {
-            Some(picker) => picker.have(),
-            None => &self.full,
-        }
+    fn has(&self, piece: u32) -> bool {
+        self.core.as_ref().is_none_or(|core| core.has(piece))
     }
 }
 

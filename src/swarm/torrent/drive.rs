@@ -11,14 +11,14 @@ use std::{
 
 use tokio::time::MissedTickBehavior;
 
-use super::{Place, Torrent, resume::Resume};
+use super::{Place, Torrent, core::Input, resume::Resume};
 use crate::swarm::{
     bitfield::Bitfield,
     events::Event,
     lock::lock,
     metainfo::Info,
     peer::{self, Told},
-    phase::{Input, Phase},
+    phase::{self, Phase},
     picker::Picker,
     selection::{SelectionError, Wanted},
     storage::{Storage, StorageError, is_there},
@@ -112,12 +112,12 @@ impl Torrent {
     }
 
     /// The metadata of a magnet link is here.
-    fn tell_metadata(&self) {
+    fn tell_metadata(self: &Arc<Self>) {
         let Some(info) = self.info.get() else {
             return;
         };
         if info.is_private() {
-            self.forget_public_peers();
+            self.input(Input::ForgetPublic);
         }
         self.emit(Event::MetadataReceived {
             name: info.name().to_owned(),
@@ -131,7 +131,8 @@ impl Torrent {
             return false;
         };
         if let Err(error) = self.choose() {
-            self.input(Input::Impossible(error.to_string()));
+            let why = phase::Input::Impossible(error.to_string());
+            self.input(Input::Phase(why));
             return true;
         }
         // A check that was broken off may have left it.
@@ -164,7 +165,8 @@ impl Torrent {
     fn check_failed(self: &Arc<Self>, error: &StorageError) {
         let foreign = error.is_in_the_way();
         self.in_the_way.store(foreign, Ordering::Release);
-        self.input(Input::CheckFailed(error.to_string()));
+        let why = phase::Input::CheckFailed(error.to_string());
+        self.input(Input::Phase(why));
     }
 
     fn checked(self: &Arc<Self>, info: &Info, have: Bitfield, root: PathBuf) {
@@ -175,7 +177,6 @@ impl Torrent {
             ^ self.shared.key;
         let picker = Picker::new(info.layout(), have, wanted.clone(), seed);
         let complete = picker.is_done();
-        lock(&self.state).picker = Some(picker);
         self.complete.store(complete, Ordering::Release);
         self.emit(Event::Ready { have: count, total });
         if complete {
@@ -185,7 +186,7 @@ impl Torrent {
                 elapsed: self.started.elapsed(),
             });
         }
-        self.input(Input::Checked { complete });
+        self.input(Input::Checked(Box::new(picker)));
     }
 
     /// Finds out which files were chosen, if that was said.
@@ -289,7 +290,7 @@ impl Torrent {
             // A hundred steps are enough for any bar.
             if done == total || done.is_multiple_of(total.div_ceil(100)) {
                 self.emit(Event::Checking { done, total });
-                self.input(Input::Hashed { done, total });
+                self.input(Input::Phase(phase::Input::Hashed { done, total }));
             }
             goes_on()
         };
@@ -330,8 +331,7 @@ impl Torrent {
         let Some(storage) = self.storage() else {
             return;
         };
-        let have = lock(&self.state).picker.as_ref().map(|p| p.have().clone());
-        let Some(have) = have else {
+        let Some(have) = self.have() else {
             return;
         };
         let dirty = lock(&self.resume).as_ref().map(Resume::is_dirty);
@@ -368,7 +368,7 @@ impl Torrent {
         if self.is_complete() {
             return 0;
         }
-        let left = lock(&self.state).picker.as_ref().map(Picker::bytes_left);
+        let left = lock(&self.state).core.picker().map(Picker::bytes_left);
         // Before the metadata is there nobody knows; it is not nothing.
         left.unwrap_or(1)
     }
@@ -378,7 +378,7 @@ impl Torrent {
         if self.is_full() {
             return 0;
         }
-        let left = lock(&self.state).picker.as_ref().map(Picker::bytes_missing);
+        let left = lock(&self.state).core.picker().map(Picker::bytes_missing);
         left.unwrap_or(1)
     }
 
@@ -388,7 +388,7 @@ impl Torrent {
     /// It goes on if nobody waits for it any more.
     pub(in crate::swarm) async fn finish(self: Arc<Self>, grace: Duration) {
         let mut ended = self.ended.subscribe();
-        self.input(Input::Stop);
+        self.input(Input::Phase(phase::Input::Stop));
         if !self.ending.swap(true, Ordering::AcqRel) {
             let ending = Ending(self.clone());
             // If the session has ended there is nothing to do, and `ending` is dropped.
@@ -447,7 +447,7 @@ struct Ending(Arc<Torrent>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.input(Input::Ended);
+        self.0.input(Input::Phase(phase::Input::Ended));
         self.0.ended.send_replace(true);
     }
 }

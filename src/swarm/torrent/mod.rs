@@ -4,6 +4,7 @@
 mod announce;
 mod assembly;
 mod book;
+pub(super) mod core;
 mod discover;
 mod drive;
 mod peers;
@@ -12,8 +13,7 @@ mod relocate;
 mod resume;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    net::{IpAddr, SocketAddr},
+    collections::HashMap,
     path::PathBuf,
     sync::{
         Arc, OnceLock,
@@ -22,43 +22,34 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use tokio::sync::{Notify, RwLock, broadcast, watch};
 
+pub(super) use self::core::{Claim, Wish};
+use self::core::{Input, Output, TorrentCore};
 use assembly::Assembly;
-use book::PeerBook;
 pub(super) use book::PeerSource;
 pub(super) use drive::drive;
-use peers::Entry;
 
 use super::{
     events::Event,
     goals::{self, Goal, SeedGoals, Stopwatch},
     hooks::ConnId,
     limiter::Limiter,
-    lock::{Lock, Rank, lock},
+    lock::{Guard, Lock, Rank, lock},
     metainfo::Info,
-    peer::Conn,
-    phase::{Input, Output, Phase},
+    peer::{Conn, Told},
+    phase::{self, Phase},
     picker::Picker,
     selection::{Selection, Wanted},
     session::Shared,
     storage::{Claimed, Room, Storage},
+    wire::Message,
 };
 use crate::types::InfoHash;
 
 /// Events kept for a listener that is slow; it is told when it missed some. A hundred
 /// bytes each in every torrent, though nothing happens to it.
 const EVENTS: usize = 256;
-
-/// What a peer says to have.
-#[derive(Debug)]
-pub(super) enum Claim {
-    One(u32),
-    Bits(Bytes),
-    All,
-    None,
-}
 
 /// How a torrent is to be run.
 #[derive(Debug)]
@@ -147,21 +138,12 @@ pub(super) struct Torrent {
     reached: OnceLock<Goal>,
 }
 
+/// What the torrent's lock covers: the core, and what it speaks of.
 struct State {
-    phase: Phase,
-    picker: Option<Picker>,
+    core: TorrentCore,
+    conns: HashMap<ConnId, Arc<Conn>>,
     /// Pieces of which chunks are here.
     assemblies: HashMap<u32, Assembly>,
-    peers: HashMap<ConnId, Entry>,
-    departed: BTreeMap<ConnId, SocketAddr>,
-    book: PeerBook,
-    /// The oldest first.
-    banned_ips: VecDeque<IpAddr>,
-    banned_addrs: VecDeque<SocketAddr>,
-    /// When the disk is tried again, after it refused.
-    disk_retry: Instant,
-    /// It refused for want of room.
-    disk_full: bool,
 }
 
 impl Torrent {
@@ -191,16 +173,9 @@ impl Torrent {
             state: Lock::new(
                 Rank::Torrent,
                 State {
-                    phase: phase.clone(),
-                    picker: None,
+                    core: TorrentCore::new(phase.clone()),
+                    conns: HashMap::new(),
                     assemblies: HashMap::new(),
-                    peers: HashMap::new(),
-                    departed: BTreeMap::new(),
-                    book: PeerBook::default(),
-                    banned_ips: VecDeque::new(),
-                    banned_addrs: VecDeque::new(),
-                    disk_retry: Instant::now(),
-                    disk_full: false,
                 },
             ),
             resume: Lock::new(Rank::Record, None),
@@ -291,12 +266,12 @@ impl Torrent {
 
     /// Waits with its files and peers until it is resumed.
     pub(super) fn pause(self: &Arc<Self>) {
-        self.input(Input::Pause);
+        self.input(Input::Phase(phase::Input::Pause));
     }
 
     /// Goes on, if it is paused.
     pub(super) fn resume(self: &Arc<Self>) {
-        self.input(Input::Resume);
+        self.input(Input::Phase(phase::Input::Resume));
     }
 
     /// Grants what the limits allow, from the first one on: most torrents have none.
@@ -333,8 +308,7 @@ impl Torrent {
     /// Bytes that were owed twice, because two sellers sent the same chunk.
     pub(super) fn duplicate_bytes(&self) -> u64 {
         let state = lock(&self.state);
-        let picker = state.picker.as_ref();
-        picker.map_or(0, Picker::duplicate_bytes)
+        state.core.picker().map_or(0, Picker::duplicate_bytes)
     }
 
     pub(super) fn count_waste(&self, bytes: u64) {
@@ -350,39 +324,106 @@ impl Torrent {
         let _nobody = self.events.send(event);
     }
 
-    /// Something happened: goes on to the phase that follows from it, if one does.
-    fn input(self: &Arc<Self>, input: Input) {
+    /// Something happened: does what comes of it.
+    pub(super) fn input(self: &Arc<Self>, input: Input) {
+        let now = self.now_ms();
         let mut state = lock(&self.state);
-        let Some((next, outputs)) = state.phase.step(input) else {
-            return;
-        };
-        lock(&self.shared_for).set(next == Phase::Seeding);
-        state.phase = next.clone();
-        // Under the lock, so that everybody sees the phases in their order.
-        self.phase.send_replace(next);
-        drop(state);
+        let outputs = state.core.input(now, input);
+        self.act(state, outputs);
+    }
+
+    /// Does what the core decided. What others must see in its order is done under the
+    /// lock, and so is what price tags hang on: it also covers leaving, so that each tag
+    /// goes back once.
+    fn act(self: &Arc<Self>, mut state: Guard<'_, State>, outputs: Vec<Output>) {
+        let mut later = Vec::new();
         for output in outputs {
             match output {
-                Output::FreeFiles => drop(lock(&self.claimed).take()),
-                Output::Disconnect => {
-                    let torrent = self.clone();
-                    self.shared.spawn(async move { torrent.disconnect().await });
+                Output::Tell(conn, told) => {
+                    if let Some(conn) = state.conns.get(&conn) {
+                        conn.tell(told);
+                    }
                 }
-                Output::Look => self.wake_all(),
+                Output::Event(event) => self.emit(event),
+                Output::Forget(piece) => {
+                    if let Some(assembly) = state.assemblies.remove(&piece) {
+                        assembly.discard(&self.shared.buffers);
+                    }
+                }
+                Output::Waste(bytes) => self.count_waste(bytes),
+                Output::Full => self.full.store(true, Ordering::Release),
+                Output::Completed => {
+                    self.tell_completed();
+                    later.push(Output::Completed);
+                }
+                Output::Phase(next, asks) => {
+                    lock(&self.shared_for).set(next == Phase::Seeding);
+                    self.phase.send_replace(next.clone());
+                    later.push(Output::Phase(next, asks));
+                }
+                other => later.push(other),
             }
         }
-        self.changed.notify_one();
+        drop(state);
+        for output in later {
+            self.act_later(output);
+        }
+    }
+
+    /// Does what no lock may be held for.
+    fn act_later(self: &Arc<Self>, output: Output) {
+        match output {
+            Output::Phase(_, asks) => {
+                for ask in asks {
+                    match ask {
+                        phase::Output::FreeFiles => drop(lock(&self.claimed).take()),
+                        phase::Output::Disconnect => {
+                            let torrent = self.clone();
+                            self.shared.spawn(async move { torrent.disconnect().await });
+                        }
+                        phase::Output::Look => self.wake_all(),
+                    }
+                }
+                self.changed.notify_one();
+            }
+            Output::Completed => {
+                for conn in self.conns() {
+                    // It is upload-only from now on (BEP 21).
+                    conn.send_extended_handshake();
+                    conn.tell(Told::Finished);
+                    conn.wake();
+                }
+            }
+            Output::Have(piece) => {
+                for conn in self.conns() {
+                    conn.send(Message::Have(piece));
+                    conn.wake();
+                }
+            }
+            Output::Close(conn, why) => {
+                if let Some(conn) = self.conn(conn) {
+                    conn.close(why);
+                }
+            }
+            Output::LookAgain => self.wake_all(),
+            Output::DialMore => self.changed.notify_one(),
+            // Done under the lock.
+            Output::Tell(..)
+            | Output::Event(_)
+            | Output::Forget(_)
+            | Output::Waste(_)
+            | Output::Full => {}
+        }
     }
 
     pub(super) fn conn(&self, id: ConnId) -> Option<Arc<Conn>> {
         let state = lock(&self.state);
-        state.peers.get(&id).map(|entry| entry.conn.clone())
+        state.conns.get(&id).cloned()
     }
 
     pub(super) fn conns(&self) -> Vec<Arc<Conn>> {
         let state = lock(&self.state);
-        let peers = state.peers.values();
-        peers.map(|entry| entry.conn.clone()).collect()
+        state.conns.values().cloned().collect()
     }
 
     /// What there is to ask for has changed.
@@ -395,7 +436,7 @@ impl Torrent {
     /// The pieces had and all, if known.
     pub(super) fn progress(&self) -> (u32, u32) {
         let state = lock(&self.state);
-        let have = state.picker.as_ref().map(Picker::have);
+        let have = state.core.picker().map(Picker::have);
         let total = self.info.get().map(|info| info.layout().pieces());
         (have.map_or(0, |have| have.count()), total.unwrap_or(0))
     }
@@ -445,9 +486,10 @@ impl Torrent {
     pub(super) fn rows(&self) -> Vec<super::PeerRow> {
         let peers: Vec<_> = {
             let state = lock(&self.state);
-            let peers = state.peers.values();
-            peers
-                .map(|entry| (entry.conn.clone(), entry.pieces()))
+            let pieces = |id| state.core.pieces_of(id);
+            let conns = state.conns.iter();
+            conns
+                .map(|(id, conn)| (conn.clone(), pieces(*id)))
                 .collect()
         };
         let rows = peers.into_iter();

@@ -24,8 +24,7 @@ impl Torrent {
         let (Some(info), Some(from)) = (self.info.get().cloned(), self.storage()) else {
             return Err(MoveError::Incomplete);
         };
-        let have = lock(&self.state).picker.as_ref().map(|p| p.have().clone());
-        let Some(have) = have.filter(|_| self.is_complete()) else {
+        let Some(have) = self.have().filter(|_| self.is_complete()) else {
             return Err(MoveError::Incomplete);
         };
         let target = folder.join(info.name());

@@ -25,9 +25,15 @@ async fn a_paused_download_has_no_peers_and_goes_on_when_it_is_resumed() {
     let (_dir, path) = file(2 << 20, 760);
     let (seeder, metainfo) = seeder(&path).await;
     let leecher = session().await;
-    let (leech, _out) = add(&leecher, of(&metainfo), &[seeder.listen_addr()]);
+    let out = tempfile::tempdir().unwrap();
+    let options = AddOptions {
+        peers: vec![seeder.listen_addr()],
+        // It takes longer than all of this test.
+        down_limit: Some(20_000),
+        ..AddOptions::default()
+    };
+    let leech = leecher.add(of(&metainfo), out.path(), options).unwrap();
     let mut events = leech.events();
-    leech.set_down_limit(Some(200_000));
     let some = async { while !matches!(events.recv().await, Ok(Event::PieceVerified { .. })) {} };
     within(some).await;
     leech.pause();
@@ -37,7 +43,6 @@ async fn a_paused_download_has_no_peers_and_goes_on_when_it_is_resumed() {
     );
     until("nobody is connected", || leech.stats().peers.is_empty()).await;
     // Nobody who asks is let in.
-    leecher.set_down_limit(None);
     leech.set_down_limit(None);
     let seed = &seeder.torrents()[0];
     seed.add_peer(leecher.listen_addr());

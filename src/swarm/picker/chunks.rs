@@ -1,0 +1,101 @@
+//! Chunks of pieces in the making, and who was asked for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::MAX_ALONE_MS;
+use crate::swarm::hooks::{ConnId, PriceTag};
+
+/// Chunks of a verified piece by the connection that sent them.
+pub type Contributions = BTreeMap<ConnId, Vec<(PriceTag, u32)>>;
+
+/// A chunk that a connection was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Request {
+    pub(super) of: ConnId,
+    pub(super) metered: bool,
+    pub(super) answer_ms: u64,
+}
+
+/// A chunk of a piece in the making.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Chunk {
+    Missing,
+    /// Padding: here without being requested.
+    Zeros,
+    Asked(Vec<Request>),
+    Here {
+        from: ConnId,
+        tag: Option<PriceTag>,
+    },
+}
+
+/// A piece in the making.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) lead: Option<ConnId>,
+    /// Nobody but the lead is asked.
+    pub(super) alone: bool,
+    pub(super) chunks: Vec<Chunk>,
+    pub(super) missing: u32,
+    pub(super) here: u32,
+    /// Arrived whole after another's was used: priced, and owed like the used ones.
+    pub(super) duplicates: Contributions,
+    /// For each connection: its chunks of this piece that are requested, or wait for the
+    /// hash.
+    pub(super) open: BTreeMap<ConnId, u32>,
+}
+
+/// A piece that is not in the making any more.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// The priced chunks by the connection that sent them, duplicates among them.
+    pub contributions: Contributions,
+    /// The connections that took part, or were asked to.
+    pub open: BTreeSet<ConnId>,
+}
+
+impl Begun {
+    /// Whether others may be asked for chunks of it. A suspect that is slow or late does not
+    /// hold its piece up.
+    pub(super) fn is_open(&self, now_ms: u64) -> bool {
+        let slow = |chunk: &Chunk| match chunk {
+            Chunk::Asked(requests) => requests
+                .iter()
+                .any(|one| one.expected_in(now_ms) > MAX_ALONE_MS),
+            _ => false,
+        };
+        !self.alone || self.chunks.iter().any(slow)
+    }
+
+    /// One request fewer of a connection's; true if it was the last.
+    pub(super) fn close_one(&mut self, conn: ConnId) -> bool {
+        let Some(open) = self.open.get_mut(&conn) else {
+            return true;
+        };
+        *open = open.saturating_sub(1);
+        let over = *open == 0;
+        if over {
+            self.open.remove(&conn);
+        }
+        over
+    }
+}
+
+impl Request {
+    /// In how many milliseconds its answer is expected. One that is overdue is expected as
+    /// late again.
+    pub(super) fn expected_in(&self, now_ms: u64) -> u64 {
+        self.answer_ms.abs_diff(now_ms)
+    }
+}
+
+pub(super) fn metered(requests: &[Request]) -> u64 {
+    let metered = requests.iter().filter(|one| one.metered).count();
+    u64::try_from(metered).expect("requests of a chunk are few")
+}
+
+/// How many of these answers may become priced duplicates: one of them all is used.
+pub(super) fn exposed(requests: &[Request]) -> u64 {
+    let others = requests.len().saturating_sub(1);
+    metered(requests).min(u64::try_from(others).expect("requests of a chunk are few"))
+}

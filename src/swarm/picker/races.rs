@@ -1,0 +1,97 @@
+//! Requesting what another connection was asked for, where that is slower.
+
+use super::{
+    Asker, MAX_ASKED, Picker, RACE_MARGIN_MS, TOO_LATE_MS,
+    chunks::{Begun, Chunk, Request, exposed, metered},
+    size,
+};
+use crate::swarm::{
+    bitfield::Bitfield,
+    wire::{Block, CHUNK},
+};
+
+impl Picker {
+    pub(super) fn race(&mut self, asker: Asker, theirs: &Bitfield) -> Option<Block> {
+        if asker.suspect || !asker.races {
+            return None;
+        }
+        let takes_part = |begun: &Begun| begun.open.contains_key(&asker.conn);
+        // Who may be a liar spoils no more than it must, and is found sooner.
+        let only_own = !asker.proven && self.begun.values().any(takes_part);
+        self.race_among(asker, theirs, |begun| {
+            begun.is_open(asker.now_ms) && (!only_own || takes_part(begun))
+        })
+    }
+
+    /// Of the chunks that others were asked for, requests the one that would be here
+    /// last, if this connection is likely to be faster.
+    pub(super) fn race_among(
+        &mut self,
+        asker: Asker,
+        theirs: &Bitfield,
+        among: impl Fn(&Begun) -> bool,
+    ) -> Option<Block> {
+        let room = self
+            .duplicate_limit()
+            .saturating_sub(self.duplicates + self.exposed);
+        let own = asker.answer_ms.saturating_sub(asker.now_ms);
+        let worth = own + own / 2 + RACE_MARGIN_MS;
+        let mut latest: Option<(u64, u32, u32)> = None;
+        for (piece, begun) in &self.begun {
+            if !theirs.has(*piece) || !among(begun) {
+                continue;
+            }
+            for (at, chunk) in (0..).zip(&begun.chunks) {
+                let Chunk::Asked(requests) = chunk else {
+                    continue;
+                };
+                if requests.len() >= MAX_ASKED || requests.iter().any(|one| one.of == asker.conn) {
+                    continue;
+                }
+                let costs = asker.metered || exposed(requests) < metered(requests);
+                let too_late = requests
+                    .iter()
+                    .all(|one| one.answer_ms.saturating_add(TOO_LATE_MS) < asker.now_ms);
+                let expected = requests.iter().map(|one| one.expected_in(asker.now_ms));
+                let expected = expected.min().unwrap_or(0);
+                if expected > worth
+                    && latest.is_none_or(|(least, ..)| expected > least)
+                    && (!costs || room >= u64::from(CHUNK) || too_late)
+                {
+                    latest = Some((expected, *piece, at));
+                }
+            }
+        }
+        let (_, piece, chunk) = latest?;
+        self.request(piece, chunk, asker, true);
+        Some(self.layout.chunk(piece, chunk))
+    }
+
+    pub(super) fn request(&mut self, piece: u32, chunk: u32, asker: Asker, race: bool) {
+        let length = u64::from(self.layout.chunk(piece, chunk).length);
+        let Some(begun) = self.begun.get_mut(&piece) else {
+            return;
+        };
+        let Some(state) = begun.chunks.get_mut(size(chunk)) else {
+            return;
+        };
+        let request = Request {
+            of: asker.conn,
+            metered: asker.metered,
+            answer_ms: asker.answer_ms,
+        };
+        match state {
+            Chunk::Missing => {
+                *state = Chunk::Asked(vec![request]);
+                begun.missing -= 1;
+            }
+            Chunk::Asked(requests) if race => {
+                let before = exposed(requests);
+                requests.push(request);
+                self.exposed += (exposed(requests) - before) * length;
+            }
+            _ => return,
+        }
+        *begun.open.entry(asker.conn).or_default() += 1;
+    }
+}
