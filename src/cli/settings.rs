@@ -379,7 +379,14 @@ impl Settings {
 pub(crate) fn read_config(path: &Path) -> Outcome<ConfigFile> {
     match fs::read_to_string(path) {
         Ok(text) => toml::from_str(&text).map_err(|error| {
-            Failure::failed("config", format!("{}: {}", path.display(), error.message()))
+            let place = error.span().map_or_else(String::new, |span| {
+                let before = text.get(..span.start).unwrap_or_default();
+                let line = before.matches('\n').count() + 1;
+                let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+                format!(", line {line}, column {column}")
+            });
+            let message = format!("{}{place}: {}", path.display(), error.message());
+            Failure::failed("config", message)
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(ConfigFile::default()),
         Err(error) => Err(Failure::file(path, error)),

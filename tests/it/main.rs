@@ -8,6 +8,7 @@
 mod cli;
 mod demo;
 mod devnet;
+mod docs;
 mod house;
 mod interrupt;
 mod kill;
