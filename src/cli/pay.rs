@@ -14,7 +14,7 @@ use super::{
 use crate::{
     ledger::{Ledger, TransferRow},
     receipts::{
-        Ask, Exposure,
+        Ask, Exposure, HoldReason,
         pay::{Answer, ChainError, ChainView, PayConfig, PayEvent, PayExtension, Terms},
     },
     settle::{Chain as _, NodeChain, settlement},
@@ -114,13 +114,13 @@ fn exposure(context: &Context, ask: &Ask, piece_length: Option<u32>) {
     let btt = |raw: u128| btt_text(u64::try_from(raw).unwrap_or(u64::MAX));
     let window = match piece_length {
         Some(_) => format!(
-            "a window of {} to {} is sent to a payer ahead of receipts, and {} more if it comes back and never pays",
+            "a window of {} to {} is sent to a payer ahead of receipts, and {} and 2 % of what it paid more if it comes and goes",
             Size(bounds.first_window),
             Size(bounds.largest_window),
             Size(bounds.written_off),
         ),
         None => format!(
-            "a window of {} to {} is sent to a payer ahead of receipts, more for large pieces (two of them and 1 MiB), and two pieces more if it comes back and never pays",
+            "a window of {} to {} is sent to a payer ahead of receipts, more for large pieces (two of them and 1 MiB), and two pieces and 2 % of what it paid more if it comes and goes",
             Size(bounds.first_window),
             Size(bounds.largest_window),
         ),
@@ -152,7 +152,35 @@ fn tell(out: super::output::Output, event: &PayEvent) {
         PayEvent::Evidence { peer, amount } => out.warn(format!(
             "{peer} holds a receipt of ours over {amount} raw units that this ledger did not make: is this key used on another machine?"
         )),
+        PayEvent::TurnedBack { peer, why, owed } => out.warn(turned_back(*peer, *why, *owed)),
         PayEvent::Stopped { reason } => out.warn(format!("nothing more is signed: {reason}")),
+    }
+}
+
+/// Why a seller does not sell, and what to do about it.
+fn turned_back(peer: Address, why: HoldReason, owed: RawAmount) -> String {
+    let free = "the download goes on for free";
+    match why {
+        HoldReason::Cap => format!(
+            "{peer} sells no more on credit: you owe it {}; {free}. Pay it with `seedrail settle run`, and buying goes on by itself",
+            btt_text(owed.unsigned())
+        ),
+        HoldReason::Account => {
+            format!("{peer} does not sell to you: your account is not on the chain; {free}")
+        }
+        HoldReason::Balance => format!(
+            "{peer} does not sell to you: your account holds less BTT than you would owe; {free}"
+        ),
+        HoldReason::Strangers => format!(
+            "{peer} does not sell to you now: it gives no more credit to addresses that did not settle with it; {free}"
+        ),
+        HoldReason::Default => {
+            format!("{peer} does not sell to you: it says that you did not pay it before; {free}")
+        }
+        HoldReason::Busy => format!("{peer} cannot sell to you now; {free} until it can"),
+        HoldReason::Window => {
+            format!("{peer} sends nothing more although all was receipted; {free}")
+        }
     }
 }
 
@@ -186,22 +214,14 @@ impl ChainView for NodeView {
         })
     }
 
-    fn account_exists(&self, address: Address) -> Answer<'_, bool> {
+    fn balance(&self, address: Address, token: TokenId) -> Answer<'_, Option<RawAmount>> {
         Box::pin(async move {
             let account = self
                 .chain
                 .account(Finality::Solid, address)
                 .await
                 .map_err(unknown)?;
-            Ok(account.is_some())
-        })
-    }
-
-    fn token_balance(&self, address: Address, token: TokenId) -> Answer<'_, RawAmount> {
-        Box::pin(async move {
-            balance_of(&self.chain.node, address, token)
-                .await
-                .map_err(unknown)
+            Ok(account.map(|account| account.tokens.get(&token).copied().unwrap_or_default()))
         })
     }
 

@@ -113,6 +113,12 @@ fn list(context: &Context, ledger: &dyn Ledger, own: Address, token: TokenId) ->
                 standing.defaults
             ));
         }
+        if standing.written_off > RawAmount::ZERO {
+            line.push_str(&format!(
+                ", written off {}",
+                amount_text(standing.written_off, token)
+            ));
+        }
         if row.contradictions > 0 {
             line.push_str(&format!(
                 ", contradicted itself {} times",
@@ -133,6 +139,7 @@ fn list(context: &Context, ledger: &dyn Ledger, own: Address, token: TokenId) ->
             "owed_raw": owed,
             "defaults": standing.defaults,
             "defaulted_raw": standing.defaulted,
+            "written_off_raw": standing.written_off,
             "contradictions": row.contradictions,
             "forgiven": standing.forgiven,
             "banned_at_ms": standing.banned_at,

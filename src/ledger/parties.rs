@@ -75,6 +75,9 @@ pub struct Standing {
     pub defaults: u32,
     /// What it did not pay, in all, in raw units.
     pub defaulted: RawAmount,
+    /// What was sent to it and given up, unfinished, as its connections ended, in raw
+    /// units.
+    pub written_off: RawAmount,
     /// When it last did not pay; zero if never.
     pub defaulted_at: UnixMs,
     /// Contradictions that the user has forgiven: the first so many kept.
@@ -93,6 +96,7 @@ impl Standing {
             token,
             defaults: 0,
             defaulted: RawAmount::ZERO,
+            written_off: RawAmount::ZERO,
             defaulted_at: UnixMs(0),
             forgiven: 0,
             banned_at: None,
@@ -112,6 +116,10 @@ pub struct Origin {
     pub torrents: Vec<(InfoHash, u64)>,
     /// What the payee lets be owed and unsettled, as it quoted; `None`: as before.
     pub cap: Option<RawAmount>,
+    /// Of a receipt held: how much of the increase was sold, at most. What is above it
+    /// is kept, and counts for nothing ([`Position::unsold`](super::Position::unsold)).
+    /// `None`: all of it.
+    pub sold: Option<RawAmount>,
 }
 
 impl Origin {
@@ -194,7 +202,7 @@ mod tests {
                     .into_iter()
                     .map(|weight| (InfoHash::from_bytes([1; 20]), weight))
                     .collect(),
-                cap: None,
+                ..Origin::default()
             };
             let shares = origin.share(total.unsigned_abs());
             let sum: u128 = shares.iter().map(|(_, share)| u128::from(*share)).sum();

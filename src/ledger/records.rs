@@ -229,6 +229,9 @@ pub struct Position {
     pub owed_since: u64,
     /// What the payee lets be owed and unsettled, as it quoted last, if it ever did.
     pub cap: Option<RawAmount>,
+    /// Of `received`, what was signed for nothing that was sold: the payee's own word,
+    /// which counts neither as earned nor against its limits.
+    pub unsold: RawAmount,
 }
 
 impl Position {
@@ -237,6 +240,17 @@ impl Position {
     pub fn net(&self) -> i128 {
         let raw = |amount: RawAmount| i128::from(amount.get());
         raw(self.issued) - raw(self.received) - raw(self.paid) + raw(self.paid_back)
+    }
+
+    /// What was earned of the payee: its receipts, as far as something was sold for them.
+    pub fn earned(&self) -> RawAmount {
+        self.received.checked_sub(self.unsold).unwrap_or_default()
+    }
+
+    /// What the payee owes for what it bought, less what is owed to it: positive, or
+    /// negative when the payer owes.
+    pub fn owed_for_sales(&self) -> i128 {
+        -self.net() - i128::from(self.unsold.get())
     }
 }
 

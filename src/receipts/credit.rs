@@ -1,7 +1,10 @@
 //! How much is served ahead of receipts, and what a seller holds of a payer.
 //! Pure: no clock, no disk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use super::{
     body::SignedReceipt,
@@ -9,8 +12,8 @@ use super::{
     weights::Weights,
 };
 use crate::{
-    ledger::EpochId,
-    types::{InfoHash, RawAmount, Salt},
+    ledger::{EpochId, Standing},
+    types::{InfoHash, RawAmount, Salt, UnixMs},
 };
 
 /// What may be on the way between two peers, in bytes: 64 chunks of 16 KiB,
@@ -18,6 +21,14 @@ use crate::{
 pub const PIPELINE_BYTES: u64 = 64 * (16 << 10);
 /// The smallest beginning of a window without its pipeline.
 const SMALLEST_BYTES: u64 = 256 << 10;
+/// One part in so many (2 %) of what was paid may be lost besides: asked for before an
+/// award, or unfinished as a connection ended.
+const SLACK_PART: u64 = 50;
+/// Receipts of an address above what was sold to it that are stored at once: as many as
+/// a `sync` has,
+const WORDS_BURST: u32 = 8;
+/// and one more after so long.
+const WORDS_INTERVAL: Duration = Duration::from_secs(10);
 /// The most epochs of one payer that are followed: far more than can be open.
 pub const MAX_FOLLOWED_EPOCHS: usize = 64;
 
@@ -110,17 +121,30 @@ pub struct Credit {
     unpaid: BTreeMap<u64, u64>,
     /// What was served and no receipt has paid for, by torrent.
     origin: Weights,
+    /// What was served in this process comes to, each byte at the dearest price at which
+    /// it may have been asked for, in units · 2^30: receipts count up to here.
+    sold: u128,
+    /// What receipts came to that counted, in this process, in raw units.
+    receipted: u128,
+    /// Receipts above what was sold that may be stored now, and since when.
+    words: (u32, UnixMs),
+    /// Epochs whose unit of tolerance was used.
+    tolerances: u32,
+    /// Bytes sent at no price after an award, since they were asked for before it.
+    grace_given: u64,
     /// Paid and not yet turned into bytes, in units · 2^30.
     paid_ahead: u128,
-    /// Bytes ever paid for, in this process.
+    /// Bytes ever paid for at a price, in this process.
     credited: u64,
     epochs: HashMap<EpochId, Followed>,
     /// Bytes ever written off, in this process.
     written_off: u64,
-    /// What they cost, in units · 2^30.
-    written_off_cost: u128,
-    /// The position: owed by receipts and not settled on the solid chain, less
-    /// what we owe in turn. In raw units.
+    /// What was ever written off, as the ledger has it, in raw units.
+    written_off_units: u128,
+    /// What was written off and the ledger does not have yet, in raw units.
+    unnoted: u64,
+    /// The position: owed by receipts for what was sold and not settled on the solid
+    /// chain, less what we owe in turn. In raw units.
     owed: i128,
     /// Half of what was settled in the last 30 days, on the solid chain.
     trusted: RawAmount,
@@ -148,10 +172,16 @@ impl Credit {
             window: Window::new(piece_length),
             unpaid: BTreeMap::new(),
             origin: Weights::default(),
+            sold: 0,
+            receipted: 0,
+            words: (WORDS_BURST, UnixMs(0)),
+            tolerances: 0,
+            grace_given: 0,
             paid_ahead: 0,
             credited: 0,
             written_off: 0,
-            written_off_cost: 0,
+            written_off_units: 0,
+            unnoted: 0,
             epochs: HashMap::new(),
             owed: 0,
             trusted: RawAmount::ZERO,
@@ -177,12 +207,27 @@ impl Credit {
         contradicted: bool,
     ) {
         for signed in received.iter().take(MAX_FOLLOWED_EPOCHS) {
-            self.epochs.entry(signed.receipt.epoch).or_insert(Followed {
-                last: *signed,
-                durable: Some(*signed),
-                credited_bytes: signed.receipt.delivered_bytes,
-                tolerated: false,
-            });
+            let followed = self
+                .epochs
+                .entry(signed.receipt.epoch)
+                .or_insert_with(|| Followed {
+                    last: *signed,
+                    durable: None,
+                    credited_bytes: signed.receipt.delivered_bytes,
+                    tolerated: false,
+                });
+            // Another process of ours may have stored a newer one meanwhile.
+            let sequence = signed.receipt.sequence;
+            if followed
+                .durable
+                .is_none_or(|old| old.receipt.sequence < sequence)
+            {
+                followed.durable = Some(*signed);
+            }
+            if followed.last.receipt.sequence < sequence {
+                followed.last = *signed;
+                followed.credited_bytes = signed.receipt.delivered_bytes;
+            }
         }
         self.owed = owed;
         self.trusted = RawAmount::new(settled.get() / 2).unwrap_or(RawAmount::ZERO);
@@ -236,10 +281,22 @@ impl Credit {
         }
     }
 
-    /// So many bytes of a torrent were sent at a price (raw units per GiB).
-    pub fn served_of(&mut self, torrent: InfoHash, bytes: u64, price: u64) {
-        self.origin.add(torrent, bytes, price);
-        self.served(bytes, price);
+    /// What the ledger says of the position and of settlements now: what another process
+    /// of ours learnt counts here, too.
+    pub fn set_settled(&mut self, owed: i128, settled: RawAmount, ever: RawAmount) {
+        self.owed = owed;
+        self.trusted = RawAmount::new(settled.get() / 2).unwrap_or(RawAmount::ZERO);
+        self.settled = u128::from(ever.unsigned());
+    }
+
+    /// So many bytes of a torrent were sent at a price (raw units per GiB), which may
+    /// have been asked for at `dearest`.
+    pub fn served_of(&mut self, torrent: InfoHash, bytes: u64, price: u64, dearest: u64) {
+        if price > 0 {
+            self.origin.add(torrent, bytes, price);
+        }
+        self.sold = self.sold.saturating_add(cost(bytes, dearest));
+        self.owes_for(bytes, price);
     }
 
     /// For which torrents the next receipt is, each with its weight.
@@ -254,6 +311,15 @@ impl Credit {
 
     /// So many bytes were sent at a price (raw units per GiB).
     pub fn served(&mut self, bytes: u64, price: u64) {
+        self.sold = self.sold.saturating_add(cost(bytes, price));
+        self.owes_for(bytes, price);
+    }
+
+    /// Bytes at no price are nobody's debt.
+    fn owes_for(&mut self, bytes: u64, price: u64) {
+        if price == 0 {
+            return;
+        }
         let unpaid = self.unpaid.entry(price).or_default();
         *unpaid = unpaid.saturating_add(bytes);
     }
@@ -304,12 +370,74 @@ impl Credit {
             .unwrap_or(RawAmount::MAX)
     }
 
-    /// A receipt is durable and raised what its epoch owes by `raised`. Turns
+    /// How much of what a receipt of this epoch raises is for something that was sold and
+    /// not receipted yet, at most, in raw units: with one unit for each epoch, since an
+    /// amount is a sum rounded down. Nothing when nothing was sold.
+    pub fn sold_left(&self, epoch: EpochId) -> RawAmount {
+        if self.sold == 0 {
+            return RawAmount::ZERO;
+        }
+        let known = self.epochs.get(&epoch);
+        let tolerated = known.is_some_and(|followed| followed.tolerated);
+        let left = self
+            .sold
+            .div_ceil(1 << GIB_BITS)
+            .saturating_add(u128::from(self.tolerances) + u128::from(!tolerated))
+            .saturating_sub(self.receipted);
+        i64::try_from(left)
+            .ok()
+            .and_then(|raw| RawAmount::new(raw).ok())
+            .unwrap_or(RawAmount::MAX)
+    }
+
+    /// Whether a receipt above what was sold is stored: it may be for what another process
+    /// of ours sold before it ended, or for what an older copy of our ledger forgot. It
+    /// counts for nothing, so only of an address that bought something, and not too many.
+    pub fn may_store_unsold(&mut self, now: UnixMs) -> bool {
+        if !self.has_traded() {
+            return false;
+        }
+        let (left, since) = self.words;
+        let more = now.since(since).as_secs() / WORDS_INTERVAL.as_secs();
+        let left = left.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+        let since = if more > 0 { now } else { since };
+        let left = left.min(WORDS_BURST);
+        self.words = (left.saturating_sub(1), since);
+        left > 0
+    }
+
+    /// Whether the address ever bought something of us: in this process, or by the
+    /// receipts that the ledger holds.
+    pub fn has_traded(&self) -> bool {
+        self.sold > 0 || self.has_paid
+    }
+
+    /// How many of `bytes`, asked for at no price before an award and sent after it, cost
+    /// nothing: a pipeline once an address, and 2 % of what was paid.
+    pub fn grace(&mut self, bytes: u64) -> u64 {
+        let most = PIPELINE_BYTES.saturating_add(self.credited / SLACK_PART);
+        let given = bytes.min(most.saturating_sub(self.grace_given));
+        self.grace_given = self.grace_given.saturating_add(given);
+        given
+    }
+
+    /// A receipt raises nothing beyond a durable one: it is as good as that.
+    pub fn same_debt(&mut self, signed: &SignedReceipt) {
+        let Some(followed) = self.epochs.get_mut(&signed.receipt.epoch) else {
+            return;
+        };
+        followed.durable = Some(*signed);
+        self.credit(signed, RawAmount::ZERO);
+    }
+
+    /// A receipt is durable and raised what its epoch owes for sales by `raised`. Turns
     /// it into credit and returns the bytes. What is claimed as delivered and
     /// not paid for counts for nothing: the price of each byte was agreed.
     pub fn credit(&mut self, signed: &SignedReceipt, raised: RawAmount) -> u64 {
-        self.has_paid = true;
+        self.has_paid |= raised > RawAmount::ZERO;
         self.owed += i128::from(raised.get());
+        self.receipted = self.receipted.saturating_add(u128::from(raised.unsigned()));
+        let sold_any = self.sold > 0;
         let claimed = match self.epochs.get_mut(&signed.receipt.epoch) {
             Some(followed) => {
                 let delivered = signed.receipt.delivered_bytes;
@@ -321,8 +449,9 @@ impl Credit {
                     followed.durable = Some(*signed);
                 }
                 followed.credited_bytes = followed.credited_bytes.max(delivered);
-                if !followed.tolerated {
+                if !followed.tolerated && sold_any {
                     followed.tolerated = true;
+                    self.tolerances = self.tolerances.saturating_add(1);
                     self.paid_ahead = self.paid_ahead.saturating_add(TOLERANCE);
                 }
                 claimed
@@ -361,11 +490,10 @@ impl Credit {
         credited
     }
 
-    /// Lost with this address, in raw units, rounded up: what was written off in
-    /// this process, and the debts that were given up and not forgiven.
+    /// Lost with this address, in raw units, rounded up: what was written off, and the
+    /// debts that were given up and not forgiven.
     pub fn lost_units(&self) -> u128 {
-        let written_off = self.written_off_cost.div_ceil(1 << GIB_BITS);
-        written_off.saturating_add(self.defaulted)
+        self.written_off_units.saturating_add(self.defaulted)
     }
 
     /// How many more bytes may be sent now at `price`: what the window and the
@@ -376,6 +504,11 @@ impl Credit {
             return 0;
         }
         let by_window = self.window.bytes.saturating_sub(self.unpaid_bytes());
+        by_window.min(self.room(price, cap))
+    }
+
+    /// How many more bytes the address may owe at `price`, whatever its window.
+    pub fn room(&self, price: u64, cap: RawAmount) -> u64 {
         let cap = u128::from(cap.unsigned());
         let lost = self.lost_units();
         let room = self
@@ -384,10 +517,9 @@ impl Credit {
             .min(cap.saturating_sub(lost.saturating_sub(self.settled)))
             .saturating_sub(u128::from(self.owed().unsigned()))
             .saturating_sub(self.unpaid_units());
-        let by_cap = (room << GIB_BITS)
+        (room << GIB_BITS)
             .checked_div(u128::from(price))
-            .map_or(u64::MAX, |bytes| u64::try_from(bytes).unwrap_or(u64::MAX));
-        by_window.min(by_cap)
+            .map_or(u64::MAX, |bytes| u64::try_from(bytes).unwrap_or(u64::MAX))
     }
 
     /// The cap on unsettled debts: what every unproven address gets, or half of
@@ -405,9 +537,10 @@ impl Credit {
     /// comes back with it.
     pub fn is_blank(&self) -> bool {
         self.unpaid.is_empty()
-            && self.paid_ahead == 0
+            && self.paid_ahead <= TOLERANCE
             && self.owed == 0
             && self.written_off == 0
+            && self.unnoted == 0
             && self.defaulted == 0
             && self.window.bytes == self.window.start
     }
@@ -462,27 +595,38 @@ impl Credit {
 
     /// A connection is gone on which `served` bytes were sent at a price: up to a
     /// piece of them is written off, from the dearest down, since a piece that
-    /// was not finished could not be paid. In all no more than two pieces and a
-    /// quarter of what was paid: who only ever comes and goes gets nothing by it.
-    /// It is lost, and counts as such.
+    /// was not finished could not be paid. In all no more than two pieces and 2 %
+    /// of what was paid: who comes and goes to get a discount is held instead, by what
+    /// it left unpaid. It is lost, and counts as such.
     pub fn write_off(&mut self, served: u64, piece_length: u32) {
-        let most = Self::never_paid_write_off(piece_length).saturating_add(self.credited / 4);
+        let most =
+            Self::never_paid_write_off(piece_length).saturating_add(self.credited / SLACK_PART);
         let mut left = served
             .min(u64::from(piece_length))
             .min(most.saturating_sub(self.written_off))
             .min(self.unpaid_bytes());
         self.written_off = self.written_off.saturating_add(left);
+        let mut lost = 0u128;
         while let Some(mut entry) = self.unpaid.last_entry() {
             let bytes = left.min(*entry.get());
             left -= bytes;
-            let cost = cost(bytes, *entry.key());
-            self.written_off_cost = self.written_off_cost.saturating_add(cost);
+            lost = lost.saturating_add(cost(bytes, *entry.key()));
             *entry.get_mut() -= bytes;
             if *entry.get() > 0 {
                 break;
             }
             entry.remove();
         }
+        let units = lost.div_ceil(1 << GIB_BITS);
+        self.written_off_units = self.written_off_units.saturating_add(units);
+        self.unnoted = self
+            .unnoted
+            .saturating_add(u64::try_from(units).unwrap_or(u64::MAX));
+    }
+
+    /// What was written off since this was asked last, in raw units: for the ledger.
+    pub fn take_written_off(&mut self) -> u64 {
+        std::mem::take(&mut self.unnoted)
     }
 
     /// What was due before a reconnect is still due a minute after it: the
@@ -507,18 +651,15 @@ impl Credit {
         u64::try_from(units).unwrap_or(u64::MAX)
     }
 
-    /// How it stands by what is remembered: defaults, and whether it is served
-    /// no more.
-    pub fn set_standing(
-        &mut self,
-        (defaults, defaulted): (u32, RawAmount),
-        contradicted: bool,
-        banned: bool,
-    ) {
-        self.defaults = defaults;
-        self.defaulted = u128::from(defaulted.unsigned());
+    /// How it stands by what is remembered: defaults, what was written off, whether it
+    /// contradicted itself unforgiven, and whether it is served no more.
+    pub fn set_standing(&mut self, standing: &Standing, contradicted: bool) {
+        self.defaults = standing.defaults;
+        self.defaulted = u128::from(standing.defaulted.unsigned());
+        self.written_off_units =
+            u128::from(standing.written_off.unsigned()) + u128::from(self.unnoted);
         self.contradicted = contradicted;
-        self.banned = banned;
+        self.banned = standing.banned_at.is_some();
     }
 
     /// The user wants it not to be served.

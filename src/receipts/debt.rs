@@ -344,6 +344,16 @@ impl Debt {
         self.epoch.as_ref()?.last.as_ref()
     }
 
+    /// Whether nothing was bought.
+    pub fn is_blank(&self) -> bool {
+        self.promised == 0 && self.due.is_empty()
+    }
+
+    /// Nothing is due, or being signed.
+    pub fn settled_up(&self) -> bool {
+        !self.issuing && self.due_bytes() == 0
+    }
+
     /// Nothing is due, being signed, or without an acknowledgement.
     pub fn settled(&self) -> bool {
         let newest = self.last().map_or(0, |last| last.receipt.sequence);

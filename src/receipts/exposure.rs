@@ -25,7 +25,7 @@ pub struct Exposure {
     /// Sent ahead of receipts to one address at most, in bytes.
     pub largest_window: u64,
     /// Written off, and so sent once more, as connections of one address that
-    /// never paid end, in bytes; a quarter of what it paid comes to it.
+    /// never paid end, in bytes; 2 % of what it paid comes to it.
     pub written_off: u64,
     /// What one address may take and not settle: owed, sent ahead, written off
     /// and given up.

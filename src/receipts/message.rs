@@ -53,6 +53,59 @@ pub struct HelloMessage {
     pub revoke: Option<(Revoke, Signature)>,
 }
 
+/// Why a buyer is held, or not sold to: `why` of a `hold`. A word that is not known is
+/// read as none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HoldReason {
+    /// The window is used up: it goes on with the next receipt.
+    Window,
+    /// It owes as much as it may before it settles. What is sent from here on is free,
+    /// until another award.
+    Cap,
+    /// The bidder's account is not on the chain.
+    Account,
+    /// It holds less of the token than it would owe.
+    Balance,
+    /// Addresses that did not settle owe enough together, or those of its network do.
+    Strangers,
+    /// It did not pay before.
+    Default,
+    /// The seller cannot look at it now; it will again.
+    Busy,
+}
+
+impl HoldReason {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Window,
+        Self::Cap,
+        Self::Account,
+        Self::Balance,
+        Self::Strangers,
+        Self::Default,
+        Self::Busy,
+    ];
+
+    /// The word on the wire.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Window => "window",
+            Self::Cap => "cap",
+            Self::Account => "account",
+            Self::Balance => "balance",
+            Self::Strangers => "strangers",
+            Self::Default => "default",
+            Self::Busy => "busy",
+        }
+    }
+
+    fn of(word: &[u8]) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|reason| reason.word().as_bytes() == word)
+    }
+}
+
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
@@ -93,12 +146,14 @@ pub enum Message {
         /// Stored durably.
         durable: bool,
     },
-    /// The window is used up.
+    /// Nothing more is sent at a price for now.
     Hold {
         /// Served and not receipted, in bytes.
         unpaid: u64,
         /// Bytes.
         window: u64,
+        /// Why; nothing is read as [`HoldReason::Window`].
+        why: Option<HoldReason>,
     },
     /// It is open again.
     Resume {
@@ -406,7 +461,17 @@ impl Message {
                 ("seq", int(*sequence)),
                 ("durable", Value::Int(i64::from(*durable))),
             ]),
-            Self::Hold { unpaid, window } => terms("hold", *unpaid, *window),
+            Self::Hold {
+                unpaid,
+                window,
+                why,
+            } => match (terms("hold", *unpaid, *window), why) {
+                (Value::Dict(mut dict), Some(why)) => {
+                    dict.insert(b"why".to_vec(), raw(why.word().as_bytes()));
+                    Value::Dict(dict)
+                }
+                (terms, _) => terms,
+            },
             Self::Resume { unpaid, window } => terms("resume", *unpaid, *window),
             Self::Sync { issued, received } => {
                 let list = |receipts: &[SignedReceipt]| {
@@ -507,7 +572,15 @@ impl Message {
                 let fields = fields(if held { "hold" } else { "resume" });
                 let (unpaid, window) = (fields.int("unpaid")?, fields.int("window")?);
                 if held {
-                    Self::Hold { unpaid, window }
+                    let why = match value.get("why") {
+                        Some(_) => HoldReason::of(fields.bytes("why")?),
+                        None => None,
+                    };
+                    Self::Hold {
+                        unpaid,
+                        window,
+                        why,
+                    }
                 } else {
                     Self::Resume { unpaid, window }
                 }

@@ -46,8 +46,8 @@ pub use grant::{
 pub use import::{ImportError, ImportReport, MAX_REFUSED_LISTED, import};
 #[cfg(feature = "swarm")]
 pub use message::{
-    HelloMessage, Instance, MAX_GRANTS, MAX_REASON_BYTES, MAX_SYNC_RECEIPTS, Message, MessageError,
-    VERSION,
+    HelloMessage, HoldReason, Instance, MAX_GRANTS, MAX_REASON_BYTES, MAX_SYNC_RECEIPTS, Message,
+    MessageError, VERSION,
 };
 pub use meter::{GIB_BITS, Meter, MeterError, cost};
 

@@ -47,7 +47,7 @@ pub struct Claim {
 impl Claim {
     /// Of a position of ours with the payer, with what is on its way from it.
     fn of(position: &Position, in_flight: RawAmount) -> Self {
-        let earned = position.received;
+        let earned = position.earned();
         let paid = position.paid_back.min(earned);
         let left = |of: RawAmount, less: RawAmount| of.checked_sub(less).unwrap_or_default();
         let we_owe = left(position.issued, position.paid);
@@ -123,7 +123,7 @@ fn earning(
     token: TokenId,
 ) -> Result<Vec<Position>, SettleError> {
     let mut positions = ledger.positions(account, token)?;
-    positions.retain(|position| position.received > RawAmount::ZERO);
+    positions.retain(|position| position.earned() > RawAmount::ZERO);
     Ok(positions)
 }
 

@@ -30,11 +30,12 @@ pub struct Debt {
 
 impl Debt {
     /// Whether it is near, at 80 %, to what the payee lets be unsettled: it would soon
-    /// sell nothing more.
-    pub fn is_pressing(&self) -> bool {
+    /// sell nothing more. What the payee quotes below `min_payout` is no cap: nobody else
+    /// decides when so little is worth its fee.
+    pub fn is_pressing(&self, min_payout: RawAmount) -> bool {
         let times = |amount: RawAmount, n: u128| u128::from(amount.unsigned()) * n;
         self.cap
-            .is_some_and(|cap| times(self.due, 5) >= times(cap, 4))
+            .is_some_and(|cap| cap >= min_payout && times(self.due, 5) >= times(cap, 4))
     }
 }
 
@@ -82,6 +83,7 @@ mod tests {
             first_since: 0,
             owed_since: 0,
             cap: None,
+            unsold: RawAmount::ZERO,
         }
     }
 

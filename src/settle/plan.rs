@@ -268,7 +268,7 @@ pub fn select(debts: &[Debt], policy: &Policy, now_secs: u64) -> (Vec<Debt>, Vec
         let old = policy
             .max_age_secs
             .is_some_and(|age| now_secs.saturating_sub(debt.since) >= age);
-        if debt.due >= policy.min_payout || old || debt.is_pressing() {
+        if debt.due >= policy.min_payout || old || debt.is_pressing(policy.min_payout) {
             due.push(*debt);
         } else {
             deferred.push(Deferred {
@@ -593,13 +593,14 @@ mod tests {
             capped(2, 40, 50),
             capped(3, 39, 50),
             capped(4, 0, 0),
+            capped(6, 48, 49),
             debt(5, 49, 5),
         ];
         let plan = make(&debts, &means(), &policy);
         assert_eq!(payees(&plan), [2]);
         let waits: Vec<_> = plan.deferred.iter().map(|d| d.payee.body()[0]).collect();
-        assert_eq!(waits, [3, 5], "and nothing is due to 4");
-        assert!(capped(2, i64::MAX, i64::MAX).is_pressing());
+        assert_eq!(waits, [3, 6, 5], "nothing is due to 4, and 6 quotes no cap");
+        assert!(capped(2, i64::MAX, i64::MAX).is_pressing(raw(1)));
     }
 
     #[test]

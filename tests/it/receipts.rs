@@ -8,5 +8,6 @@ mod mixed;
 mod pair;
 mod processes;
 mod restored;
+mod spite;
 mod strangers;
 mod swarm;

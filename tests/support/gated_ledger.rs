@@ -186,6 +186,8 @@ pass_on! {
         fn store_revocation(revocation: &RevocationRow, now_secs: u64) -> Durable<()>;
         fn note_default(address: Address, token: TokenId, amount: RawAmount, at: UnixMs)
             -> Durable<Standing>;
+        fn note_written_off(address: Address, token: TokenId, amount: RawAmount)
+            -> Durable<Standing>;
         fn ban(address: Address, token: TokenId, reason: &str, at: UnixMs) -> Durable<Standing>;
         fn forgive(address: Address, token: TokenId) -> Durable<Standing>;
     }

@@ -98,12 +98,8 @@ impl ChainView for RichChain {
         Box::pin(async { Ok(100) })
     }
 
-    fn account_exists(&self, _: Address) -> Answer<'_, bool> {
-        Box::pin(async { Ok(true) })
-    }
-
-    fn token_balance(&self, _: Address, _: TokenId) -> Answer<'_, RawAmount> {
-        Box::pin(async { Ok(RawAmount::new(i64::MAX / 2).unwrap_or_default()) })
+    fn balance(&self, _: Address, _: TokenId) -> Answer<'_, Option<RawAmount>> {
+        Box::pin(async { Ok(Some(RawAmount::new(i64::MAX / 2).unwrap_or_default())) })
     }
 
     fn settlement(&self, txid: TxId) -> Answer<'_, Option<TransferRow>> {

@@ -26,7 +26,8 @@ const QUESTIONS: &[(&str, &str)] = &[
              GROUP BY kind, payer, payee, token) f
          LEFT JOIN pair p ON p.payer = f.payer AND p.payee = f.payee AND p.token = f.token
          WHERE p.payer IS NULL
-             OR f.flowed <> CASE f.kind WHEN 0 THEN p.issued ELSE p.received END",
+             OR f.flowed <> CASE f.kind WHEN 0 THEN p.issued
+                           ELSE p.received - p.unsold END",
     ),
     (
         "a receipt was issued in an epoch that was never opened",

@@ -128,6 +128,7 @@ pub(in crate::ledger) fn position(
         (None, None) => 0,
     };
     let issued = ours.map_or(RawAmount::ZERO, |sums| sums.issued);
+    let unsold = theirs.map_or(RawAmount::ZERO, |sums| sums.unsold);
     let received = theirs.map_or(RawAmount::ZERO, |sums| sums.received);
     super::transfers::complete(
         tx,
@@ -136,6 +137,7 @@ pub(in crate::ledger) fn position(
             received,
             owed_since: ours.map_or(0, |sums| sums.owed_since),
             cap: ours.and_then(|sums| sums.cap),
+            unsold,
             ..empty(*pair, first_since)
         },
     )
@@ -177,6 +179,7 @@ pub(in crate::ledger) fn positions(
                 position.cap = optional_amount(row, "cap")?;
             } else {
                 position.received = amount(row, "received")?;
+                position.unsold = amount(row, "unsold")?;
             }
         }
     }
@@ -196,5 +199,6 @@ fn empty(pair: Pair, first_since: u64) -> Position {
         first_since,
         owed_since: 0,
         cap: None,
+        unsold: RawAmount::ZERO,
     }
 }

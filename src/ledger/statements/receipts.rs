@@ -147,11 +147,12 @@ pub(super) struct Sums {
     pub(super) first_since: u64,
     pub(super) owed_since: u64,
     pub(super) cap: Option<RawAmount>,
+    pub(super) unsold: RawAmount,
 }
 
 pub(super) fn sums(tx: &Transaction<'_>, pair: &Pair) -> Result<Option<Sums>, LedgerError> {
     let found = tx.query(
-        "SELECT issued, received, first_since, owed_since, cap FROM pair
+        "SELECT issued, received, first_since, owed_since, cap, unsold FROM pair
          WHERE payer = ?1 AND payee = ?2 AND token = ?3",
         params![pair.payer.body(), pair.payee.body(), pair.token.get()],
     )?;
@@ -164,6 +165,7 @@ pub(super) fn sums(tx: &Transaction<'_>, pair: &Pair) -> Result<Option<Sums>, Le
                 first_since: unsigned(row, "first_since")?,
                 owed_since: unsigned(row, "owed_since")?,
                 cap: optional_amount(row, "cap")?,
+                unsold: amount(row, "unsold")?,
             })
         })
         .transpose()
@@ -189,7 +191,7 @@ fn beyond(
 }
 
 /// Adds what `receipt` says beyond `before` to the pair's sum in its role, and
-/// to what flowed.
+/// to what flowed: of a receipt held, as far as something was sold for it.
 pub(super) fn add_to_pair(
     tx: &Transaction<'_>,
     kind: ReceiptKind,
@@ -205,7 +207,9 @@ pub(super) fn add_to_pair(
         first_since: receipt.since_block,
         owed_since: 0,
         cap: None,
+        unsold: RawAmount::ZERO,
     });
+    let mut flowed = added;
     now.first_since = now.first_since.min(receipt.since_block);
     now.cap = origin.cap.or(now.cap);
     match kind {
@@ -218,16 +222,20 @@ pub(super) fn add_to_pair(
         }
         ReceiptKind::Received => {
             now.received = sum("the sum of the receipts held", now.received, added)?;
+            flowed = origin.sold.map_or(added, |sold| added.min(sold));
+            let unsold = added.checked_sub(flowed).unwrap_or_default();
+            now.unsold = sum("the sum of what was not sold", now.unsold, unsold)?;
         }
         ReceiptKind::Evidence => return Ok(RawAmount::ZERO),
     }
     tx.execute(
-        "INSERT INTO pair (payer, payee, token, issued, received, first_since, owed_since, cap)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+        "INSERT INTO pair (payer, payee, token, issued, received, first_since, owed_since, cap,
+                           unsold)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT (payer, payee, token) DO UPDATE SET
              issued = excluded.issued, received = excluded.received,
              first_since = excluded.first_since, owed_since = excluded.owed_since,
-             cap = excluded.cap",
+             cap = excluded.cap, unsold = excluded.unsold",
         params![
             pair.payer.body(),
             pair.payee.body(),
@@ -236,10 +244,11 @@ pub(super) fn add_to_pair(
             now.received.get(),
             int("since_block", now.first_since)?,
             int("issued_at", now.owed_since)?,
-            now.cap.map(RawAmount::get)
+            now.cap.map(RawAmount::get),
+            now.unsold.get()
         ],
     )?;
-    flows::add(tx, kind, receipt, origin, added, bytes)?;
+    flows::add(tx, kind, receipt, origin, flowed, bytes)?;
     Ok(added)
 }
 

@@ -9,7 +9,7 @@ pub(in crate::ledger) const APPLICATION_ID: i32 = 0x5352_4c47;
 /// bytes, a token is its id (0 for TRX), times are milliseconds, everything
 /// else is an integer not above `i64::MAX`. States and kinds are the numbers
 /// in `rows.rs`.
-pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10];
+pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11];
 
 /// Every table with its key; one that others refer to comes before them.
 pub(in crate::ledger) const TABLES: &[(&str, &[&str])] = &[
@@ -338,4 +338,11 @@ CREATE TABLE trail (
     block_time INTEGER NOT NULL,
     PRIMARY KEY (account, token, number)
 );
+";
+
+/// What receipts of a pair raised above what was sold: it is owed, and counts for
+/// nothing else. And what was written off as connections with an address ended.
+const V11: &str = "
+ALTER TABLE pair ADD COLUMN unsold INTEGER NOT NULL DEFAULT 0 CHECK (unsold >= 0);
+ALTER TABLE standing ADD COLUMN written_off INTEGER NOT NULL DEFAULT 0 CHECK (written_off >= 0);
 ";

@@ -20,6 +20,7 @@ fn standing(row: &Row) -> Result<Standing, LedgerError> {
         token: rows::token_id(row, "token")?,
         defaults: number(row, "defaults")?,
         defaulted: amount(row, "defaulted")?,
+        written_off: amount(row, "written_off")?,
         defaulted_at: UnixMs(get(row, "defaulted_at")?),
         forgiven: number(row, "forgiven")?,
         banned_at: get::<Option<i64>>(row, "banned_at")?.map(UnixMs),
@@ -60,12 +61,13 @@ pub(in crate::ledger) fn list(
 fn put(tx: &Transaction<'_>, now: &Standing) -> Result<(), LedgerError> {
     tx.execute(
         "INSERT INTO standing (address, token, defaults, defaulted, defaulted_at, forgiven,
-                               banned_at, reason)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                               banned_at, reason, written_off)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT (address, token) DO UPDATE SET
              defaults = excluded.defaults, defaulted = excluded.defaulted,
              defaulted_at = excluded.defaulted_at, forgiven = excluded.forgiven,
-             banned_at = excluded.banned_at, reason = excluded.reason",
+             banned_at = excluded.banned_at, reason = excluded.reason,
+             written_off = excluded.written_off",
         params![
             now.address.body(),
             now.token.get(),
@@ -74,7 +76,8 @@ fn put(tx: &Transaction<'_>, now: &Standing) -> Result<(), LedgerError> {
             now.defaulted_at.0,
             now.forgiven,
             now.banned_at.map(|at| at.0),
-            now.reason
+            now.reason,
+            now.written_off.get()
         ],
     )?;
     Ok(())
@@ -91,6 +94,21 @@ pub(in crate::ledger) fn note_default(
     now.defaults = now.defaults.saturating_add(1);
     now.defaulted = now.defaulted.checked_add(unpaid).unwrap_or(RawAmount::MAX);
     now.defaulted_at = at;
+    put(tx, &now)?;
+    Ok(now)
+}
+
+pub(in crate::ledger) fn note_written_off(
+    tx: &Transaction<'_>,
+    address: Address,
+    token: TokenId,
+    amount: RawAmount,
+) -> Result<Standing, LedgerError> {
+    let mut now = find(tx, address, token)?;
+    now.written_off = now
+        .written_off
+        .checked_add(amount)
+        .unwrap_or(RawAmount::MAX);
     put(tx, &now)?;
     Ok(now)
 }

@@ -88,6 +88,18 @@ pub trait Parties: ChainBound {
         at: UnixMs,
     ) -> Result<Durable<Standing>, LedgerError>;
 
+    /// So much more of what was sent to the address was given up, unfinished, as a
+    /// connection with it ended.
+    ///
+    /// # Errors
+    /// The store's.
+    fn note_written_off(
+        &self,
+        address: Address,
+        token: TokenId,
+        amount: RawAmount,
+    ) -> Result<Durable<Standing>, LedgerError>;
+
     /// The address is not served any more, by the user's word.
     ///
     /// # Errors

@@ -52,13 +52,14 @@ impl Exchange {
         }
         debt.set_window(window);
         self.price = Some(price);
+        self.turned_back = None;
         if price <= self.our_bid {
             self.lowered = None;
         }
         let mut outputs = vec![Output::Wake];
         if let Some(sale) = self.sale {
             // Who buys from whom it sells to asks as much as it pays.
-            outputs.extend(self.admitted(Some(sale.price), credit, now));
+            outputs.extend(self.admitted(sale.price, credit, now));
         }
         outputs
     }
@@ -96,8 +97,55 @@ impl Exchange {
         tracing::debug!(conn = self.setup.conn.0, why, "the bid is withdrawn");
         self.our_bid = 0;
         self.price = None;
+        self.held_by_peer = false;
         self.stalled_since = None;
         vec![Output::Send(Message::Bid(0)), Output::Wake]
+    }
+
+    /// The user is told, however often the seller says so.
+    pub(super) fn tell_turned_back(&mut self, why: HoldReason, now: UnixMs) -> Option<Output> {
+        let lately = self
+            .told_back
+            .is_some_and(|at| now.since(at) < RAISE_INTERVAL);
+        if lately || self.setup.bid.is_none() {
+            return None;
+        }
+        self.told_back = Some(now);
+        Some(Output::TurnedBack(why))
+    }
+
+    /// A transfer of ours became solid while we talk: the seller may look for it.
+    pub(super) fn tell_settled(&mut self, txid: TxId) -> Vec<Output> {
+        if !self.established() || self.settled_told >= MAX_SETTLED {
+            return Vec::new();
+        }
+        self.settled_told += 1;
+        vec![Output::Send(Message::Settled(txid))]
+    }
+
+    /// The seller sends nothing more at a price for now: what is due is signed. But for
+    /// the window, what is asked for from here on is free, as for any other peer.
+    pub(super) fn held_back(
+        &mut self,
+        why: Option<HoldReason>,
+        debt: &mut Debt,
+        now: UnixMs,
+    ) -> Vec<Output> {
+        self.urgent = true;
+        let mut outputs = Vec::new();
+        match why.unwrap_or(HoldReason::Window) {
+            HoldReason::Window => self.held_by_peer = true,
+            why => {
+                self.price = None;
+                self.held_by_peer = false;
+                self.stalled_since = None;
+                self.turned_back = Some(why);
+                outputs.extend(self.tell_turned_back(why, now));
+                outputs.push(Output::Wake);
+            }
+        }
+        outputs.extend(self.sign_if_due(debt, now));
+        outputs
     }
 
     /// The tag to ask for a chunk at; `None`: nothing now.
@@ -146,6 +194,7 @@ impl Exchange {
             && sells
             && affordable
             && !withdrawn
+            && self.turned_back.is_none()
             && now.since(self.setup.now) < NEGOTIATION
     }
 
@@ -168,10 +217,6 @@ impl Exchange {
                 if let Some(auto) = &mut self.auto {
                     auto.received(bytes);
                 }
-            }
-            // Free chunks are told too while a price is in force: the seller
-            // may have counted them.
-            if tag.0 > 0 || self.price.is_some() {
                 due.push((tag.0, bytes));
             }
         }

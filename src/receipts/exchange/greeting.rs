@@ -120,6 +120,7 @@ impl Exchange {
         if let Some(ask) = self.setup.ask {
             outputs.extend(self.quote(&ask, credit, now));
         }
+        self.settled_told = u32::try_from(known.settled.len()).unwrap_or(u32::MAX);
         outputs.extend(
             known
                 .settled

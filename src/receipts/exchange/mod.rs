@@ -18,7 +18,8 @@ use super::{
     credit::{Credit, PIPELINE_BYTES, Window},
     debt::{Budget, Debt, MIN_INTERVAL},
     grant::{GrantRefusal, Identity, KnownGrants, Revoke, SignedGrant},
-    message::{HelloMessage, Instance, Message, VERSION},
+    message::{HelloMessage, HoldReason, Instance, Message, VERSION},
+    meter::{GIB_BITS, cost},
 };
 use crate::{
     ledger::{Pair, Stored},
@@ -146,8 +147,8 @@ pub enum Input {
     /// The ledger's rows about the peer were read, and into [`Debt`] and
     /// [`Credit`].
     Loaded(Box<Known>),
-    /// The bidder may be served at this price (`None`: not now).
-    Admitted(Option<u64>),
+    /// The bidder may be served at this price.
+    Admitted(u64),
     /// A receipt of ours is on disk.
     Issued(SignedReceipt),
     /// A receipt of the peer's is on disk.
@@ -156,7 +157,15 @@ pub enum Input {
         receipt: SignedReceipt,
         /// What it did.
         stored: Stored,
+        /// How much of what it raised was sold, at most.
+        sold: RawAmount,
     },
+    /// The bidder is not served on credit.
+    NotAdmitted(HoldReason),
+    /// The user banned the peer.
+    Banned,
+    /// A transfer of ours to the peer became solid.
+    Paid(TxId),
     /// Another connection of the peer's was paid for.
     Credited,
     /// Nothing more can be signed: the balance does not cover it.
@@ -199,6 +208,8 @@ pub enum Output {
     LookFor(TxId),
     /// How uploads are scheduled from now on.
     Class(UploadClass),
+    /// The seller holds us, or does not sell to us.
+    TurnedBack(HoldReason),
     /// Something changed: the connection asks again.
     Wake,
     /// The peer broke the protocol.
@@ -229,6 +240,13 @@ struct Sale {
     grace: u64,
 }
 
+/// So many bytes may still come that were asked for at a dearer price than is in force.
+#[derive(Debug, Clone, Copy, Default)]
+struct Dearer {
+    price: u64,
+    bytes: u64,
+}
+
 /// One connection's machine.
 pub struct Exchange {
     setup: Setup,
@@ -246,7 +264,12 @@ pub struct Exchange {
     granted: bool,
     // Selling.
     sale: Option<Sale>,
-    bid_of_peer: Option<(u64, UnixMs)>,
+    dearer: Dearer,
+    bid_of_peer: Option<u64>,
+    /// The last bid that was looked at, and when, withdrawn since or not.
+    last_bid: Option<(u64, UnixMs)>,
+    /// It owes as much as it may: it is served as a free peer until there is room.
+    at_cap: bool,
     served_free: u64,
     served_paid: u64,
     held: bool,
@@ -257,6 +280,7 @@ pub struct Exchange {
     terms_refilled: UnixMs,
     terms_ignored: u32,
     settled_seen: u32,
+    settled_told: u32,
     held_since: Option<UnixMs>,
     held_for: Duration,
     // Buying.
@@ -269,7 +293,14 @@ pub struct Exchange {
     price: Option<u64>,
     asked_bytes: u64,
     urgent: bool,
+    /// The seller said that our window is used up.
+    held_by_peer: bool,
+    /// Why the seller does not sell to us now; until its next award nothing is asked for
+    /// at a price.
+    turned_back: Option<HoldReason>,
     stalled_since: Option<UnixMs>,
+    /// When the user was last told of that.
+    told_back: Option<UnixMs>,
     no_budget: bool,
 }
 
@@ -306,7 +337,10 @@ impl Exchange {
             synced: false,
             granted: false,
             sale: None,
+            dearer: Dearer::default(),
             bid_of_peer: None,
+            last_bid: None,
+            at_cap: false,
             served_free: 0,
             served_paid: 0,
             held: false,
@@ -317,6 +351,7 @@ impl Exchange {
             terms_refilled: now,
             terms_ignored: 0,
             settled_seen: 0,
+            settled_told: 0,
             held_since: None,
             held_for: Duration::ZERO,
             our_bid: 0,
@@ -327,7 +362,10 @@ impl Exchange {
             price: None,
             asked_bytes: 0,
             urgent: false,
+            held_by_peer: false,
+            turned_back: None,
             stalled_since: None,
+            told_back: None,
             no_budget: false,
         };
         (machine, vec![Output::Send(hello)])
@@ -346,6 +384,12 @@ impl Exchange {
     /// What the peer pays us, in raw units per GiB.
     pub fn sale_price(&self) -> Option<u64> {
         self.sale.map(|sale| sale.price)
+    }
+
+    /// At what the peer is served, or waits to be, in raw units per GiB.
+    pub fn wanted_price(&self) -> Option<u64> {
+        self.sale_price()
+            .or_else(|| self.bid_of_peer.filter(|_| self.at_cap))
     }
 
     /// What the peer bids, in raw units per GiB.
@@ -475,7 +519,12 @@ impl Exchange {
                 {
                     return vec![violation("sr_pay: `quote` is not signed by its payee")];
                 }
-                debt.set_cap(cap);
+                // One that a single window would use up is no cap: it would make each debt
+                // due at once, whatever the payer's own limits.
+                let least = Window::start_bytes(self.setup.piece_length).max(window);
+                if u128::from(cap.unsigned()) >= cost(least, floor_price) >> GIB_BITS {
+                    debt.set_cap(cap);
+                }
                 self.quoted(&quote, now)
             }
             Message::Bid(price) => self.bid(price, now),
@@ -496,14 +545,9 @@ impl Exchange {
                     Vec::new()
                 }
             }
-            Message::Hold { .. } => {
-                self.urgent = true;
-                if debt.due_bytes() == 0 && self.price.is_some() {
-                    self.stalled_since.get_or_insert(now);
-                }
-                self.sign_if_due(debt, now)
-            }
+            Message::Hold { why, .. } => self.held_back(why, debt, now),
             Message::Resume { .. } => {
+                self.held_by_peer = false;
                 self.stalled_since = None;
                 vec![Output::Wake]
             }
@@ -551,13 +595,20 @@ impl Exchange {
                 }
             }
             Input::Issued(signed) => vec![Output::Send(Message::Receipt(Box::new(signed)))],
-            Input::Stored { receipt, stored } => self.stored(&receipt, stored, credit, now),
+            Input::Stored {
+                receipt,
+                stored,
+                sold,
+            } => self.stored(&receipt, stored, sold, credit, now),
             Input::Settle => {
                 self.urgent = true;
                 self.sign_if_due(debt, now)
             }
             Input::Credited if self.sale.is_some() => self.resume(credit, now),
-            Input::Credited => Vec::new(),
+            Input::Credited => self.room_again(credit),
+            Input::NotAdmitted(why) => self.not_admitted(why, credit, now),
+            Input::Banned => self.refuse("banned"),
+            Input::Paid(txid) => self.tell_settled(txid),
             Input::Broke => {
                 self.no_budget = true;
                 self.withdraw("the balance is used up")
@@ -595,13 +646,19 @@ impl Exchange {
         if self.no_budget && self.price.is_some() {
             outputs.extend(self.withdraw("the budget is used up"));
         }
+        if self.held_by_peer && self.price.is_some() && debt.settled_up() {
+            // It has all that is due, and does not go on.
+            self.stalled_since.get_or_insert(now);
+        }
         if let Some(since) = self.stalled_since
             && now.since(since) >= STALLED
         {
             outputs.extend(self.withdraw("held with nothing to pay"));
+            outputs.extend(self.tell_turned_back(HoldReason::Window, now));
         }
         outputs.extend(self.look_at_bid(debt, now));
         outputs.extend(self.hold(credit, now));
+        outputs.extend(self.room_again(credit));
         if self.stage != Stage::Over && self.price.is_none() && self.setup.bid.is_some() {
             // The wait for terms may just have ended.
             outputs.push(Output::Wake);

@@ -76,6 +76,10 @@ impl Exchange {
         }
     }
 
+    /// A receipt that holds is followed. It is stored when it raises a debt for something
+    /// that was sold; a few of an address that bought something also when they do not.
+    /// Anything else is the payer's own word: it is kept aside, and neither counts nor is
+    /// acknowledged.
     fn take_receipt(
         &mut self,
         signed: &SignedReceipt,
@@ -107,8 +111,27 @@ impl Exchange {
                 durable: true,
             })],
             Accepted::Higher => {
+                let epoch = receipt.epoch;
+                let before = credit.last(epoch).map(|last| last.receipt.amount);
+                let durable = credit.is_durable(epoch);
                 if !credit.follow(signed) {
                     return Ok(self.refuse("too many epochs"));
+                }
+                let raised = receipt.amount.checked_sub(before.unwrap_or_default());
+                if raised.unwrap_or_default() == RawAmount::ZERO {
+                    // Nothing is owed that is not on disk; there is nothing to store.
+                    if !durable && before.is_some() {
+                        return Ok(Vec::new());
+                    }
+                    let window = credit.window().bytes();
+                    credit.same_debt(signed);
+                    return Ok(self.acknowledge(signed, window, false, credit, now));
+                }
+                let sold = credit.sold_left(epoch) > RawAmount::ZERO;
+                if !sold && !credit.may_store_unsold(now) {
+                    tracing::debug!(payer = %receipt.payer, amount = %receipt.amount,
+                        "a receipt for nothing that was sold is kept aside");
+                    return Ok(Vec::new());
                 }
                 vec![Output::Store(Box::new(*signed))]
             }
@@ -125,6 +148,7 @@ impl Exchange {
         &mut self,
         signed: &SignedReceipt,
         stored: Stored,
+        sold: RawAmount,
         credit: &mut Credit,
         now: UnixMs,
     ) -> Vec<Output> {
@@ -144,7 +168,19 @@ impl Exchange {
         };
         let first = !credit.has_paid();
         let window = credit.window().bytes();
-        credit.credit(signed, raised);
+        credit.credit(signed, raised.min(sold));
+        self.acknowledge(signed, window, first, credit, now)
+    }
+
+    /// What a receipt states is on disk: its payer is told, and served on.
+    fn acknowledge(
+        &mut self,
+        signed: &SignedReceipt,
+        window: u64,
+        first: bool,
+        credit: &mut Credit,
+        now: UnixMs,
+    ) -> Vec<Output> {
         let mut outputs = vec![Output::Send(Message::Ack {
             epoch: signed.receipt.epoch,
             sequence: signed.receipt.sequence,

@@ -1,4 +1,4 @@
-//! What payments want to know of the chain: asked of the user's own node.
+//! What payments want to know of the chain: plain facts, asked of the user's own node.
 
 use std::{future::Future, pin::Pin};
 
@@ -20,13 +20,12 @@ pub trait ChainView: Send + Sync {
     /// The number of the newest solid block.
     fn solid_head(&self) -> Answer<'_, u64>;
 
-    /// Whether the account exists.
-    fn account_exists(&self, address: Address) -> Answer<'_, bool>;
-
-    /// What the account holds of a token, in raw units; zero without account.
-    fn token_balance(&self, address: Address, token: TokenId) -> Answer<'_, RawAmount>;
+    /// What the account holds of a token, in raw units; `None` when there is no such
+    /// account. One question to the node.
+    fn balance(&self, address: Address, token: TokenId) -> Answer<'_, Option<RawAmount>>;
 
     /// The transfer with this id, if it is in a solid block and is a transfer
-    /// that succeeded. Its id is recomputed from its bytes.
+    /// that succeeded. Its id is recomputed from its bytes, and its block is signed by a
+    /// witness that is known.
     fn settlement(&self, txid: TxId) -> Answer<'_, Option<TransferRow>>;
 }

@@ -4,12 +4,11 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
-        mpsc,
     },
     time::Duration,
 };
 
-use super::{PeerView, Shared, locked, worker::Event};
+use super::{PeerView, Shared, inbox::Inbox, locked, worker::Event};
 use crate::{
     ledger::Pair,
     receipts::{
@@ -50,10 +49,12 @@ pub(super) struct Conn {
     sides: Mutex<Sides>,
     /// Of this torrent alone.
     budget: Arc<Mutex<Budget>>,
-    events: mpsc::Sender<Event>,
+    events: Arc<Inbox<Event>>,
     waiting: AtomicUsize,
     rung: AtomicBool,
     settling: AtomicBool,
+    /// The worker had too much to do to be asked to settle: it does at its next tick.
+    missed: AtomicBool,
     interested: AtomicBool,
     /// When a chunk was last sent, ms.
     served_at: AtomicI64,
@@ -66,7 +67,7 @@ impl Conn {
         context: PeerContext,
         link: Arc<dyn PeerLink>,
         exchange: Exchange,
-        events: mpsc::Sender<Event>,
+        events: Arc<Inbox<Event>>,
     ) -> Self {
         let nobody = Pair {
             payer: shared.config.identity.account(),
@@ -96,6 +97,7 @@ impl Conn {
             waiting: AtomicUsize::new(0),
             rung: AtomicBool::new(false),
             settling: AtomicBool::new(false),
+            missed: AtomicBool::new(false),
             interested: AtomicBool::new(false),
             served_at: AtomicI64::new(0),
             gone: AtomicBool::new(false),
@@ -124,22 +126,28 @@ impl Conn {
         self.rung.store(false, Ordering::Release);
     }
 
-    /// The worker ends only with the extension; then nobody need be told.
-    pub(super) fn tell(&self, event: Event) {
-        let _ = self.events.send(event);
-    }
-
     fn ring(self: &Arc<Self>) {
-        if !self.rung.swap(true, Ordering::AcqRel) {
-            self.tell(Event::Look(Arc::clone(self)));
+        if !self.rung.swap(true, Ordering::AcqRel)
+            && self.events.offer(Event::Look(Arc::clone(self))).is_err()
+        {
+            // Each tick looks at every connection anyway.
+            self.answered();
         }
     }
 
     /// Asks the worker to settle what is due: one event waits for it at most.
     fn settle(self: &Arc<Self>) {
-        if !self.settling.swap(true, Ordering::AcqRel) {
-            self.tell(Event::Settle(Arc::clone(self)));
+        if !self.settling.swap(true, Ordering::AcqRel)
+            && self.events.offer(Event::Settle(Arc::clone(self))).is_err()
+        {
+            self.missed.store(true, Ordering::Release);
+            self.settles();
         }
+    }
+
+    /// Whether the worker had too much to do to be asked to settle.
+    pub(super) fn missed(&self) -> bool {
+        self.missed.swap(false, Ordering::AcqRel)
     }
 
     /// The worker settles now: it may be asked to again.
@@ -256,8 +264,9 @@ impl PeerExtension for Handle {
         if self.0.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
             return Err(Violation("sr_pay: a flood of messages".to_owned()));
         }
-        self.0.tell(Event::Message(Arc::clone(&self.0), message));
-        Ok(())
+        let event = Event::Message(Arc::clone(&self.0), message);
+        let offered = self.0.events.offer(event);
+        offered.map_err(|_| Violation("sr_pay: too much waits to be looked at".to_owned()))
     }
 
     fn price_request(&self, piece: u32, bytes: u32) -> Option<PriceTag> {
@@ -358,6 +367,6 @@ impl PeerExtension for Handle {
             let counters = &self.0.shared.counters;
             counters.held_ms.fetch_add(held, Ordering::Relaxed);
         });
-        self.0.tell(Event::Closed(Arc::clone(&self.0)));
+        self.0.events.put(Event::Closed(Arc::clone(&self.0)));
     }
 }

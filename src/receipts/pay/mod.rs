@@ -6,6 +6,7 @@
 
 mod chain;
 mod conn;
+mod inbox;
 mod worker;
 
 use std::{
@@ -15,7 +16,6 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc,
     },
     thread::JoinHandle,
     time::Duration,
@@ -28,7 +28,7 @@ use super::{
     debt::Budget,
     exchange::{Ask, Bid, Exchange, Held, Setup},
     grant::{GrantContext, GrantRefusal, Identity, Revoke, SignedGrant},
-    message::{Instance, MAX_GRANTS},
+    message::{HoldReason, Instance, MAX_GRANTS},
 };
 use crate::{
     ledger::{LedgerError, ReceiptBook},
@@ -37,7 +37,12 @@ use crate::{
     types::{Address, BlockId, Clock, InfoHash, RawAmount, Salt, TokenId, TxId},
 };
 use conn::{Conn, Handle};
+use inbox::Inbox;
 use worker::{Event, Worker};
+
+/// What waits for the worker of all connections together: each has 64 messages at most,
+/// so this is a flood from as many as 64 of them. A message takes at most about 10 KiB.
+const MAX_QUEUED: usize = 4096;
 
 /// What a session sells and buys, and for how much.
 #[derive(Debug, Clone, Default)]
@@ -178,6 +183,16 @@ pub enum PayEvent {
         /// What it says we owe.
         amount: RawAmount,
     },
+    /// A seller does not sell to us now: it is shared with as with any other peer, until
+    /// it sells again.
+    TurnedBack {
+        /// Who.
+        peer: Address,
+        /// Why, as it says.
+        why: HoldReason,
+        /// What we owe it and did not settle.
+        owed: RawAmount,
+    },
     /// Nothing more is signed in this session.
     Stopped {
         /// Why, in words.
@@ -306,7 +321,7 @@ impl Shared {
 /// gives the epochs back.
 pub struct PayExtension {
     shared: Arc<Shared>,
-    events: mpsc::Sender<Event>,
+    events: Arc<Inbox<Event>>,
     worker: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -364,9 +379,10 @@ impl PayExtension {
             .collect::<Result<Vec<_>, _>>()?;
         let head = config.chain.solid_head().await?;
         let balance = match terms.bid {
-            Some(_) => config.chain.token_balance(own, config.token).await?,
-            None => RawAmount::ZERO,
+            Some(_) => config.chain.balance(own, config.token).await?,
+            None => None,
         };
+        let balance = balance.unwrap_or(RawAmount::ZERO);
         let mut instance = Instance::default();
         getrandom::fill(&mut instance).map_err(|error| PayError::System(error.to_string()))?;
         let shared = Arc::new(Shared {
@@ -382,16 +398,16 @@ impl PayExtension {
             conns: Mutex::new(Vec::new()),
             config,
         });
-        let (events, inbox) = mpsc::channel();
+        let events = Arc::new(Inbox::new(MAX_QUEUED));
         let worker = Worker::new(
             Arc::clone(&shared),
-            events.clone(),
+            Arc::clone(&events),
             tokio::runtime::Handle::current(),
             balance,
         );
         let handle = std::thread::Builder::new()
             .name("seedrail-pay".to_owned())
-            .spawn(move || worker.run(&inbox))
+            .spawn(move || worker.run())
             .map_err(|error| PayError::System(error.to_string()))?;
         Ok(Arc::new(Self {
             shared,
@@ -450,8 +466,7 @@ impl PayExtension {
     /// Stops the worker after what it has begun, and waits for it: the epochs
     /// are free afterwards. Blocks for a store or two.
     pub fn shutdown(&self) {
-        // The worker may have ended already; then there is nobody to tell.
-        let _ = self.events.send(Event::Shutdown);
+        self.events.put(Event::Shutdown);
         let Some(handle) = locked(&self.worker).take() else {
             return;
         };
@@ -536,14 +551,20 @@ impl Extension for PayExtension {
             peer,
             link,
             exchange,
-            self.events.clone(),
+            Arc::clone(&self.events),
         ));
         if random.is_err() {
             conn.close("no randomness for a nonce");
             return Arc::new(Handle(conn));
         }
         locked(&shared.conns).push(Arc::clone(&conn));
-        conn.tell(Event::Attached(Arc::clone(&conn), outputs));
+        if self
+            .events
+            .offer(Event::Attached(Arc::clone(&conn), outputs))
+            .is_err()
+        {
+            conn.close("payments have too much to do");
+        }
         Arc::new(Handle(conn))
     }
 }

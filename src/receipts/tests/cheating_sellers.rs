@@ -86,6 +86,7 @@ fn a_seller_that_stops_is_paid_for_what_came_and_asked_for_no_more() {
     let hold = Message::Hold {
         unpaid: 1 << 20,
         window: 1 << 20,
+        why: None,
     };
     duo.buyer.take(hold.clone(), duo.now);
     duo.tick(100);

@@ -132,7 +132,7 @@ impl Side {
                     };
                     self.input(Input::Loaded(Box::new(known)), now);
                 }
-                Output::Admit { bid } => self.input(Input::Admitted(Some(bid)), now),
+                Output::Admit { bid } => self.input(Input::Admitted(bid), now),
                 Output::Issue => self.issue(now),
                 Output::Store(signed) => {
                     let epoch = signed.receipt.epoch;
@@ -145,6 +145,7 @@ impl Side {
                             before: old.receipt.amount,
                         },
                     };
+                    let sold = self.credit.sold_left(epoch);
                     if stored != Stored::Equivocation {
                         self.disk.insert(epoch, *signed);
                     }
@@ -152,13 +153,18 @@ impl Side {
                         Input::Stored {
                             receipt: *signed,
                             stored,
+                            sold,
                         },
                         now,
                     );
                 }
                 Output::Class(class) => self.class = Some(class),
                 Output::Close(_) => self.closed = true,
-                Output::Evidence(_) | Output::Revoked(..) | Output::LookFor(_) | Output::Wake => {}
+                Output::Evidence(_)
+                | Output::Revoked(..)
+                | Output::LookFor(_)
+                | Output::TurnedBack(_)
+                | Output::Wake => {}
             }
         }
     }

@@ -10,4 +10,6 @@ mod cheating_sellers;
 pub(crate) mod duo;
 mod signing;
 #[cfg(feature = "swarm")]
+mod unsold;
+#[cfg(feature = "swarm")]
 mod wire_vectors;

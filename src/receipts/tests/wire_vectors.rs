@@ -139,6 +139,15 @@ fn seller() -> HelloMessage {
 fn messages() -> Vec<Message> {
     let hello = |hello| Message::Hello(Box::new(hello));
     let receipt = |signed| Message::Receipt(Box::new(signed));
+    let hold = |why| Message::Hold {
+        unpaid: match why {
+            HoldReason::Window => 1_572_864,
+            HoldReason::Cap => 1_048_576,
+            _ => 0,
+        },
+        window: 1_572_864,
+        why: Some(why),
+    };
     vec![
         hello(buyer()),
         hello(seller()),
@@ -184,7 +193,15 @@ fn messages() -> Vec<Message> {
         Message::Hold {
             unpaid: 1_572_864,
             window: 1_572_864,
+            why: None,
         },
+        hold(HoldReason::Window),
+        hold(HoldReason::Cap),
+        hold(HoldReason::Account),
+        hold(HoldReason::Balance),
+        hold(HoldReason::Strangers),
+        hold(HoldReason::Default),
+        hold(HoldReason::Busy),
         Message::Resume {
             unpaid: 262_144,
             window: 1_572_864,

@@ -63,7 +63,7 @@ fn earn(ledger: &SqliteLedger, key: &SecretKey, us: Address, amounts: &[i64]) {
         let origin = Origin {
             at: Some(UnixMs(day * DAY_MS)),
             torrents: vec![(torrent(1), 2), (torrent(2), 1)],
-            cap: None,
+            ..Origin::default()
         };
         ledger
             .store_received_for(&signed.to_row(), &origin)

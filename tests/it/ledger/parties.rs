@@ -234,6 +234,12 @@ pub(crate) fn what_others_did_is_remembered_until_forgiven(store: &dyn Store) {
     ledger.ban(payer, token, "rude", UnixMs(9)).unwrap();
     let known = store.open_another().standing(payer, token).unwrap();
     assert_eq!((known.defaults, known.defaulted), (2, raw(10)));
+    let written_off = ledger.note_written_off(payer, token, raw(4)).unwrap();
+    assert_eq!(written_off.get().written_off, raw(4));
+    let written_off = ledger.note_written_off(payer, token, raw(2)).unwrap();
+    assert_eq!(written_off.get().written_off, raw(6));
+    let known = store.open_another().standing(payer, token).unwrap();
+    assert_eq!((known.defaults, known.written_off), (2, raw(6)));
     assert_eq!(known.banned_at, Some(UnixMs(9)));
     assert_eq!(ledger.standings(token).unwrap(), [known]);
     // Two statements under one sequence.
@@ -263,7 +269,7 @@ pub(crate) fn flows_sum_to_the_receipts(store: &dyn Store) {
     let origin = |at, torrents| Origin {
         at: Some(UnixMs(at)),
         torrents,
-        cap: None,
+        ..Origin::default()
     };
     let epoch = EpochId::new(3).unwrap();
     let store_it = |sequence, amount, origin: &Origin| {

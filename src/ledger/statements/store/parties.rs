@@ -57,6 +57,15 @@ impl<S: Transactions> Parties for S {
         self.write(|tx| standing::note_default(tx, address, token, amount, at))
     }
 
+    fn note_written_off(
+        &self,
+        address: Address,
+        token: TokenId,
+        amount: RawAmount,
+    ) -> Result<Durable<Standing>, LedgerError> {
+        self.write(|tx| standing::note_written_off(tx, address, token, amount))
+    }
+
     fn ban(
         &self,
         address: Address,

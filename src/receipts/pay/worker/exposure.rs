@@ -13,12 +13,13 @@ impl Worker {
         conn: &Arc<Conn>,
         bid: u64,
         balance: RawAmount,
-    ) -> Option<String> {
+    ) -> Option<(HoldReason, String)> {
         let ask = self.shared.ask_of(conn.context.info_hash)?;
         let peer = conn.peer()?;
         if let Err(error) = self.look_at_the_gone() {
             tracing::error!(%error, "what others owe could not be read");
-            return Some("what others owe could not be read".to_owned());
+            let words = "what others owe could not be read".to_owned();
+            return Some((HoldReason::Busy, words));
         }
         let credit = conn.credit();
         let one = Self::stranger(&locked(&credit), Some(bid), &self.networks_of(peer));
@@ -28,9 +29,8 @@ impl Worker {
             u128::from(credit.owed().unsigned()) + window.max(credit.unpaid_units())
         };
         if u128::from(balance.unsigned()) < wanted {
-            return Some(format!(
-                "it holds {balance} raw units and would need {wanted}"
-            ));
+            let words = format!("it holds {balance} raw units and would need {wanted}");
+            return Some((HoldReason::Balance, words));
         }
         let strangers = self.strangers();
         let others: Vec<_> = strangers
@@ -40,9 +40,12 @@ impl Worker {
             .collect();
         let bounds = Exposure::of(&ask, conn.context.piece_length);
         let refused = bounds.refuses(&one, &others, self.owed_by_the_gone());
-        refused.map(|exposed| match exposed {
-            Exposed::All => "addresses that never settled owe enough together".to_owned(),
-            Exposed::Network => "addresses of its network that never settled owe enough".to_owned(),
+        refused.map(|exposed| {
+            let words = match exposed {
+                Exposed::All => "addresses that never settled owe enough together",
+                Exposed::Network => "addresses of its network that never settled owe enough",
+            };
+            (HoldReason::Strangers, words.to_owned())
         })
     }
 
@@ -84,7 +87,7 @@ impl Worker {
         }
         for conn in self.conns() {
             // It may have been held for want of room.
-            if conn.with(|exchange, _, _| exchange.held()) {
+            if conn.with(|exchange, _, credit| exchange.held_why(credit).is_some()) {
                 let outputs = conn.input(Input::Credited);
                 self.perform(&conn, outputs);
             }
@@ -126,7 +129,8 @@ impl Worker {
     fn strangers(&self) -> Vec<(Address, Stranger)> {
         let mut prices: HashMap<Address, u64> = HashMap::new();
         for conn in self.conns() {
-            if let (Some(peer), Some(price)) = (conn.peer(), conn.view().sale_price) {
+            let price = conn.with(|exchange, _, _| exchange.wanted_price());
+            if let (Some(peer), Some(price)) = (conn.view().peer, price) {
                 let highest = prices.entry(peer).or_default();
                 *highest = price.max(*highest);
             }
@@ -143,48 +147,82 @@ impl Worker {
             .collect()
     }
 
-    /// What strangers owe or did not pay that this process has not met: read once.
+    /// What strangers owe that are not here, as the ledger says: read anew now and then,
+    /// since another process may have seen them pay.
     fn look_at_the_gone(&mut self) -> Result<(), LedgerError> {
-        if self.gone.is_some() {
+        let now = self.now();
+        if let Some((at, _)) = self.gone
+            && now.since(at) < READ_GONE
+        {
             return Ok(());
+        }
+        if self.gone.is_none() {
+            let standings = self
+                .shared
+                .config
+                .ledger
+                .standings(self.shared.config.token)?;
+            let all = standings.into_iter();
+            self.standings = all.map(|standing| (standing.address, standing)).collect();
         }
         let config = &self.shared.config;
         let mut owed: HashMap<Address, i128> = HashMap::new();
         for position in config.ledger.positions(self.own(), config.token)? {
             let settled = i128::from(position.paid_back.get());
             // Nothing that we owe is theirs to lose us.
-            let owes = (-position.net()).max(0) - settled;
-            owed.insert(position.pair.payee, owes);
-        }
-        let mut banned = HashSet::new();
-        for standing in config.ledger.standings(config.token)? {
-            *owed.entry(standing.address).or_default() += i128::from(standing.defaulted.get());
-            if standing.banned_at.is_some() {
-                banned.insert(standing.address);
+            let owes = position.owed_for_sales().max(0) - settled;
+            if owes != 0 {
+                owed.insert(position.pair.payee, owes);
             }
         }
-        let gone = owed
-            .into_iter()
-            .filter(|(peer, _)| !self.accounts.contains_key(peer) && !banned.contains(peer))
-            .filter_map(|(peer, owed)| {
-                let owed = u128::try_from(owed).ok()?;
-                (owed > 0).then_some((peer, owed))
-            })
-            .collect();
-        self.gone = Some(gone);
+        self.gone = Some((now, owed));
         Ok(())
     }
 
     fn owed_by_the_gone(&self) -> u128 {
-        let gone = self.gone.iter().flatten();
-        gone.filter(|(peer, _)| !self.accounts.contains_key(*peer))
-            .fold(0, |sum: u128, (_, owed)| sum.saturating_add(*owed))
+        let owed = |peer: &Address| {
+            let debts = self.gone.as_ref().and_then(|(_, gone)| gone.get(peer));
+            let debts = debts.copied().unwrap_or(0);
+            let lost = self.standings.get(peer).map_or(0, |standing| {
+                i128::from(standing.defaulted.get()) + i128::from(standing.written_off.get())
+            });
+            u128::try_from(debts.saturating_add(lost)).unwrap_or(0)
+        };
+        let gone = self.gone.iter().flat_map(|(_, gone)| gone.keys());
+        let gone: BTreeSet<_> = gone.chain(self.standings.keys()).collect();
+        gone.into_iter()
+            .filter(|peer| !self.accounts.contains_key(*peer))
+            .filter(|peer| {
+                let standing = self.standings.get(*peer);
+                standing.is_none_or(|standing| standing.banned_at.is_none())
+            })
+            .fold(0, |sum: u128, peer| sum.saturating_add(owed(peer)))
+    }
+
+    /// Who has no connection to a seller's process issues in no epoch for it: a seller
+    /// that starts again and again must not use up the epochs there can be.
+    fn release(&mut self, conn: &Conn, peer: Address) {
+        let Some(instance) = self.instances.remove(&conn.id()) else {
+            return;
+        };
+        let key = (peer, instance);
+        let others = self.conns();
+        let mut others = others.iter().filter(|other| other.peer() == Some(peer));
+        if others.any(|other| self.instances.get(&other.id()) == Some(&instance)) {
+            return;
+        }
+        if self.leases.remove(&key).is_some()
+            && let Some(debt) = self.debts.get(&key)
+        {
+            locked(debt).leave_epoch();
+        }
     }
 
     /// A connection is gone. What nothing hangs on any more is forgotten: to say
     /// hello by ever new addresses must cost us no memory.
     pub(super) fn forget(&mut self, conn: &Conn) {
         let Some(peer) = conn.peer() else { return };
+        self.release(conn, peer);
         if self.conns().iter().any(|other| other.peer() == Some(peer)) {
             return;
         }
@@ -195,9 +233,8 @@ impl Worker {
         if blank {
             self.accounts.remove(&peer);
         }
-        let leases = &self.leases;
-        self.debts.retain(|key, debt| {
-            key.0 != peer || leases.contains_key(key) || locked(debt).due_bytes() > 0
-        });
+        // One that something was bought of keeps what it may still be promised.
+        self.debts
+            .retain(|key, debt| key.0 != peer || !locked(debt).is_blank());
     }
 }

@@ -84,6 +84,7 @@ impl Worker {
                 at: Some(now),
                 torrents: debt.origin(),
                 cap: debt.cap(),
+                sold: None,
             }
         };
         let signer = config.identity.signer();
@@ -226,6 +227,59 @@ impl Worker {
             .min(locked(&of_torrent).left());
         let price = (u128::from(units) << GIB_BITS) / u128::from(bytes);
         Some(u64::try_from(price).unwrap_or(u64::MAX))
+    }
+
+    /// Who is here is told of a transfer to it that became solid meanwhile.
+    pub(super) fn tell_payees(&mut self, now: UnixMs) {
+        let lately = self.told.is_some() && now.since(self.looked_for_told) < TELL;
+        if lately || self.shared.config.terms.bid.is_none() {
+            return;
+        }
+        self.looked_for_told = now;
+        let own = self.own();
+        let ledger = &self.shared.config.ledger;
+        let rows = match ledger.transfers(own, TRANSFERS_LOOKED_AT) {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::warn!(%error, "our own transfers could not be read");
+                return;
+            }
+        };
+        let newest: HashSet<TxId> = rows.iter().map(|row| row.txid).collect();
+        let Some(told) = self.told.replace(newest) else {
+            // Those from before are told as each peer greets.
+            return;
+        };
+        for row in rows.iter().filter(|row| row.payer == own) {
+            if told.contains(&row.txid) {
+                continue;
+            }
+            for conn in self.conns() {
+                if conn.view().peer == Some(row.payee) {
+                    let outputs = conn.input(Input::Paid(row.txid));
+                    self.perform(&conn, outputs);
+                }
+            }
+        }
+    }
+
+    /// The seller does not sell to us now: the user is told, and what we owe it.
+    pub(super) fn turned_back(&self, conn: &Conn, why: HoldReason) {
+        let Some(peer) = conn.peer() else { return };
+        let pair = self.incoming(peer).reversed();
+        let owed = match self.shared.config.ledger.position(&pair) {
+            Ok(position) => position.net(),
+            Err(error) => {
+                tracing::warn!(%peer, %error, "what we owe it could not be read");
+                0
+            }
+        };
+        let owed = i64::try_from(owed.max(0)).unwrap_or(i64::MAX);
+        self.tell(PayEvent::TurnedBack {
+            peer,
+            why,
+            owed: RawAmount::new(owed).unwrap_or(RawAmount::MAX),
+        });
     }
 
     /// Near the grant's end nothing more is bought, and at it nothing signed.

@@ -33,6 +33,7 @@ impl Worker {
             credit: Arc::new(Mutex::new(Credit::new(piece_length))),
             carried: None,
             networks: BTreeSet::new(),
+            said: None,
         });
         let credit = Arc::clone(&account.credit);
         {
@@ -44,7 +45,7 @@ impl Worker {
                 read.ever,
                 read.contradicted,
             );
-            credit.set_standing(read.defaults, read.contradicted, read.banned);
+            credit.set_standing(&read.standing, read.contradicted);
             credit.admit_piece(piece_length);
         }
         conn.meet(debt, credit);
@@ -55,7 +56,7 @@ impl Worker {
     /// before this anybody could have said its name.
     pub(super) fn met(&mut self, conn: &Arc<Conn>, peer: Address) {
         let now = self.now();
-        if let Some(gone) = &mut self.gone {
+        if let Some((_, gone)) = &mut self.gone {
             // From now on its account says what it owes.
             gone.remove(&peer);
         }
@@ -106,11 +107,8 @@ impl Worker {
         let theirs = ledger.received(&incoming)?;
         let received = newest(theirs.iter().map(crate::ledger::Durable::get))?;
         let token = Token::Trc10(pair.token);
-        let settled_since =
-            |since| ledger.transferred_since(incoming.payer, incoming.payee, token, since);
-        let settled = settled_since(self.now().minus(TRUSTED_FOR))?;
-        let ever = settled_since(UnixMs(0))?;
-        let owed = -ledger.position(pair)?.net();
+        let (settled, ever) = self.paid_by(pair.payee)?;
+        let owed = ledger.position(pair)?.owed_for_sales();
         let told = ledger
             .transfers(pair.payer, TRANSFERS_LOOKED_AT)?
             .into_iter()
@@ -124,7 +122,7 @@ impl Worker {
             let rows = grants.iter().map(|used| &used.grant);
             KnownGrants::from_rows(rows, &ledger.revocations(payer)?).map_err(damaged)
         };
-        let (defaults, contradicted, banned) = self.standing(pair.payee)?;
+        let (standing, contradicted) = self.standing(pair.payee)?;
         let friends = &self.shared.config.terms.friends;
         Ok(Read {
             issued_under: own
@@ -143,8 +141,7 @@ impl Worker {
             settled,
             ever,
             contradicted,
-            defaults,
-            banned,
+            standing,
         })
     }
 }
@@ -158,8 +155,7 @@ struct Read {
     settled: RawAmount,
     ever: RawAmount,
     contradicted: bool,
-    defaults: (u32, RawAmount),
-    banned: bool,
+    standing: Standing,
 }
 
 pub(super) fn signed_of(row: &ReceiptRow) -> Result<SignedReceipt, LedgerError> {

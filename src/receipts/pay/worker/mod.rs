@@ -1,6 +1,7 @@
 //! The one thread that signs and stores. It takes events in order, runs the
 //! connections' machines and does what they put out.
 
+mod asking;
 mod exposure;
 mod issuing;
 mod known;
@@ -9,17 +10,18 @@ mod storing;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, atomic::Ordering, mpsc},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
+use asking::{Desk, Hint};
 use known::signed_of;
 
-use super::{ChainError, PayEvent, Shared, Tally, conn::Conn, locked};
+use super::{ChainError, PayEvent, Shared, Tally, conn::Conn, inbox::Inbox, locked};
 use crate::{
     ledger::{
         EpochId, EpochLease, LedgerError, Origin, Pair, ReceiptFilter, ReceiptKind, ReceiptRow,
-        RevocationRow, Stored, TransferRow,
+        RevocationRow, Standing, Stored, TransferRow,
     },
     receipts::{
         body::SignedReceipt,
@@ -28,7 +30,7 @@ use crate::{
         exchange::{Bid, Input, Known, Output},
         exposure::Network,
         grant::{KnownGrants, Revoke},
-        message::{Instance, MAX_SYNC_RECEIPTS, Message},
+        message::{HoldReason, Instance, MAX_SYNC_RECEIPTS, Message},
         meter::{GIB_BITS, cost},
     },
     swarm::hooks::{ConnId, UploadClass},
@@ -38,6 +40,10 @@ use crate::{
 
 /// How often time is told to the machines.
 const TICK: Duration = Duration::from_millis(250);
+/// How often our own ledger is asked for transfers that became solid meanwhile.
+const TELL: Duration = Duration::from_secs(2);
+/// What addresses owe that are not here is read anew at most this often.
+const READ_GONE: Duration = Duration::from_secs(60);
 /// How often the node is asked for its solid head and our balance.
 const REFRESH: Duration = Duration::from_secs(30);
 /// How long until a bidder that was not admitted is looked at again.
@@ -72,16 +78,15 @@ pub(super) enum Event {
     Bidder {
         conn: Arc<Conn>,
         bid: u64,
-        answer: Result<(bool, RawAmount), ChainError>,
+        answer: Result<Option<RawAmount>, ChainError>,
     },
     Transfer {
-        txid: TxId,
-        peer: Address,
+        hint: Hint,
         answer: Result<Option<TransferRow>, ChainError>,
     },
     Node {
         head: Result<u64, ChainError>,
-        balance: Result<RawAmount, ChainError>,
+        balance: Result<Option<RawAmount>, ChainError>,
     },
     Shutdown,
 }
@@ -99,18 +104,25 @@ struct Account {
     carried: Option<Carried>,
     /// Where it was seen by this process.
     networks: BTreeSet<Network>,
+    /// What the node said that it holds, if it exists, and when.
+    said: Option<(UnixMs, Option<RawAmount>)>,
 }
 
 pub(super) struct Worker {
     shared: Arc<Shared>,
-    events: mpsc::Sender<Event>,
+    events: Arc<Inbox<Event>>,
     runtime: tokio::runtime::Handle,
     balance: RawAmount,
     refreshed: UnixMs,
     accounts: HashMap<Address, Account>,
-    /// What addresses owe beyond what they ever settled, as the ledger said at
-    /// first.
-    gone: Option<HashMap<Address, u128>>,
+    desk: Desk,
+    /// What addresses owe beyond what they ever settled, as the ledger said, and when.
+    gone: Option<(UnixMs, HashMap<Address, i128>)>,
+    /// How addresses behaved, of all that are remembered for anything.
+    standings: HashMap<Address, Standing>,
+    /// Transfers of ours that the peers here were told of, or will be as they greet.
+    told: Option<HashSet<TxId>>,
+    looked_for_told: UnixMs,
     debts: HashMap<(Address, Instance), Arc<Mutex<Debt>>>,
     leases: HashMap<(Address, Instance), EpochLease>,
     /// Epochs of ours in which another machine has signed too: held, never used.
@@ -128,7 +140,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(
         shared: Arc<Shared>,
-        events: mpsc::Sender<Event>,
+        events: Arc<Inbox<Event>>,
         runtime: tokio::runtime::Handle,
         balance: RawAmount,
     ) -> Self {
@@ -140,7 +152,11 @@ impl Worker {
             balance,
             refreshed: now,
             accounts: HashMap::new(),
+            desk: Desk::new(now),
             gone: None,
+            standings: HashMap::new(),
+            told: None,
+            looked_for_told: now,
             debts: HashMap::new(),
             leases: HashMap::new(),
             parked: Vec::new(),
@@ -172,13 +188,16 @@ impl Worker {
     }
 
     /// Ends at [`Event::Shutdown`]; the epochs are free then.
-    pub(super) fn run(mut self, inbox: &mpsc::Receiver<Event>) {
+    pub(super) fn run(mut self) {
+        let inbox = Arc::clone(&self.events);
         let mut next_tick = self.now();
+        // Before anybody greets: what becomes solid later is told to who is here.
+        self.tell_payees(next_tick);
         loop {
-            match inbox.recv_timeout(TICK) {
-                Ok(Event::Shutdown) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                Ok(event) => self.event(event),
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
+            match inbox.next(TICK) {
+                Some(Event::Shutdown) => break,
+                Some(event) => self.event(event),
+                None => {}
             }
             let now = self.now();
             if now >= next_tick || next_tick.since(now) > TICK {
@@ -186,6 +205,7 @@ impl Worker {
                 self.tick(now);
             }
         }
+        inbox.close();
         locked(&self.shared.conns).clear();
     }
 
@@ -214,19 +234,25 @@ impl Worker {
             Event::Closed(conn) => {
                 let id = conn.id();
                 locked(&self.shared.conns).retain(|conn| conn.id() != id);
-                self.instances.remove(&id);
                 self.readmit.remove(&id);
+                self.note_written_off(&conn);
                 self.forget(&conn);
             }
-            Event::Bidder { conn, bid, answer } => self.bidder(&conn, bid, answer),
-            Event::Transfer { txid, peer, answer } => self.transfer(txid, peer, answer),
+            Event::Bidder { conn, bid, answer } => {
+                self.bidder(&conn, bid, answer);
+                self.answered();
+            }
+            Event::Transfer { hint, answer } => {
+                self.transfer(hint, answer);
+                self.answered();
+            }
             Event::Node { head, balance } => {
                 if let Ok(head) = head {
                     self.shared.head.fetch_max(head, Ordering::Relaxed);
                 }
                 // Unknown: what was known last still bounds what is signed.
                 if let Ok(balance) = balance {
-                    self.balance = balance;
+                    self.balance = balance.unwrap_or(RawAmount::ZERO);
                 }
             }
             Event::Shutdown => {}
@@ -244,6 +270,9 @@ impl Worker {
             if let Some(price) = self.affordable(&conn) {
                 outputs.extend(conn.input(Input::Affordable(price)));
             }
+            if conn.missed() {
+                outputs.extend(conn.input(Input::Settle));
+            }
             outputs.extend(conn.input(Input::Tick));
             self.perform(&conn, outputs);
             let due = self.readmit.get(&conn.id()).copied();
@@ -257,6 +286,8 @@ impl Worker {
         self.look_for_defaults(now);
         self.reprice(now);
         self.share_out(None);
+        self.tidy_desk(now);
+        self.tell_payees(now);
         if now.since(self.refreshed) >= REFRESH {
             self.refreshed = now;
             self.look_at_standings();
@@ -265,13 +296,15 @@ impl Worker {
     }
 
     fn ask_node(&self) {
-        let (chain, events) = (Arc::clone(&self.shared.config.chain), self.events.clone());
+        let (chain, events) = (
+            Arc::clone(&self.shared.config.chain),
+            Arc::clone(&self.events),
+        );
         let (own, token) = (self.own(), self.shared.config.token);
         self.runtime.spawn(async move {
             let head = chain.solid_head().await;
-            let balance = chain.token_balance(own, token).await;
-            // The worker may have ended meanwhile.
-            let _ = events.send(Event::Node { head, balance });
+            let balance = chain.balance(own, token).await;
+            events.put(Event::Node { head, balance });
         });
     }
 
@@ -281,8 +314,8 @@ impl Worker {
         while let Some(output) = queue.pop_front() {
             let more = match output {
                 Output::Send(message) => {
-                    if matches!(message, Message::Hold { .. }) {
-                        self.shared.counters.holds.fetch_add(1, Ordering::Relaxed);
+                    if let Message::Hold { why, .. } = message {
+                        self.held_one(conn, why);
                     }
                     conn.send(&message);
                     Vec::new()
@@ -312,6 +345,10 @@ impl Worker {
                 }
                 Output::Revoked(revoke, signature) => {
                     self.revoked(conn, &revoke, signature);
+                    Vec::new()
+                }
+                Output::TurnedBack(why) => {
+                    self.turned_back(conn, why);
                     Vec::new()
                 }
                 Output::LookFor(txid) => {

@@ -12,77 +12,95 @@ impl Worker {
             (credit.proven(), credit.lost(MAX_DEFAULTS))
         };
         if lost {
-            self.answer(conn, None, "it did not pay before");
+            self.turn_away(conn, bid, HoldReason::Default, "it did not pay before");
             return;
         }
         if proven {
             self.seen(conn);
             self.share_out(Some((peer, bid)));
-            self.answer(conn, Some(bid), "");
+            self.answer(conn, bid);
             return;
         }
-        let (chain, events) = (Arc::clone(&self.shared.config.chain), self.events.clone());
-        let (conn, token) = (Arc::clone(conn), self.shared.config.token);
-        self.runtime.spawn(async move {
-            let answer = async {
-                if !chain.account_exists(peer).await? {
-                    return Ok((false, RawAmount::ZERO));
-                }
-                Ok((true, chain.token_balance(peer, token).await?))
-            }
-            .await;
-            // The worker may have ended meanwhile.
-            let _ = events.send(Event::Bidder { conn, bid, answer });
-        });
+        self.ask_about(conn, bid);
     }
 
+    /// What the node said of a bidder: what it holds, if it exists.
     pub(super) fn bidder(
         &mut self,
         conn: &Arc<Conn>,
         bid: u64,
-        answer: Result<(bool, RawAmount), ChainError>,
+        answer: Result<Option<RawAmount>, ChainError>,
     ) {
         self.seen(conn);
-        let reason = match answer {
-            Err(error) => Some(error.to_string()),
-            Ok((false, _)) => Some("its account does not exist".to_owned()),
-            Ok((true, balance)) => self.too_exposed(conn, bid, balance),
+        let now = self.now();
+        let Some(peer) = conn.peer() else { return };
+        let refused = match answer {
+            Err(error) => Some((HoldReason::Busy, error.to_string())),
+            Ok(holds) => {
+                if let Some(account) = self.accounts.get_mut(&peer) {
+                    account.said = Some((now, holds));
+                }
+                match holds {
+                    None => Some((HoldReason::Account, "its account does not exist".to_owned())),
+                    Some(balance) => self.too_exposed(conn, bid, balance),
+                }
+            }
         };
-        match reason {
+        match refused {
             None => {
-                self.share_out(conn.peer().map(|peer| (peer, bid)));
-                self.answer(conn, Some(bid), "");
+                self.share_out(Some((peer, bid)));
+                self.answer(conn, bid);
             }
             // Its `Closed` came before the answer: nobody would take it out again.
             Some(_) if conn.gone() => {}
-            Some(reason) => {
-                self.readmit
-                    .insert(conn.id(), (bid, self.now().plus(READMIT)));
-                self.answer(conn, None, &reason);
-            }
+            Some((why, words)) => self.turn_away(conn, bid, why, &words),
+        }
+    }
+
+    /// The bidder is not served on credit; it is looked at again later, unless it did not
+    /// pay before.
+    pub(super) fn turn_away(&mut self, conn: &Arc<Conn>, bid: u64, why: HoldReason, words: &str) {
+        if why != HoldReason::Default {
+            let at = self.now().plus(READMIT);
+            self.readmit.insert(conn.id(), (bid, at));
+        }
+        let outputs = conn.input(Input::NotAdmitted(why));
+        self.perform(conn, outputs);
+        if let Some(peer) = conn.peer() {
+            self.tell(PayEvent::NotSelling {
+                peer,
+                reason: words.to_owned(),
+            });
         }
     }
 
     /// Uncontended, everyone pays the floor; contended, each its own bid.
-    pub(super) fn answer(&mut self, conn: &Arc<Conn>, bid: Option<u64>, reason: &str) {
+    pub(super) fn answer(&mut self, conn: &Arc<Conn>, bid: u64) {
         let ask = self.shared.ask_of(conn.context.info_hash);
         let floor = ask.map_or(0, |ask| ask.floor_price);
-        let price = bid.map(|bid| if self.contended { bid } else { floor });
+        let price = if self.contended { bid } else { floor };
         let before = conn.view().sale_price;
         let outputs = conn.input(Input::Admitted(price));
         let after = conn.view().sale_price;
         self.perform(conn, outputs);
         // It is told once it is so.
-        let Some(peer) = conn.peer() else { return };
-        if price.is_none() {
-            self.tell(PayEvent::NotSelling {
-                peer,
-                reason: reason.to_owned(),
-            });
-        } else if let Some(price) = after
+        if let (Some(peer), Some(price)) = (conn.peer(), after)
             && before != Some(price)
         {
             self.tell(PayEvent::Selling { peer, price });
+        }
+    }
+
+    /// A buyer is told that it is held.
+    pub(super) fn held_one(&mut self, conn: &Conn, why: Option<HoldReason>) {
+        if matches!(why, None | Some(HoldReason::Window | HoldReason::Cap)) {
+            self.shared.counters.holds.fetch_add(1, Ordering::Relaxed);
+        }
+        if let (Some(HoldReason::Cap), Some(peer)) = (why, conn.peer()) {
+            self.tell(PayEvent::NotSelling {
+                peer,
+                reason: "it owes as much as it may before it settles".to_owned(),
+            });
         }
     }
 
@@ -105,7 +123,7 @@ impl Worker {
         for conn in conns {
             let bid = conn.with(|exchange, _, _| exchange.sale_bid());
             if let Some(bid) = bid {
-                self.answer(&conn, Some(bid), "");
+                self.answer(&conn, bid);
             }
         }
     }
@@ -161,45 +179,135 @@ impl Worker {
         }
     }
 
-    /// What the user decided meanwhile, maybe in another process.
-    pub(super) fn look_at_standings(&mut self) {
-        for conn in self.conns() {
-            let Some(peer) = conn.view().peer else {
-                continue;
-            };
-            match self.standing(peer) {
-                Ok((defaults, contradicted, banned)) => {
-                    locked(&conn.credit()).set_standing(defaults, contradicted, banned);
-                    if let (true, Some(bid)) =
-                        (banned, conn.with(|exchange, _, _| exchange.sale_bid()))
-                    {
-                        self.answer(&conn, Some(bid), "it is banned");
-                    }
+    /// A connection is gone: what was written off with it is remembered.
+    pub(super) fn note_written_off(&mut self, conn: &Conn) {
+        let Some(peer) = conn.peer() else { return };
+        let lost = locked(&conn.credit()).take_written_off();
+        if lost == 0 {
+            return;
+        }
+        let amount = i64::try_from(lost).unwrap_or(i64::MAX);
+        let amount = RawAmount::new(amount).unwrap_or(RawAmount::MAX);
+        let config = &self.shared.config;
+        match config.ledger.note_written_off(peer, config.token, amount) {
+            Ok(standing) => {
+                self.standings.insert(peer, standing.into_inner());
+            }
+            Err(error) => {
+                tracing::error!(%peer, %error, "what was written off could not be recorded");
+                if matches!(error, LedgerError::CommitUnknown(_)) {
+                    self.stop(error.to_string());
                 }
-                Err(error) => tracing::warn!(%peer, %error, "its standing could not be read"),
             }
         }
     }
 
-    /// Defaults and what they came to, whether it contradicted itself unforgiven, and whether the user
-    /// banned it.
-    pub(super) fn standing(
-        &self,
-        peer: Address,
-    ) -> Result<((u32, RawAmount), bool, bool), LedgerError> {
+    /// What the user decided meanwhile, maybe in another process, of those that are here
+    /// and of those that are not; and what of their debts another process saw paid.
+    pub(super) fn look_at_standings(&mut self) {
+        match self
+            .shared
+            .config
+            .ledger
+            .standings(self.shared.config.token)
+        {
+            Ok(all) => {
+                let all = all.into_iter();
+                self.standings = all.map(|standing| (standing.address, standing)).collect();
+            }
+            Err(error) => {
+                tracing::warn!(%error, "how others behaved could not be read");
+                return;
+            }
+        }
+        let here: HashSet<_> = self.conns().iter().filter_map(|conn| conn.peer()).collect();
+        for (peer, account) in &self.accounts {
+            let known = match self.standings.get(peer) {
+                Some(standing) => standing.clone(),
+                None => Standing::unknown(*peer, self.shared.config.token),
+            };
+            let forgiven = usize::try_from(known.forgiven).unwrap_or(usize::MAX);
+            let mut credit = locked(&account.credit);
+            // Of who is gone, only the user's word changes what follows.
+            let contradicted = (credit.contradicted() || here.contains(peer))
+                && self
+                    .shared
+                    .config
+                    .ledger
+                    .equivocations(&self.incoming(*peer))
+                    .map_or(true, |kept| kept.len() > forgiven);
+            credit.set_standing(&known, contradicted);
+        }
+        let mut seen = HashSet::new();
+        for conn in self.conns() {
+            let Some(peer) = conn.view().peer else {
+                continue;
+            };
+            if seen.insert(peer) {
+                self.look_at_position(peer);
+            }
+            let banned = locked(&conn.credit()).banned();
+            if banned
+                && conn
+                    .with(|exchange, _, _| exchange.wanted_price())
+                    .is_some()
+            {
+                let outputs = conn.input(Input::Banned);
+                self.perform(&conn, outputs);
+                self.tell(PayEvent::NotSelling {
+                    peer,
+                    reason: "it is banned".to_owned(),
+                });
+            }
+        }
+    }
+
+    /// What another process of ours recorded of an address's payments counts here, too.
+    fn look_at_position(&self, peer: Address) {
+        let read = self.paid_by(peer).and_then(|(settled, ever)| {
+            let position = self
+                .shared
+                .config
+                .ledger
+                .position(&self.incoming(peer).reversed())?;
+            Ok((position.owed_for_sales(), settled, ever))
+        });
+        match (read, self.accounts.get(&peer)) {
+            (Ok((owed, settled, ever)), Some(account)) => {
+                locked(&account.credit).set_settled(owed, settled, ever);
+            }
+            (Ok(_), None) => {}
+            (Err(error), _) => tracing::warn!(%peer, %error, "what it owes could not be read"),
+        }
+    }
+
+    /// What an address settled in the days that count as trust, and ever.
+    pub(super) fn paid_by(&self, peer: Address) -> Result<(RawAmount, RawAmount), LedgerError> {
         let config = &self.shared.config;
-        let standing = config.ledger.standing(peer, config.token)?;
-        let incoming = Pair {
+        let token = Token::Trc10(config.token);
+        let since = |since| {
+            config
+                .ledger
+                .transferred_since(peer, self.own(), token, since)
+        };
+        Ok((since(self.now().minus(TRUSTED_FOR))?, since(UnixMs(0))?))
+    }
+
+    /// An address's debts to us.
+    pub(super) fn incoming(&self, peer: Address) -> Pair {
+        Pair {
             payer: peer,
             payee: self.own(),
-            token: config.token,
-        };
-        let kept = config.ledger.equivocations(&incoming)?.len();
+            token: self.shared.config.token,
+        }
+    }
+
+    /// How an address behaved, and whether it contradicted itself unforgiven.
+    pub(super) fn standing(&self, peer: Address) -> Result<(Standing, bool), LedgerError> {
+        let config = &self.shared.config;
+        let standing = config.ledger.standing(peer, config.token)?;
+        let kept = config.ledger.equivocations(&self.incoming(peer))?.len();
         let forgiven = usize::try_from(standing.forgiven).unwrap_or(usize::MAX);
-        Ok((
-            (standing.defaults, standing.defaulted),
-            kept > forgiven,
-            standing.banned_at.is_some(),
-        ))
+        Ok((standing, kept > forgiven))
     }
 }

@@ -5,9 +5,15 @@ use super::*;
 impl Worker {
     pub(super) fn store(&mut self, conn: &Arc<Conn>, signed: &SignedReceipt) -> Vec<Output> {
         let row = signed.to_row();
+        let (torrents, sold) = {
+            let credit = conn.credit();
+            let credit = locked(&credit);
+            (credit.origin(), credit.sold_left(row.epoch))
+        };
         let origin = Origin {
             at: Some(self.now()),
-            torrents: locked(&conn.credit()).origin(),
+            torrents,
+            sold: Some(sold),
             cap: None,
         };
         let ledger = &self.shared.config.ledger;
@@ -37,7 +43,8 @@ impl Worker {
             }
             Stored::Unchanged => None,
         };
-        if let Some(raised) = raised {
+        // What was not sold was not earned.
+        if let Some(raised) = raised.map(|raised| raised.min(sold)) {
             let counters = &self.shared.counters;
             counters.received.fetch_add(1, Ordering::Relaxed);
             counters
@@ -55,6 +62,7 @@ impl Worker {
         let outputs = conn.input(Input::Stored {
             receipt: *signed,
             stored,
+            sold,
         });
         // Credit is the address's: its other connections may go on too.
         for other in self.conns() {
@@ -90,31 +98,19 @@ impl Worker {
         }
     }
 
-    pub(super) fn look_for(&self, conn: &Arc<Conn>, txid: TxId) {
-        let Some(peer) = conn.peer() else { return };
-        let (chain, events) = (Arc::clone(&self.shared.config.chain), self.events.clone());
-        self.runtime.spawn(async move {
-            let answer = chain.settlement(txid).await;
-            // The worker may have ended meanwhile.
-            let _ = events.send(Event::Transfer { txid, peer, answer });
-        });
-    }
-
     /// What our own node says of a transfer a peer told us of.
-    pub(super) fn transfer(
-        &mut self,
-        txid: TxId,
-        peer: Address,
-        answer: Result<Option<TransferRow>, ChainError>,
-    ) {
+    pub(super) fn transfer(&mut self, hint: Hint, answer: Result<Option<TransferRow>, ChainError>) {
+        let (txid, peer) = (hint.txid, hint.peer);
         let row = match answer {
             Ok(Some(row)) => row,
             Ok(None) => {
                 tracing::debug!(%txid, %peer, "no such transfer in the solid chain yet");
+                self.look_again(hint);
                 return;
             }
             Err(error) => {
                 tracing::warn!(%txid, %error, "a transfer could not be looked for");
+                self.look_again(hint);
                 return;
             }
         };
@@ -128,6 +124,7 @@ impl Worker {
                 if let Some(account) = self.accounts.get(&peer) {
                     locked(&account.credit).settled(row.amount);
                 }
+                self.share_out(None);
                 self.tell(PayEvent::Settled {
                     peer,
                     txid,
