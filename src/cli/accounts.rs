@@ -28,10 +28,10 @@ use crate::{
 pub(crate) enum Account {
     /// Show an account: balance, stake, and who may sign for it.
     Show {
-        /// Which; the current one if not said.
+        /// Account to show. Default: the current one.
         address: Option<Address>,
     },
-    /// Make an account exist, so that others can pay it without that cost.
+    /// Activate an address on the chain; costs about 1.1 TRX once.
     Activate {
         /// The new account.
         address: Address,
@@ -40,12 +40,12 @@ pub(crate) enum Account {
     },
     /// Show bandwidth and energy, and what staking would give.
     Resources {
-        /// Whose; the current account's if not said.
+        /// Account to show. Default: the current one.
         address: Option<Address>,
     },
     /// Show who may sign for an account, or change it.
     Permission {
-        /// Whose; the current account's if not said.
+        /// Account to show. Default: the current one.
         #[arg(conflicts_with = "set")]
         address: Option<Address>,
         /// Change it to what this file says, in the form in which it is shown; - for stdin.
@@ -60,25 +60,25 @@ pub(crate) enum Account {
     },
     /// Stake TRX for bandwidth or energy.
     Stake {
-        /// How much: 100TRX.
+        /// Amount, for example 100TRX.
         #[arg(value_name = "AMOUNT", value_parser = tx_build::trx)]
         amount: i64,
-        /// For what.
+        /// Resource to stake for.
         #[arg(long, value_enum, default_value_t = Resource::Bandwidth)]
         resource: Resource,
         #[command(flatten)]
         flags: ActFlags,
     },
-    /// Begin to unstake TRX, which can be withdrawn 14 days later; withdraw it; or change one's mind.
+    /// Unstake TRX (it can be withdrawn 14 days later), withdraw it, or cancel unstaking.
     Unstake {
-        /// How much: 100TRX.
+        /// Amount, for example 100TRX.
         #[arg(
             value_name = "AMOUNT",
             value_parser = tx_build::trx,
             required_unless_present_any = ["withdraw", "cancel"]
         )]
         amount: Option<i64>,
-        /// Of what.
+        /// Resource to unstake from.
         #[arg(long, value_enum, default_value_t = Resource::Bandwidth)]
         resource: Resource,
         /// Withdraw what was unstaked 14 days ago.

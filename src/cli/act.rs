@@ -26,13 +26,13 @@ const LIFE: Duration = Duration::from_secs(120);
 /// What every such command takes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ActFlags {
-    /// What to wait for.
+    /// State to wait for.
     #[arg(long, value_enum, default_value_t = Wait::Solid)]
     wait: Wait,
-    /// Show what it would do and cost; sign nothing.
+    /// Show what would be done and its cost; sign nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Which permission signs: 0 owner, 2 and up active.
+    /// Permission that signs: 0 owner, 2 and up active.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..=9))]
     permission_id: i32,
 }

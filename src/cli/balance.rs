@@ -11,10 +11,10 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct Balance {
-    /// Whose; the current account's if none is given.
+    /// Accounts to show. Default: the current one.
     #[arg(value_name = "ADDRESS")]
     addresses: Vec<Address>,
-    /// The solidified state: what can no longer be undone.
+    /// Show the final state, which can no longer be undone.
     #[arg(long)]
     solid: bool,
 }

@@ -39,56 +39,57 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct Get {
-    /// Magnet links, torrent files, their URLs or info-hashes; `-` reads one from stdin.
+    /// Magnet links (in quotes), torrent files, URLs of torrent files, or info-hashes; `-`
+    /// reads one from stdin.
     #[arg(value_name = "MAGNET|FILE|URL|HASH", required = true)]
     source: Vec<String>,
-    /// Pay up to this for speed, or `auto`: as little as buys it. Nothing is paid
-    /// without it.
+    /// Highest price that you pay, for example 20BTT/GiB, or `auto` for as little as is
+    /// needed. Without it you download for free.
     #[arg(long, value_name = "PRICE|auto")]
     bid: Option<BidArg>,
-    /// With `--bid auto`: never bid more.
+    /// Highest bid of `--bid auto`.
     #[arg(long, value_name = "PRICE", requires = "bid")]
     max_bid: Option<Price>,
-    /// Spend at most this.
+    /// Spending limit of this download, for example 5BTT.
     #[arg(long, value_name = "AMOUNT", value_parser = units::btt, requires = "bid")]
     max_spend: Option<RawAmount>,
-    /// Spend at most this with one peer.
+    /// Spending limit for one peer.
     #[arg(long, value_name = "AMOUNT", value_parser = units::btt, requires = "bid")]
     max_per_peer: Option<RawAmount>,
-    /// Show every paying and paid peer.
+    /// Show each peer that pays or is paid.
     #[arg(long)]
     show_peers: bool,
-    /// The folder to download into.
+    /// Folder to download into.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
-    /// Download only these files: numbers as `torrent show` prints them, or names, as
-    /// `1,3-5` or `disc 1/*.flac`; give it again for more. The choice is remembered
-    /// until another one is made; `all` takes it back.
+    /// Files to download: numbers as `torrent show` prints them, or names, for example
+    /// `1,3-5` or `disc 1/*.flac`; may be repeated. The choice is remembered; `all` undoes
+    /// it.
     #[arg(long, value_name = "FILES")]
     files: Vec<Selection>,
-    /// Hash all that is there, whatever is known of it from before.
+    /// Verify again all data on disk.
     #[arg(long)]
     recheck: bool,
-    /// Write over files in the way that are not this torrent's; without it they are not
-    /// touched, and the download refuses.
+    /// Overwrite existing files that are not this torrent's. Without it, such a file ends
+    /// the download.
     #[arg(long)]
     overwrite: bool,
-    /// Take room for all of it before anything comes, where the file system can.
+    /// Reserve disk space for the whole download first, if the file system can.
     #[arg(long)]
     preallocate: bool,
-    /// Move the download into this folder when it is complete; nothing is overwritten.
+    /// Folder to move the complete download to; nothing is overwritten.
     #[arg(long, value_name = "DIR")]
     move_to: Option<PathBuf>,
-    /// Go on sharing when the download is complete.
+    /// Share the torrent after the download.
     #[arg(long)]
     seed: bool,
-    /// Also tell the SHA-256 of a single file; it is read once more for that.
+    /// Print the SHA-256 of a single file, which is read again for that.
     #[arg(long)]
     sha256: bool,
-    /// What paying downloaders of ours pay at least.
+    /// Lowest price for peers that download from you and pay, for example 5BTT/GiB.
     #[arg(long, value_name = "PRICE")]
     ask: Option<Price>,
-    /// A tracker besides those of the torrent; give it again for more.
+    /// Tracker besides those of the torrent; may be repeated.
     #[arg(long, value_name = "URL")]
     tracker: Vec<String>,
     #[command(flatten)]

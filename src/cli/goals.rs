@@ -19,13 +19,13 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(next_help_heading = "End of sharing")]
 pub(crate) struct GoalFlags {
-    /// Stop sharing a torrent once so many times its size was sent: 1.5.
+    /// Stop sharing a torrent at this ratio of sent bytes to its size, for example 1.5.
     #[arg(long, value_name = "RATIO")]
     seed_ratio: Option<Ratio>,
-    /// Stop sharing a torrent after so long: 12h, 7d.
+    /// Stop sharing a torrent after this time, for example 12h or 7d.
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     seed_time: Option<Duration>,
-    /// Stop sharing a torrent once it has earned so much.
+    /// Stop sharing a torrent when it has earned this amount.
     #[arg(long, value_name = "AMOUNT", value_parser = units::btt)]
     seed_earnings: Option<RawAmount>,
 }

@@ -22,18 +22,18 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LedgerCommand {
-    /// Ask every row whether it agrees with the others.
+    /// Check the ledger for contradictions.
     Check,
-    /// Copy the ledger to a new file, while others work on it. The copy signs
-    /// nothing from then on.
+    /// Back up the ledger to a new file, also while other commands use it. The copy signs
+    /// nothing until `settle recover`.
     Backup {
         /// The copy; from PostgreSQL too, it is a file that --ledger takes.
         #[arg(value_name = "FILE")]
         to: PathBuf,
     },
-    /// Write out every row, as JSON Lines.
+    /// Export all rows as JSON Lines.
     Export {
-        /// Where to; without it, to stdout.
+        /// File to write. Default: stdout.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },

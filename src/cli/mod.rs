@@ -77,12 +77,11 @@ use self::{
     signals::Interrupt,
 };
 
-/// BitTorrent sharing paid in BTT on TRON.
+/// A BitTorrent client that pays and earns BTT on TRON.
 #[derive(Debug, Parser)]
 #[command(
     name = "seedrail",
     version,
-    about,
     max_term_width = 100,
     propagate_version = true
 )]
@@ -97,7 +96,7 @@ struct Cli {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The TRON network: devnet, nile, shasta or mainnet.
+    /// TRON network: devnet, nile, shasta or mainnet. Default: devnet.
     #[arg(
         long,
         global = true,
@@ -106,7 +105,7 @@ pub(crate) struct Global {
         value_name = "NAME"
     )]
     network: Option<settings::Network>,
-    /// A full node's URL; give it again for another to fall back on.
+    /// URL of a full node; may be repeated, for when one fails.
     #[arg(
         long,
         global = true,
@@ -116,13 +115,14 @@ pub(crate) struct Global {
         value_name = "URL"
     )]
     node: Vec<String>,
-    /// Where /walletsolidity is asked, if not at --node.
+    /// URL for /walletsolidity, if it is not that of --node.
     #[arg(long, global = true, hide_short_help = true, value_name = "URL")]
     solidity_node: Vec<String>,
-    /// A file with the node's API key.
+    /// File with the node's API key.
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
-    /// The most requests a second that each node is sent; 10 for the public ones, else no limit.
+    /// Limit of requests a second to each node. Default: 10 for public nodes, none for
+    /// others.
     #[arg(long, global = true, hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     requests_per_second: Option<u32>,
     /// The ledger's file, or postgres://USER@HOST/DATABASE; a URL with a password only by
@@ -146,7 +146,7 @@ pub(crate) struct Global {
         value_name = "BLOCKID"
     )]
     checkpoint: Option<crate::types::BlockId>,
-    /// Where wallets, ledgers and settings are kept.
+    /// Folder of wallets, ledgers and settings. Default: ~/.local/share/seedrail.
     #[arg(
         long,
         global = true,
@@ -155,7 +155,7 @@ pub(crate) struct Global {
         value_name = "DIR"
     )]
     home: Option<PathBuf>,
-    /// The wallet to act as; an address, where nothing is signed.
+    /// Wallet to use, or an address for commands that sign nothing.
     #[arg(
         long,
         global = true,
@@ -163,10 +163,10 @@ pub(crate) struct Global {
         value_name = "NAME|ADDRESS"
     )]
     account: Option<String>,
-    /// A file with a raw private key in hex, for tests and devnets.
+    /// File with a raw private key in hex, for tests and devnets.
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// A program that signs for the account, asked in JSON on its standard input.
+    /// Program that signs for the account; it gets a JSON request on its standard input.
     #[arg(
         long,
         global = true,
@@ -175,19 +175,19 @@ pub(crate) struct Global {
         value_name = "PROGRAM"
     )]
     signer: Option<PathBuf>,
-    /// A file with the wallet's passphrase.
+    /// File with the wallet's passphrase.
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
-    /// One JSON document on stdout.
+    /// Print JSON on stdout.
     #[arg(long, global = true, hide_short_help = true)]
     json: bool,
-    /// Do not ask before moving money.
+    /// Answer yes to all questions, also before money is moved.
     #[arg(long, global = true, hide_short_help = true)]
     yes: bool,
-    /// More on stderr; twice for still more.
+    /// Log more on stderr; -vv logs everything.
     #[arg(short, long, global = true, hide_short_help = true, action = ArgAction::Count)]
     verbose: u8,
-    /// Less on stderr.
+    /// Print only warnings and errors on stderr.
     #[arg(
         short,
         long,
@@ -196,7 +196,7 @@ pub(crate) struct Global {
         conflicts_with = "verbose"
     )]
     quiet: bool,
-    /// Colour on stderr.
+    /// Colours on stderr.
     #[arg(
         long,
         global = true,
@@ -223,7 +223,7 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// See the whole job on this machine: download for BTT, settle on chain.
+    /// Show everything on this machine: a paid download, then the payment on a local chain.
     Demo(demo::Demo),
     /// Set up a home folder: network and wallet.
     Init(init::Init),
@@ -232,20 +232,22 @@ enum Command {
     Wallet(wallet::Wallet),
     /// Show TRX, BTT and other TRC-10 holdings and the bandwidth left.
     Balance(balance::Balance),
-    /// What an account is, may and has; activate, stake, change who signs.
+    /// Show and manage an account: resources, staking, permissions.
     #[command(subcommand)]
     Account(accounts::Account),
-    /// TRC-10 tokens of the chain: look one up, list them, issue one.
+    /// Show, list and issue TRC-10 tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Build, sign, broadcast and follow a transfer.
+    /// Pay TRX, BTT or another TRC-10 token; also all rows of a CSV file.
     Send(send::Send),
-    /// Transactions, one step at a time; build, sign and decode need no node.
+    /// Handle transactions step by step; build, sign and decode need no node.
     #[command(subcommand)]
     Tx(tx::Tx),
-    /// Download, and pay to go first.
+    /// Download torrents, for free or paying for priority.
+    #[command(visible_alias = "download")]
     Get(get::Get),
-    /// Share, and be paid for it.
+    /// Share files, for free or for a price.
+    #[command(visible_alias = "share")]
     Seed(seed::Seed),
     /// Make and show torrent files.
     #[command(subcommand)]
@@ -254,25 +256,25 @@ enum Command {
     Tracker(torrent::Tracker),
     /// Run the embedded TRON node.
     Devnet(devnet::Devnet),
-    /// What is owed, by whom, with the proof.
+    /// Signed debts: list, verify, export, import.
     #[command(subcommand)]
     Receipts(receipts::Receipts),
-    /// Settle receipts on chain, in batches, exactly once.
+    /// Pay debts on the chain, in batches, each exactly once.
     #[command(subcommand)]
     Settle(settle::Settle),
-    /// Check the ledger, copy it, write it out.
+    /// Check, back up and export the ledger.
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
-    /// How others have paid, and whom we serve.
+    /// Payment history of peers; ban or forgive them.
     Peers(peers::Peers),
-    /// What was earned, and what of it is on the chain.
+    /// Show what you earned, and what of it is paid.
     Earnings(earnings::Earnings),
-    /// The settings in force, and where each comes from.
+    /// Show the settings and where each comes from.
     #[command(subcommand)]
     Config(config::Config),
-    /// Print the completions of a shell.
+    /// Print the completion script of a shell.
     Completions(shell::Completions),
-    /// Print the manual page, or write one for each command.
+    /// Print the manual page, or write one for each command to a folder.
     Man(shell::Man),
 }
 

@@ -19,14 +19,14 @@ pub(crate) struct Peers {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Forget what an address did not pay, its bans and its contradictions.
+    /// Clear the unpaid debts, bans and contradictions of an address.
     Forgive {
-        /// Whom.
+        /// Address of the peer.
         address: Address,
     },
-    /// Serve an address no more.
+    /// Stop serving an address.
     Ban {
-        /// Whom.
+        /// Address of the peer.
         address: Address,
         /// Why, for your own memory.
         #[arg(long, value_name = "TEXT", default_value = "")]

@@ -39,7 +39,7 @@ const MAX_REFUSED: u64 = 50;
 pub(crate) enum Receipts {
     /// List the newest receipt of each epoch.
     List {
-        /// Only those in this role.
+        /// Only receipts of this kind.
         #[arg(long, value_enum)]
         kind: Option<Kind>,
     },
@@ -60,11 +60,11 @@ pub(crate) enum Receipts {
         /// Where to; stdout if not given.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
-        /// Only those in this role.
+        /// Only receipts of this kind.
         #[arg(long, value_enum)]
         kind: Option<Kind>,
     },
-    /// Take receipts in; each is verified, and a bad one never stops the rest.
+    /// Import receipts; each is verified, and a bad one does not stop the rest.
     Import {
         /// JSON Lines, one receipt a line, or - for stdin.
         file: PathBuf,
@@ -72,18 +72,17 @@ pub(crate) enum Receipts {
         #[arg(long)]
         adopt: bool,
     },
-    /// Take over, as debts, receipts with our own signature that this ledger did
-    /// not make.
+    /// Accept as debts receipts with your signature that this ledger did not make.
     Adopt,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
-    /// What we owe.
+    /// What you owe.
     Issued,
-    /// What we are owed.
+    /// What others owe you.
     Received,
-    /// Our signature from elsewhere, not a debt until adopted.
+    /// Your signature from elsewhere, no debt until adopted.
     Evidence,
 }
 

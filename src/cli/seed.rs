@@ -37,54 +37,55 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct Seed {
-    /// Files or folders to share, or torrent files whose content is here already; they
-    /// are only read. What did not change since the last time is not hashed again.
+    /// Files or folders to share, or torrent files of content that is on this machine. They
+    /// are only read; what did not change is not hashed again.
     #[arg(required = true)]
     path: Vec<PathBuf>,
     /// Content of the torrent files among the PATHs: the file or folder itself, or the
     /// folder that it is in. Default: this folder.
     #[arg(long, value_name = "PATH")]
     content: Option<PathBuf>,
-    /// What paying downloaders pay at least; nothing is charged without it.
+    /// Lowest price, for example 5BTT/GiB. Peers that do not pay are still served, after
+    /// those that do. Without it you share for free.
     #[arg(long, value_name = "PRICE")]
     ask: Option<Price>,
-    /// What payers of one torrent pay at least: a PATH or info-hash of those that
-    /// are shared, and its price. Give it again for more.
+    /// Lowest price of one torrent: a PATH or info-hash that is shared, and its price; may
+    /// be repeated.
     #[arg(long, value_name = "PATH|HASH=PRICE", value_parser = named::<Price>)]
     ask_for: Vec<(String, Price)>,
-    /// Percent of the upload limit for peers that do not pay, while others do.
+    /// Percent of the upload limit that is kept for peers that do not pay while others pay.
     #[arg(long, value_name = "PERCENT", default_value_t = 20,
           value_parser = clap::value_parser!(u8).range(1..=99))]
     free_share: u8,
-    /// An address that pays nothing; give it again for more.
+    /// Address that pays nothing; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
     friend: Vec<Address>,
-    /// What an address that never settled may owe.
+    /// Credit limit of a peer that has never paid you, for example 10BTT.
     #[arg(long, value_name = "AMOUNT", value_parser = units::btt)]
     unproven_cap: Option<RawAmount>,
-    /// Show every paying peer.
+    /// Show each peer that pays.
     #[arg(long)]
     show_peers: bool,
-    /// A tracker to announce to; give it again for more.
+    /// Tracker to announce to; may be repeated.
     #[arg(long, value_name = "URL")]
     tracker: Vec<String>,
-    /// Also write the torrent file (one PATH only).
+    /// Write the torrent file (one PATH only).
     #[arg(long, value_name = "FILE")]
     torrent_out: Option<PathBuf>,
-    /// Replace the file that --torrent-out names if it is there.
+    /// Replace the file of --torrent-out if it exists.
     #[arg(long, requires = "torrent_out")]
     overwrite: bool,
-    /// Bytes of a piece, a power of two; chosen by size if not given.
+    /// Size of a piece, a power of two. Default: depends on the size of the content.
     #[arg(long, value_name = "SIZE")]
     piece_size: Option<Size>,
-    /// Peers only from the trackers.
+    /// Make a private torrent: peers come only from its trackers.
     #[arg(long)]
     private: bool,
-    /// Let every file begin with a piece, by padding that nobody stores.
+    /// Align files to pieces by padding files (BEP 47), which nobody stores.
     #[arg(long)]
     pad_files: bool,
-    /// Upload limit of one torrent, within the limit of all: a PATH or info-hash of
-    /// those that are shared, and its rate. Give it again for more.
+    /// Upload limit of one torrent: a PATH or info-hash that is shared, and its rate; may
+    /// be repeated.
     #[arg(long, value_name = "PATH|HASH=RATE", value_parser = named::<Rate>)]
     up_limit_for: Vec<(String, Rate)>,
     #[command(flatten)]

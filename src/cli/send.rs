@@ -69,7 +69,7 @@ pub(crate) struct Send {
     /// period.
     #[arg(long, value_name = "NAME", requires = "csv", value_parser = id)]
     period: Option<String>,
-    /// What to wait for.
+    /// State to wait for.
     #[arg(long, value_enum, default_value_t = Wait::Solid)]
     wait: Wait,
     /// Show what it would do; sign nothing.

@@ -39,13 +39,13 @@ const SELLS_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Session key")]
 pub(crate) struct GrantFlags {
-    /// The most a new session key may ever sign away.
+    /// Spending limit of a new session key, for example 5BTT.
     #[arg(long, value_name = "AMOUNT", value_parser = units::btt)]
     grant: Option<RawAmount>,
-    /// The most of it for one peer; all of it if not said.
+    /// Spending limit of the session key for one peer. Default: all of it.
     #[arg(long, value_name = "AMOUNT", value_parser = units::btt, requires = "grant")]
     grant_per_peer: Option<RawAmount>,
-    /// How long it is good: 12h, 7d.
+    /// Life of the session key, for example 12h or 7d.
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     grant_for: Option<Duration>,
 }

@@ -34,11 +34,11 @@ pub(super) const SHOW_EVERY: Duration = Duration::from_millis(500);
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connections")]
 pub(crate) struct SwarmFlags {
-    /// Where to listen for peers; port 0 takes a free one. Default: every address,
-    /// IPv4 and IPv6, at a port that the home keeps.
+    /// Address and port to listen on for peers; port 0 takes a free one. Default: all
+    /// addresses, IPv4 and IPv6, and always the same port.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// A peer to dial, as HOST:PORT; give it again for more.
+    /// Peer to connect to, as HOST:PORT; may be repeated.
     #[arg(long, value_name = "PEER", value_parser = node)]
     peer: Vec<String>,
     /// Upload limit.
@@ -50,20 +50,20 @@ pub(crate) struct SwarmFlags {
     /// Encrypt connections: when the peer wants it, whenever it can, or always.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     encryption: Encryption,
-    /// Speak TCP only.
+    /// Disable uTP.
     #[arg(long)]
     no_utp: bool,
-    /// A node of the distributed hash table to begin with, besides the well-known
-    /// ones, as HOST:PORT; give it again for more.
+    /// First node of the distributed hash table (DHT), besides the well-known ones, as
+    /// HOST:PORT; may be repeated.
     #[arg(long, value_name = "NODE", value_parser = node)]
     dht_node: Vec<String>,
-    /// Do not look for peers in the distributed hash table.
+    /// Disable the distributed hash table (DHT).
     #[arg(long, conflicts_with = "dht_node")]
     no_dht: bool,
-    /// Do not look for peers in the local network.
+    /// Disable the search for peers in the local network.
     #[arg(long)]
     no_lsd: bool,
-    /// Do not ask the router to let peers in.
+    /// Do not open a port on the router.
     #[arg(long)]
     no_port_map: bool,
 }

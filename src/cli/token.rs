@@ -25,13 +25,13 @@ pub(crate) enum TokenCommand {
     },
     /// List the chain's tokens, a page at a time, or what an account issued.
     List {
-        /// Only what this account issued.
+        /// Only tokens that this account issued.
         #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["offset", "limit"])]
         issuer: Option<Address>,
-        /// Leave so many out.
+        /// Skip this many.
         #[arg(long, value_name = "N", default_value_t = 0)]
         offset: u32,
-        /// At most so many.
+        /// Show at most this many.
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },

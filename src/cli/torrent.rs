@@ -33,15 +33,15 @@ pub(super) const MAX_FILE_BYTES: u64 = MAX_INFO_BYTES as u64 + (1 << 20);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Torrent {
-    /// Make a torrent file of a file or folder.
+    /// Make a torrent file from a file or folder.
     Create(Create),
-    /// Hash content on disk and tell what of it is not as the torrent says.
+    /// Verify content on disk against a torrent.
     Check(Check),
-    /// Show what a torrent file holds.
+    /// Show the contents of a torrent file.
     Show {
         /// The torrent file.
         file: PathBuf,
-        /// Also ask its trackers how many peers they know.
+        /// Ask its trackers how many peers they know.
         #[arg(long)]
         scrape: bool,
     },
@@ -49,24 +49,24 @@ pub(crate) enum Torrent {
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// What to share.
+    /// File or folder to share.
     path: PathBuf,
-    /// The torrent file to write.
+    /// Torrent file to write.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Replace FILE if it is there.
+    /// Replace FILE if it exists.
     #[arg(long)]
     overwrite: bool,
-    /// A tracker's announce URL; give it again for more.
+    /// Announce URL of a tracker; may be repeated.
     #[arg(long, value_name = "URL")]
     tracker: Vec<String>,
-    /// Bytes of a piece, a power of two; chosen by size if not given.
+    /// Size of a piece, a power of two. Default: depends on the size of the content.
     #[arg(long, value_name = "SIZE")]
     piece_size: Option<Size>,
-    /// Peers only from the trackers.
+    /// Make a private torrent: peers come only from its trackers.
     #[arg(long)]
     private: bool,
-    /// Let every file begin with a piece, by padding that nobody stores.
+    /// Align files to pieces by padding files (BEP 47), which nobody stores.
     #[arg(long)]
     pad_files: bool,
 }
@@ -375,7 +375,7 @@ pub(crate) struct Check {
     /// The content: the file, or the folder with the files; by default what has the
     /// torrent's name in this folder.
     path: Option<PathBuf>,
-    /// Look only at these files, chosen as `get` has it; give it again for more.
+    /// Files to verify, chosen as in `get`; may be repeated.
     #[arg(long, value_name = "FILES")]
     files: Vec<Selection>,
 }
@@ -503,10 +503,10 @@ pub(super) fn unknown_files(error: SelectionError) -> Failure {
 
 #[derive(Debug, Args)]
 pub(crate) struct Tracker {
-    /// Where to listen; port 0 takes a free one.
+    /// Address and port to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6969")]
     listen: SocketAddr,
-    /// How often peers should announce.
+    /// Time between announces of a peer.
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
     interval: Duration,
 }

@@ -115,13 +115,13 @@ pub(crate) enum Build {
     },
     /// Change the issued token's words and the bandwidth offered with it.
     UpdateAsset {
-        /// What it is.
+        /// Description.
         #[arg(long, default_value = "")]
         description: String,
-        /// Where more is said.
+        /// Web page.
         #[arg(long)]
         url: String,
-        /// Points offered to each holder.
+        /// Free bandwidth for each holder, in bytes.
         #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
         limit: i64,
         /// Points offered to all together.
@@ -134,10 +134,10 @@ pub(crate) enum Build {
     UnfreezeAsset(Common),
     /// Stake TRX for bandwidth or energy.
     FreezeBalance {
-        /// How much: 100TRX.
+        /// Amount, for example 100TRX.
         #[arg(long, value_name = "AMOUNT", value_parser = trx)]
         amount: i64,
-        /// For what.
+        /// Resource to stake for.
         #[arg(long, value_enum, default_value_t = Resource::Bandwidth)]
         resource: Resource,
         #[command(flatten)]
@@ -145,10 +145,10 @@ pub(crate) enum Build {
     },
     /// Begin to unstake; the TRX can be withdrawn 14 days later.
     UnfreezeBalance {
-        /// How much: 100TRX.
+        /// Amount, for example 100TRX.
         #[arg(long, value_name = "AMOUNT", value_parser = trx)]
         amount: i64,
-        /// Of what.
+        /// Resource to unstake from.
         #[arg(long, value_enum, default_value_t = Resource::Bandwidth)]
         resource: Resource,
         #[command(flatten)]
@@ -166,7 +166,7 @@ pub(crate) enum Build {
         /// The stake lent: 100TRX.
         #[arg(long, value_name = "AMOUNT", value_parser = trx)]
         amount: i64,
-        /// Of what.
+        /// Resource to unstake from.
         #[arg(long, value_enum, default_value_t = Resource::Bandwidth)]
         resource: Resource,
         /// For this many blocks of 3 s it cannot be taken back.
@@ -184,7 +184,7 @@ pub(crate) enum Build {
         /// The stake taken back: 100TRX.
         #[arg(long, value_name = "AMOUNT", value_parser = trx)]
         amount: i64,
-        /// Of what.
+        /// Resource to unstake from.
         #[arg(long, value_enum, default_value_t = Resource::Bandwidth)]
         resource: Resource,
         #[command(flatten)]
@@ -240,22 +240,22 @@ pub(crate) struct AssetIssue {
 /// What a new token is, and how it is sold.
 #[derive(Debug, Args)]
 pub(crate) struct TokenTerms {
-    /// Its name.
+    /// Name of the token.
     #[arg(long)]
     name: String,
-    /// Its short name.
+    /// Short name.
     #[arg(long, default_value = "")]
     abbr: String,
-    /// How much there is, in its smallest unit.
+    /// Supply, in the smallest unit.
     #[arg(long, value_name = "N")]
     supply_raw: RawAmount,
-    /// Its decimals.
+    /// Decimals.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..=6))]
     precision: i32,
-    /// What it is.
+    /// Description.
     #[arg(long, default_value = "")]
     description: String,
-    /// Where more is said.
+    /// Web page.
     #[arg(long)]
     url: String,
     /// In the sale: sun taken for `--num` units.
@@ -270,7 +270,7 @@ pub(crate) struct TokenTerms {
     /// When it ends.
     #[arg(long, value_name = "MS")]
     end: i64,
-    /// Points offered to each holder.
+    /// Free bandwidth for each holder, in bytes.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
     limit: i64,
     /// Points offered to all together.
@@ -364,7 +364,7 @@ pub(crate) struct Common {
     /// A memo; costs a fee on most networks.
     #[arg(long, value_name = "TEXT")]
     memo: Option<String>,
-    /// Which permission signs: 0 owner, 2 and up active.
+    /// Permission that signs: 0 owner, 2 and up active.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..=9))]
     permission_id: i32,
 }

@@ -32,9 +32,9 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Wallet {
-    /// Make a new key from a new recovery phrase and keep it encrypted.
+    /// Make a new wallet with a new recovery phrase.
     New {
-        /// What to call it.
+        /// Name of the wallet.
         #[arg(default_value = "main")]
         name: String,
         /// Write the 24 words of the recovery phrase to this new file (mode 0600).
@@ -44,7 +44,7 @@ pub(crate) enum Wallet {
     /// Keep an existing key: a raw key (--key-file, SEEDRAIL_PRIVATE_KEY), a
     /// keystore file, or a recovery phrase.
     Import {
-        /// What to call it.
+        /// Name of the wallet.
         #[arg(default_value = "main")]
         name: String,
         /// A Web3 keystore file (version 3), with the passphrase it has.
@@ -77,9 +77,9 @@ pub(crate) enum Wallet {
     },
     /// Copy a wallet's encrypted file, or with --raw its bare key, to a new file (mode 0600).
     Export {
-        /// Which; the current one if not said.
+        /// Name of the wallet. Default: the current one.
         name: Option<String>,
-        /// The new file; nothing is ever overwritten.
+        /// New file; an existing one is never overwritten.
         #[arg(long, short = 'o', value_name = "FILE")]
         out: PathBuf,
         /// The private key in hex: whoever reads that file owns the account.
@@ -91,7 +91,7 @@ pub(crate) enum Wallet {
     /// Sign a message with the current account (TIP-191, as TronWeb's signMessageV2), or
     /// typed data (TIP-712).
     Sign(SignableFlags),
-    /// Tell who signed a message, or typed data.
+    /// Show who signed a message or typed data.
     Verify {
         #[command(flatten)]
         signed: SignableFlags,
@@ -102,15 +102,15 @@ pub(crate) enum Wallet {
         #[arg(long, value_name = "ADDRESS")]
         address: Option<Address>,
     },
-    /// List what session keys may sign for the account, or take it back.
+    /// List the session keys that may sign for the account, or revoke one.
     Grants {
-        /// Take back every grant to this session key.
+        /// Revoke all grants to this session key.
         #[arg(long, value_name = "SIGNER")]
         revoke: Option<Address>,
     },
     /// Show a wallet's address and file.
     Show {
-        /// Which; the current one if not said.
+        /// Name of the wallet. Default: the current one.
         name: Option<String>,
     },
 }

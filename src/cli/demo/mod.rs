@@ -19,28 +19,28 @@ use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// The file to share; made on the spot if not given.
+    /// File to share. Default: a new file of random bytes.
     #[arg(long, value_name = "PATH", conflicts_with = "size")]
     file: Option<PathBuf>,
-    /// How large a file to make.
+    /// Size of the new file.
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     size: Size,
-    /// The seeder's upload limit.
+    /// Upload limit of the seeder.
     #[arg(long, value_name = "RATE", default_value = "4MiB/s")]
     rate: Rate,
-    /// Each leecher's upload limit.
+    /// Upload limit of each downloader.
     #[arg(long, value_name = "RATE", default_value = "256KiB/s")]
     leech_rate: Rate,
-    /// What the seeder asks.
+    /// Price of the seeder.
     #[arg(long, value_name = "PRICE", default_value = "5BTT/GiB")]
     ask: Price,
-    /// What the paying leecher bids.
+    /// Bid of the paying downloader.
     #[arg(long, value_name = "PRICE", default_value = "20BTT/GiB")]
     bid: Price,
-    /// The time between blocks.
+    /// Time between blocks.
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = units::duration)]
     block_time: Duration,
-    /// Leave the devnet, the seeder and every home in place for a look.
+    /// Keep the files, and leave the devnet, the tracker and the seeder running.
     #[arg(long)]
     keep: bool,
 }

@@ -18,31 +18,31 @@ use crate::{
 /// What is paid now, and what may gather.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct PolicyFlags {
-    /// Let smaller debts gather, but none beyond 80 % of what its payee lets be owed.
+    /// Do not pay smaller debts, unless one is at 80 % of its payee's credit limit.
     #[arg(long, value_name = "AMOUNT", value_parser = units::btt)]
     min_payout: Option<RawAmount>,
-    /// Pay debts older than this, however small: 12h, 7d.
+    /// Pay debts that are older than this, however small, for example 12h or 7d.
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     max_age: Option<Duration>,
-    /// Leave a debt whose transfer would burn more: 0.5TRX.
+    /// Do not pay a debt whose transfer would burn more, for example 0.5TRX.
     #[arg(long, value_name = "TRX", value_parser = units::trx)]
     max_fee: Option<Sun>,
-    /// At most this many payouts.
+    /// Pay at most this many debts.
     #[arg(long, value_name = "N")]
     max_payouts: Option<usize>,
-    /// Leave at least this much TRX in the account: 100TRX.
+    /// TRX that stays in the account, for example 100TRX.
     #[arg(long, value_name = "TRX", value_parser = units::trx)]
     reserve: Option<Sun>,
-    /// Pay only what bandwidth covers, burning nothing.
+    /// Pay only debts that bandwidth covers, burning no TRX.
     #[arg(long)]
     free_only: bool,
-    /// Leave debts to accounts that do not exist yet.
+    /// Do not pay accounts that do not exist yet.
     #[arg(long)]
     no_activate: bool,
-    /// Where the balance does not cover a debt, pay what it covers.
+    /// Pay a part of a debt if the balance does not cover all of it.
     #[arg(long)]
     allow_partial: bool,
-    /// What a BTT is worth, to set fees beside what they pay: 1BTT=0.0000004TRX.
+    /// Price of a BTT, to show fees beside amounts, for example 1BTT=0.0000004TRX.
     #[arg(long, value_name = "PRICE", value_parser = units::worth)]
     price: Option<units::Worth>,
 }

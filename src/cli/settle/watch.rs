@@ -19,13 +19,13 @@ use crate::{
 pub(crate) struct Watch {
     #[command(flatten)]
     flags: PolicyFlags,
-    /// Look for what is due this often.
+    /// Time between two looks for debts.
     #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "10m")]
     every: Duration,
-    /// Also pay what no bandwidth covers, by burning TRX.
+    /// Pay also debts that no bandwidth covers, by burning TRX.
     #[arg(long)]
     burn: bool,
-    /// Also pay accounts that do not exist yet, at the cost of making them.
+    /// Pay also accounts that do not exist yet, which costs about 1.1 TRX each.
     #[arg(long)]
     activate: bool,
 }
