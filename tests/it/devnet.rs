@@ -13,3 +13,4 @@ mod limits;
 mod node;
 mod refusals;
 mod state;
+mod surface;
