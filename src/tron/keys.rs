@@ -11,6 +11,8 @@ use sha2::Sha256;
 use sha3::{Digest, Keccak256};
 use zeroize::Zeroizing;
 
+mod recovered;
+
 use super::typed_data::{self, TypedContent};
 use crate::types::Address;
 
@@ -140,7 +142,9 @@ impl SecretKey {
         let (rs, v) = bytes.split_at_mut(64);
         rs.copy_from_slice(&signature.to_bytes());
         v.fill(27 + id.to_byte());
-        Signature(bytes)
+        let signature = Signature(bytes);
+        recovered::note(digest, &signature, self.address);
+        signature
     }
 }
 
@@ -240,11 +244,20 @@ impl Signature {
     }
 
     /// Whose signature over `digest` this is. A high s is accepted, as
-    /// java-tron does.
+    /// java-tron does. What was made or recovered a moment ago is not computed again.
     ///
     /// # Errors
     /// r or s out of range, or no such point.
     pub fn recover(&self, digest: &[u8; 32]) -> Result<Address, SignatureError> {
+        if let Some(signer) = recovered::find(digest, self) {
+            return Ok(signer);
+        }
+        let signer = self.compute_signer(digest)?;
+        recovered::note(digest, self, signer);
+        Ok(signer)
+    }
+
+    fn compute_signer(&self, digest: &[u8; 32]) -> Result<Address, SignatureError> {
         let (signature, id) = self.parse()?;
         VerifyingKey::recover_from_prehash(digest, &signature, id)
             .map(|key| address_of(&uncompressed(&key)))
@@ -488,6 +501,7 @@ mod tests {
         #[test]
         fn what_a_key_signs_recovers_to_it(secret in 1u8.., digest: [u8; 32]) {
             let signature = k(secret).sign(&digest);
+            proptest::prop_assert_eq!(signature.compute_signer(&digest), Ok(k(secret).address()));
             proptest::prop_assert_eq!(signature.recover(&digest), Ok(k(secret).address()));
             proptest::prop_assert!(signature.is_low_s());
         }
