@@ -104,13 +104,12 @@ pub struct TypedDocument {
     pub domain_separator: [u8; 32],
     /// The hash of the message.
     pub struct_hash: [u8; 32],
-    text: String,
+    document: Value,
 }
 
 impl TypedContent for TypedDocument {
     fn document(&self) -> Value {
-        // The very text that was read and hashed, so it reads again.
-        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+        self.document.clone()
     }
 }
 
@@ -123,8 +122,10 @@ impl TypedDocument {
         if text.len() > MAX_DOCUMENT_BYTES {
             return Err(TypedJsonError::TooLarge);
         }
-        let document: Document = serde_json::from_str(text)
-            .map_err(|error| TypedJsonError::Form(cut(&error.to_string())))?;
+        let form = |error: serde_json::Error| TypedJsonError::Form(cut(&error.to_string()));
+        let document: Document = serde_json::from_str(text).map_err(form)?;
+        // What a signer is shown: all of the text, also what is not hashed.
+        let whole = serde_json::from_str(text).map_err(form)?;
         let mut types = document.types;
         types.entry(DOMAIN.to_owned()).or_insert_with(|| {
             let there = |(name, _): &&(&str, &str)| document.domain.contains_key(*name);
@@ -146,7 +147,7 @@ impl TypedDocument {
                 0,
             )?,
             primary_type: document.primary_type,
-            text: text.to_owned(),
+            document: whole,
         })
     }
 
