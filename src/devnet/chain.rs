@@ -154,7 +154,7 @@ struct Made {
     /// What the block had no room for.
     left: Vec<Incoming>,
     /// Why the others are not in it.
-    dropped: Vec<(Incoming, Reject)>,
+    dropped: Vec<(TxId, Reject)>,
 }
 
 /// The chain. See the module's words.
@@ -169,8 +169,6 @@ pub(crate) struct Chain {
     at: Position,
     snapshots: BTreeMap<u64, Snapshot>,
     next_snapshot: u64,
-    /// What left the pool when a block was made, and why; taken by [`Self::take_dropped`].
-    dropped: Vec<(Incoming, Reject)>,
     /// Expirations need not reach further than this, if there is one.
     expire_by: Option<UnixMs>,
 }
@@ -215,7 +213,6 @@ impl Chain {
             },
             snapshots: BTreeMap::new(),
             next_snapshot: 1,
-            dropped: Vec::new(),
             expire_by: None,
         }
     }
@@ -271,8 +268,7 @@ impl Chain {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let made = self.make(incoming, time, next_slot);
-        if let Some((incoming, reject)) = made.dropped.first() {
-            let txid = incoming.txid();
+        if let Some((txid, reject)) = made.dropped.first() {
             return Err(format!("block {number}: transaction {txid}: {reject}"));
         }
         if made.sealed.id != id || !made.left.is_empty() {
@@ -474,12 +470,9 @@ impl Chain {
             self.at.pending = pending;
             return Arc::clone(self.head());
         }
-        for (incoming, reject) in &made.dropped {
-            let txid = incoming.txid();
+        for (txid, reject) in &made.dropped {
             tracing::debug!(%txid, %reject, "dropped from the pool");
         }
-        // As many as the pool holds, at most.
-        self.dropped = made.dropped;
         self.push(Arc::clone(&made.sealed), made.state);
         self.repool(made.left);
         made.sealed
@@ -517,7 +510,7 @@ impl Chain {
                     transactions.push(transaction);
                     receipts.push(receipt);
                 }
-                Err(reject) => dropped.push((incoming, reject)),
+                Err(reject) => dropped.push((incoming.txid(), reject)),
             }
         }
         let (witness, signer) = self.rules.turn(number, self.head_state());
@@ -709,26 +702,6 @@ impl Chain {
         self.at = at;
         self.snapshots.split_off(&(id + 1));
         Some(offset_ms)
-    }
-
-    /// What left the pool when the last block was made.
-    pub(crate) fn take_dropped(&mut self) -> Vec<(Incoming, Reject)> {
-        std::mem::take(&mut self.dropped)
-    }
-
-    /// Returns to the genesis block; snapshots are forgotten. False if that cannot be
-    /// written.
-    pub(crate) fn reset(&mut self) -> bool {
-        let not_before_ms = UnixMs(0);
-        if !self.record(|| Record::Revert {
-            lines: 0,
-            not_before_ms,
-        }) {
-            return false;
-        }
-        self.at = Self::new(self.rules.clone(), &self.start).at;
-        self.snapshots.clear();
-        true
     }
 
     /// Forgets a remembered position. False if there is none.

@@ -31,7 +31,6 @@ mod faults;
 mod genesis;
 mod incoming;
 mod journal;
-mod log;
 mod node;
 mod params;
 mod permission;
@@ -45,7 +44,6 @@ pub use builder::{Builder, DEFAULT_MNEMONIC, Devnet, DevnetAccount, DevnetError,
 pub use cheat::{AccountFields, CheatError};
 pub use faults::{Fault, FaultError, FaultKind};
 pub use journal::JournalError;
-pub use log::Event;
 pub use node::Pace;
 pub use params::{Parameter, ParameterError, Parameters, Preset};
 pub use reject::Reject;

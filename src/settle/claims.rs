@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ledger::{
-        BlockRow, ChainLog, LedgerError, Position, ReceiptFilter, ReceiptKind, Receipts,
+        BlockRow, ChainLog, LEARNING, LedgerError, Position, ReceiptFilter, ReceiptKind, Receipts,
         TransferRow, Transfers,
     },
     tron::{
@@ -184,28 +184,43 @@ async fn read_solid<C: Chain>(
         Some(watch) => Trail::after(watch.last),
         None => Trail::starting_at(since.saturating_add(1)),
     };
+    let mut moved = false;
+    // Read, and not taken in: nobody who is known has built on them yet.
+    let (mut waiting, mut strangers) = (Vec::new(), None);
     loop {
-        let blocks = chain.solid_blocks(trail.next).await?;
+        let next = trail.next.saturating_add(waiting.len() as u64);
+        let blocks = chain.solid_blocks(next).await?;
         if blocks.is_empty() {
             // No blocks are no proof that nothing was paid.
-            if chain.solid_head().await?.id.number() >= trail.next {
-                return Err(SettleError::NoBlocks(trail.next));
+            if chain.solid_head().await?.id.number() >= next {
+                return Err(SettleError::NoBlocks(next));
             }
-            return Ok(trail);
+            return match strangers {
+                Some(error) if !moved => Err(error),
+                _ => Ok(trail),
+            };
         }
-        let mut rows = Vec::with_capacity(blocks.len());
         for block in &blocks {
-            rows.push(income(chain, block, account, token).await?);
+            waiting.push(income(chain, block, account, token).await?);
         }
         let before = trail.last;
-        let watch = ledger.watch_blocks(account, token, since, &rows)?;
-        match watch.into_inner() {
-            Some(watch) => trail = Trail::after(watch.last),
-            None => return Ok(trail),
+        match ledger.watch_blocks(account, token, since, &waiting) {
+            Ok(watch) => match watch.into_inner() {
+                Some(watch) => trail = Trail::after(watch.last),
+                None => return Ok(trail),
+            },
+            // In as many blocks a known witness had its turn thrice.
+            Err(error @ LedgerError::Strangers { .. }) if waiting.len() < LEARNING as usize => {
+                strangers = Some(error.into());
+                continue;
+            }
+            Err(error) => return Err(error.into()),
         }
         if trail.last == before {
             return Ok(trail);
         }
+        (moved, strangers) = (true, None);
+        waiting.clear();
         tracing::debug!("read solid blocks up to {}", trail.next.saturating_sub(1));
     }
 }

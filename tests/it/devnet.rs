@@ -13,4 +13,3 @@ mod limits;
 mod node;
 mod refusals;
 mod state;
-mod surface;

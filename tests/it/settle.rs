@@ -15,6 +15,7 @@ mod orders;
 mod sim;
 mod slow;
 mod storm;
+mod witnesses;
 mod world;
 
 use std::time::Duration;

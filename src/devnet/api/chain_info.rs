@@ -98,18 +98,6 @@ pub(super) fn list_witnesses(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failur
     Ok(json!({ "witnesses": [Value::Object(out)] }))
 }
 
-/// What an account's votes have earned: nobody earns anything here.
-pub(super) fn get_reward(_: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
-    call.visible()?;
-    Ok(json!({ "reward": 0 }))
-}
-
-/// A witness's share of its voters' reward, as it is unless it was changed.
-pub(super) fn get_brokerage(_: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
-    call.visible()?;
-    Ok(json!({ "brokerage": 20 }))
-}
-
 fn block_text(number: u64, id: &crate::types::BlockId) -> String {
     format!("Num:{number},ID:{id}")
 }

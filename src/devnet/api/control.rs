@@ -2,13 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{http::Method, response::Response};
+use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::{
-    http::{not_allowed, ok},
-    request::{Call, Verb},
-};
+use super::{http::ok, request::Call};
 use crate::{
     devnet::{
         cheat::AccountFields,
@@ -152,9 +149,6 @@ pub(super) fn answer(node: &Arc<Node>, name: &str, call: &Call) -> Response {
             Ok(document) => ok(&document),
             Err(error) => ok(&json!({ "error": error.to_string() })),
         };
-    }
-    if call.verb == Verb::Get && name != "status" {
-        return not_allowed(&Method::GET, &format!("/devnet/{name}"));
     }
     let body = match call.json() {
         Ok(body) => body.unwrap_or_else(|| json!({})),

@@ -2,24 +2,17 @@
 //! for the solid chain, as java-tron answers them.
 
 mod account;
-mod admin;
 mod asset;
 mod block;
 mod broadcast;
 mod build;
 mod chain_info;
-mod contracts;
 mod control;
-mod eth;
 mod failure;
-mod filters;
-mod grid;
-mod guard;
 mod http;
 mod jsonrpc;
 mod line;
 mod merge;
-mod page;
 mod request;
 mod stake;
 mod transaction;
@@ -28,7 +21,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub(crate) use {admin::Purse, filters::Filters, guard::Origins, line::serve};
+pub(crate) use line::serve;
 use {
     broadcast::Sent,
     failure::Failure,
@@ -219,48 +212,6 @@ fn route(name: &str) -> Option<(Endpoint, Get, bool)> {
         "listwitnesses" => (chain_info::list_witnesses, Answers, true),
         // Empty on a node without peers, and where the count is not kept.
         "listnodes" | "totaltransaction" => (chain_info::get_nothing, Answers, false),
-        "getcontract" | "getcontractinfo" => (contracts::get_contract, Answers, false),
-        "triggersmartcontract" => (contracts::trigger, Silent, false),
-        "triggerconstantcontract" | "estimateenergy" => (contracts::call_constant, Silent, true),
-        "listproposals"
-        | "getproposalbyid"
-        | "getpaginatedproposallist"
-        | "getpaginatedexchangelist" => (contracts::nothing, Answers, false),
-        "listexchanges"
-        | "getexchangebyid"
-        | "getmarketorderbyaccount"
-        | "getmarketorderbyid"
-        | "getmarketpricebypair"
-        | "getmarketorderlistbypair"
-        | "getmarketpairlist" => (contracts::nothing, Answers, true),
-        "getexpandedspendingkey"
-        | "getakfromask"
-        | "getnkfromnsk"
-        | "getspendingkey"
-        | "getdiversifier"
-        | "getincomingviewingkey"
-        | "getzenpaymentaddress"
-        | "getrcm"
-        | "getnewshieldedaddress"
-        | "createshieldedtransaction"
-        | "createshieldedtransactionwithoutspendauthsig"
-        | "createspendauthsig"
-        | "createshieldnullifier"
-        | "getshieldtransactionhash"
-        | "createshieldedcontractparameters"
-        | "createshieldedcontractparameterswithoutask"
-        | "gettriggerinputforshieldedtrc20contract" => (contracts::shielded, Answers, false),
-        "scanshieldedtrc20notesbyivk"
-        | "scanshieldedtrc20notesbyovk"
-        | "isshieldedtrc20contractnotespent"
-        | "scannotebyivk"
-        | "scanandmarknotebyivk"
-        | "scannotebyovk"
-        | "getmerkletreevoucherinfo"
-        | "isspend" => (contracts::shielded, Answers, true),
-        "getReward" => (chain_info::get_reward, Answers, true),
-        "getBrokerage" => (chain_info::get_brokerage, Answers, true),
-        "getpaginatednowwitnesslist" => (chain_info::list_witnesses, Answers, true),
         "validateaddress" => (chain_info::validate_address, Answers, false),
         "broadcasttransaction" => (broadcast::broadcast_transaction, Refused, false),
         "broadcasthex" => (broadcast::broadcast_hex, Refused, false),

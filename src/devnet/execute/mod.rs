@@ -3,7 +3,6 @@
 //! The order of checks and every text are java-tron's (`Manager.java`,
 //! `actuator/*.java`), so a client cannot tell the difference by a refusal.
 
-mod absent;
 mod account;
 mod asset;
 mod delegate;
@@ -183,40 +182,37 @@ fn run(state: &mut State, contract: &Contract) -> Result<Outcome, Reject> {
         Contract::CancelAllUnfreezeV2(contract) => stake::cancel_all(state, contract),
         Contract::DelegateResource(contract) => delegate::delegate(state, contract),
         Contract::UnDelegateResource(contract) => delegate::undelegate(state, contract),
-        Contract::FreezeBalance(_)
-        | Contract::UnfreezeBalance(_)
-        | Contract::TriggerSmart(_)
-        | Contract::UpdateSetting(_)
-        | Contract::UpdateEnergyLimit(_)
-        | Contract::ClearAbi(_)
-        | Contract::ExchangeInject(_)
-        | Contract::ExchangeWithdraw(_)
-        | Contract::ExchangeTransaction(_)
-        | Contract::MarketSellAsset(_)
-        | Contract::MarketCancelOrder(_) => absent::refuse(state, contract),
         // The seam for smart contracts, votes and rewards: refused by name.
         other => Err(not_executed_here(other.contract_type().name())),
     }
 }
 
-/// Whether [`run`] judges contracts of this type as the chain does.
+/// Whether [`run`] carries contracts of this type out.
 const fn is_executed(kind: ContractType) -> bool {
     use ContractType::{
-        CreateSmart, ExchangeCreate, ProposalApprove, ProposalCreate, ProposalDelete,
-        UpdateBrokerage, VoteWitness, WithdrawBalance, WitnessCreate, WitnessUpdate,
+        AccountCreate, AccountPermissionUpdate, AccountUpdate, AssetIssue, CancelAllUnfreezeV2,
+        DelegateResource, FreezeBalanceV2, ParticipateAssetIssue, SetAccountId, Transfer,
+        TransferAsset, UnDelegateResource, UnfreezeAsset, UnfreezeBalanceV2, UpdateAsset,
+        WithdrawExpireUnfreeze,
     };
-    !matches!(
+    matches!(
         kind,
-        VoteWitness
-            | WitnessCreate
-            | WitnessUpdate
-            | WithdrawBalance
-            | UpdateBrokerage
-            | ProposalCreate
-            | ProposalApprove
-            | ProposalDelete
-            | ExchangeCreate
-            | CreateSmart
+        AccountCreate
+            | Transfer
+            | TransferAsset
+            | AssetIssue
+            | ParticipateAssetIssue
+            | UpdateAsset
+            | UnfreezeAsset
+            | AccountUpdate
+            | SetAccountId
+            | AccountPermissionUpdate
+            | FreezeBalanceV2
+            | UnfreezeBalanceV2
+            | WithdrawExpireUnfreeze
+            | CancelAllUnfreezeV2
+            | DelegateResource
+            | UnDelegateResource
     )
 }
 

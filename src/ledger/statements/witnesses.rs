@@ -88,6 +88,9 @@ pub(in crate::ledger) fn trust(
 /// So many of TRON's 27 witnesses make a block solid (70 %).
 const SOLID_WITNESSES: usize = 19;
 
+/// So many witnesses make a round of blocks.
+pub(super) const ROUND: usize = 27;
+
 /// Who is known, while blocks are taken in.
 pub(super) struct Known {
     witnesses: BTreeMap<Address, WitnessRow>,

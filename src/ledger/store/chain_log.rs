@@ -52,7 +52,8 @@ pub trait ChainLog: ChainBound {
     /// Moves the cursor forward over blocks that are not read, to the last of these
     /// linked blocks that a known witness signed. Only for an account with no live
     /// attempt, and only when two of three of the witnesses that made the newest
-    /// blocks, at most 19, are among those who signed these.
+    /// blocks, at most 19, are among those who signed these, and one of them signed
+    /// one of the newest 27: then those who make the next blocks are known, too.
     ///
     /// # Errors
     /// [`LedgerError::AttemptLive`]; [`LedgerError::NotLinked`], to each other or

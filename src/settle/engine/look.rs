@@ -12,7 +12,7 @@ use crate::{
     settle::{
         chain::Chain,
         report::Event,
-        state::{living, read_block, transfer_of},
+        state::{LivingAttempts, living, read_block, transfer_of},
         trust::linked_up_to,
         unsolid::Unsolid,
     },
@@ -27,6 +27,52 @@ const LONG_GAP: u64 = 1200;
 /// So many solid blocks are found among those of the head; more are read as what
 /// they are.
 const FEW_BLOCKS: u64 = 50;
+
+/// Solid blocks that are read and not taken in: nobody who is known has built on
+/// them yet.
+#[derive(Default)]
+struct Waiting {
+    rows: Vec<BlockRow>,
+    /// The attempts that they do not end.
+    living: Option<LivingAttempts>,
+    /// Why they wait.
+    strangers: Option<LedgerError>,
+}
+
+impl Waiting {
+    /// The number of the block to ask for.
+    fn next_after(&self, last: BlockId) -> u64 {
+        let waiting = u64::try_from(self.rows.len()).unwrap_or(u64::MAX);
+        last.number().saturating_add(1).saturating_add(waiting)
+    }
+
+    /// In as many blocks a known witness had its turn thrice: none will come.
+    fn is_full(&self) -> bool {
+        self.rows.len() >= usize::try_from(LEARNING).unwrap_or(usize::MAX)
+    }
+
+    fn read<C: Chain>(
+        &mut self,
+        engine: &Engine<'_, C>,
+        blocks: &[Verified<Block>],
+        board: Option<&Board>,
+    ) -> Result<(), SettleError> {
+        let mut living = match (self.living.take(), board) {
+            (Some(living), _) => living,
+            (None, Some(board)) => board.living().clone(),
+            (None, None) => {
+                let attempts = engine.ledger.live_attempts(engine.account)?;
+                living(attempts.iter().map(Durable::get))
+            }
+        };
+        for block in blocks {
+            self.rows
+                .push(read_block(block, engine.account, &mut living));
+        }
+        self.living = Some(living);
+        Ok(())
+    }
+}
 
 /// How many looks a foreign use of the account may last: ten minutes.
 pub(super) const FOREIGN_LOOKS: u32 = 1200;
@@ -56,47 +102,57 @@ impl<C: Chain> Engine<'_, C> {
                     .into_inner()
             }
         };
-        let (mut strays, mut empty) = (0, 0);
+        let (mut strays, mut empty, mut moved) = (0, 0, false);
+        let mut waiting = Waiting::default();
         loop {
-            let first = cursor.last.number().saturating_add(1);
+            let first = waiting.next_after(cursor.last);
             let blocks = self.patiently(|| self.chain.solid_blocks(first)).await?;
-            if blocks.is_empty() {
+            let refused = if blocks.is_empty() {
                 // No blocks are no proof that there are none.
                 let head = self.patiently(|| self.chain.solid_head()).await?;
-                if head.id.number() < first {
-                    return Ok(cursor);
+                if head.id.number() >= first {
+                    self.wait_for_block(first, &mut empty).await?;
+                    continue;
                 }
-                self.wait_for_block(first, &mut empty).await?;
-                continue;
-            }
-            empty = 0;
-            match self.take_in(lease, &blocks, board.as_deref_mut()) {
-                Ok(moved) => {
-                    let reached =
-                        moved.last == blocks.last().map_or(moved.last, |block| block.id());
-                    cursor = moved;
-                    strays = 0;
-                    if !reached {
-                        // The rest waits for a known witness's block.
-                        return Ok(cursor);
+                match waiting.strangers.take() {
+                    Some(error) if !moved => error,
+                    // What is left waits for a known witness's block.
+                    _ => return Ok(cursor),
+                }
+            } else {
+                empty = 0;
+                waiting.read(self, &blocks, board.as_deref())?;
+                match self.take_in_rows(lease, &waiting.rows, board.as_deref_mut()) {
+                    Ok(now) => {
+                        cursor = now;
+                        (strays, moved) = (0, true);
+                        waiting = Waiting::default();
+                        continue;
                     }
-                }
-                // A node on a fork, or that invents blocks, or whose newest is by a
-                // new witness: it may be another next time. Nothing was taken in.
-                Err(SettleError::Ledger(
-                    error @ (LedgerError::NotLinked { .. } | LedgerError::Strangers { .. }),
-                )) => {
-                    // Perhaps another chain answers where this one did.
-                    self.same_chain().await?;
-                    strays += 1;
-                    if strays >= PATIENCE {
-                        return Err(error.into());
+                    // A known witness may have built on them.
+                    Err(SettleError::Ledger(error @ LedgerError::Strangers { .. }))
+                        if !waiting.is_full() =>
+                    {
+                        waiting.strangers = Some(error);
+                        continue;
                     }
-                    self.tell(Event::Waiting(error.to_string()));
-                    self.chain.pause(LOOK_EVERY).await;
+                    Err(SettleError::Ledger(
+                        error @ (LedgerError::NotLinked { .. } | LedgerError::Strangers { .. }),
+                    )) => error,
+                    Err(error) => return Err(error),
                 }
-                Err(error) => return Err(error),
+            };
+            // A node on a fork, or that invents blocks, or whose newest is by a
+            // new witness: it may be another next time. Nothing was taken in.
+            // Perhaps another chain answers where this one did.
+            self.same_chain().await?;
+            strays += 1;
+            if strays >= PATIENCE {
+                return Err(refused.into());
             }
+            waiting = Waiting::default();
+            self.tell(Event::Waiting(refused.to_string()));
+            self.chain.pause(LOOK_EVERY).await;
         }
     }
 
@@ -231,20 +287,20 @@ impl<C: Chain> Engine<'_, C> {
         blocks: &[Verified<Block>],
         board: Option<&mut Board>,
     ) -> Result<CursorRow, SettleError> {
-        let mut living = match &board {
-            Some(board) => board.living().clone(),
-            None => {
-                let attempts = self.ledger.live_attempts(self.account)?;
-                living(attempts.iter().map(Durable::get))
-            }
-        };
-        let rows: Vec<BlockRow> = blocks
-            .iter()
-            .map(|block| read_block(block, self.account, &mut living))
-            .collect();
-        let cursor = self.ledger.apply_blocks(lease, &rows)?.into_inner();
+        let mut waiting = Waiting::default();
+        waiting.read(self, blocks, board.as_deref())?;
+        self.take_in_rows(lease, &waiting.rows, board)
+    }
+
+    fn take_in_rows(
+        &self,
+        lease: &AccountLease,
+        rows: &[BlockRow],
+        board: Option<&mut Board>,
+    ) -> Result<CursorRow, SettleError> {
+        let cursor = self.ledger.apply_blocks(lease, rows)?.into_inner();
         let mut ended = Vec::new();
-        for row in &rows {
+        for row in rows {
             if row.id.number() > cursor.last.number() {
                 break;
             }
@@ -284,22 +340,52 @@ impl<C: Chain> Engine<'_, C> {
         if !quiet {
             return Ok(());
         }
-        // Three rounds of 27 witnesses: enough of them must be known ones.
-        let first = head.id.number().saturating_sub(u64::from(LEARNING) - 1);
-        let headers = match linked_up_to(self.chain, first, head.id).await {
-            Ok(headers) => headers,
-            Err(error) => {
-                tracing::debug!("every block is read: {error}");
+        self.pass_over(lease, cursor, head.id).await
+    }
+
+    /// Moves the cursor towards a solid head: three rounds of 27 witnesses, of whom
+    /// enough must be known. Where too many were elected or changed keys meanwhile,
+    /// half way first, whose witnesses are known from then on.
+    async fn pass_over(
+        &self,
+        lease: &AccountLease,
+        mut cursor: CursorRow,
+        head: BlockId,
+    ) -> Result<(), SettleError> {
+        let mut end = head;
+        loop {
+            let gap = end.number().saturating_sub(cursor.last.number());
+            if gap <= LONG_GAP {
                 return Ok(());
             }
-        };
-        match self.ledger.skip_to(lease, &headers) {
-            Ok(_) => Ok(()),
-            Err(error @ (LedgerError::Strangers { .. } | LedgerError::NotLinked { .. })) => {
-                tracing::debug!("every block is read: {error}");
-                Ok(())
+            let first = end.number().saturating_sub(u64::from(LEARNING) - 1);
+            let skipped = match linked_up_to(self.chain, first, end).await {
+                Ok(headers) => self.ledger.skip_to(lease, &headers),
+                Err(error) => {
+                    tracing::debug!("every block is read: {error}");
+                    return Ok(());
+                }
+            };
+            match skipped {
+                Ok(moved) if moved.get().last.number() > cursor.last.number() => {
+                    cursor = moved.into_inner();
+                    end = head;
+                }
+                Ok(_) => return Ok(()),
+                Err(LedgerError::Strangers { .. }) => {
+                    let half = cursor.last.number().saturating_add(gap / 2);
+                    let blocks = self.blocks_there(half).await?;
+                    match blocks.first() {
+                        Some(block) if block.header.number == half => end = block.id(),
+                        _ => return Ok(()),
+                    }
+                }
+                Err(error @ LedgerError::NotLinked { .. }) => {
+                    tracing::debug!("every block is read: {error}");
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => Err(error.into()),
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     look::FOREIGN_LOOKS,
 };
 use crate::{
-    ledger::{AccountLease, CursorRow, Pair, Recovery, TrailRow, TransferRow},
+    ledger::{AccountLease, CursorRow, LEARNING, Pair, Recovery, TrailRow, TransferRow},
     settle::{
         chain::Chain,
         report::{Event, RESTORED},
@@ -35,7 +35,7 @@ impl<C: Chain> Engine<'_, C> {
     /// Brings the account of a restored ledger back: waits until nothing that was
     /// signed elsewhere can still happen, gives up what was planned, and matches
     /// the transfers that were made since. Signs nothing. With `trust_witnesses`,
-    /// believes the witnesses of the blocks that come next.
+    /// believes the witnesses of the blocks that come next, which all nodes must hold.
     ///
     /// # Errors
     /// See [`SettleError`]; `UsedElsewhere` while another program goes on using
@@ -44,6 +44,7 @@ impl<C: Chain> Engine<'_, C> {
         self.same_chain().await?;
         let lease = self.ledger.lease_account(self.account, self.holder)?;
         if trust_witnesses {
+            self.agree_on_next().await?;
             self.ledger.trust_witnesses(&lease)?;
         }
         self.go_back(&lease).await?;
@@ -75,6 +76,25 @@ impl<C: Chain> Engine<'_, C> {
             report.done = true;
         }
         Ok(report)
+    }
+
+    /// Where there are several nodes, they must hold the same blocks as those whose
+    /// witnesses are going to be believed.
+    async fn agree_on_next(&self) -> Result<(), SettleError> {
+        let Some(cursor) = self.ledger.cursor(self.account)? else {
+            return Ok(());
+        };
+        let head = self.patiently(|| self.chain.solid_head()).await?;
+        let last = cursor.last.number().saturating_add(LEARNING.into());
+        if head.id.number() <= cursor.last.number() {
+            return Ok(());
+        }
+        let blocks = self.blocks_there(last.min(head.id.number())).await?;
+        if let Some(block) = blocks.first() {
+            let id = block.id();
+            self.patiently(|| self.chain.agree_on(id)).await?;
+        }
+        Ok(())
     }
 
     /// Goes back to the newest block that was read and is in the nodes' chain, if the

@@ -825,6 +825,12 @@ pub(crate) fn a_gap_is_passed_over_by_blocks_of_known_witnesses_alone(store: &dy
     assert!(matches!(refused(&impostors), LedgerError::Strangers { .. }));
     let now = ledger.cursor(rows.pair.payer).unwrap().unwrap();
     assert_eq!(now.last, before.get().last, "nothing moved it");
+    // Who makes the newest blocks must be known, or reading ends there.
+    let mut strangers = by_witnesses(&rows, 5_000, 54, 9);
+    for block in &mut strangers[27..] {
+        block.signer = Address::from_body([200; 20]);
+    }
+    assert!(matches!(refused(&strangers), LedgerError::Strangers { .. }));
     // Backwards is no gap.
     let old = by_witnesses(&rows, 20, 12, 9);
     assert!(matches!(refused(&old), LedgerError::NotLinked { .. }));

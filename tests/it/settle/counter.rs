@@ -8,8 +8,8 @@ use std::{collections::BTreeSet, time::Duration};
 use seedrail::{
     ledger::{PayoutState, SqliteLedger},
     settle::{
-        Begun, OrderName, PayoutFile, Policy, Question, RowEnd, SendEnd, SendOrder, SettleError,
-        Until, payout_file::key_of_id,
+        Begun, OrderName, PayoutFile, Policy, Question, RowEnd, SLOWEST_SIGNER, SendEnd, SendOrder,
+        SettleError, Until, payout_file::key_of_id,
     },
     tron::keys::{SignRequest, Signature, Signer, SignerError},
     types::{Address, Token, TokenId},
@@ -17,14 +17,16 @@ use seedrail::{
 
 use super::{
     crash::{CrashingLedger, Ending},
-    sim::{Counts, Faults, Process, Rng},
+    sim::{Counts, Faults, Pace, Process, Rng},
+    slow::Slow,
+    storm::TO_AN_END,
     world::{World, forgiving, payee, raw},
 };
 
 const BTT: Token = Token::Trc10(TokenId::BTT);
 
 /// What must happen, or the test shows nothing.
-pub(super) const FACTS: [&str; 9] = [
+pub(super) const FACTS: [&str; 11] = [
     "equal payments asked about",
     "found by their memo",
     "orders declined",
@@ -33,6 +35,8 @@ pub(super) const FACTS: [&str; 9] = [
     "orders paid beside debts",
     "restored in place",
     "second homes",
+    "signed slowly",
+    "signed too late",
     "two commands at once",
 ];
 
@@ -87,20 +91,9 @@ pub(super) struct Counter {
 impl Counter {
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = Rng(seed);
-        let lag = usize::try_from(1 + rng.below(18)).unwrap();
-        let world = World::new(seed, lag);
-        let other = SqliteLedger::in_memory(world.chain.genesis_id()).unwrap();
-        let look = |ledger: &SqliteLedger| {
-            world
-                .with(ledger, async |engine| {
-                    engine.plan(TokenId::BTT, &Policy::default()).await
-                })
-                .unwrap();
-        };
-        look(&other);
-        world.chain.advance(Duration::from_secs(3 * 90));
-        look(&other);
-        look(&world.ledger);
+        let pace = Pace::drawn(&mut rng);
+        let world = World::new(seed, pace);
+        let other = world.second_home();
         world.chain.set_faults(Faults::storm(&mut rng));
         Self {
             seed,
@@ -191,8 +184,18 @@ impl Counter {
             &self.world.ledger
         };
         let ledger = CrashingLedger::new(ledger.another().unwrap(), end, &process);
+        let takes = (!self.is_calm && self.rng.chance(150)).then(|| self.rng.seconds(130));
         let placed = &self.placed[index];
         let world = &self.world;
+        let slow = Slow {
+            world,
+            takes: takes.unwrap_or_default(),
+            // Not each of them says that it may take long.
+            patience: takes.map_or(Duration::ZERO, |takes| {
+                SLOWEST_SIGNER * u32::from(takes.as_secs() % 2 == 0)
+            }),
+        };
+        let signer: &dyn Signer = if takes.is_some() { &slow } else { &world.key };
         let mut asked = false;
         let outcome = world.on(&ledger, &process, async |engine| match &placed.order {
             Order::Alone(order) => {
@@ -202,7 +205,7 @@ impl Counter {
                     !asked
                 };
                 let end = engine
-                    .send(&world.key, order, &begun, Until::Ended, &mut confirm)
+                    .send(signer, order, &begun, Until::Ended, &mut confirm)
                     .await?;
                 Ok(match end {
                     SendEnd::Declined => (true, 0, 0),
@@ -220,7 +223,7 @@ impl Counter {
                     !asked
                 };
                 let report = engine
-                    .pay_file(&world.key, file, Until::Ended, &mut confirm)
+                    .pay_file(signer, file, Until::Ended, &mut confirm)
                     .await?;
                 Ok(match report {
                     // The rows that are not equal to past payments are paid in another file,
@@ -249,6 +252,10 @@ impl Counter {
             Ok(end) => end,
             // The account is used from another home right now.
             Err(SettleError::UsedElsewhere { .. }) => return,
+            Err(SettleError::SlowSigner(_)) => {
+                self.count("signed too late");
+                return;
+            }
             Err(error) => match forgiving(Err(error), &process) {
                 Ok(_) => {
                     self.count("orders killed");
@@ -257,6 +264,9 @@ impl Counter {
                 Err(error) => self.unexpected("an order", &error),
             },
         };
+        if takes.is_some() {
+            self.count("signed slowly");
+        }
         *self.counts.entry("found by their memo").or_default() += by_memo;
         *self.counts.entry("orders found again").or_default() += found;
         if asked {
@@ -427,7 +437,7 @@ impl Counter {
         let Some(copy) = self.copy.take() else {
             return;
         };
-        self.world.chain.advance(Duration::from_secs(600));
+        self.world.chain.advance(TO_AN_END);
         self.world.ledger = copy;
         self.count("restored in place");
         self.again();
@@ -480,13 +490,13 @@ impl Counter {
                 2 | 3 => self.put_back(),
                 4 | 5 => {
                     // Nothing that the first home signed can still happen.
-                    self.world.chain.advance(Duration::from_secs(600));
+                    self.world.chain.advance(TO_AN_END);
                     self.count("second homes");
                     for index in self.wanted() {
                         let end = self.some_end();
                         self.attempt(index, true, end);
                     }
-                    self.world.chain.advance(Duration::from_secs(600));
+                    self.world.chain.advance(TO_AN_END);
                 }
                 6 => {
                     let end = self.some_end();
@@ -511,17 +521,17 @@ impl Counter {
     fn calm(&mut self) {
         self.world.chain.set_faults(Faults::default());
         self.is_calm = true;
-        self.world.chain.advance(Duration::from_secs(600));
+        self.world.chain.advance(TO_AN_END);
         self.run_all(false, 10);
         self.is_paid_once("calm");
         // Both homes, once more, with everything.
         for on_other in [true, false] {
-            self.world.chain.advance(Duration::from_secs(600));
+            self.world.chain.advance(TO_AN_END);
             self.again();
             self.run_all(on_other, 10);
             self.is_paid_once("again");
         }
-        self.world.chain.advance(Duration::from_secs(600));
+        self.world.chain.advance(TO_AN_END);
         assert!(self.settle(None), "seed {}: the node is calm", self.seed);
         let (paid, _) = self.world.chain.paid(self.world.key.address(), payee(0));
         assert_eq!(paid, self.owed, "seed {}: the debts", self.seed);

@@ -17,7 +17,7 @@ use seedrail::{
 
 use super::{
     crash::{CrashingLedger, Ending},
-    sim::{Counts, Faults, Process, Rng},
+    sim::{Counts, Faults, Pace, Process, Rng},
     world::{World, forgiving, payee},
 };
 
@@ -26,8 +26,8 @@ fn holder(index: u8) -> SecretKey {
 }
 
 /// A payer of whose three holders two must sign.
-fn shared(seed: u64, lag: usize) -> World {
-    let world = World::new(seed, lag);
+fn shared(seed: u64, pace: impl Into<Pace>) -> World {
+    let world = World::new(seed, pace);
     let account = world.key.address();
     let mut permissions = Permissions::default_of(account);
     permissions.owner.threshold = 2;
@@ -111,8 +111,8 @@ pub(crate) struct Holders {
 impl Holders {
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng(seed ^ 0x401d);
-        let lag = usize::try_from(1 + rng.below(18)).unwrap();
-        let world = shared(seed, lag);
+        let pace = Pace::drawn(&mut rng);
+        let world = shared(seed, pace);
         world.chain.set_faults(Faults::storm(&mut rng));
         Self {
             seed,
@@ -238,7 +238,7 @@ impl Holders {
     fn calm(&mut self) {
         self.world.chain.set_faults(Faults::default());
         // What was signed by hand, and what still floats about, arrives or dies.
-        self.world.chain.advance(Duration::from_secs(1200));
+        self.world.chain.advance(Duration::from_secs(900));
         for _ in 0..5 {
             let (offered, _) = self.world.offer(OFFER_LIFETIME, None);
             let report = offered.unwrap_or_else(|error| self.unexpected("calm", &error));

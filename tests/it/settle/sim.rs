@@ -34,7 +34,41 @@ use seedrail::{
 /// When the simulated chain begins.
 pub(crate) const START: UnixMs = UnixMs(1_790_000_000_000);
 
-const SLOT: Duration = Duration::from_secs(3);
+/// How a chain goes: how often a block comes, and how many the solid head is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Pace {
+    pub(crate) slot: Duration,
+    pub(crate) lag: usize,
+}
+
+impl From<usize> for Pace {
+    /// As TRON's, but for the lag.
+    fn from(lag: usize) -> Self {
+        let slot = TRONS_SLOT;
+        Self { slot, lag }
+    }
+}
+
+impl Pace {
+    /// One life of eight has as many blocks as TRON has; of the others' each stands for
+    /// four, in the same time.
+    pub(crate) fn drawn(rng: &mut Rng) -> Self {
+        let lag = usize::try_from(1 + rng.below(18)).unwrap();
+        if rng.below(8) == 0 {
+            return Self::from(lag);
+        }
+        Self {
+            slot: TRONS_SLOT * 4,
+            lag: lag.div_ceil(4),
+        }
+    }
+
+    fn blocks_in(&self, seconds: u64) -> u64 {
+        (seconds / self.slot.as_secs()).max(1)
+    }
+}
+
+const TRONS_SLOT: Duration = Duration::from_secs(3);
 
 /// More questions than a life of a few hours needs; most need a thousand.
 const MOST_STEPS: u64 = 20_000;
@@ -65,6 +99,12 @@ impl Rng {
         Duration::from_secs(self.below(bound))
     }
 }
+
+/// A liar invents no more blocks at a time.
+const MOST_INVENTED: u64 = 8;
+
+/// As many witnesses as TRON elects.
+const ELECTED: usize = 27;
 
 /// So many solid blocks are given at once.
 const SOLID_AT_ONCE: usize = 50;
@@ -183,6 +223,8 @@ struct Made {
     /// Not signed yet.
     block: Block,
     signer: usize,
+    /// Made before anything happened to the chain.
+    is_first: bool,
     /// Signed and believed, once somebody asks for it.
     believed: OnceLock<Verified<Block>>,
     id: BlockId,
@@ -204,6 +246,7 @@ struct Inner {
     /// What the network may still deliver: (when, transaction).
     floating: Vec<(UnixMs, Pending)>,
     next_slot: UnixMs,
+    pace: Pace,
     fork_salt: u8,
     solid_floor: usize,
     witnesses: Vec<Witness>,
@@ -211,14 +254,17 @@ struct Inner {
     /// Whose signatures count for accounts that changed them.
     permissions: BTreeMap<Address, Permissions>,
     most_pending: usize,
+    /// So many solid blocks are given at once.
+    at_once: usize,
+    /// Nothing has happened to it yet.
+    is_new: bool,
 }
 
 /// The simulated chain.
 pub(crate) struct SimChain {
     inner: Mutex<Inner>,
     pub(crate) clock: Arc<ManualClock>,
-    /// How many blocks the solid head is behind.
-    lag: usize,
+    pub(crate) pace: Pace,
 }
 
 /// A process that asks the chain: it may be killed, or stand still.
@@ -336,9 +382,22 @@ impl Invented {
     }
 }
 
+/// The first blocks are the same in all lives: signed and believed once.
+static FIRST: LazyLock<Mutex<HashMap<BlockId, Verified<Block>>>> = LazyLock::new(Mutex::default);
+
+/// So many of them are shared.
+const SHARED: u64 = 220;
+
 impl Made {
     fn believed(&self) -> Verified<Block> {
         let make = || believed(self.block.clone(), key(self.signer));
+        let make = || {
+            if self.block.header.number > SHARED || !self.is_first {
+                return make();
+            }
+            let mut first = FIRST.lock().unwrap();
+            first.entry(self.id).or_insert_with(make).clone()
+        };
         self.believed.get_or_init(make).clone()
     }
 }
@@ -349,7 +408,8 @@ impl SimChain {
         self.inner().most_steps = u64::MAX;
     }
 
-    pub(crate) fn new(seed: u64, lag: usize) -> Self {
+    pub(crate) fn new(seed: u64, pace: impl Into<Pace>) -> Self {
+        let pace = pace.into();
         // The second signs with the key of its permission.
         let witnesses: Vec<_> = [(0, 0), (1, 3), (2, 2)]
             .map(|(own, signer)| Witness { own, signer })
@@ -371,6 +431,7 @@ impl SimChain {
                     id: genesis.id(),
                     block: genesis,
                     signer: 0,
+                    is_first: true,
                     believed: OnceLock::new(),
                     held: Vec::new(),
                     state: State::default(),
@@ -378,19 +439,22 @@ impl SimChain {
                 place: HashMap::new(),
                 pool: Vec::new(),
                 floating: Vec::new(),
-                next_slot: START.plus(SLOT),
+                next_slot: START.plus(pace.slot),
+                pace,
                 fork_salt: 1,
                 solid_floor: 0,
                 witnesses,
                 next_key: 4,
                 permissions: BTreeMap::new(),
                 most_pending: 0,
+                at_once: SOLID_AT_ONCE,
+                is_new: true,
             }),
             clock: Arc::new(ManualClock::new(START)),
-            lag,
+            pace,
         };
-        for _ in 0..lag + 2 {
-            chain.advance(SLOT);
+        for _ in 0..pace.lag + 2 {
+            chain.advance(pace.slot);
         }
         chain
     }
@@ -404,7 +468,9 @@ impl SimChain {
     }
 
     pub(crate) fn set_faults(&self, faults: Faults) {
-        self.inner().faults = faults;
+        let inner = &mut *self.inner();
+        inner.faults = faults;
+        inner.is_new = false;
     }
 
     /// How many transactions waited for a block at most.
@@ -426,6 +492,25 @@ impl SimChain {
                 .entry((address, TokenId::BTT))
                 .or_default() += token;
         }
+    }
+
+    /// From now on no more solid blocks are given at once.
+    pub(crate) fn answer_at_most(&self, blocks: usize) {
+        self.inner().at_once = blocks;
+    }
+
+    /// Elects a witness in the place of this one, or beside the others.
+    pub(crate) fn elect(&self, place: usize) {
+        let inner = &mut *self.inner();
+        inner.is_new = false;
+        inner.elect(place);
+    }
+
+    /// A witness puts another key into its permission.
+    pub(crate) fn rekey(&self, place: usize) {
+        let inner = &mut *self.inner();
+        inner.is_new = false;
+        inner.witnesses[place].signer = inner.new_key();
     }
 
     /// From now on these keys sign for an account; for others it is not looked at.
@@ -494,7 +579,7 @@ impl SimChain {
 
     fn solid_index(&self, inner: &Inner) -> usize {
         (inner.blocks.len() - 1)
-            .saturating_sub(self.lag)
+            .saturating_sub(self.pace.lag)
             .max(inner.solid_floor)
     }
 
@@ -505,7 +590,7 @@ impl SimChain {
         let inner = &mut *self.inner();
         while inner.next_slot <= now {
             let slot = inner.next_slot;
-            inner.next_slot = slot.plus(SLOT);
+            inner.next_slot = slot.plus(self.pace.slot);
             if inner.roll("missed slots", inner.faults.missed) {
                 continue;
             }
@@ -575,7 +660,8 @@ impl Inner {
     /// How far behind the node is that answers.
     fn behind(&mut self) -> usize {
         if self.roll("answers of a node behind", self.faults.split) {
-            1 + usize::try_from(self.rng.below(8)).unwrap()
+            let most = self.pace.blocks_in(24);
+            1 + usize::try_from(self.rng.below(most)).unwrap()
         } else {
             0
         }
@@ -618,8 +704,13 @@ impl Inner {
             })
             .collect();
         if self.roll("new witnesses", self.faults.elected) {
-            let own = self.new_key();
-            self.witnesses.push(Witness { own, signer: own });
+            let last = self.witnesses.len();
+            let place = if last < ELECTED {
+                last
+            } else {
+                usize::try_from(self.rng.below(last as u64)).unwrap()
+            };
+            self.elect(place);
         }
         let turn = usize::try_from(number).unwrap() % self.witnesses.len();
         if self.roll("changed keys", self.faults.rekeyed) {
@@ -638,6 +729,7 @@ impl Inner {
             id: block.id(),
             block,
             signer,
+            is_first: self.is_new && held.is_empty(),
             believed: OnceLock::new(),
             held,
             state,
@@ -703,6 +795,15 @@ impl Inner {
         }
         state.latest.insert(transfer.from, parent_time);
         Ok(())
+    }
+
+    fn elect(&mut self, place: usize) {
+        let own = self.new_key();
+        let elected = Witness { own, signer: own };
+        match self.witnesses.get_mut(place) {
+            Some(witness) => *witness = elected,
+            None => self.witnesses.push(elected),
+        }
     }
 
     /// A key that no witness has had.
@@ -817,7 +918,11 @@ impl Chain for View<'_> {
         let index = self.chain.solid_index(inner).saturating_sub(behind);
         let block = inner.blocks[index].block.clone();
         if inner.roll("invented heads", inner.faults.invented) {
-            let invented = inner.invent(&block, 30, &[]).pop().unwrap().believed();
+            let invented = inner
+                .invent(&block, MOST_INVENTED, &[])
+                .pop()
+                .unwrap()
+                .believed();
             return Ok(Head {
                 id: invented.id(),
                 time: invented.header.timestamp,
@@ -870,7 +975,7 @@ impl Chain for View<'_> {
             .get(first..end)
             .unwrap_or_default()
             .iter()
-            .take(SOLID_AT_ONCE)
+            .take(inner.at_once)
             .map(|made| made.believed())
             .collect();
         if inner.roll("short answers", inner.faults.lagging) {
@@ -886,7 +991,7 @@ impl Chain for View<'_> {
                 Some(last) => last.clone().into_inner(),
                 None => inner.blocks[before].block.clone(),
             };
-            let invented = inner.invent(&parent, 30, &[]);
+            let invented = inner.invent(&parent, MOST_INVENTED, &[]);
             blocks.extend(invented.into_iter().map(Invented::believed));
         }
         inner.spoil(&mut blocks);

@@ -11,10 +11,10 @@ use seedrail::{
 use super::world::{World, payee};
 
 /// Signs after so long, by the chain's own time.
-struct Slow<'a> {
-    world: &'a World,
-    takes: Duration,
-    patience: Duration,
+pub(super) struct Slow<'a> {
+    pub(super) world: &'a World,
+    pub(super) takes: Duration,
+    pub(super) patience: Duration,
 }
 
 impl Signer for Slow<'_> {

@@ -1,6 +1,7 @@
 //! One payer with its key, its ledger and its debts on a simulated chain.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     future::Future,
     pin::pin,
@@ -29,7 +30,7 @@ use seedrail::{
 
 use super::{
     crash::{CrashingLedger, Ending},
-    sim::{Process, Rng, SimChain, View},
+    sim::{Pace, Process, Rng, SimChain, View},
 };
 
 /// Whether a future said that it goes on.
@@ -97,32 +98,65 @@ pub(crate) struct World<C = SimChain> {
 thread_local! {
     /// Made once a thread: an empty ledger of the simulated chain.
     static EMPTY: SqliteLedger = SqliteLedger::in_memory(genesis()).unwrap();
+    /// Made once a thread, for each pace: the ledger of a payer who has learned who the
+    /// witnesses are.
+    static SETTLED_IN: RefCell<BTreeMap<Pace, SqliteLedger>> = RefCell::default();
 }
 
 fn genesis() -> BlockId {
     SimChain::new(0, 0).genesis_id()
 }
 
+/// So many blocks a payer looks at before he begins.
+const FIRST_LOOK: u32 = 90;
+
+/// The payer of all lives but the second of two.
+pub(crate) fn payer() -> SecretKey {
+    SecretKey::from_bytes(&[1; 32]).unwrap()
+}
+
+/// A ledger that was there while the chain's first blocks were made.
+fn settled_in(pace: Pace) -> SqliteLedger {
+    SETTLED_IN.with_borrow_mut(|made| {
+        let ledger = made.entry(pace).or_insert_with(|| {
+            let world: World = World::on_chain(SimChain::new(0, pace), payer(), 0);
+            world.settle_in();
+            world.ledger
+        });
+        ledger.copy_in_memory().unwrap()
+    })
+}
+
 impl World {
     /// A payer who has read the chain since its ledger was new.
-    pub(crate) fn new(seed: u64, lag: usize) -> Self {
-        let chain = SimChain::new(seed, lag);
-        let key = SecretKey::from_bytes(&[1; 32]).unwrap();
+    pub(crate) fn new(seed: u64, pace: impl Into<Pace>) -> Self {
+        let chain = SimChain::new(seed, pace);
+        let key = payer();
         chain.fund(key.address(), 1_000_000_000, 1_000_000);
         for index in 0..4 {
             chain.fund(payee(index), 1, 0);
         }
-        let world = Self::on_chain(chain, key, seed);
-        world.settle_in();
-        world
+        chain.advance(chain.pace.slot * FIRST_LOOK);
+        let ledger = settled_in(chain.pace);
+        Self::with_ledger(chain, key, ledger, seed)
+    }
+
+    /// The ledger of another home of the same payer, from the beginning on.
+    pub(crate) fn second_home(&self) -> SqliteLedger {
+        settled_in(self.chain.pace)
     }
 }
 
 impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
     pub(crate) fn on_chain(chain: C, key: SecretKey, seed: u64) -> Self {
+        let empty = EMPTY.with(|empty| empty.copy_in_memory().unwrap());
+        Self::with_ledger(chain, key, empty, seed)
+    }
+
+    fn with_ledger(chain: C, key: SecretKey, ledger: SqliteLedger, seed: u64) -> Self {
         Self {
             chain,
-            ledger: EMPTY.with(|empty| empty.copy_in_memory().unwrap()),
+            ledger,
             key,
             random: Mutex::new(Rng(seed ^ 0xabcd)),
             ahead_ms: AtomicI64::new(0),
@@ -139,7 +173,7 @@ impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
             .unwrap();
         };
         look();
-        self.sim().advance(Duration::from_secs(3 * 90));
+        self.sim().advance(self.sim().pace.slot * FIRST_LOOK);
         look();
     }
 
