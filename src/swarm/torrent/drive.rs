@@ -171,6 +171,7 @@ impl Torrent {
 
     fn checked(self: &Arc<Self>, info: &Info, have: Bitfield, root: PathBuf) {
         let wanted = self.wanted.get_or_init(|| Wanted::all(info));
+        self.verified.begin(&have);
         self.full.store(have.is_full(), Ordering::Release);
         let (count, total) = (have.count(), have.len());
         let seed = u32::from_be_bytes(*self.hash.as_bytes().first_chunk().expect("20 bytes"))

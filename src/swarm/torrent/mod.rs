@@ -11,6 +11,7 @@ mod peers;
 mod pieces;
 mod relocate;
 mod resume;
+mod verified;
 
 use std::{
     collections::HashMap,
@@ -128,6 +129,7 @@ pub(super) struct Torrent {
     complete: AtomicBool,
     /// Everything is there.
     full: AtomicBool,
+    verified: verified::Verified,
     down: AtomicU64,
     up: AtomicU64,
     waste: AtomicU64,
@@ -193,6 +195,7 @@ impl Torrent {
             fetching: AtomicUsize::new(0),
             complete: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            verified: verified::Verified::default(),
             down: AtomicU64::new(0),
             up: AtomicU64::new(0),
             waste: AtomicU64::new(0),
@@ -360,6 +363,10 @@ impl Torrent {
                     lock(&self.shared_for).set(next == Phase::Seeding);
                     self.phase.send_replace(next.clone());
                     later.push(Output::Phase(next, asks));
+                }
+                Output::Have(piece) => {
+                    self.verified.add(piece);
+                    later.push(Output::Have(piece));
                 }
                 other => later.push(other),
             }

@@ -185,7 +185,7 @@ impl Torrent {
         if !info.layout().contains(block) || !self.phase.borrow().is_open() {
             return false;
         }
-        self.is_full() || self.has(block.piece)
+        self.verified.has(block.piece)
     }
 
     /// Reads parts of verified pieces and appends them to a burst.
