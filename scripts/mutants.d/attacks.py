@@ -434,17 +434,9 @@ MUTANTS = [
         "a piece is paid for before its hash matched",
         [],
         ["swarm::payments::what_does_not_match_its_hash_is_never_to_be_paid"],
-        [("src/swarm/torrent/pieces.rs", "        self.drop_contributions(contributions);\n        self.emit(Event::PieceFailed",
-          "        if crate::mutant(NAME) {\n"
-          "            for (conn, chunks) in contributions {\n"
-          "                if let Some(conn) = self.conn(conn) {\n"
-          "                    conn.tell(Told::Verified { piece, chunks });\n"
-          "                }\n"
-          "            }\n"
-          "        } else {\n"
-          "            self.drop_contributions(contributions);\n"
-          "        }\n"
-          "        self.emit(Event::PieceFailed")],
+        [("src/swarm/torrent/core/pieces.rs",
+          "        self.tell_ended(piece, ended, false, out);\n        out.push(Output::Waste",
+          "        self.tell_ended(piece, ended, crate::mutant(NAME), out);\n        out.push(Output::Waste")],
     ),
     (
         "a seller that stops, or holds and does not sell",

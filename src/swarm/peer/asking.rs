@@ -8,20 +8,23 @@
 
 use std::collections::BTreeMap;
 
+use super::speed::Speed;
 use crate::swarm::{
     extended::{DEFAULT_REQQ, OUR_REQQ},
     hooks::PriceTag,
     wire::{Block, CHUNK},
 };
 
-/// Requests outstanding to begin with: a slow start must not keep a fast peer
-/// slow.
-const FIRST_PIPELINE: u64 = 48;
-/// Requests outstanding at least, once the rate is known. A slow peer with a long
-/// queue would hold up the end of the download.
+/// Requests outstanding to begin with. Of a peer that turns out to be slow, or never
+/// answers, others have to be asked for all of them. Each chunk that comes allows two more …
+const FIRST_PIPELINE: u64 = 24;
+/// … up to this, so that a fast peer is not kept slow until its rate is known.
+const GROWN_PIPELINE: u64 = 48;
+/// Requests outstanding at least, once the rate is known; of a slow peer what it answers in
+/// four seconds. A slow peer with a long queue would hold up the end of the download.
 const MIN_PIPELINE: u64 = 8;
-/// The rate that is assumed while none was measured, in bytes a second.
-const ASSUMED_RATE: u64 = 1 << 20;
+/// Requests outstanding of the slowest peer: one is on its way, and one is being sent.
+const LEAST_PIPELINE: u64 = 2;
 /// A peer that sends no chunk for so long, while asked, does not answer.
 const SNUBBED_MS: u64 = 30_000;
 /// The same for one that never sent any: nothing says that it ever will.
@@ -52,15 +55,6 @@ impl Asked {
     }
 }
 
-/// What is known of how fast the peer sends.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::swarm) struct Pace {
-    /// Bytes a second.
-    pub(in crate::swarm) rate: u64,
-    /// The connection is too young for its rate to be known.
-    pub(in crate::swarm) unmeasured: bool,
-}
-
 /// What [`Asking::cancel`] did.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::swarm) enum Cancelled {
@@ -85,6 +79,7 @@ pub(in crate::swarm) struct Late {
 #[derive(Debug)]
 pub(in crate::swarm) struct Asking {
     asked: BTreeMap<Block, Asked>,
+    speed: Speed,
     /// Of them cancelled.
     cancelled: usize,
     asked_at: u64,
@@ -103,6 +98,7 @@ impl Default for Asking {
     fn default() -> Self {
         Self {
             asked: BTreeMap::new(),
+            speed: Speed::default(),
             cancelled: 0,
             asked_at: 0,
             answered_at: 0,
@@ -131,20 +127,21 @@ impl Asking {
     }
 
     /// How many more chunks to request now.
-    pub(in crate::swarm) fn room(&self, pace: Pace) -> usize {
+    pub(in crate::swarm) fn room(&self, now: u64) -> usize {
         if self.paused_until.is_some() {
             return 0;
         }
-        let least = if pace.unmeasured {
-            FIRST_PIPELINE
+        let least = if self.speed.is_new(now) {
+            (FIRST_PIPELINE + 2 * self.speed.chunks()).min(GROWN_PIPELINE)
         } else {
-            MIN_PIPELINE
+            let four_seconds = 4 * self.speed.measured() / u64::from(CHUNK);
+            four_seconds.clamp(LEAST_PIPELINE, MIN_PIPELINE)
         };
         // One second's worth: several round trips anywhere.
-        let depth = if self.snubbed {
+        let depth = if self.snubbed || self.speed.is_doubted(now) {
             1
         } else {
-            (pace.rate / u64::from(CHUNK)).clamp(least, OUR_REQQ.into())
+            (self.speed.measured() / u64::from(CHUNK)).clamp(least, OUR_REQQ.into())
         };
         let wide = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         let depth = wide(depth.min(self.reqq.into()));
@@ -159,25 +156,22 @@ impl Asking {
     }
 
     /// When a chunk that is requested now, after `more` others, will be here.
-    pub(in crate::swarm) fn answer_ms(&self, pace: Pace, more: usize, now: u64) -> u64 {
-        let rate = if pace.unmeasured {
-            pace.rate.max(ASSUMED_RATE)
-        } else {
-            pace.rate.max(1)
-        };
+    pub(in crate::swarm) fn answer_ms(&self, more: usize, now: u64) -> u64 {
+        let rate = self.speed.expected(now);
         let chunks = u64::try_from(self.live() + more + 1).unwrap_or(u64::MAX);
         let bytes = chunks.saturating_mul(CHUNK.into());
         now.saturating_add(bytes.saturating_mul(1000) / rate)
     }
 
-    /// Whether to look for a request of another peer to race.
-    pub(in crate::swarm) fn may_race(&self, now: u64) -> bool {
-        now >= self.race_at
+    /// Whether to look for a request of another peer to race, if `more` are requested
+    /// first. A peer that never sent a chunk races for one: nothing says that it is faster.
+    pub(in crate::swarm) fn may_race(&self, now: u64, more: usize) -> bool {
+        now >= self.race_at && (self.speed.is_shown() || self.live() + more == 0)
     }
 
     /// Nothing was found to request, not even to race.
     pub(in crate::swarm) fn found_nothing(&mut self, now: u64) {
-        if self.may_race(now) {
+        if now >= self.race_at {
             self.race_at = now + RACE_EVERY_MS;
         }
     }
@@ -187,6 +181,7 @@ impl Asking {
         if self.live() == 0 {
             self.asked_at = now;
         }
+        self.speed.asked(now);
         for (block, tag) in asked {
             let fresh = Asked {
                 tag: *tag,
@@ -213,6 +208,7 @@ impl Asking {
         self.snubbed = false;
         self.paused_until = None;
         self.refusals = 0;
+        self.speed.came(block.length);
         self.take(block)
     }
 
@@ -255,8 +251,9 @@ impl Asking {
         std::mem::take(&mut self.asked).into_iter().collect()
     }
 
-    /// Looks for what is late. `served`: the peer sent a chunk before.
-    pub(in crate::swarm) fn tick(&mut self, served: bool, now: u64) -> Late {
+    /// Once a second: measures, and looks for what is late.
+    pub(in crate::swarm) fn tick(&mut self, now: u64) -> Late {
+        self.speed.measure(now, self.live() > 0);
         let mut late = Late::default();
         if self.paused_until.is_some_and(|at| at <= now) {
             self.paused_until = None;
@@ -276,7 +273,7 @@ impl Asking {
             late.given_up
                 .extend(self.take(&block).map(|asked| (block, asked)));
         }
-        let patience = if served {
+        let patience = if self.speed.is_shown() {
             SNUBBED_MS
         } else {
             SNUBBED_AT_ONCE_MS
@@ -288,5 +285,73 @@ impl Asking {
             late.given_up.extend(self.take_all());
         }
         late
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(n: u32) -> Block {
+        Block {
+            piece: n / 16,
+            begin: n % 16 * CHUNK,
+            length: CHUNK,
+        }
+    }
+
+    /// Requests as much as there is room for, from `next` on; how much.
+    fn fill(asking: &mut Asking, next: &mut u32, now: u64) -> usize {
+        let room = asking.room(now);
+        let from = *next;
+        *next += u32::try_from(room).unwrap();
+        let blocks: Vec<_> = (from..*next).map(|n| (block(n), None)).collect();
+        asking.note(&blocks, now);
+        room
+    }
+
+    #[test]
+    fn a_new_peer_is_asked_for_little_and_for_more_with_each_chunk() {
+        let (mut asking, mut next) = (Asking::default(), 0);
+        assert_eq!(fill(&mut asking, &mut next, 0), 24);
+        for n in 0..24 {
+            asking.arrived(&block(n), 100);
+        }
+        assert_eq!(fill(&mut asking, &mut next, 100), 48);
+    }
+
+    #[test]
+    fn who_has_not_sent_anything_is_asked_for_one_chunk_and_races_for_one() {
+        let (mut asking, mut next) = (Asking::default(), 0);
+        assert!(asking.may_race(0, 0) && !asking.may_race(0, 1));
+        fill(&mut asking, &mut next, 0);
+        assert!(!asking.may_race(100, 0));
+        // Others were faster with all of it.
+        for n in 0..24 {
+            asking.cancel(&block(n), false, 1500);
+        }
+        assert_eq!(fill(&mut asking, &mut next, 1500), 1);
+        asking.arrived(&block(24), 1600);
+        assert!(asking.may_race(1600, 7));
+        assert!(fill(&mut asking, &mut next, 1600) > 1);
+    }
+
+    #[test]
+    fn a_slow_peer_has_no_more_to_do_than_it_can_in_four_seconds() {
+        let (mut asking, mut next) = (Asking::default(), 0);
+        let mut sent = 0;
+        // A chunk a second.
+        for second in 0..20 {
+            asking.tick(second * 1000);
+            fill(&mut asking, &mut next, second * 1000);
+            asking.arrived(&block(sent), second * 1000 + 900);
+            sent += 1;
+        }
+        assert!(asking.live() <= 24, "what it was asked for at first");
+        while asking.live() > 0 {
+            asking.arrived(&block(sent), 20_000);
+            sent += 1;
+        }
+        assert_eq!(asking.room(20_000), 4);
     }
 }

@@ -57,7 +57,7 @@ impl Conn {
         if unasked || !link.interested || !link.live || self.awaits_greeting(&link) {
             return 0;
         }
-        link.asking.room(self.pace())
+        link.asking.room(self.torrent.now_ms())
     }
 
     /// Requests as many chunks as make sense.
@@ -71,13 +71,13 @@ impl Conn {
             return;
         };
         let now = self.torrent.now_ms();
-        let pace = self.pace();
-        let (first, second, races) = {
+        let (first, second, races, more_races) = {
             let asking = &lock(&self.link).asking;
             (
-                asking.answer_ms(pace, 0, now),
-                asking.answer_ms(pace, 1, now),
-                asking.may_race(now),
+                asking.answer_ms(0, now),
+                asking.answer_ms(1, now),
+                asking.may_race(now, 0),
+                asking.may_race(now, 1),
             )
         };
         let mut wish = Wish {
@@ -100,6 +100,7 @@ impl Conn {
             match self.ask_one(wish, &named) {
                 Some(request) => {
                     asked.push(request);
+                    wish.races = more_races;
                     wish.answer_ms = wish.answer_ms.saturating_add(second - first);
                 }
                 None => {

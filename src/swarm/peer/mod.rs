@@ -12,6 +12,7 @@ mod fast;
 mod messages;
 mod open;
 pub(super) mod run;
+mod speed;
 mod stream;
 mod upload;
 
@@ -27,7 +28,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use asking::{Asking, Pace};
+use asking::Asking;
 pub(super) use fast::Named;
 pub use stream::Transport;
 pub(super) use upload::Burst;
@@ -199,11 +200,6 @@ impl Traffic {
     fn is_older(&self, stamp: &AtomicU64, than: Duration) -> bool {
         let than = u64::try_from(than.as_millis()).unwrap_or(u64::MAX);
         self.millis().saturating_sub(stamp.load(Ordering::Relaxed)) > than
-    }
-
-    /// Too young for its rate to be known.
-    fn is_unmeasured(&self) -> bool {
-        self.since.elapsed() < Duration::from_secs(5)
     }
 
     pub(super) fn is_new(&self) -> bool {
@@ -445,6 +441,19 @@ impl Conn {
         }
     }
 
+    /// Between two ticks: what others were asked for may be late by now, and may be
+    /// requested here.
+    pub(super) fn look(&self) {
+        if self.torrent.is_complete() {
+            return;
+        }
+        let link = lock(&self.link);
+        if link.interested && !link.peer_choking && link.asking.is_idle() {
+            drop(link);
+            self.ask_ready.notify_one();
+        }
+    }
+
     /// Once a second, from the session's task.
     pub(super) fn tick(&self) {
         self.traffic.tick();
@@ -471,8 +480,7 @@ impl Conn {
             }
             return;
         }
-        let served = traffic.down.load(Ordering::Relaxed) > 0;
-        let late = link.asking.tick(served, self.torrent.now_ms());
+        let late = link.asking.tick(self.torrent.now_ms());
         // What others were asked for may be late by now, and may be requested here too.
         let may_ask = link.interested && !link.peer_choking;
         self.tell_all_dropped(&late.given_up);
@@ -482,14 +490,6 @@ impl Conn {
         }
         if late.resumes || may_ask {
             self.ask_ready.notify_one();
-        }
-    }
-
-    /// How fast the peer sends.
-    fn pace(&self) -> Pace {
-        Pace {
-            rate: self.traffic.down_rate.load(Ordering::Relaxed),
-            unmeasured: self.traffic.is_unmeasured(),
         }
     }
 }

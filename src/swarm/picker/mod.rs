@@ -41,6 +41,10 @@ pub const MAX_BEGUN_BYTES: u64 = 48 << 20;
 /// dead ones cannot hold up the last chunk.
 const MAX_ASKED: usize = 3;
 
+/// The same, where all of them are late by [`TOO_LATE_MS`]: what they promised is worth
+/// nothing, and who is idle and fast must not be kept out.
+const MAX_ASKED_LATE: usize = 6;
+
 /// A race must promise to win by this much, in milliseconds, and by half of the time that
 /// the racer itself needs: estimates are rough.
 const RACE_MARGIN_MS: u64 = 250;

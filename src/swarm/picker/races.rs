@@ -1,7 +1,7 @@
 //! Requesting what another connection was asked for, where that is slower.
 
 use super::{
-    Asker, MAX_ASKED, Picker, RACE_MARGIN_MS, TOO_LATE_MS,
+    Asker, MAX_ASKED, MAX_ASKED_LATE, Picker, RACE_MARGIN_MS, TOO_LATE_MS,
     chunks::{Begun, Chunk, Request, exposed, metered},
     size,
 };
@@ -45,13 +45,14 @@ impl Picker {
                 let Chunk::Asked(requests) = chunk else {
                     continue;
                 };
-                if requests.len() >= MAX_ASKED || requests.iter().any(|one| one.of == asker.conn) {
-                    continue;
-                }
                 let costs = asker.metered || exposed(requests) < metered(requests);
                 let too_late = requests
                     .iter()
                     .all(|one| one.answer_ms.saturating_add(TOO_LATE_MS) < asker.now_ms);
+                let most = if too_late { MAX_ASKED_LATE } else { MAX_ASKED };
+                if requests.len() >= most || requests.iter().any(|one| one.of == asker.conn) {
+                    continue;
+                }
                 let expected = requests.iter().map(|one| one.expected_in(asker.now_ms));
                 let expected = expected.min().unwrap_or(0);
                 if expected > worth

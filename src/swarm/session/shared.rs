@@ -172,13 +172,20 @@ pub(super) async fn accept_utp_loop(shared: Arc<Shared>) {
     }
 }
 
-/// What is looked at every second on each connection.
+/// How often an idle connection looks whether a request of another one is late by now.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOKS_A_SECOND: u64 = 4;
+
+/// What is looked at every second on each connection, and more often on idle ones.
 pub(super) async fn tick_loop(shared: Arc<Shared>) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    loop {
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    for tick in 0u64.. {
         ticks.tick().await;
         for conn in shared.all_conns() {
-            conn.tick();
+            match tick.is_multiple_of(LOOKS_A_SECOND) {
+                true => conn.tick(),
+                false => conn.look(),
+            }
         }
     }
 }

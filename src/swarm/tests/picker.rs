@@ -379,3 +379,28 @@ proptest! {
         prop_assert!(picker.have().is_full(), "{} of {pieces}", picker.have().count());
     }
 }
+
+#[test]
+fn three_that_are_late_do_not_keep_out_a_fast_one() {
+    let mut picker = picker(1);
+    let seed = Bitfield::full(1);
+    let chunks = 65536 / CHUNK;
+    // The last chunk is asked of three.
+    for n in 0..chunks {
+        let block = picker.pick(at(free(A), 0, 5000), &seed).unwrap();
+        if n + 1 < chunks {
+            picker.received(A, block, None);
+        }
+    }
+    assert!(picker.pick(at(free(B), 0, 1000), &seed).is_some());
+    assert!(picker.pick(at(free(C), 0, 100), &seed).is_some());
+    let fast = |now| at(free(ConnId(4)), now, 10);
+    assert_eq!(picker.pick(fast(0), &seed), None);
+    assert_eq!(picker.pick(fast(5100), &seed), None);
+    // All of them are late by two seconds.
+    let block = picker.pick(fast(7100), &seed).expect("it may race now");
+    let Received::Used { cancel, complete } = picker.received(ConnId(4), block, None) else {
+        panic!("it is used");
+    };
+    assert_eq!((cancel, complete), (vec![A, B, C], true));
+}

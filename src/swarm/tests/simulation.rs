@@ -18,7 +18,7 @@ use crate::{
         metainfo::Layout,
         peer::{
             Named, Told,
-            asking::{Asking, Cancelled, Pace},
+            asking::{Asking, Cancelled},
         },
         phase::{self, Phase},
         picker::{Picker, Received},
@@ -76,6 +76,8 @@ enum Happens {
     },
     UplinkFree(usize),
     Tick,
+    /// Idle connections look for what is late.
+    Look,
     /// Payments go on.
     Pays,
     Killed(usize),
@@ -84,9 +86,6 @@ enum Happens {
 
 struct Conn {
     asking: Asking,
-    rate: u64,
-    bytes: u64,
-    served: bool,
     /// What the other asked for.
     queue: VecDeque<Block>,
 }
@@ -221,9 +220,6 @@ impl World {
                 }
                 let conn = Conn {
                     asking: Asking::default(),
-                    rate: 0,
-                    bytes: 0,
-                    served: false,
                     queue: VecDeque::new(),
                 };
                 world.nodes[one].conns.insert(other, conn);
@@ -247,6 +243,7 @@ impl World {
             world.at(at, Happens::DiskBack(1));
         }
         world.at(0, Happens::Tick);
+        world.at(0, Happens::Look);
         if paid {
             world.at(0, Happens::Pays);
         }
@@ -278,17 +275,14 @@ impl World {
         let (Some(core), true) = (&mut node.core, node.alive) else {
             return;
         };
-        let pace = Pace {
-            rate: conn.rate,
-            unmeasured: now < 5000,
-        };
         let mut asked: Vec<(Block, Option<PriceTag>)> = Vec::new();
-        for _ in 0..conn.asking.room(pace) {
+        let mut found = true;
+        for _ in 0..conn.asking.room(now) {
             let wish = Wish {
                 conn: id(peer),
                 metered: self.pays.contains_key(&(me, peer)),
-                races: true,
-                answer_ms: conn.asking.answer_ms(pace, asked.len(), now),
+                races: conn.asking.may_race(now, asked.len()),
+                answer_ms: conn.asking.answer_ms(asked.len(), now),
             };
             let mut tag = None;
             let mut chosen = None;
@@ -321,10 +315,16 @@ impl World {
                 }
                 core.unpick(wish.conn, block);
             }
-            let Some(block) = chosen else { break };
+            let Some(block) = chosen else {
+                found = false;
+                break;
+            };
             asked.push((block, tag));
         }
         let conn = node.conns.get_mut(&peer).unwrap();
+        if !found {
+            conn.asking.found_nothing(now);
+        }
         conn.asking.note(&asked, now);
         for (block, _) in asked {
             self.send(me, peer, Wire::Request(block));
@@ -514,8 +514,6 @@ impl World {
     fn chunk(&mut self, from: usize, me: usize, block: Block, good: bool, now: u64) {
         let node = &mut self.nodes[me];
         let conn = node.conns.get_mut(&from).unwrap();
-        conn.bytes += u64::from(block.length);
-        conn.served = true;
         let Some(asked) = conn.asking.arrived(&block, now) else {
             return;
         };
@@ -599,13 +597,7 @@ impl World {
             let Some(conn) = self.nodes[me].conns.get_mut(&peer) else {
                 continue;
             };
-            let last = std::mem::take(&mut conn.bytes);
-            conn.rate = match conn.rate {
-                0 => last,
-                rate => u64::midpoint(rate, last),
-            };
-            let served = conn.served;
-            let late = conn.asking.tick(served, now);
+            let late = conn.asking.tick(now);
             if !late.given_up.is_empty()
                 && let Some(core) = &mut self.nodes[me].core
             {
@@ -677,6 +669,19 @@ impl World {
                     }
                     if !self.is_over() {
                         self.at(100_000, Happens::Pays);
+                    }
+                }
+                Happens::Look => {
+                    for me in 0..self.nodes.len() {
+                        let conns = self.nodes[me].conns.iter();
+                        let idle = conns.filter(|(_, conn)| conn.asking.is_idle());
+                        let idle: Vec<usize> = idle.map(|(peer, _)| *peer).collect();
+                        for peer in idle {
+                            self.fill(me, peer);
+                        }
+                    }
+                    if !self.is_over() {
+                        self.at(250_000, Happens::Look);
                     }
                 }
                 Happens::Tick => {

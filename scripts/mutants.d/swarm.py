@@ -1,0 +1,146 @@
+"""Mutants of the swarm's core: one build with a switch for each, one run of the simulation
+of swarms for each.
+
+Every edit names the text it replaces, and the text must be there exactly once:
+when the code changes, this fails until the mutant is written anew.
+"""
+
+import os
+import re
+import subprocess
+import sys
+
+from build import build
+
+# (mutant, [(file, text, text with the switch)])
+MUTANTS = [
+    (
+        "a connection that ends forgets its price tags",
+        [
+            (
+                "src/swarm/torrent/core/peers.rs",
+                "            let lost = picker.disown(conn);\n",
+                "            let mut lost = picker.disown(conn);\n"
+                "            if crate::mutant(NAME) {\n"
+                "                lost.clear();\n"
+                "            }\n",
+            ),
+        ],
+    ),
+    (
+        "a duplicate is counted and its price tag forgotten",
+        [
+            (
+                "src/swarm/picker/arrivals.rs",
+                "                None => all.push((tag, block.length)),",
+                "                None if crate::mutant(NAME) => {}\n"
+                "                None => all.push((tag, block.length)),",
+            ),
+        ],
+    ),
+    (
+        "priced duplicates have no limit",
+        [
+            (
+                "src/swarm/picker/arrivals.rs",
+                "            || self.duplicates + length > self.duplicate_limit()",
+                "            || (!crate::mutant(NAME)\n"
+                "                && self.duplicates + length > self.duplicate_limit())",
+            ),
+            (
+                "src/swarm/picker/races.rs",
+                "room >= u64::from(CHUNK) || too_late)",
+                "room >= u64::from(CHUNK) || too_late || crate::mutant(NAME))",
+            ),
+        ],
+    ),
+    (
+        "a piece that was wrong is never begun again",
+        [
+            (
+                "src/swarm/picker/arrivals.rs",
+                "            true => self.rarity.list(piece),",
+                "            true if crate::mutant(NAME) => {}\n"
+                "            true => self.rarity.list(piece),",
+            ),
+        ],
+    ),
+    (
+        "a piece that was given up is never begun again",
+        [
+            (
+                "src/swarm/picker/arrivals.rs",
+                "            self.rarity.list(block.piece);",
+                "            if !crate::mutant(NAME) {\n"
+                "                self.rarity.list(block.piece);\n"
+                "            }",
+            ),
+        ],
+    ),
+    (
+        "a disk that refused is never tried again",
+        [
+            (
+                "src/swarm/torrent/core/mod.rs",
+                "        (refused && self.disk_retry_ms <= now_ms)",
+                "        (refused && self.disk_retry_ms <= now_ms && !crate::mutant(NAME))",
+            ),
+        ],
+    ),
+    (
+        "a liar is neither banned nor suspected",
+        [
+            (
+                "src/swarm/torrent/core/pieces.rs",
+                "        match &senders[..] {\n",
+                "        let senders = if crate::mutant(NAME) { Vec::new() } else { senders };\n"
+                "        match &senders[..] {\n",
+            ),
+        ],
+    ),
+    (
+        "nobody races",
+        [
+            (
+                "src/swarm/peer/asking.rs",
+                "        now >= self.race_at && (",
+                "        !crate::mutant(NAME) && now >= self.race_at && (",
+            ),
+        ],
+    ),
+]
+
+
+def run(program, mutant, seeds):
+    environment = os.environ | {
+        "MUTANT": mutant,
+        "SEEDRAIL_SWARM_SEEDS": str(seeds),
+        "RUST_BACKTRACE": "0",
+    }
+    test = "swarm::tests::simulation::everybody_who_can_finish_does_and_both_ledgers_agree"
+    command = [program, "--exact", test, "--nocapture"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def main():
+    seeds = int(sys.argv[1])
+    program = build("swarms", MUTANTS)["lib"]
+    sound = run(program, "", 200)
+    if sound.returncode != 0:
+        sys.exit(f"without a mutant the simulation fails:\n{sound.stdout}{sound.stderr}")
+    print("| broken rule | found by seed | how |")
+    print("|---|---:|---|")
+    missed = 0
+    for mutant, _ in MUTANTS:
+        done = run(program, mutant, seeds)
+        panics = re.findall(r"panicked at [^\n]*\n([^\n]*)", done.stderr)
+        seed = re.findall(r"^seed (\d+)$", done.stderr, re.MULTILINE)
+        if done.returncode == 0 or not panics:
+            missed += 1
+            print(f"| {mutant} | **none of {seeds}** | |", flush=True)
+        else:
+            print(f"| {mutant} | {seed[0] if seed else 'all'} | {panics[0].strip()} |", flush=True)
+    sys.exit(1 if missed else 0)
+
+
+main()
