@@ -81,7 +81,7 @@ MUTANTS = [
     (
         "coming and going for a discount",
         "a quarter is written off",
-        ["tests::unsold::coming_and_going_brings_two_pieces_and_two_percent"],
+        ["tests::unsold::coming_and_going_brings_a_window_once_and_two_percent"],
         [],
         [("src/receipts/credit.rs", "            Self::never_paid_write_off(piece_length).saturating_add(self.credited / SLACK_PART);",
           "            Self::never_paid_write_off(piece_length)\n"

@@ -81,6 +81,17 @@ async fn begin(
                 .hint("send it some, or leave --bid out and download for free"));
         }
     }
+    let account = chain.node.account(Finality::Solid, own).await?;
+    if let (true, None) = (sells(&terms), &account) {
+        context.out.warn(format!(
+            "your account {own} is not on the chain yet: who pays you first pays for making it, and many will wait. `seedrail account activate {own}`, from another account, makes it"
+        ));
+    }
+    if terms.bid.is_some() && account.is_some_and(|account| account.balance.0 == 0) {
+        context.out.note(
+            "your account holds no TRX: it can pay a few sellers a day from its free bandwidth, and none whose account is not on the chain yet",
+        );
+    }
     let spends = terms.bid.map(|_| terms.max_spend);
     let identity = session::identity(context, chain.genesis, ledger.as_ref(), grant, spends)?;
     // One cap is for all: the prices differ, not what may be owed.
@@ -103,6 +114,19 @@ async fn begin(
     .map_err(|error| Failure::failed("payments", error))
 }
 
+fn sells(terms: &Terms) -> bool {
+    terms.ask.is_some() || !terms.ask_for.is_empty()
+}
+
+/// A time to come, in its largest unit.
+fn span(left: std::time::Duration) -> String {
+    match left.as_secs() {
+        secs @ 0..=7199 => format!("{} min", secs / 60),
+        secs @ 7200..=172_799 => format!("{} h", secs / 3600),
+        secs => format!("{} days", secs / 86_400),
+    }
+}
+
 /// What a seller can lose to strangers, before it begins.
 fn exposure(context: &Context, ask: &Ask, piece_length: Option<u32>) {
     if context.settings.network != Network::Devnet {
@@ -120,7 +144,7 @@ fn exposure(context: &Context, ask: &Ask, piece_length: Option<u32>) {
             Size(bounds.written_off),
         ),
         None => format!(
-            "a window of {} to {} is sent to a payer ahead of receipts, more for large pieces (two of them and 1 MiB), and two pieces and 2 % of what it paid more if it comes and goes",
+            "a window of {} to {} is sent to a payer ahead of receipts, more for large pieces (two of them and 1 MiB), and two pieces, 1 MiB and 2 % of what it paid more if it comes and goes",
             Size(bounds.first_window),
             Size(bounds.largest_window),
         ),
@@ -136,24 +160,42 @@ fn exposure(context: &Context, ask: &Ask, piece_length: Option<u32>) {
 fn tell(out: super::output::Output, event: &PayEvent) {
     match event {
         PayEvent::Met { peer } => tracing::info!("met {peer}"),
-        PayEvent::Selling { peer, price } => tracing::info!("selling to {peer} at {price} raw units per GiB"),
+        PayEvent::Selling { peer, price } => tracing::info!("selling to {peer} at {} per GiB", btt_text(*price)),
         PayEvent::NotSelling { peer, reason } => out.note(format!("not selling to {peer}: {reason}")),
         PayEvent::Issued { peer, amount, .. } => tracing::debug!("issued to {peer}: {amount}"),
         PayEvent::Received { peer, amount, .. } => tracing::debug!("received from {peer}: {amount}"),
         PayEvent::Settled { peer, txid, amount } => {
-            out.note(format!("{peer} settled {amount} raw units: {txid} is in the solid chain"));
+            out.note(format!("{peer} paid you {}: {txid} is final", btt_text(amount.unsigned())));
         }
         PayEvent::Defaulted { peer, amount } => {
-            out.note(format!("{peer} did not pay {amount} raw units; it is remembered (`seedrail peers`)"));
+            out.note(format!("{peer} did not pay {}; it is remembered (`seedrail peers`)", btt_text(amount.unsigned())));
         }
         PayEvent::Contradiction { peer } => {
             out.warn(format!("{peer} signed two different receipts under one number and is not served again"));
         }
         PayEvent::Evidence { peer, amount } => out.warn(format!(
-            "{peer} holds a receipt of ours over {amount} raw units that this ledger did not make: is this key used on another machine?"
+            "{peer} holds a receipt of ours over {} that this ledger did not make: is this key used on another machine?",
+            btt_text(amount.unsigned())
         )),
         PayEvent::TurnedBack { peer, why, owed } => out.warn(turned_back(*peer, *why, *owed)),
-        PayEvent::Stopped { reason } => out.warn(format!("nothing more is signed: {reason}")),
+        PayEvent::LimitReached => out.warn("the spending limit is used up: the rest is downloaded for free"),
+        PayEvent::KeyEnds { left } => out.warn(format!(
+            "the session key ends in {}: buying and selling stop then. Start again to make a new one",
+            span(*left)
+        )),
+        PayEvent::PayeeUnknown { peer } => out.note(format!(
+            "{peer} has no account on the chain yet: to pay it the first time makes the account, which costs TRX"
+        )),
+        PayEvent::NodeSilent { reason: Some(reason) } => out.warn(format!(
+            "the node does not answer ({reason}): no new payer gets credit and no payment is seen until it does"
+        )),
+        PayEvent::NodeSilent { reason: None } => out.note("the node answers again"),
+        PayEvent::NodeBehind { seen, now } => out.warn(format!(
+            "the node's newest final block is {now}, and was {seen} before: is it another chain?"
+        )),
+        PayEvent::Stopped { reason } => out.warn(format!(
+            "nothing is bought or sold any more: {reason}. Start again to go on"
+        )),
     }
 }
 

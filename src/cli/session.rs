@@ -28,6 +28,8 @@ use crate::{
     types::{Address, BlockId, Clock, RawAmount, SystemClock, TokenId},
 };
 
+/// A grant begins so many seconds before it is made: clocks differ.
+const BEGINS_BEFORE: u64 = 60;
 /// A session key that ends sooner is not begun with.
 const LEAST_LEFT: u64 = 600;
 /// How long a grant is good when not said: one that spends, …
@@ -48,6 +50,22 @@ pub(crate) struct GrantFlags {
     /// Life of the session key, for example 12h or 7d.
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     grant_for: Option<Duration>,
+}
+
+impl GrantFlags {
+    /// Whether a key that was granted before keeps to all that was typed now: a cap of the
+    /// command line holds, whatever keys there are.
+    fn allow(&self, grant: &SpendGrant) -> bool {
+        let lasts = grant
+            .not_after
+            .saturating_sub(grant.not_before)
+            .saturating_sub(BEGINS_BEFORE);
+        self.grant.is_none_or(|total| total == grant.max_total)
+            && self
+                .grant_per_peer
+                .is_none_or(|cap| cap.min(grant.max_total) == grant.max_per_payee)
+            && self.grant_for.is_none_or(|time| time.as_secs() == lasts)
+    }
 }
 
 /// What is in a session key's file.
@@ -198,11 +216,10 @@ fn usable(
             .map_or(RawAmount::ZERO, |used| used.issued);
         let left =
             grant.not_after > now_secs() + LEAST_LEFT && (!spends || spent < grant.max_total);
-        let as_asked = flags.grant.is_none_or(|total| total == grant.max_total);
         let later = best
             .as_ref()
             .is_none_or(|(_, other)| other.grant.not_after < grant.not_after);
-        if left && as_asked && later {
+        if left && flags.allow(grant) && later {
             best = Some((key, signed));
         }
     }
@@ -243,7 +260,7 @@ fn make(
         token: TokenId::BTT,
         max_per_payee,
         max_total,
-        not_before: now.saturating_sub(60),
+        not_before: now.saturating_sub(BEGINS_BEFORE),
         not_after: now.saturating_add(lasts.as_secs()),
         serial: now,
     };

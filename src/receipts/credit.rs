@@ -588,21 +588,22 @@ impl Credit {
         self.settled = self.settled.saturating_add(u128::from(amount.unsigned()));
     }
 
-    /// What is written off of an address that never paid, in bytes.
+    /// What is written off of an address that never paid, in bytes: two pieces, and what
+    /// may be on its way.
     pub fn never_paid_write_off(piece_length: u32) -> u64 {
-        2 * u64::from(piece_length)
+        2 * u64::from(piece_length) + PIPELINE_BYTES
     }
 
     /// A connection is gone on which `served` bytes were sent at a price: up to a
-    /// piece of them is written off, from the dearest down, since a piece that
-    /// was not finished could not be paid. In all no more than two pieces and 2 %
-    /// of what was paid: who comes and goes to get a discount is held instead, by what
+    /// piece and a pipeline of them are written off, from the dearest down, since a piece that
+    /// was not finished could not be paid. In all no more than two pieces, a pipeline
+    /// and 2 % of what was paid: who comes and goes to get a discount is held instead, by what
     /// it left unpaid. It is lost, and counts as such.
     pub fn write_off(&mut self, served: u64, piece_length: u32) {
         let most =
             Self::never_paid_write_off(piece_length).saturating_add(self.credited / SLACK_PART);
         let mut left = served
-            .min(u64::from(piece_length))
+            .min(u64::from(piece_length) + PIPELINE_BYTES)
             .min(most.saturating_sub(self.written_off))
             .min(self.unpaid_bytes());
         self.written_off = self.written_off.saturating_add(left);

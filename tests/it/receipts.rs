@@ -3,6 +3,7 @@
 mod attacks;
 mod economy;
 mod grants;
+mod independent;
 mod kill;
 mod mixed;
 mod pair;
@@ -11,3 +12,4 @@ mod restored;
 mod spite;
 mod strangers;
 mod swarm;
+mod told;

@@ -16,7 +16,7 @@ use seedrail::{
     ledger::{Ledger, SqliteLedger, TransferRow},
     receipts::{
         Ask, Bid, Identity, SignedGrant,
-        pay::{Answer, ChainView, PayConfig, PayEvent, PayExtension, Terms},
+        pay::{Answer, ChainError, ChainView, PayConfig, PayEvent, PayExtension, Terms},
     },
     swarm::hooks::{
         ConnId, Extension, PeerContext, PeerExtension, PeerLink, PriceTag, UploadClass,
@@ -69,6 +69,10 @@ pub(crate) struct FakeChain {
     /// How often it was asked about an account, and about a transfer.
     pub(crate) questions: AtomicU64,
     pub(crate) looks: AtomicU64,
+    /// It does not answer.
+    pub(crate) silent: AtomicBool,
+    /// It has so many blocks less.
+    pub(crate) behind: AtomicU64,
 }
 
 impl FakeChain {
@@ -85,7 +89,14 @@ impl FakeChain {
 
 impl ChainView for FakeChain {
     fn solid_head(&self) -> Answer<'_, u64> {
-        Box::pin(async { Ok(100) })
+        let silent = self.silent.load(Ordering::SeqCst);
+        let behind = self.behind.load(Ordering::SeqCst);
+        Box::pin(async move {
+            if silent {
+                return Err(ChainError("it is silent".to_owned()));
+            }
+            Ok(1_000 - behind)
+        })
     }
 
     fn balance(&self, address: Address, _: TokenId) -> Answer<'_, Option<RawAmount>> {

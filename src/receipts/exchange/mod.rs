@@ -210,6 +210,8 @@ pub enum Output {
     Class(UploadClass),
     /// The seller holds us, or does not sell to us.
     TurnedBack(HoldReason),
+    /// A limit of the user's is used up, and nothing more is bought.
+    LimitReached,
     /// Something changed: the connection asks again.
     Wake,
     /// The peer broke the protocol.
@@ -645,6 +647,7 @@ impl Exchange {
         }
         if self.no_budget && self.price.is_some() {
             outputs.extend(self.withdraw("the budget is used up"));
+            outputs.push(Output::LimitReached);
         }
         if self.held_by_peer && self.price.is_some() && debt.settled_up() {
             // It has all that is due, and does not go on.

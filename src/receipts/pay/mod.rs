@@ -193,6 +193,31 @@ pub enum PayEvent {
         /// What we owe it and did not settle.
         owed: RawAmount,
     },
+    /// A limit of the user's is used up: the rest is downloaded for free.
+    LimitReached,
+    /// The session key ends: nothing is bought or sold under it from then on.
+    KeyEnds {
+        /// After this long.
+        left: Duration,
+    },
+    /// We buy of somebody whose account is not on the chain: to pay it costs its making.
+    PayeeUnknown {
+        /// Who.
+        peer: Address,
+    },
+    /// Our node has not answered for so long, or answers again (`None`): nobody new is sold
+    /// to on credit, and no settlement is seen.
+    NodeSilent {
+        /// What it said last.
+        reason: Option<String>,
+    },
+    /// Our node's solid chain is shorter than it was: it may be another chain.
+    NodeBehind {
+        /// The newest solid block that was seen.
+        seen: u64,
+        /// What it says now.
+        now: u64,
+    },
     /// Nothing more is signed in this session.
     Stopped {
         /// Why, in words.

@@ -164,6 +164,7 @@ impl Side {
                 | Output::Revoked(..)
                 | Output::LookFor(_)
                 | Output::TurnedBack(_)
+                | Output::LimitReached
                 | Output::Wake => {}
             }
         }

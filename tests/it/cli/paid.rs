@@ -238,6 +238,12 @@ async fn a_wallet_pays_by_session_keys_and_the_seller_sees_who_pays() {
     };
     assert_eq!(peer()["address"], payer.to_string());
     assert_eq!(number(&peer()["owes_raw"]), all);
+    // A cap that is typed holds, whatever key there is.
+    let capped = ["--grant", "2BTT", "--grant-per-peer", "0.01BTT"];
+    let said = get(&home, &torrent, &seller, "capped", &capped);
+    let spent = number(&said.last().unwrap()["spent_raw"]);
+    assert!((1..=10_000).contains(&spent), "{spent}");
+    assert_eq!(sessions(&home).len(), 2);
     let payer = payer.to_string();
     assert_eq!(seller_home.run(["peers", "ban", &payer]).code, 0);
     assert!(!peer()["banned_at_ms"].is_null());
@@ -354,7 +360,8 @@ async fn with_a_price_for_one_torrent_alone_the_other_is_free() {
     assert_eq!(spent_by(&payer, &torrent, &seller), 0);
     // What is at risk is told, and for the pieces that are shared.
     let said = seller.end();
-    let window = "a window of 3 MiB to 16 MiB is sent to a payer ahead of receipts, and 2 MiB more";
+    let window =
+        "a window of 3 MiB to 16 MiB is sent to a payer ahead of receipts, and 3 MiB and 2 %";
     assert!(said.contains(window), "{said}");
     assert!(said.contains("may take 10"), "{said}");
 }

@@ -2,6 +2,17 @@
 
 use super::*;
 
+/// So long before its end, each once, the user is told of it, if the key was made for longer.
+const END_TOLD: [Duration; 3] = [
+    Duration::from_secs(7 * 24 * 3600),
+    Duration::from_secs(24 * 3600),
+    Duration::from_secs(3600),
+];
+/// The node did not answer so often, one after the other: a minute and a half.
+const SILENCES: u32 = 3;
+/// So many blocks are no delay of a node's any more: five minutes.
+const FAR_BEHIND: u64 = 100;
+
 impl Worker {
     /// An epoch to issue in: never one in which our signature was seen that our
     /// log does not have, since that would sign two statements under a sequence.
@@ -42,6 +53,7 @@ impl Worker {
         };
         let key = (peer, instance);
         let debt = conn.debt();
+        self.ask_about_payee(peer);
         if !self.leases.contains_key(&key) {
             let pair = Pair {
                 payer: self.own(),
@@ -263,6 +275,48 @@ impl Worker {
         }
     }
 
+    /// Whoever has no account yet costs more to pay: the user is told while little is owed.
+    fn ask_about_payee(&mut self, peer: Address) {
+        if !self.payees.insert(peer) {
+            return;
+        }
+        let (chain, events) = (
+            Arc::clone(&self.shared.config.chain),
+            Arc::clone(&self.events),
+        );
+        let token = self.shared.config.token;
+        self.runtime.spawn(async move {
+            let answer = chain.balance(peer, token).await;
+            events.put(Event::Payee { peer, answer });
+        });
+    }
+
+    /// What our node says of its solid chain, or that it says nothing.
+    pub(super) fn node_said(&mut self, head: &Result<u64, ChainError>) {
+        match head {
+            Ok(head) => {
+                if self.silences >= SILENCES {
+                    self.tell(PayEvent::NodeSilent { reason: None });
+                }
+                self.silences = 0;
+                let seen = self.shared.head.fetch_max(*head, Ordering::Relaxed);
+                // A second node behind the same name may be a few blocks late.
+                let behind = seen.saturating_sub(*head) > FAR_BEHIND;
+                if behind && !self.behind_told {
+                    self.tell(PayEvent::NodeBehind { seen, now: *head });
+                }
+                self.behind_told = behind;
+            }
+            Err(error) => {
+                self.silences = self.silences.saturating_add(1);
+                if self.silences == SILENCES {
+                    let reason = Some(error.to_string());
+                    self.tell(PayEvent::NodeSilent { reason });
+                }
+            }
+        }
+    }
+
     /// The seller does not sell to us now: the user is told, and what we owe it.
     pub(super) fn turned_back(&self, conn: &Conn, why: HoldReason) {
         let Some(peer) = conn.peer() else { return };
@@ -288,11 +342,20 @@ impl Worker {
             return;
         };
         let end = grant.grant.not_after;
+        let lasts = end.saturating_sub(grant.grant.not_before);
         let now_secs = u64::try_from(now.secs()).unwrap_or(0);
+        let left = end.saturating_sub(now_secs);
+        let due = END_TOLD
+            .iter()
+            .filter(|before| left <= before.as_secs() && 2 * before.as_secs() <= lasts)
+            .count();
+        if due > self.end_told && left > 0 {
+            self.end_told = due;
+            let left = Duration::from_secs(left);
+            self.tell(PayEvent::KeyEnds { left });
+        }
         if now_secs > end {
-            self.stop(format!(
-                "the session's spend grant ended at {end} (Unix seconds)"
-            ));
+            self.stop("the session key has ended".to_owned());
         } else if now_secs.saturating_add(GRANT_MARGIN.as_secs()) > end && !self.ending {
             self.ending = true;
             for conn in self.conns() {

@@ -84,6 +84,11 @@ pub(super) enum Event {
         hint: Hint,
         answer: Result<Option<TransferRow>, ChainError>,
     },
+    /// Whether somebody that we buy of has an account.
+    Payee {
+        peer: Address,
+        answer: Result<Option<RawAmount>, ChainError>,
+    },
     Node {
         head: Result<u64, ChainError>,
         balance: Result<Option<RawAmount>, ChainError>,
@@ -135,6 +140,15 @@ pub(super) struct Worker {
     stopped: Option<String>,
     /// The grant is about to end: nothing more is bought.
     ending: bool,
+    /// How many of the days before its end were told.
+    end_told: usize,
+    /// The user was told that a limit is used up.
+    limit_told: bool,
+    /// How often the node did not answer since it last did, and what was told of it.
+    silences: u32,
+    behind_told: bool,
+    /// Of whom it was asked whether they have an account.
+    payees: HashSet<Address>,
 }
 
 impl Worker {
@@ -166,6 +180,11 @@ impl Worker {
             repriced: now,
             stopped: None,
             ending: false,
+            end_told: 0,
+            limit_told: false,
+            silences: 0,
+            behind_told: false,
+            payees: HashSet::new(),
         }
     }
 
@@ -246,10 +265,13 @@ impl Worker {
                 self.transfer(hint, answer);
                 self.answered();
             }
-            Event::Node { head, balance } => {
-                if let Ok(head) = head {
-                    self.shared.head.fetch_max(head, Ordering::Relaxed);
+            Event::Payee { peer, answer } => {
+                if matches!(answer, Ok(None)) {
+                    self.tell(PayEvent::PayeeUnknown { peer });
                 }
+            }
+            Event::Node { head, balance } => {
+                self.node_said(&head);
                 // Unknown: what was known last still bounds what is signed.
                 if let Ok(balance) = balance {
                     self.balance = balance.unwrap_or(RawAmount::ZERO);
@@ -349,6 +371,12 @@ impl Worker {
                 }
                 Output::TurnedBack(why) => {
                     self.turned_back(conn, why);
+                    Vec::new()
+                }
+                Output::LimitReached => {
+                    if !std::mem::replace(&mut self.limit_told, true) {
+                        self.tell(PayEvent::LimitReached);
+                    }
                     Vec::new()
                 }
                 Output::LookFor(txid) => {
