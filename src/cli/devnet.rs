@@ -4,9 +4,10 @@ use std::{
     io::Read,
     net::IpAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
@@ -17,11 +18,14 @@ use super::{
 };
 use crate::{
     devnet::{Devnet as Running, Pace, Parameters, Preset},
-    types::{Decimals, RawAmount, Sun, TokenId, UnixMs},
+    types::{Address, Decimals, RawAmount, Sun, Token, TokenId, UnitAmount, UnixMs},
 };
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Devnet {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// The port on this machine; 0 takes a free one.
     #[arg(long, default_value_t = 9090)]
     port: u16,
@@ -80,9 +84,68 @@ pub(crate) struct Devnet {
     /// Where in the phrase's tree the accounts are; /0, /1 and so on are added.
     #[arg(long, value_name = "PATH", default_value = "m/44'/195'/0'/0")]
     hd_path: String,
+    /// Let pages of this origin call the devnet, beside those of this machine; repeatable, `*`
+    /// for all.
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
     /// Write what --json prints to this file as well, when the devnet answers.
     #[arg(long, value_name = "FILE")]
     config_out: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Give an account of a running devnet TRX or tokens out of nothing.
+    Fund(Fund),
+}
+
+#[derive(Debug, Args)]
+struct Fund {
+    /// Who gets it; an account that does not exist is made.
+    address: Address,
+    /// How much, with its unit: 5TRX, 12.5BTT, 7raw:1000001.
+    amount: UnitAmount,
+    /// Where the devnet answers.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+    url: String,
+}
+
+/// How long a devnet may take to answer.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+
+impl Fund {
+    async fn run(&self, context: &Context) -> Outcome {
+        let failed = |error: &dyn std::fmt::Display| {
+            Failure::failed("devnet", format!("{}: {error}", self.url))
+                .hint("is it running? `seedrail devnet` starts one; name another with --url URL")
+        };
+        let mut body = json!({ "address": self.address, "amount_raw": self.amount.raw });
+        if let (Token::Trc10(id), Some(body)) = (self.amount.token, body.as_object_mut()) {
+            body.insert("token".into(), id.get().into());
+        }
+        // An error says that it is there already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .timeout(ANSWER_TIME)
+            .build()
+            .map_err(|error| failed(&error))?;
+        let url = format!("{}/devnet/fund", self.url.trim_end_matches('/'));
+        let asked = client
+            .post(url)
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        let answer = asked.send().await.map_err(|error| failed(&error))?;
+        let text = answer.text().await.map_err(|error| failed(&error))?;
+        let answer: serde_json::Value = serde_json::from_str(&text)
+            .map_err(|_| failed(&"this is no devnet: it does not know /devnet/fund"))?;
+        if let Some(error) = answer.get("error").and_then(serde_json::Value::as_str) {
+            return Err(failed(&error));
+        }
+        let document = json!({ "address": self.address, "amount_raw": self.amount.raw });
+        context.out.result(&document, || {
+            format!("{} has {} more.", self.address, self.amount)
+        })
+    }
 }
 
 fn preset(text: &str) -> Result<Preset, String> {
@@ -113,6 +176,9 @@ fn pace(text: &str) -> Result<Pace, String> {
 
 impl Devnet {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
+        if let Some(Action::Fund(fund)) = &self.action {
+            return fund.run(context).await;
+        }
         let mut builder = Running::builder()
             .address(self.listen)
             .port(self.port)
@@ -124,6 +190,13 @@ impl Devnet {
             .idle_blocks(!self.no_idle_blocks);
         if self.lenient_expiration {
             builder = builder.lenient_expiration();
+        }
+        for origin in &self.allow_origin {
+            builder = builder.allow_origin(origin);
+        }
+        let out = context.out;
+        if !out.quiet && !out.json {
+            builder = builder.log(move |event| out.note(event.to_string()));
         }
         let failed = |error| Failure::failed("devnet", error);
         builder = builder.witnesses(self.witnesses.into());
@@ -225,11 +298,16 @@ fn announce(context: &Context, devnet: &Running, options: &Devnet) -> Outcome {
     }
     context.out.result(&document, || {
         let mut text = format!("Seedrail devnet at {url}\n\nAccounts\n");
-        for (index, (address, key)) in accounts.iter().enumerate() {
-            text.push_str(&format!(
-                "  ({index}) {address}  {}\n",
-                key.as_deref().unwrap_or("key of your own phrase")
-            ));
+        let held = |token, raw| UnitAmount { token, raw };
+        for (index, (address, _)) in accounts.iter().enumerate() {
+            let balance = |token| held(token, devnet.balance(*address, token));
+            let (trx, btt) = (balance(Token::Trx), balance(Token::Trc10(TokenId::BTT)));
+            text.push_str(&format!("  ({index}) {address}  {trx}, {btt}\n"));
+        }
+        text.push_str("\nPrivate keys\n");
+        for (index, (_, key)) in accounts.iter().enumerate() {
+            let key = key.as_deref().unwrap_or("of your own phrase");
+            text.push_str(&format!("  ({index}) {key}\n"));
         }
         if !own_phrase {
             text.push_str(&format!("\nMnemonic   {}\n", devnet.mnemonic()));
@@ -244,7 +322,7 @@ fn announce(context: &Context, devnet: &Running, options: &Devnet) -> Outcome {
             Pace::Manual => "when told to".into(),
         };
         text.push_str(&format!(
-            "Chain      {} (genesis {})\n",
+            "Chain      {}\nGenesis    {}\n",
             devnet.chain_id(),
             devnet.genesis_id()
         ));
@@ -255,7 +333,7 @@ fn announce(context: &Context, devnet: &Running, options: &Devnet) -> Outcome {
             Decimals::BTT.get()
         ));
         text.push_str(&format!(
-            "Endpoints  {url}/wallet, {url}/walletsolidity, {url}/jsonrpc, {url}/devnet\n"
+            "Endpoints  /wallet /walletsolidity /jsonrpc /tre /v1 /devnet; {url}/ is a page\n"
         ));
         if let Some(path) = &options.state {
             text.push_str(&format!("State      {}\n", path.display()));

@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
     devnet::{
-        api,
+        api::{self, Origins, Purse},
         chain::{Chain, ChainRules},
         cheat::{AccountFields, Cheat, CheatError},
         control,
@@ -22,7 +22,8 @@ use crate::{
         },
         incoming::Incoming,
         journal::{Document, Journal, JournalError},
-        node::{Habits, Node, Pace, SLOT},
+        log::Event,
+        node::{Habits, Log, Node, Pace, SLOT, Surroundings},
         params::{ParameterError, Parameters, Preset},
         reject::Reject,
         state::Operations,
@@ -150,6 +151,8 @@ pub struct Builder {
     network_stake: NetworkStake,
     hd_path: String,
     habits: Habits,
+    origins: Vec<String>,
+    log: Option<Log>,
 }
 
 impl Builder {
@@ -260,6 +263,20 @@ impl Builder {
     /// default, so that the chain's time does not stand still.
     pub fn idle_blocks(mut self, idle_blocks: bool) -> Self {
         self.habits.idle_blocks = idle_blocks;
+        self
+    }
+
+    /// Lets pages of another origin (`https://app.example`, or `*` for all) call the node,
+    /// beside those of this machine, and the node answer to that origin's name.
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
+        self.origins.push(origin.into());
+        self
+    }
+
+    /// Tells of every request, transaction, block and refusal. Called from many threads,
+    /// between two answers: it must not wait for long.
+    pub fn log(mut self, log: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.log = Some(Arc::new(log));
         self
     }
 
@@ -523,7 +540,15 @@ impl Builder {
                 source,
             });
         let (address, listener) = listener?;
-        let node = Arc::new(Node::new(chain, self.pace, self.clock, self.habits));
+        let known = (self.mnemonic == DEFAULT_MNEMONIC).then(|| self.mnemonic.clone());
+        let keys = accounts.iter().map(|a| (a.address, a.key.clone()));
+        let around = Surroundings {
+            habits: self.habits,
+            purse: Purse::new(known, self.hd_path.clone(), keys.collect()),
+            origins: Origins(self.origins),
+            log: self.log,
+        };
+        let node = Arc::new(Node::new(chain, self.pace, self.clock, around));
         let serving = Arc::clone(&node);
         let tasks = vec![
             tokio::spawn(Arc::clone(&node).produce()),
@@ -600,6 +625,8 @@ impl Devnet {
                 idle_blocks: true,
                 lenient_expiration: false,
             },
+            origins: Vec::new(),
+            log: None,
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::{
     devnet::{
         cheat::{Cheat, CheatError},
+        committee,
         execute::{self, Receipt},
         genesis::Genesis,
         incoming::Incoming,
@@ -154,7 +155,7 @@ struct Made {
     /// What the block had no room for.
     left: Vec<Incoming>,
     /// Why the others are not in it.
-    dropped: Vec<(TxId, Reject)>,
+    dropped: Vec<(Incoming, Reject)>,
 }
 
 /// The chain. See the module's words.
@@ -169,6 +170,10 @@ pub(crate) struct Chain {
     at: Position,
     snapshots: BTreeMap<u64, Snapshot>,
     next_snapshot: u64,
+    /// Whether nobody needs it any more.
+    is_closed: bool,
+    /// What left the pool when a block was made, and why; taken by [`Self::take_dropped`].
+    dropped: Vec<(Incoming, Reject)>,
     /// Expirations need not reach further than this, if there is one.
     expire_by: Option<UnixMs>,
 }
@@ -213,6 +218,8 @@ impl Chain {
             },
             snapshots: BTreeMap::new(),
             next_snapshot: 1,
+            is_closed: false,
+            dropped: Vec::new(),
             expire_by: None,
         }
     }
@@ -268,7 +275,8 @@ impl Chain {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let made = self.make(incoming, time, next_slot);
-        if let Some((txid, reject)) = made.dropped.first() {
+        if let Some((incoming, reject)) = made.dropped.first() {
+            let txid = incoming.txid();
             return Err(format!("block {number}: transaction {txid}: {reject}"));
         }
         if made.sealed.id != id || !made.left.is_empty() {
@@ -324,6 +332,7 @@ impl Chain {
         }
         other.journal = self.journal.take();
         other.failure = self.failure.clone();
+        other.is_closed = self.is_closed;
         *self = other;
         Ok(())
     }
@@ -334,7 +343,13 @@ impl Chain {
     }
 
     fn has_failed(&self) -> bool {
-        self.failure.borrow().is_some()
+        self.is_closed || self.failure.borrow().is_some()
+    }
+
+    /// Nothing changes any more, and the state file is free for another devnet.
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
+        self.journal = None;
     }
 
     fn fail(&self, error: JournalError) {
@@ -470,9 +485,12 @@ impl Chain {
             self.at.pending = pending;
             return Arc::clone(self.head());
         }
-        for (txid, reject) in &made.dropped {
+        for (incoming, reject) in &made.dropped {
+            let txid = incoming.txid();
             tracing::debug!(%txid, %reject, "dropped from the pool");
         }
+        // As many as the pool holds, at most.
+        self.dropped = made.dropped;
         self.push(Arc::clone(&made.sealed), made.state);
         self.repool(made.left);
         made.sealed
@@ -510,7 +528,7 @@ impl Chain {
                     transactions.push(transaction);
                     receipts.push(receipt);
                 }
-                Err(reject) => dropped.push((incoming.txid(), reject)),
+                Err(reject) => dropped.push((incoming, reject)),
             }
         }
         let (witness, signer) = self.rules.turn(number, self.head_state());
@@ -534,6 +552,7 @@ impl Chain {
         state.put_reference(reference, hash);
         state.properties.head = id;
         state.properties.head_time = time;
+        committee::after_block(&mut state, number, witness);
         Made {
             sealed: Arc::new(Sealed {
                 id,
@@ -702,6 +721,26 @@ impl Chain {
         self.at = at;
         self.snapshots.split_off(&(id + 1));
         Some(offset_ms)
+    }
+
+    /// What left the pool when the last block was made.
+    pub(crate) fn take_dropped(&mut self) -> Vec<(Incoming, Reject)> {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// Returns to the genesis block; snapshots are forgotten. False if that cannot be
+    /// written.
+    pub(crate) fn reset(&mut self) -> bool {
+        let not_before_ms = UnixMs(0);
+        if !self.record(|| Record::Revert {
+            lines: 0,
+            not_before_ms,
+        }) {
+            return false;
+        }
+        self.at = Self::new(self.rules.clone(), &self.start).at;
+        self.snapshots.clear();
+        true
     }
 
     /// Forgets a remembered position. False if there is none.

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     devnet::{
+        committee::{self, Witness},
         params::Parameters,
         state::{Account, Operations, Properties, State, Usage, reference_of},
     },
@@ -183,6 +184,8 @@ impl Genesis {
                 power_weight: 0,
                 next_token: TokenId::FIRST,
                 operations: self.operations,
+                next_maintenance: self.time,
+                next_proposal: 1,
             },
         );
         let mut transactions = Vec::new();
@@ -223,7 +226,9 @@ impl Genesis {
                 })
             });
             state.put_account(witness);
+            state.put_witness(*address, Witness::genesis());
         }
+        state.properties.next_maintenance = committee::maintenance_after(&state, self.time);
 
         let block = Block {
             header: BlockHeader {

@@ -12,9 +12,11 @@ use tokio::sync::Notify;
 
 use crate::{
     devnet::{
+        api::{Filters, Origins, Purse},
         chain::{Chain, Sealed},
         faults::Faults,
         incoming::Incoming,
+        log::Event,
         reject::Reject,
     },
     types::{Clock, UnixMs},
@@ -70,6 +72,21 @@ pub(crate) struct Node {
     /// Rung when the time or the pace of blocks was changed by hand.
     pub(crate) changed: Notify,
     pub(crate) faults: Faults,
+    pub(crate) filters: Filters,
+    pub(crate) purse: Purse,
+    pub(crate) origins: Origins,
+    log: Option<Log>,
+}
+
+/// Who is told of what happens.
+pub(crate) type Log = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// What a node is to know of the world around it.
+pub(crate) struct Surroundings {
+    pub(crate) habits: Habits,
+    pub(crate) purse: Purse,
+    pub(crate) origins: Origins,
+    pub(crate) log: Option<Log>,
 }
 
 /// How a node is to behave, where it may do so or otherwise.
@@ -80,7 +97,13 @@ pub(crate) struct Habits {
 }
 
 impl Node {
-    pub(crate) fn new(chain: Chain, pace: Pace, clock: Arc<dyn Clock>, habits: Habits) -> Self {
+    pub(crate) fn new(
+        chain: Chain,
+        pace: Pace,
+        clock: Arc<dyn Clock>,
+        around: Surroundings,
+    ) -> Self {
+        let habits = around.habits;
         let head = chain.head().time();
         let node = Self {
             chain: Mutex::new(chain),
@@ -94,6 +117,10 @@ impl Node {
             ended: AtomicBool::new(false),
             changed: Notify::new(),
             faults: Faults::default(),
+            filters: Filters::default(),
+            purse: around.purse,
+            origins: around.origins,
+            log: around.log,
         };
         node.not_before(head);
         node
@@ -148,9 +175,52 @@ impl Node {
         offset.is_some()
     }
 
-    /// Makes no more blocks by hand: a long call ends early.
+    /// Goes back to the beginning, the time included; false if the state file cannot be
+    /// written.
+    pub(crate) fn reset(&self) -> bool {
+        let done = self.chain().reset();
+        if done {
+            self.offset_ms.store(0, Ordering::SeqCst);
+            self.changed.notify_one();
+        }
+        done
+    }
+
+    /// Whether anybody is told of what happens.
+    pub(crate) fn is_told(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// Tells of what happened, if anybody listens; never while the chain is locked.
+    pub(crate) fn tell(&self, events: impl FnOnce() -> Vec<Event>) {
+        if let Some(log) = &self.log {
+            for event in events() {
+                log(&event);
+            }
+        }
+    }
+
+    /// Seals a block; what is to be told of it once the chain is free.
+    fn seal(&self, chain: &mut Chain, at: UnixMs) -> Vec<Event> {
+        let before = chain.head().number();
+        let sealed = chain.seal(at);
+        let dropped = chain.take_dropped();
+        if !self.is_told() || sealed.number() == before {
+            return Vec::new();
+        }
+        let mut events: Vec<_> = dropped
+            .into_iter()
+            .map(|(incoming, why)| Event::refusal(&incoming, why))
+            .collect();
+        events.extend(Event::of_block(&sealed));
+        events
+    }
+
+    /// Ends it: a long call stops early, nothing is accepted any more, and the state file
+    /// is free when this returns.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
+        self.chain().close();
     }
 
     /// Whether instant blocks go on, empty, while nothing happens.
@@ -185,10 +255,17 @@ impl Node {
     pub(crate) fn accept(&self, incoming: Incoming) -> Result<(), Reject> {
         let now = self.now();
         let mut chain = self.chain();
-        chain.accept(incoming)?;
-        if self.pace() == Pace::Instant && !self.is_paused() {
-            chain.seal(now);
+        if let Err(why) = chain.accept(incoming.clone()) {
+            drop(chain);
+            self.tell(|| vec![Event::refusal(&incoming, why.clone())]);
+            return Err(why);
         }
+        let mut events = Vec::new();
+        if self.pace() == Pace::Instant && !self.is_paused() {
+            events = self.seal(&mut chain, now);
+        }
+        drop(chain);
+        self.tell(|| events);
         Ok(())
     }
 
@@ -199,22 +276,26 @@ impl Node {
         let now = self.now();
         let mut left = count;
         loop {
+            let mut events = Vec::new();
             let mut chain = self.chain();
             let step = chain.interval_ms();
             for _ in 0..left.min(MINED_AT_ONCE) {
                 let next = UnixMs(chain.head().time().0.saturating_add(step));
                 let slot = self.on_grid(&chain, now);
-                chain.seal(next.max(slot));
+                events.extend(self.seal(&mut chain, next.max(slot)));
             }
             left = left.saturating_sub(MINED_AT_ONCE);
             if left == 0 || self.ended.load(Ordering::SeqCst) {
                 let head = Arc::clone(chain.head());
                 drop(chain);
+                self.tell(|| events);
                 if self.pace() != Pace::Instant {
                     self.not_before(head.time());
                 }
                 return head;
             }
+            drop(chain);
+            self.tell(|| events);
         }
     }
 
@@ -240,13 +321,14 @@ impl Node {
             return every;
         }
         let now = self.now();
+        let mut events = Vec::new();
         let mut chain = self.chain();
         let due = match self.pace() {
             Pace::Instant => chain.head().time().plus(SLOT),
             _ => {
                 let slot = self.on_grid(&chain, now);
                 if slot > chain.head().time() {
-                    chain.seal(slot);
+                    events = self.seal(&mut chain, slot);
                 }
                 UnixMs(slot.0.saturating_add(chain.interval_ms()))
             }
@@ -256,10 +338,14 @@ impl Node {
                 return SLOT;
             }
             if due <= now {
-                chain.seal(now);
+                events = self.seal(&mut chain, now);
+                drop(chain);
+                self.tell(|| events);
                 return SLOT;
             }
         }
+        drop(chain);
+        self.tell(|| events);
         due.since(now).max(Duration::from_millis(1))
     }
 

@@ -120,6 +120,85 @@ parameters! {
     AllowTvmBlob "getAllowTvmBlob" 1 1;
 }
 
+/// The parameter that a proposal names by this number (`ProposalUtil.ProposalType`).
+pub(crate) const fn proposed(number: i64) -> Option<Parameter> {
+    use Parameter as P;
+    Some(match number {
+        0 => P::MaintenanceTimeInterval,
+        1 => P::AccountUpgradeCost,
+        2 => P::CreateAccountFee,
+        3 => P::TransactionFee,
+        4 => P::AssetIssueFee,
+        5 => P::WitnessPayPerBlock,
+        6 => P::WitnessStandbyAllowance,
+        7 => P::CreateNewAccountFeeInSystemContract,
+        8 => P::CreateNewAccountBandwidthRate,
+        9 => P::AllowCreationOfContracts,
+        10 => P::RemoveThePowerOfTheGr,
+        11 => P::EnergyFee,
+        12 => P::ExchangeCreateFee,
+        13 => P::MaxCpuTimeOfOneTx,
+        14 => P::AllowUpdateAccountName,
+        15 => P::AllowSameTokenName,
+        16 => P::AllowDelegateResource,
+        17 => P::TotalEnergyLimit,
+        18 => P::AllowTvmTransferTrc10,
+        19 => P::TotalEnergyCurrentLimit,
+        20 => P::AllowMultiSign,
+        21 => P::AllowAdaptiveEnergy,
+        22 => P::UpdateAccountPermissionFee,
+        23 => P::MultiSignFee,
+        24 => P::AllowProtoFilterNum,
+        25 => P::AllowAccountStateRoot,
+        26 => P::AllowTvmConstantinople,
+        29 => P::AdaptiveResourceLimitMultiplier,
+        30 => P::ChangeDelegation,
+        31 => P::Witness127PayPerBlock,
+        32 => P::AllowTvmSolidity059,
+        33 => P::AdaptiveResourceLimitTargetRatio,
+        35 => P::ForbidTransferToContract,
+        39 => P::AllowShieldedTrc20Transaction,
+        40 => P::AllowPbft,
+        41 => P::AllowTvmIstanbul,
+        44 => P::AllowMarketTransaction,
+        45 => P::MarketSellFee,
+        46 => P::MarketCancelFee,
+        47 => P::MaxFeeLimit,
+        48 => P::AllowTransactionFeePool,
+        49 => P::AllowOptimizeBlackHole,
+        51 => P::AllowNewResourceModel,
+        52 => P::AllowTvmFreeze,
+        53 => P::AllowAccountAssetOptimization,
+        59 => P::AllowTvmVote,
+        60 => P::AllowTvmCompatibleEvm,
+        61 => P::FreeNetLimit,
+        62 => P::TotalNetLimit,
+        63 => P::AllowTvmLondon,
+        65 => P::AllowHigherLimitForMaxCpuTimeOfOneTx,
+        66 => P::AllowAssetOptimization,
+        67 => P::AllowNewReward,
+        68 => P::MemoFee,
+        69 => P::AllowDelegateOptimization,
+        70 => P::UnfreezeDelayDays,
+        71 => P::AllowOptimizedReturnValueOfChainId,
+        72 => P::AllowDynamicEnergy,
+        73 => P::DynamicEnergyThreshold,
+        74 => P::DynamicEnergyIncreaseFactor,
+        75 => P::DynamicEnergyMaxFactor,
+        76 => P::AllowTvmShangHai,
+        77 => P::AllowCancelAllUnfreezeV2,
+        78 => P::MaxDelegateLockPeriod,
+        79 => P::AllowOldRewardOpt,
+        81 => P::AllowEnergyAdjustment,
+        82 => P::MaxCreateAccountTxSize,
+        83 => P::AllowTvmCancun,
+        87 => P::AllowStrictMath,
+        88 => P::ConsensusLogicOptimization,
+        89 => P::AllowTvmBlob,
+        _ => return None,
+    })
+}
+
 /// A parameter that does not exist, or a value it cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParameterError {
@@ -181,6 +260,14 @@ impl Parameters {
             .and_then(|at| self.0.get(at))
             .copied()
             .unwrap_or_default()
+    }
+
+    /// Changes one value, from 0 on.
+    pub(crate) fn put(&mut self, parameter: Parameter, value: i64) {
+        let at = Parameter::ALL.iter().position(|known| *known == parameter);
+        if let Some(slot) = at.and_then(|at| self.0.get_mut(at)) {
+            *slot = value.max(0);
+        }
     }
 
     /// Changes one value by the parameter's name, `getMemoFee` or `MemoFee`.

@@ -10,7 +10,10 @@ use rpds::{HashTrieMapSync, HashTrieSetSync, RedBlackTreeMapSync};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    devnet::params::Parameters,
+    devnet::{
+        committee::{Proposal, Witness},
+        params::Parameters,
+    },
     tron::contract::{AssetIssueContract, Key, Permission},
     types::{Address, BlockId, TxId, UnixMs},
 };
@@ -115,6 +118,8 @@ pub(crate) struct Account {
     /// Name and id of the token it issued.
     pub(crate) issued: Option<(Vec<u8>, i64)>,
     pub(crate) frozen_supply: Vec<FrozenSupply>,
+    /// For whom it votes, and with how many whole TRX of its stake.
+    pub(crate) votes: Vec<(Address, i64)>,
 }
 
 /// Which contract types permissions may name. They grow when the committee votes a
@@ -216,6 +221,7 @@ impl Account {
             acquired: (0, 0),
             issued: None,
             frozen_supply: Vec::new(),
+            votes: Vec::new(),
         }
     }
 
@@ -333,6 +339,10 @@ pub(crate) struct Properties {
     pub(crate) next_token: i64,
     /// Which contract types permissions may name.
     pub(crate) operations: Operations,
+    /// When the present maintenance cycle ends.
+    pub(crate) next_maintenance: UnixMs,
+    /// The number the next proposal gets.
+    pub(crate) next_proposal: i64,
 }
 
 /// The network-wide free bandwidth of a day (`PUBLIC_NET_LIMIT`).
@@ -351,6 +361,10 @@ pub(crate) struct State {
     transactions: HashTrieMapSync<TxId, Place>,
     recent: HashTrieMapSync<[u8; 2], [u8; 8]>,
     unlocked: HashTrieSetSync<Address>,
+    witnesses: RedBlackTreeMapSync<Address, Arc<Witness>>,
+    proposals: RedBlackTreeMapSync<i64, Arc<Proposal>>,
+    /// Accounts that have ever voted.
+    voters: HashTrieSetSync<Address>,
 }
 
 impl State {
@@ -367,6 +381,9 @@ impl State {
             transactions: HashTrieMapSync::new_sync(),
             recent: HashTrieMapSync::new_sync(),
             unlocked: HashTrieSetSync::new_sync(),
+            witnesses: RedBlackTreeMapSync::new_sync(),
+            proposals: RedBlackTreeMapSync::new_sync(),
+            voters: HashTrieSetSync::new_sync(),
         }
     }
 
@@ -389,6 +406,7 @@ impl State {
         self.accounts.insert_mut(account.address, Arc::new(account));
     }
 
+    #[cfg(test)]
     pub(crate) fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
         self.accounts.values()
     }
@@ -467,6 +485,43 @@ impl State {
 
     pub(crate) fn remove_place(&mut self, txid: &TxId) {
         self.transactions.remove_mut(txid);
+    }
+
+    pub(crate) fn witness(&self, address: &Address) -> Option<&Arc<Witness>> {
+        self.witnesses.get(address)
+    }
+
+    pub(crate) fn put_witness(&mut self, address: Address, witness: Witness) {
+        self.witnesses.insert_mut(address, Arc::new(witness));
+    }
+
+    pub(crate) fn witnesses(&self) -> impl Iterator<Item = (&Address, &Arc<Witness>)> {
+        self.witnesses.iter()
+    }
+
+    pub(crate) fn proposal(&self, id: i64) -> Option<&Arc<Proposal>> {
+        self.proposals.get(&id)
+    }
+
+    pub(crate) fn put_proposal(&mut self, id: i64, proposal: Proposal) {
+        self.proposals.insert_mut(id, Arc::new(proposal));
+    }
+
+    /// All proposals, by number.
+    pub(crate) fn proposals(&self) -> impl Iterator<Item = (&i64, &Arc<Proposal>)> {
+        self.proposals.iter()
+    }
+
+    /// Notes that an account votes.
+    pub(crate) fn put_voter(&mut self, address: Address) {
+        self.voters.insert_mut(address);
+    }
+
+    /// The accounts that have ever voted.
+    pub(crate) fn voters(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.voters
+            .iter()
+            .filter_map(|address| self.accounts.get(address))
     }
 
     /// Whether an account's transactions need no signature of its own.

@@ -6,6 +6,7 @@
 )]
 
 mod clock;
+mod committee;
 mod conformance;
 mod guide;
 mod http;
@@ -13,3 +14,4 @@ mod limits;
 mod node;
 mod refusals;
 mod state;
+mod surface;

@@ -47,7 +47,7 @@ const tokens = async (address, id) => {
 };
 
 step('the chain is looked at');
-assert.deepEqual(await alice.tronWeb.isConnected(), { fullNode: true, solidityNode: true, eventServer: false });
+assert.deepEqual(await alice.tronWeb.isConnected(), { fullNode: true, solidityNode: true, eventServer: true });
 const genesis = await alice.trx.getBlockByNumber(0);
 assert.equal(genesis.blockID.slice(0, 16), '0'.repeat(16));
 const head = await alice.trx.getCurrentBlock();

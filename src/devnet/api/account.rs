@@ -160,6 +160,12 @@ fn account_json(state: &State, account: &Account, visible: bool) -> Value {
             .collect();
         out.insert("active_permission".into(), list);
     }
+    if !account.votes.is_empty() {
+        let votes = account.votes.iter().map(|(witness, count)| {
+            json!({ "vote_address": address_text(witness, visible), "vote_count": count })
+        });
+        out.insert("votes".into(), votes.collect());
+    }
     put_stake(&mut out, account);
     put_assets(&mut out, account, now, visible);
     out.insert("asset_optimized".into(), true.into());
@@ -358,6 +364,8 @@ pub(super) fn get_account_resource(ctx: &Ctx<'_>, call: &Call) -> Result<Value, 
         "TotalTronPowerWeight",
         state.properties.power_weight,
     );
+    let used = account.votes.iter().map(|(_, count)| *count).sum();
+    put(&mut out, "tronPowerUsed", used);
     put(&mut out, "tronPowerLimit", power / TRX);
     let energy = shown(account.energy, state.head_slot());
     put(&mut out, "EnergyUsed", energy.usage.used);

@@ -4,14 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     devnet::{
-        api::{
-            Ctx,
-            account::{address_text, put},
-            failure::Failure,
-            request::Call,
-        },
+        api::{Ctx, account::put, failure::Failure, request::Call},
         params::Parameter,
-        state::SLOT_MS,
     },
     types::Address,
 };
@@ -55,47 +49,13 @@ pub(super) fn get_burnt_trx(ctx: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
     Ok(json!({ "burnTrxAmount": ctx.state().properties.burnt }))
 }
 
-/// The next multiple of the maintenance interval since genesis.
+/// When the present maintenance cycle ends.
 pub(super) fn get_next_maintenance(ctx: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
-    let state = ctx.state();
-    let every = state
-        .parameters
-        .get(Parameter::MaintenanceTimeInterval)
-        .max(1);
-    let genesis = state.properties.genesis_time.0;
-    let passed = (state.properties.head_time.0 - genesis) / every;
-    Ok(json!({ "num": genesis + (passed + 1) * every }))
+    Ok(json!({ "num": ctx.state().properties.next_maintenance.0 }))
 }
 
 pub(super) fn get_nothing(_: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
     Ok(json!({}))
-}
-
-pub(super) fn list_witnesses(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
-    let visible = call.query_visible();
-    let head = ctx.head();
-    let state = ctx.state();
-    let witness = Address::from_bytes(&head.block.header.witness_address)
-        .ok()
-        .or_else(|| {
-            state
-                .accounts()
-                .find(|account| account.is_witness)
-                .map(|account| account.address)
-        });
-    let Some(witness) = witness else {
-        return Ok(json!({}));
-    };
-    let mut out = Map::new();
-    out.insert("address".into(), address_text(&witness, visible).into());
-    out.insert("voteCount".into(), 100_000.into());
-    out.insert("url".into(), "http://witness.example".into());
-    let produced = i64::try_from(head.number()).unwrap_or(i64::MAX);
-    put(&mut out, "totalProduced", produced);
-    put(&mut out, "latestBlockNum", produced);
-    put(&mut out, "latestSlotNum", head.time().0 / SLOT_MS);
-    out.insert("isJobs".into(), true.into());
-    Ok(json!({ "witnesses": [Value::Object(out)] }))
 }
 
 fn block_text(number: u64, id: &crate::types::BlockId) -> String {

@@ -2,10 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::response::Response;
+use axum::{http::Method, response::Response};
 use serde_json::{Value, json};
 
-use super::{http::ok, request::Call};
+use super::{
+    http::{not_allowed, ok},
+    request::{Call, Verb},
+};
 use crate::{
     devnet::{
         cheat::AccountFields,
@@ -149,6 +152,9 @@ pub(super) fn answer(node: &Arc<Node>, name: &str, call: &Call) -> Response {
             Ok(document) => ok(&document),
             Err(error) => ok(&json!({ "error": error.to_string() })),
         };
+    }
+    if call.verb == Verb::Get && name != "status" {
+        return not_allowed(&Method::GET, &format!("/devnet/{name}"));
     }
     let body = match call.json() {
         Ok(body) => body.unwrap_or_else(|| json!({})),

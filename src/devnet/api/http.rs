@@ -1,6 +1,10 @@
 //! One handler for every path, bounded in every direction.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::Body,
@@ -11,13 +15,14 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    Answer, Side, answer, control,
+    Answer, Ctx, Side, admin, answer, control,
     failure::Failure,
-    jsonrpc,
+    grid, jsonrpc,
     line::Line,
+    page,
     request::{Call, Verb},
 };
-use crate::devnet::{faults::FaultKind, node::Node};
+use crate::devnet::{faults::FaultKind, log::Event, node::Node};
 
 /// The largest body, bytes (`maxMessageSize`, 4 MiB).
 const MAX_BODY: usize = 4 * 1024 * 1024;
@@ -69,8 +74,51 @@ impl Struck {
 /// Answers a request that came on `line`.
 pub(super) async fn handle(node: Arc<Node>, line: Arc<Line>, request: Request) -> Response {
     let _working = line.work();
+    let begun = Instant::now();
+    let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let struck = Struck::by(&node, &path);
+    let mut calls = String::new();
+    let response = match node.origins.check(request.headers()) {
+        Ok(origin) => {
+            let response = strike(&node, &line, request, &mut calls).await;
+            for_origin(response, origin.as_deref())
+        }
+        Err(why) => refused(&why),
+    };
+    node.tell(|| {
+        vec![Event::Request {
+            method: method.to_string(),
+            path,
+            calls,
+            status: response.status().as_u16(),
+            took: begun.elapsed(),
+        }]
+    });
+    response
+}
+
+/// Lets a page of this origin read the answer.
+fn for_origin(mut response: Response, origin: Option<&str>) -> Response {
+    if let Some(Ok(origin)) = origin.map(HeaderValue::from_str) {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::VARY, HeaderValue::from_static("origin"));
+    }
+    response
+}
+
+fn refused(why: &str) -> Response {
+    with_type(
+        StatusCode::FORBIDDEN,
+        "text/plain;charset=utf-8",
+        format!("{why}\n"),
+    )
+}
+
+/// What the faults leave of a request, and of its answer.
+async fn strike(node: &Arc<Node>, line: &Line, request: Request, calls: &mut String) -> Response {
+    let path = request.uri().path().to_owned();
+    let struck = Struck::by(node, &path);
     if !struck.delay.is_zero() {
         tokio::time::sleep(struck.delay).await;
     }
@@ -87,7 +135,8 @@ pub(super) async fn handle(node: Arc<Node>, line: Arc<Line>, request: Request) -
     } else if struck.not_found {
         ok(&json!({}))
     } else {
-        respond(&node, &line, &path, request, struck.deliveries()).await
+        let folded = format!("/{}", path.trim_start_matches('/'));
+        respond(node, line, &folded, request, struck.deliveries(), calls).await
     };
     if struck.drop_after {
         line.cut();
@@ -102,6 +151,7 @@ async fn respond(
     path: &str,
     request: Request,
     deliveries: u32,
+    calls: &mut String,
 ) -> Response {
     let verb = match *request.method() {
         Method::GET | Method::HEAD => Verb::Get,
@@ -149,10 +199,17 @@ async fn respond(
             let name = name.to_owned();
             return aside(node, move |node| control::answer(node, &name, &call)).await;
         }
-        Some("/") if name == "jsonrpc" && verb == Verb::Post => {
-            return aside(node, move |node| ok(&jsonrpc::answer(node, &call))).await;
+        Some("/") if matches!(name, "jsonrpc" | "tre") && verb == Verb::Post => {
+            if node.is_told() {
+                *calls = jsonrpc::calls(&call);
+            }
+            return aside(node, move |node| match jsonrpc::answer(node, &call) {
+                Some(answer) => ok(&answer),
+                None => plain(StatusCode::OK, String::new()),
+            })
+            .await;
         }
-        _ => return unknown(&method, path),
+        _ => return beside(node, path, &call).unwrap_or_else(|| unknown(&method, path)),
     };
     match answer(node, side, name, &call, deliveries) {
         Answer::Json(value) => ok(&value),
@@ -160,6 +217,38 @@ async fn respond(
         Answer::Unknown => unknown(&method, path),
         Answer::NotAllowed => not_allowed(&method, path),
     }
+}
+
+/// What TronBox's runtime and TronGrid have at places of their own, and the page.
+fn beside(node: &Arc<Node>, path: &str, call: &Call) -> Option<Response> {
+    let ctx = Ctx {
+        node,
+        side: Side::Wallet,
+        deliveries: 1,
+    };
+    let told = |answer: Result<Value, String>| match answer {
+        Ok(value) => ok(&value),
+        Err(why) => ok(&json!({ "error": why })),
+    };
+    let get = call.verb == Verb::Get;
+    Some(match path {
+        "/" if get => with_type(StatusCode::OK, "text/html;charset=utf-8", page::html(&ctx)),
+        "/healthcheck" => ok(&grid::health(&ctx)),
+        "/admin/accounts-json" if get => told(admin::accounts_json(node)),
+        "/admin/accounts" if get => match admin::accounts_text(node) {
+            Ok(text) => with_type(StatusCode::OK, "text/plain;charset=utf-8", text),
+            Err(why) => refused(&why),
+        },
+        // TronBox's runtime makes them by GET. The origin of a page was checked.
+        "/admin/temporary-accounts-generation" => told(admin::make_accounts(node, &call.query)),
+        path if get && path.starts_with("/event/") => ok(&json!([])),
+        path if get => ok(&grid::answer(
+            &ctx,
+            path.strip_prefix("/v1/")?,
+            &call.query,
+        )?),
+        _ => return None,
+    })
 }
 
 /// Answers on a thread of its own: blocks that are mined take as long as they take.
@@ -219,7 +308,7 @@ fn unknown(method: &Method, path: &str) -> Response {
     not_allowed(method, path)
 }
 
-fn not_allowed(method: &Method, path: &str) -> Response {
+pub(super) fn not_allowed(method: &Method, path: &str) -> Response {
     let words = format!("HTTP method {method} is not supported by this URL");
     page(StatusCode::METHOD_NOT_ALLOWED, path, &words)
 }
@@ -265,10 +354,6 @@ fn with_type(status: StatusCode, kind: &'static str, text: String) -> Response {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_ORIGIN,
-        HeaderValue::from_static("*"),
-    );
     response
 }
 

@@ -1,12 +1,14 @@
-//! `/jsonrpc`: cheats under the names people know (`tre_*` of the TronBox
-//! runtime, `evm_*` of Anvil), and the reads a tool begins with.
+//! `/jsonrpc` and `/tre`: the envelope, java-tron's methods, and cheats under the names
+//! people know (`tre_*` of the TronBox runtime, `evm_*`, `anvil_*`, `hardhat_*`).
 
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::{
+    Ctx, Side,
     control::{MAX_MINED, MAX_UNLOCKED, pace},
+    eth::{self, Refusal},
     request::Call,
 };
 use crate::{
@@ -20,11 +22,8 @@ use crate::{
 /// Requests in one batch.
 const MAX_BATCH: usize = 100;
 
-/// A refusal: JSON-RPC's code, and a sentence.
-struct Refusal(i64, String);
-
 fn params(message: impl Into<String>) -> Refusal {
-    Refusal(-32602, message.into())
+    Refusal::plain(-32602, &message.into())
 }
 
 /// A quantity: a number, decimal text or `0x` hex.
@@ -63,53 +62,80 @@ fn hex_number(number: u64) -> Value {
     format!("{number:#x}").into()
 }
 
-/// Answers a body: one request or a batch.
-pub(super) fn answer(node: &Arc<Node>, call: &Call) -> Value {
+/// The methods a body calls, for the log.
+pub(super) fn calls(call: &Call) -> String {
+    let name = |request: &Value| match request.get("method").and_then(Value::as_str) {
+        Some(name) => name.to_owned(),
+        None => "?".to_owned(),
+    };
+    match call.json() {
+        Ok(Some(Value::Array(batch))) => {
+            let names: Vec<_> = batch.iter().take(8).map(name).collect();
+            names.join(", ")
+        }
+        Ok(Some(request)) => name(&request),
+        _ => String::new(),
+    }
+}
+
+/// Answers a body: one request or a batch; nothing to a notification.
+pub(super) fn answer(node: &Arc<Node>, call: &Call) -> Option<Value> {
     match call.json() {
         Ok(Some(Value::Array(batch))) if batch.len() <= MAX_BATCH => {
             let mut left = MAX_MINED;
-            let answers = batch.iter().map(|request| one(node, request, &mut left));
-            answers.collect()
+            let answers = batch
+                .iter()
+                .filter_map(|request| one(node, request, &mut left));
+            Some(answers.collect())
         }
         Ok(Some(request @ Value::Object(_))) => one(node, &request, &mut { MAX_MINED }),
-        Ok(_) => error(&Value::Null, -32600, "Invalid Request"),
-        Err(_) => error(&Value::Null, -32700, "JSON parse error"),
+        Ok(_) => Some(error(
+            &Value::Null,
+            &Refusal::plain(-32600, "Invalid Request"),
+        )),
+        // The library's own slip: a text.
+        Err(_) => Some(error(
+            &"null".into(),
+            &Refusal::plain(-32700, "JSON parse error"),
+        )),
     }
 }
 
-fn error(id: &Value, code: i64, message: &str) -> Value {
-    json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } })
+fn error(id: &Value, refusal: &Refusal) -> Value {
+    let mut error = json!({ "code": refusal.code, "message": refusal.message });
+    if let (Some(error), Some(data)) = (error.as_object_mut(), &refusal.data) {
+        error.insert("data".into(), data.clone());
+    }
+    json!({ "jsonrpc": "2.0", "id": id, "error": error })
 }
 
 /// `left` is how many blocks the requests of a call may still mine.
-fn one(node: &Arc<Node>, request: &Value, left: &mut u64) -> Value {
-    let id = request.get("id").cloned().unwrap_or_default();
+fn one(node: &Arc<Node>, request: &Value, left: &mut u64) -> Option<Value> {
+    let id = request.get("id").cloned();
     let method = request.get("method").and_then(Value::as_str);
     let list = request.get("params").and_then(Value::as_array);
     let list = list.map(Vec::as_slice).unwrap_or_default();
-    match run(node, method.unwrap_or_default(), list, left) {
+    let method = method.unwrap_or_default();
+    let ctx = Ctx {
+        node,
+        side: Side::Wallet,
+        deliveries: 1,
+    };
+    let result = eth::run(&ctx, method, list);
+    let result = result.unwrap_or_else(|| run(node, method, list, left));
+    // Without an id it is a notification, which nobody waits to hear of.
+    let id = id?;
+    Some(match result {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
-        Err(Refusal(code, message)) => error(&id, code, &message),
-    }
+        Err(refusal) => error(&id, &refusal),
+    })
 }
 
 fn run(node: &Arc<Node>, method: &str, list: &[Value], left: &mut u64) -> Result<Value, Refusal> {
     let first = list.first();
     Ok(match method {
-        "eth_chainId" | "net_version" => {
-            let genesis = node.chain().genesis().id;
-            let last = genesis.as_bytes().last_chunk::<4>();
-            hex_number(last.map_or(0, |bytes| u32::from_be_bytes(*bytes)).into())
-        }
-        "eth_blockNumber" => hex_number(node.chain().head().number()),
-        "eth_getBalance" => {
-            let address = address(first)?;
-            let chain = node.chain();
-            let account = chain.pending_state().account(&address);
-            let sun = account.map_or(0, |account| account.balance);
-            hex_number(sun.try_into().unwrap_or_default())
-        }
-        "tre_mine" | "evm_mine" | "anvil_mine" => {
+        "tre_version" => concat!("seedrail devnet ", env!("CARGO_PKG_VERSION")).into(),
+        "tre_mine" | "evm_mine" | "anvil_mine" | "hardhat_mine" => {
             let blocks = match first {
                 Some(Value::Object(options)) => options.get("blocks"),
                 other => other,
@@ -127,8 +153,10 @@ fn run(node: &Arc<Node>, method: &str, list: &[Value], left: &mut u64) -> Result
             node.mine(blocks);
             "0x0".into()
         }
-        "evm_snapshot" => hex_number(node.snapshot()),
-        "evm_revert" => node.revert(quantity(first, "snapshot", None)?).into(),
+        "evm_snapshot" | "tre_snapshot" | "anvil_snapshot" => hex_number(node.snapshot()),
+        "evm_revert" | "tre_revert" | "anvil_revert" => {
+            node.revert(quantity(first, "snapshot", None)?).into()
+        }
         "tre_dropSnapshot" => {
             let id = quantity(first, "snapshot", None)?;
             node.chain().drop_snapshot(id).into()
@@ -171,10 +199,37 @@ fn run(node: &Arc<Node>, method: &str, list: &[Value], left: &mut u64) -> Result
             }
             Value::Bool(true)
         }
-        "tre_setAccountBalance" | "anvil_setBalance" => {
+        "tre_setNextBlockTimestamp" => {
+            let ms = quantity(first, "timestamp", None)?;
+            let at = i64::try_from(ms).map_err(|_| params("timestamp is too far"))?;
+            if at <= node.chain().head().time().0 {
+                return Err(params("timestamp is not after the newest block"));
+            }
+            node.set_now(UnixMs(at));
+            ms.to_string().into()
+        }
+        "anvil_reset" | "hardhat_reset" => {
+            if !node.reset() {
+                return Err(params("the state file cannot be written"));
+            }
+            Value::Bool(true)
+        }
+        "tre_setAccountBalance" | "anvil_setBalance" | "hardhat_setBalance" => {
             let sun = quantity(list.get(1), "balance", None)?;
             let sun = i64::try_from(sun).map_err(|_| params("balance is over 2^63 sun"))?;
             control::set_balance(node, address(first)?, sun)
+                .map_err(|error| params(error.to_string()))?;
+            Value::Bool(true)
+        }
+        "tre_impersonateAccount" | "anvil_impersonateAccount" | "hardhat_impersonateAccount" => {
+            control::unlock(node, vec![address(first)?])
+                .map_err(|error| params(error.to_string()))?;
+            Value::Bool(true)
+        }
+        "tre_stopImpersonatingAccount"
+        | "anvil_stopImpersonatingAccount"
+        | "hardhat_stopImpersonatingAccount" => {
+            control::lock(node, vec![address(first)?])
                 .map_err(|error| params(error.to_string()))?;
             Value::Bool(true)
         }
@@ -197,6 +252,6 @@ fn run(node: &Arc<Node>, method: &str, list: &[Value], left: &mut u64) -> Result
             node.chain().drop_pending();
             Value::Null
         }
-        _ => return Err(Refusal(-32601, "method not found".to_owned())),
+        _ => return Err(Refusal::plain(-32601, "method not found")),
     })
 }

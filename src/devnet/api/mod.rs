@@ -2,17 +2,25 @@
 //! for the solid chain, as java-tron answers them.
 
 mod account;
+mod admin;
 mod asset;
 mod block;
 mod broadcast;
 mod build;
 mod chain_info;
+mod committee;
+mod contracts;
 mod control;
+mod eth;
 mod failure;
+mod filters;
+mod grid;
+mod guard;
 mod http;
 mod jsonrpc;
 mod line;
 mod merge;
+mod page;
 mod request;
 mod stake;
 mod transaction;
@@ -21,7 +29,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub(crate) use line::serve;
+pub(crate) use {admin::Purse, filters::Filters, guard::Origins, line::serve};
 use {
     broadcast::Sent,
     failure::Failure,
@@ -209,9 +217,51 @@ fn route(name: &str) -> Option<(Endpoint, Get, bool)> {
         "getburntrx" => (chain_info::get_burnt_trx, Answers, true),
         "getnextmaintenancetime" => (chain_info::get_next_maintenance, Answers, false),
         "getnodeinfo" => (chain_info::get_node_info, Answers, true),
-        "listwitnesses" => (chain_info::list_witnesses, Answers, true),
+        "listwitnesses" => (committee::list_witnesses, Answers, true),
         // Empty on a node without peers, and where the count is not kept.
         "listnodes" | "totaltransaction" => (chain_info::get_nothing, Answers, false),
+        "getcontract" | "getcontractinfo" => (contracts::get_contract, Answers, false),
+        "triggersmartcontract" => (contracts::trigger, Silent, false),
+        "triggerconstantcontract" | "estimateenergy" => (contracts::call_constant, Silent, true),
+        "listproposals" => (committee::list_proposals, Answers, false),
+        "getproposalbyid" => (committee::get_proposal, Answers, false),
+        "getpaginatedproposallist" => (committee::page_of_proposals, Answers, false),
+        "getpaginatedexchangelist" => (contracts::nothing, Answers, false),
+        "listexchanges"
+        | "getexchangebyid"
+        | "getmarketorderbyaccount"
+        | "getmarketorderbyid"
+        | "getmarketpricebypair"
+        | "getmarketorderlistbypair"
+        | "getmarketpairlist" => (contracts::nothing, Answers, true),
+        "getexpandedspendingkey"
+        | "getakfromask"
+        | "getnkfromnsk"
+        | "getspendingkey"
+        | "getdiversifier"
+        | "getincomingviewingkey"
+        | "getzenpaymentaddress"
+        | "getrcm"
+        | "getnewshieldedaddress"
+        | "createshieldedtransaction"
+        | "createshieldedtransactionwithoutspendauthsig"
+        | "createspendauthsig"
+        | "createshieldnullifier"
+        | "getshieldtransactionhash"
+        | "createshieldedcontractparameters"
+        | "createshieldedcontractparameterswithoutask"
+        | "gettriggerinputforshieldedtrc20contract" => (contracts::shielded, Answers, false),
+        "scanshieldedtrc20notesbyivk"
+        | "scanshieldedtrc20notesbyovk"
+        | "isshieldedtrc20contractnotespent"
+        | "scannotebyivk"
+        | "scanandmarknotebyivk"
+        | "scannotebyovk"
+        | "getmerkletreevoucherinfo"
+        | "isspend" => (contracts::shielded, Answers, true),
+        "getReward" => (committee::get_reward, Answers, true),
+        "getBrokerage" => (committee::get_brokerage, Answers, true),
+        "getpaginatednowwitnesslist" => (committee::page_of_witnesses, Answers, true),
         "validateaddress" => (chain_info::validate_address, Answers, false),
         "broadcasttransaction" => (broadcast::broadcast_transaction, Refused, false),
         "broadcasthex" => (broadcast::broadcast_hex, Refused, false),

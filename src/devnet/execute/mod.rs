@@ -3,11 +3,14 @@
 //! The order of checks and every text are java-tron's (`Manager.java`,
 //! `actuator/*.java`), so a client cannot tell the difference by a refusal.
 
+mod absent;
 mod account;
 mod asset;
 mod delegate;
+mod proposal;
 mod stake;
 mod transfer;
+mod witness;
 
 pub(crate) use {
     delegate::{delegable, foreseen_bytes},
@@ -182,37 +185,35 @@ fn run(state: &mut State, contract: &Contract) -> Result<Outcome, Reject> {
         Contract::CancelAllUnfreezeV2(contract) => stake::cancel_all(state, contract),
         Contract::DelegateResource(contract) => delegate::delegate(state, contract),
         Contract::UnDelegateResource(contract) => delegate::undelegate(state, contract),
-        // The seam for smart contracts, votes and rewards: refused by name.
+        Contract::VoteWitness(contract) => witness::vote(state, contract),
+        Contract::WitnessCreate(contract) => witness::create(state, contract),
+        Contract::WitnessUpdate(contract) => witness::update(state, contract),
+        Contract::UpdateBrokerage(contract) => witness::brokerage(state, contract),
+        Contract::ProposalCreate(contract) => proposal::create(state, contract),
+        Contract::ProposalApprove(contract) => proposal::approve(state, contract),
+        Contract::ProposalDelete(contract) => proposal::delete(state, contract),
+        Contract::WithdrawBalance(_)
+        | Contract::FreezeBalance(_)
+        | Contract::UnfreezeBalance(_)
+        | Contract::TriggerSmart(_)
+        | Contract::UpdateSetting(_)
+        | Contract::UpdateEnergyLimit(_)
+        | Contract::ClearAbi(_)
+        | Contract::ExchangeInject(_)
+        | Contract::ExchangeWithdraw(_)
+        | Contract::ExchangeTransaction(_)
+        | Contract::MarketSellAsset(_)
+        | Contract::MarketCancelOrder(_) => absent::refuse(state, contract),
+        // The seam for smart contracts and exchanges: refused by name.
         other => Err(not_executed_here(other.contract_type().name())),
     }
 }
 
-/// Whether [`run`] carries contracts of this type out.
+/// Whether [`run`] judges contracts of this type as the chain does.
 const fn is_executed(kind: ContractType) -> bool {
-    use ContractType::{
-        AccountCreate, AccountPermissionUpdate, AccountUpdate, AssetIssue, CancelAllUnfreezeV2,
-        DelegateResource, FreezeBalanceV2, ParticipateAssetIssue, SetAccountId, Transfer,
-        TransferAsset, UnDelegateResource, UnfreezeAsset, UnfreezeBalanceV2, UpdateAsset,
-        WithdrawExpireUnfreeze,
-    };
-    matches!(
+    !matches!(
         kind,
-        AccountCreate
-            | Transfer
-            | TransferAsset
-            | AssetIssue
-            | ParticipateAssetIssue
-            | UpdateAsset
-            | UnfreezeAsset
-            | AccountUpdate
-            | SetAccountId
-            | AccountPermissionUpdate
-            | FreezeBalanceV2
-            | UnfreezeBalanceV2
-            | WithdrawExpireUnfreeze
-            | CancelAllUnfreezeV2
-            | DelegateResource
-            | UnDelegateResource
+        ContractType::ExchangeCreate | ContractType::CreateSmart
     )
 }
 

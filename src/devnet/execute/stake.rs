@@ -1,6 +1,6 @@
 //! Stake 2.0: freezing TRX for bandwidth or energy, and the way back.
 
-use super::{Outcome, add_exact, address, asset::DAY_MS, existing};
+use super::{Outcome, add_exact, address, asset::DAY_MS, existing, witness};
 use crate::{
     devnet::{
         params::Parameter,
@@ -125,6 +125,7 @@ pub(super) fn unfreeze(
         expire: UnixMs(now.0.saturating_add(wait)),
     });
     change(state, &mut account, resource, -amount);
+    witness::cut_votes(&mut account);
     state.put_account(account);
     Ok(Outcome {
         withdraw_expire_amount: withdrawn,

@@ -26,6 +26,13 @@ pub(super) async fn post(devnet: &Devnet, path: &str, body: Value) -> Value {
     value.unwrap_or_else(|error| panic!("{path}: {status}, {error}: {text}"))
 }
 
+/// A GET that is answered with JSON.
+pub(super) async fn get(devnet: &Devnet, path: &str) -> Value {
+    let (status, text) = send(devnet, "GET", path, "").await;
+    let value = serde_json::from_str(&text);
+    value.unwrap_or_else(|error| panic!("{path}: {status}, {error}: {text}"))
+}
+
 /// The whole answer of a JSON-RPC method.
 pub(super) async fn rpc(devnet: &Devnet, path: &str, method: &str, params: Value) -> Value {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });

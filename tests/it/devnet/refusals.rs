@@ -77,11 +77,11 @@ fn message(answer: &Value) -> String {
 async fn a_contract_that_is_not_executed_is_refused_by_name_with_its_own_id() {
     let devnet = devnet().await;
     let owner = devnet.accounts()[0].address.to_bytes();
-    let mut sell = Writer::new();
-    sell.bytes(1, &owner).bytes(2, b"_").int64(3, 5);
-    let json = json!({ "owner_address": hex::encode(owner), "sell_token_id": "5f", "sell_token_quantity": 5 });
-    let name = "MarketSellAssetContract";
-    let transaction = signed(&devnet, 52, name, sell.as_bytes());
+    let mut create = Writer::new();
+    create.bytes(1, &owner).int64(3, 5);
+    let json = json!({ "owner_address": hex::encode(owner), "call_token_value": 5 });
+    let name = "CreateSmartContract";
+    let transaction = signed(&devnet, 30, name, create.as_bytes());
     let body = shown(&transaction, name, json);
     let expected =
         format!("Contract validate error : contract type {name} is not executed by this node");

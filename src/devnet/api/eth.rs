@@ -1,0 +1,577 @@
+//! The reads of `/jsonrpc`, as java-tron answers Ethereum's tools
+//! (`TronJsonRpcImpl.java`).
+
+use serde_json::{Map, Value, json};
+use sha3::{Digest as _, Keccak256};
+
+use super::{
+    Ctx, build,
+    failure::Failure,
+    filters::{self, Logs},
+    request::{Call, Verb},
+};
+use crate::{
+    devnet::{chain::Sealed, params::Parameter},
+    tron::{
+        block::Block,
+        contract::{Contract, ContractType},
+        proto::Writer,
+        transaction::Transaction,
+    },
+    types::{Address, BlockId, TxId},
+};
+
+/// What a method is refused with.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) code: i64,
+    pub(super) message: String,
+    /// java-tron's own errors have an empty `data`, the library's have none.
+    pub(super) data: Option<Value>,
+}
+
+impl Refusal {
+    pub(super) fn new(code: i64, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            data: Some("{}".into()),
+        }
+    }
+
+    pub(super) fn params(message: impl Into<String>) -> Self {
+        Self::new(-32602, message)
+    }
+
+    pub(super) fn invalid() -> Self {
+        Self::new(-32600, "invalid json request")
+    }
+
+    /// As the JSON-RPC library says it, before a method is called.
+    pub(super) fn plain(code: i64, message: &str) -> Self {
+        Self {
+            code,
+            message: message.to_owned(),
+            data: None,
+        }
+    }
+}
+
+type Answer = Result<Value, Refusal>;
+type Method = fn(&Ctx<'_>, &[Value]) -> Answer;
+
+/// A method and how many parameters it takes.
+fn method(name: &str) -> Option<(usize, Method)> {
+    let found: (usize, Method) = match name {
+        "web3_clientVersion" => (0, client_version),
+        "web3_sha3" => (1, sha3),
+        "net_version" | "eth_chainId" => (0, chain_id),
+        "net_listening" | "eth_syncing" => (0, |_, _| Ok(false.into())),
+        "net_peerCount" | "eth_hashrate" => (0, |_, _| Ok("0x0".into())),
+        "eth_protocolVersion" => (0, |ctx, _| {
+            Ok(number(ctx.head().block.header.version.into()))
+        }),
+        "eth_coinbase" => (0, |ctx, _| {
+            Ok(hex_bytes(&ctx.head().block.header.witness_address))
+        }),
+        "eth_gasPrice" => (0, |ctx, _| Ok(number(gas_price(ctx)))),
+        "eth_accounts" => (0, |_, _| Ok(json!([]))),
+        "eth_mining" => (0, |_, _| Ok(true.into())),
+        "eth_blockNumber" => (0, |ctx, _| Ok(unsigned(ctx.head().number()))),
+        "eth_getWork" => (0, |ctx, _| {
+            Ok(json!([hex_bytes(ctx.head().id.as_bytes()), null, null]))
+        }),
+        "eth_getBalance" => (2, balance),
+        "eth_getCode" => (2, code),
+        "eth_getStorageAt" => (3, storage),
+        "eth_getBlockTransactionCountByHash" => (1, count_by_hash),
+        "eth_getBlockTransactionCountByNumber" => (1, count_by_number),
+        "eth_getBlockByHash" => (2, block_by_hash),
+        "eth_getBlockByNumber" => (2, block_by_number),
+        "eth_getTransactionByHash" => (1, transaction_by_hash),
+        "eth_getTransactionByBlockHashAndIndex" => (2, transaction_in_hash),
+        "eth_getTransactionByBlockNumberAndIndex" => (2, transaction_in_number),
+        "eth_getTransactionReceipt" => (1, receipt),
+        "eth_call" => (2, call),
+        "eth_estimateGas" => (1, estimate),
+        "buildTransaction" => (1, build_transaction),
+        "eth_getLogs" => (1, |ctx, list| Logs::read(ctx, list)?.none_yet(ctx)),
+        "eth_newFilter" => (1, filters::new_filter),
+        "eth_newBlockFilter" => (0, filters::new_block_filter),
+        "eth_uninstallFilter" => (1, filters::uninstall),
+        "eth_getFilterChanges" => (1, filters::changes),
+        "eth_getFilterLogs" => (1, filters::logs),
+        _ => return None,
+    };
+    Some(found)
+}
+
+/// Methods that java-tron names only to refuse them, and how many parameters they take.
+const REFUSED: &[(&str, usize)] = &[
+    ("eth_getCompilers", 0),
+    ("eth_compileSolidity", 1),
+    ("eth_compileLLL", 1),
+    ("eth_compileSerpent", 1),
+    ("eth_getUncleByBlockHashAndIndex", 2),
+    ("eth_getUncleByBlockNumberAndIndex", 2),
+    ("eth_getUncleCountByBlockHash", 1),
+    ("eth_getUncleCountByBlockNumber", 1),
+    ("eth_getTransactionCount", 2),
+    ("eth_sendRawTransaction", 1),
+    ("eth_sendTransaction", 1),
+    ("eth_sign", 2),
+    ("eth_signTransaction", 1),
+    ("eth_submitWork", 3),
+    ("eth_submitHashrate", 2),
+    ("parity_nextNonce", 1),
+];
+
+/// Answers one of java-tron's methods; none for a name that it does not have.
+pub(super) fn run(ctx: &Ctx<'_>, name: &str, list: &[Value]) -> Option<Answer> {
+    let invalid = || Some(Err(Refusal::plain(-32602, "method parameters invalid")));
+    if let Some((count, method)) = method(name) {
+        return match list.len() == count {
+            true => Some(method(ctx, list)),
+            false => invalid(),
+        };
+    }
+    let (_, count) = REFUSED.iter().find(|(known, _)| *known == name)?;
+    if list.len() != *count {
+        return invalid();
+    }
+    let message = format!("the method {name} does not exist/is not available");
+    Some(Err(Refusal::new(-32601, message)))
+}
+
+pub(super) fn number(value: i64) -> Value {
+    format!("{value:#x}").into()
+}
+
+pub(super) fn unsigned(value: u64) -> Value {
+    format!("{value:#x}").into()
+}
+
+pub(super) fn hex_bytes(bytes: &[u8]) -> Value {
+    format!("0x{}", hex::encode(bytes)).into()
+}
+
+/// The 20 bytes that Ethereum's tools know.
+fn body_of(address: &[u8]) -> Value {
+    match Address::from_bytes(address) {
+        Ok(address) => hex_bytes(address.to_bytes().get(1..).unwrap_or_default()),
+        Err(_) => hex_bytes(&[0; 20]),
+    }
+}
+
+/// Nothing takes energy here, but it has a price.
+fn gas_price(ctx: &Ctx<'_>) -> i64 {
+    ctx.state().parameters.get(Parameter::EnergyFee)
+}
+
+fn client_version(_: &Ctx<'_>, _: &[Value]) -> Answer {
+    Ok(format!(
+        "TRON/v4.8.0/Linux/Rust/seedrail-{}",
+        env!("CARGO_PKG_VERSION")
+    )
+    .into())
+}
+
+fn chain_id(ctx: &Ctx<'_>, _: &[Value]) -> Answer {
+    let genesis = ctx.node.chain().genesis().id;
+    Ok(hex_bytes(
+        genesis.as_bytes().last_chunk::<4>().unwrap_or(&[0; 4]),
+    ))
+}
+
+/// `ByteArray.fromHexString`, with its words for what is no hex.
+fn bytes(value: Option<&Value>, refuse: impl Fn() -> Refusal) -> Result<Vec<u8>, Refusal> {
+    let text = value.and_then(Value::as_str).ok_or_else(&refuse)?;
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    let padded = match digits.len() % 2 {
+        0 => digits.to_owned(),
+        _ => format!("0{digits}"),
+    };
+    hex::decode(padded).map_err(|_| refuse())
+}
+
+fn sha3(_: &Ctx<'_>, list: &[Value]) -> Answer {
+    let data = bytes(list.first(), || Refusal::params("invalid input value"))?;
+    Ok(hex_bytes(&Keccak256::digest(data)))
+}
+
+/// An address of 20 bytes, or of 21 with TRON's prefix (`addressCompatibleToByteArray`).
+pub(super) fn address(value: Option<&Value>) -> Result<Address, Refusal> {
+    let not_hex = "exception decoding Hex string: invalid characters encountered in Hex string";
+    let bytes = bytes(value, || Refusal::params(not_hex))?;
+    let invalid = || Refusal::params("invalid address hash value");
+    match <[u8; 20]>::try_from(bytes.as_slice()) {
+        Ok(body) => Ok(Address::from_body(body)),
+        Err(_) => Address::from_bytes(&bytes).map_err(|_| invalid()),
+    }
+}
+
+/// Only the newest state is read.
+fn latest(tag: Option<&Value>) -> Result<(), Refusal> {
+    let tag = match tag {
+        // As EIP-1898 has it; java-tron looks no further than that the block is known.
+        Some(Value::Object(_)) => return Ok(()),
+        Some(Value::String(tag)) => tag.as_str(),
+        _ => return Err(Refusal::invalid()),
+    };
+    Err(Refusal::params(match tag {
+        "latest" => return Ok(()),
+        "earliest" | "pending" | "finalized" => {
+            "TAG [earliest | pending | finalized] not supported"
+        }
+        tag if quantity(tag).is_some() => "QUANTITY not supported, just support TAG as latest",
+        _ => "invalid block number",
+    }))
+}
+
+/// A quantity as Ethereum writes it.
+pub(super) fn quantity(text: &str) -> Option<i64> {
+    i64::from_str_radix(text.strip_prefix("0x")?, 16)
+        .ok()
+        .filter(|number| *number >= 0)
+}
+
+fn balance(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
+    latest(list.get(1))?;
+    let address = address(list.first())?;
+    let state = ctx.state();
+    Ok(number(
+        state.account(&address).map_or(0, |account| account.balance),
+    ))
+}
+
+fn code(_: &Ctx<'_>, list: &[Value]) -> Answer {
+    latest(list.get(1))?;
+    address(list.first())?;
+    Ok("0x".into())
+}
+
+fn storage(_: &Ctx<'_>, list: &[Value]) -> Answer {
+    latest(list.get(2))?;
+    address(list.first())?;
+    bytes(list.get(1), || {
+        let message = "exception decoding Hex string: invalid characters encountered in Hex string";
+        Refusal {
+            code: -32001,
+            message: message.to_owned(),
+            data: Some(json!({
+                "exceptionTypeName": "org.bouncycastle.util.encoders.DecoderException",
+                "message": message,
+            })),
+        }
+    })?;
+    Ok(hex_bytes(&[0; 32]))
+}
+
+fn hash(value: Option<&Value>) -> Result<[u8; 32], Refusal> {
+    let invalid = || Refusal::params("invalid hash value");
+    let bytes = bytes(value, invalid)?;
+    bytes.try_into().map_err(|_| invalid())
+}
+
+/// The number a tag means; none for a block that is yet to come.
+pub(super) fn tagged(ctx: &Ctx<'_>, tag: &str) -> Result<i64, Refusal> {
+    Ok(match tag {
+        "earliest" => 0,
+        "latest" => i64::try_from(ctx.head().number()).unwrap_or(i64::MAX),
+        "finalized" => i64::try_from(ctx.solid_block().number()).unwrap_or(i64::MAX),
+        "pending" => return Err(Refusal::params("TAG pending not supported")),
+        tag => quantity(tag).ok_or_else(|| Refusal::params("invalid block number"))?,
+    })
+}
+
+type Found = Result<Option<std::sync::Arc<Sealed>>, Refusal>;
+
+fn at_hash(ctx: &Ctx<'_>, value: Option<&Value>) -> Found {
+    let id = BlockId::from_bytes(hash(value)?);
+    Ok(ctx.block_by_id(&id))
+}
+
+fn at_number(ctx: &Ctx<'_>, value: Option<&Value>) -> Found {
+    let tag = value.and_then(Value::as_str);
+    let tag = tag.ok_or_else(|| Refusal::params("invalid block number"))?;
+    Ok(ctx.block(tagged(ctx, tag)?))
+}
+
+fn count(found: Found) -> Answer {
+    let count = found?.map(|sealed| sealed.block.transactions.len());
+    Ok(count.map_or(Value::Null, |count| format!("{count:#x}").into()))
+}
+
+fn count_by_hash(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
+    count(at_hash(ctx, list.first()))
+}
+
+fn count_by_number(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
+    count(at_number(ctx, list.first()))
+}
+
+fn block(ctx: &Ctx<'_>, found: Found, full: Option<&Value>) -> Answer {
+    let Some(sealed) = found? else {
+        return Ok(Value::Null);
+    };
+    let full = full.and_then(Value::as_bool).unwrap_or_default();
+    Ok(block_json(ctx, &sealed, full))
+}
+
+fn block_by_hash(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
+    block(ctx, at_hash(ctx, list.first()), list.get(1))
+}
+
+fn block_by_number(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
+    block(ctx, at_number(ctx, list.first()), list.get(1))
+}
+
+fn block_json(ctx: &Ctx<'_>, sealed: &Sealed, full: bool) -> Value {
+    let header = &sealed.block.header;
+    let transactions = &sealed.block.transactions;
+    let limits = transactions.iter().filter_map(|transaction| {
+        let raw = transaction.raw_data().ok()?;
+        Some(raw.fee_limit_sun)
+    });
+    let zero = hex_bytes(&[0; 32]);
+    let list: Vec<Value> = match full {
+        true => (0..transactions.len())
+            .map(|index| transaction_json(ctx, sealed, index))
+            .collect(),
+        false => transactions
+            .iter()
+            .map(|transaction| hex_bytes(transaction.txid().as_bytes()))
+            .collect(),
+    };
+    json!({
+        "baseFeePerGas": "0x0",
+        "difficulty": "0x0",
+        "extraData": "0x",
+        "gasLimit": number(limits.fold(0, i64::saturating_add)),
+        "gasUsed": "0x0",
+        "hash": hex_bytes(sealed.id.as_bytes()),
+        "logsBloom": hex_bytes(&[0; 256]),
+        "miner": body_of(&header.witness_address),
+        "mixHash": zero,
+        "nonce": "0x0000000000000000",
+        "number": unsigned(sealed.number()),
+        "parentHash": hex_bytes(header.parent_hash.as_bytes()),
+        "receiptsRoot": zero,
+        "sha3Uncles": zero,
+        "size": format!("{:#x}", size(&sealed.block)),
+        "stateRoot": "0x",
+        "timestamp": number(sealed.time().0 / 1_000),
+        "totalDifficulty": "0x0",
+        "transactions": list,
+        "transactionsRoot": hex_bytes(&header.tx_trie_root),
+        "uncles": [],
+    })
+}
+
+/// A block's bytes as a node stores it.
+fn size(block: &Block) -> usize {
+    let mut header = Writer::new();
+    header
+        .element(1, &block.header.encode())
+        .bytes(2, &block.witness_signature);
+    let mut whole = Writer::new();
+    for transaction in &block.transactions {
+        whole.element(1, &transaction.encode());
+    }
+    whole.element(2, header.as_bytes());
+    whole.as_bytes().len()
+}
+
+/// Whom a contract moves something to, and how much, as java-tron tells Ethereum's
+/// tools.
+fn moved(contract: Option<&Contract>) -> (Value, i64) {
+    match contract {
+        Some(Contract::Transfer(c)) => (body_of(&c.to_address), c.amount),
+        Some(Contract::TransferAsset(c)) => (body_of(&c.to_address), c.amount),
+        Some(Contract::ParticipateAssetIssue(c)) => (body_of(&c.to_address), c.amount),
+        _ => (Value::Null, 0),
+    }
+}
+
+fn first_contract(transaction: &Transaction) -> Option<Contract> {
+    let raw = transaction.raw_data().ok()?;
+    raw.contracts.first()?.decoded().ok()
+}
+
+fn transaction_json(ctx: &Ctx<'_>, sealed: &Sealed, index: usize) -> Value {
+    let Some(transaction) = sealed.block.transactions.get(index) else {
+        return Value::Null;
+    };
+    let contract = first_contract(transaction);
+    let owner = contract.as_ref().map_or(&[][..], Contract::owner_address);
+    let (to, value) = moved(contract.as_ref());
+    let signature = transaction.signatures().first();
+    let part = |range| {
+        let found = signature.and_then(|signature| signature.get::<std::ops::Range<usize>>(range));
+        hex_bytes(found.unwrap_or(&[0; 32]))
+    };
+    let v = signature.and_then(|signature| signature.get(64).copied());
+    let v = v.map_or(0, |v| if v < 27 { v + 27 } else { v });
+    json!({
+        "blockHash": hex_bytes(sealed.id.as_bytes()),
+        "blockNumber": unsigned(sealed.number()),
+        "from": body_of(owner),
+        "gas": "0x0",
+        "gasPrice": number(gas_price(ctx)),
+        "hash": hex_bytes(transaction.txid().as_bytes()),
+        "input": "0x",
+        "nonce": "0x0000000000000000",
+        "r": part(0..32),
+        "s": part(32..64),
+        "to": to,
+        "transactionIndex": format!("{index:#x}"),
+        "type": "0x0",
+        "v": hex_bytes(&[v]),
+        "value": number(value),
+    })
+}
+
+fn transaction_by_hash(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
+    let found = ctx.find(&TxId::from_bytes(hash(list.first())?));
+    Ok(found.map_or(Value::Null, |(sealed, index)| {
+        transaction_json(ctx, &sealed, index)
+    }))
+}
+
+fn transaction_in(ctx: &Ctx<'_>, found: Found, index: Option<&Value>) -> Answer {
+    let index = index.and_then(Value::as_str).and_then(quantity);
+    let index = index.ok_or_else(|| Refusal::params("invalid index value"))?;
+    let index = usize::try_from(index).unwrap_or(usize::MAX);
+    Ok(found?.map_or(Value::Null, |sealed| transaction_json(ctx, &sealed, index)))
+}
+
+fn transaction_in_hash(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
+    transaction_in(ctx, at_hash(ctx, list.first()), list.get(1))
+}
+
+fn transaction_in_number(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
+    transaction_in(ctx, at_number(ctx, list.first()), list.get(1))
+}
+
+fn receipt(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
+    let txid = TxId::from_bytes(hash(list.first())?);
+    let Some((sealed, index)) = ctx.find(&txid) else {
+        return Ok(Value::Null);
+    };
+    let contract = sealed
+        .block
+        .transactions
+        .get(index)
+        .and_then(first_contract);
+    let owner = contract.as_ref().map_or(&[][..], Contract::owner_address);
+    let (to, _) = moved(contract.as_ref());
+    Ok(json!({
+        "blockHash": hex_bytes(sealed.id.as_bytes()),
+        "blockNumber": unsigned(sealed.number()),
+        "contractAddress": null,
+        "cumulativeGasUsed": "0x0",
+        "effectiveGasPrice": number(gas_price(ctx)),
+        "from": body_of(owner),
+        "gasUsed": "0x0",
+        "logs": [],
+        "logsBloom": hex_bytes(&[0; 256]),
+        "status": "0x1",
+        "to": to,
+        "transactionHash": hex_bytes(txid.as_bytes()),
+        "transactionIndex": format!("{index:#x}"),
+        "type": "0x0",
+    }))
+}
+
+fn call(_: &Ctx<'_>, list: &[Value]) -> Answer {
+    latest(list.get(1))?;
+    let Some(Value::Object(what)) = list.first() else {
+        return Err(Refusal::invalid());
+    };
+    if let Some(from) = what.get("from").filter(|from| !from.is_null()) {
+        address(Some(from))?;
+    }
+    let to = what.get("to").filter(|to| !to.is_null());
+    match to {
+        Some(to) => address(Some(to))?,
+        None => return Err(Refusal::params("invalid address hash value")),
+    };
+    Err(Refusal::new(-32600, "Smart contract is not exist."))
+}
+
+fn estimate(_: &Ctx<'_>, list: &[Value]) -> Answer {
+    let Some(Value::Object(what)) = list.first() else {
+        return Err(Refusal::invalid());
+    };
+    let given = |name: &str| what.get(name).and_then(Value::as_str);
+    if let Some(from) = what.get("from") {
+        address(Some(from))?;
+    }
+    let Some(to) = what.get("to") else {
+        return Err(match given("data") {
+            Some(_) => Refusal::new(-32000, "this node has no virtual machine"),
+            None => Refusal::invalid(),
+        });
+    };
+    address(Some(to))?;
+    match given("value").and_then(quantity) {
+        Some(1..) => Ok("0x0".into()),
+        _ => Err(Refusal::invalid()),
+    }
+}
+
+/// Of TRX or a token: there is no contract that could be called.
+fn build_transaction(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
+    let Some(Value::Object(what)) = list.first() else {
+        return Err(Refusal::invalid());
+    };
+    let given = |name: &str| what.get(name).filter(|value| !value.is_null());
+    let visible = given("visible")
+        .and_then(Value::as_bool)
+        .unwrap_or_default();
+    let party = |name: &str| {
+        let address = address(Some(given(name).ok_or_else(Refusal::invalid)?))?;
+        Ok(Value::from(match visible {
+            true => address.to_string(),
+            false => address.to_hex(),
+        }))
+    };
+    let amount = |name: &str| match given(name) {
+        Some(Value::String(text)) => quantity(text).unwrap_or_default(),
+        Some(value) => value.as_i64().unwrap_or_default(),
+        None => 0,
+    };
+    let mut body = Map::new();
+    body.insert("owner_address".into(), party("from")?);
+    body.insert("to_address".into(), party("to")?);
+    body.insert("visible".into(), visible.into());
+    let kind = if amount("value") > 0 {
+        body.insert("amount".into(), amount("value").into());
+        ContractType::Transfer
+    } else if amount("tokenId") > 0 && amount("tokenValue") > 0 {
+        let id = amount("tokenId").to_string();
+        let name = if visible { id } else { hex::encode(id) };
+        body.insert("asset_name".into(), name.into());
+        body.insert("amount".into(), amount("tokenValue").into());
+        ContractType::TransferAsset
+    } else {
+        return Err(Refusal::invalid());
+    };
+    if amount("permissionId") > 0 {
+        body.insert("Permission_id".into(), amount("permissionId").into());
+    }
+    if let Some(memo) = given("extraData") {
+        body.insert("extra_data".into(), memo.clone());
+    }
+    let call = Call {
+        verb: Verb::Post,
+        query: Default::default(),
+        body: Value::Object(body).to_string(),
+    };
+    match build::build(ctx, &call, kind) {
+        Ok(transaction) => Ok(json!({ "transaction": transaction })),
+        Err(Failure::Exception { message, .. } | Failure::Plain(message)) => {
+            Err(Refusal::new(-32600, message))
+        }
+    }
+}

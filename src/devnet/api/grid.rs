@@ -1,0 +1,224 @@
+//! TronGrid's `/v1` and older event services, from this chain's own blocks: accounts,
+//! their transactions, and the events that no contract has made.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Ctx, account,
+    request::{Call, Verb},
+    transaction,
+};
+use crate::{
+    devnet::chain::Sealed,
+    tron::contract::Contract,
+    types::{Address, TxId},
+};
+
+/// Entries of a page (`limit`).
+const MAX_PAGE: usize = 200;
+const PAGE: usize = 20;
+
+/// A page of results, as TronGrid wraps it.
+fn page(ctx: &Ctx<'_>, data: Vec<Value>, fingerprint: Option<String>) -> Value {
+    let mut meta = Map::new();
+    meta.insert("at".into(), ctx.now().0.into());
+    meta.insert("page_size".into(), data.len().into());
+    if let Some(fingerprint) = fingerprint {
+        meta.insert("fingerprint".into(), fingerprint.into());
+    }
+    json!({ "data": data, "success": true, "meta": meta })
+}
+
+fn wrong(message: &str) -> Value {
+    json!({ "success": false, "statusCode": 400, "error": message })
+}
+
+/// Answers a path after `/v1/`; none for one that is not simulated.
+pub(super) fn answer(ctx: &Ctx<'_>, path: &str, query: &BTreeMap<String, String>) -> Option<Value> {
+    let parts: Vec<_> = path.split('/').collect();
+    Some(match parts.as_slice() {
+        ["accounts", who] => with(who, |who| page(ctx, one(ctx, &who), None)),
+        ["accounts", who, "transactions"] => with(who, |who| transactions(ctx, who, query)),
+        ["accounts", who, "transactions", "trc20"] | ["accounts", who, "trc20", "balance"] => {
+            with(who, |_| page(ctx, Vec::new(), None))
+        }
+        ["contracts", who, "events" | "transactions" | "tokens"] => {
+            with(who, |_| page(ctx, Vec::new(), None))
+        }
+        ["blocks", _, "events"] | ["transactions", _, "events"] => page(ctx, Vec::new(), None),
+        _ => return None,
+    })
+}
+
+fn with(text: &str, answer: impl FnOnce(Address) -> Value) -> Value {
+    match text.parse() {
+        Ok(address) => answer(address),
+        Err(_) => wrong("A valid account address is required."),
+    }
+}
+
+fn one(ctx: &Ctx<'_>, who: &Address) -> Vec<Value> {
+    let call = Call {
+        verb: Verb::Post,
+        query: BTreeMap::new(),
+        body: json!({ "address": who.to_hex() }).to_string(),
+    };
+    match account::get_account(ctx, &call) {
+        Ok(Value::Object(mut found)) if !found.is_empty() => {
+            found.insert("trc20".into(), json!([]));
+            vec![Value::Object(found)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a contract is of this account: its owner's, or paid to it.
+fn sides(contract: &Contract, who: &Address) -> (bool, bool) {
+    let who = who.to_bytes();
+    let to = match contract {
+        Contract::Transfer(c) => Some(&c.to_address),
+        Contract::TransferAsset(c) => Some(&c.to_address),
+        Contract::ParticipateAssetIssue(c) => Some(&c.to_address),
+        Contract::DelegateResource(c) => Some(&c.receiver_address),
+        Contract::UnDelegateResource(c) => Some(&c.receiver_address),
+        Contract::AccountCreate(c) => Some(&c.account_address),
+        _ => None,
+    };
+    (
+        contract.owner_address() == who,
+        to.is_some_and(|to| *to == who),
+    )
+}
+
+/// Newest first; `limit`, `only_from`, `only_to`, `only_confirmed` and the fingerprint
+/// of the page before are heeded.
+fn transactions(ctx: &Ctx<'_>, who: Address, query: &BTreeMap<String, String>) -> Value {
+    let given = |name: &str| query.get(name).map(String::as_str);
+    let flag = |name: &str| given(name) == Some("true");
+    let limit = given("limit").map_or(Ok(PAGE), str::parse);
+    let Some(limit) = limit.ok().filter(|limit| (1..=MAX_PAGE).contains(limit)) else {
+        return wrong("limit is 1 to 200");
+    };
+    // Where the page before ended: block and index.
+    let from = given("fingerprint").map(|text| {
+        let (block, index) = text.split_once('-')?;
+        Some((block.parse::<u64>().ok()?, index.parse::<usize>().ok()?))
+    });
+    let from = match from {
+        Some(None) => return wrong("this fingerprint is of another list"),
+        Some(Some(place)) => place,
+        None => (u64::MAX, usize::MAX),
+    };
+    let newest = match flag("only_confirmed") {
+        true => ctx.solid_block().number(),
+        false => ctx.head().number(),
+    };
+    let mut data = Vec::new();
+    let mut last = None;
+    for number in (0..=newest.min(from.0)).rev() {
+        let Some(sealed) = i64::try_from(number).ok().and_then(|n| ctx.block(n)) else {
+            break;
+        };
+        for index in (0..sealed.block.transactions.len()).rev() {
+            if (number, index) >= from {
+                continue;
+            }
+            let Some(shown) = shown(
+                ctx,
+                &sealed,
+                index,
+                &who,
+                flag("only_from"),
+                flag("only_to"),
+            ) else {
+                continue;
+            };
+            if data.len() == limit {
+                return page(ctx, data, last);
+            }
+            data.push(shown);
+            last = Some(format!("{number}-{index}"));
+        }
+    }
+    page(ctx, data, None)
+}
+
+fn shown(
+    ctx: &Ctx<'_>,
+    sealed: &Arc<Sealed>,
+    index: usize,
+    who: &Address,
+    only_from: bool,
+    only_to: bool,
+) -> Option<Value> {
+    let transaction = sealed.block.transactions.get(index)?;
+    let contract = transaction
+        .raw_data()
+        .ok()?
+        .contracts
+        .first()?
+        .decoded()
+        .ok()?;
+    let (from, to) = sides(&contract, who);
+    let wanted = match (only_from, only_to) {
+        (true, false) => from,
+        (false, true) => to,
+        _ => from || to,
+    };
+    if !wanted {
+        return None;
+    }
+    let receipt = sealed.receipts.get(index)?;
+    let mut shown = by_id(ctx, transaction.txid())?;
+    for (name, value) in [
+        ("blockNumber", i64::try_from(sealed.number()).ok()?),
+        ("block_timestamp", sealed.time().0),
+        ("net_fee", receipt.net.fee),
+        ("net_usage", receipt.net.usage),
+        ("energy_fee", 0),
+        ("energy_usage", 0),
+        ("energy_usage_total", 0),
+    ] {
+        shown.insert(name.into(), value.into());
+    }
+    shown.insert("internal_transactions".into(), json!([]));
+    if let Some(ret) = shown
+        .get_mut("ret")
+        .and_then(|list| list.get_mut(0))
+        .and_then(Value::as_object_mut)
+    {
+        ret.insert("fee".into(), receipt.fee().into());
+    }
+    Some(Value::Object(shown))
+}
+
+fn by_id(ctx: &Ctx<'_>, txid: TxId) -> Option<Map<String, Value>> {
+    let call = Call {
+        verb: Verb::Post,
+        query: BTreeMap::new(),
+        body: json!({ "value": txid }).to_string(),
+    };
+    match transaction::get_by_id(ctx, &call) {
+        // Those of genesis are not found by their ids.
+        Ok(Value::Object(found)) if !found.is_empty() => Some(found),
+        _ => None,
+    }
+}
+
+/// `/healthcheck`: that it answers, and its newest block.
+pub(super) fn health(ctx: &Ctx<'_>) -> Value {
+    let call = Call {
+        verb: Verb::Get,
+        query: BTreeMap::new(),
+        body: String::new(),
+    };
+    match super::block::get_now_block(ctx, &call) {
+        Ok(Value::Object(mut found)) => {
+            found.insert("status".into(), "ok".into());
+            Value::Object(found)
+        }
+        _ => json!({ "status": "ok" }),
+    }
+}
