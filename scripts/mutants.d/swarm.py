@@ -43,9 +43,9 @@ MUTANTS = [
         [
             (
                 "src/swarm/picker/arrivals.rs",
-                "            || self.duplicates + length > self.duplicate_limit()",
+                "            || self.duplicates + others + length > self.duplicate_limit()",
                 "            || (!crate::mutant(NAME)\n"
-                "                && self.duplicates + length > self.duplicate_limit())",
+                "                && self.duplicates + others + length > self.duplicate_limit())",
             ),
             (
                 "src/swarm/picker/races.rs",

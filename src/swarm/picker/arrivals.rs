@@ -1,7 +1,7 @@
 //! What becomes of requests and pieces: chunks that arrive, or do not, and hashes.
 
 use super::{
-    Picker,
+    Picker, TOO_LATE_MS,
     chunks::{Chunk, Ended, exposed},
     size,
 };
@@ -32,7 +32,8 @@ pub enum Received {
 impl Picker {
     /// A chunk came that `conn` was asked for with this tag.
     pub fn received(&mut self, conn: ConnId, block: Block, tag: Option<PriceTag>) -> Received {
-        if self.late.remove(&(conn, block)) {
+        let reserved = self.late.remove(&(conn, block)).is_some();
+        if reserved {
             self.exposed = self.exposed.saturating_sub(block.length.into());
         }
         let chunks = self.layout.chunks(block.piece);
@@ -40,13 +41,15 @@ impl Picker {
         let begun = self.begun.get_mut(&block.piece);
         let state = begun.and_then(|begun| Some((begun.chunks.get_mut(at)?, &mut begun.open)));
         let Some((state, open)) = state else {
-            return self.late_duplicate(block, tag);
+            return self.late_duplicate(block, tag, reserved);
         };
         let losers = match state {
             Chunk::Asked(requests) => std::mem::take(requests),
             // It was given up, and comes all the same.
             Chunk::Missing => Vec::new(),
-            Chunk::Here { .. } | Chunk::Zeros => return self.duplicate(conn, block, tag),
+            Chunk::Here { .. } | Chunk::Zeros => {
+                return self.duplicate(conn, block, tag, reserved);
+            }
         };
         let was_missing = *state == Chunk::Missing;
         let counted = losers.iter().any(|one| one.of == conn);
@@ -61,7 +64,7 @@ impl Picker {
             cancel.push(one.of);
             if one.metered {
                 self.exposed += length;
-                self.late.insert((one.of, block));
+                self.late.insert((one.of, block), one.answer_ms);
             }
         }
         let Some(begun) = self.begun.get_mut(&block.piece) else {
@@ -75,12 +78,27 @@ impl Picker {
         }
     }
 
-    /// Whether another priced duplicate is within the limit; if so, it is counted.
-    fn count_duplicate(&mut self, block: Block, tag: Option<PriceTag>) -> bool {
+    /// Requests whose answers are too late by now have no room kept for them any longer.
+    pub(super) fn forget_late(&mut self, now_ms: u64) {
+        let mut freed = 0;
+        self.late.retain(|(_, block), answer_ms| {
+            let keep = answer_ms.saturating_add(TOO_LATE_MS) >= now_ms;
+            if !keep {
+                freed += u64::from(block.length);
+            }
+            keep
+        });
+        self.exposed = self.exposed.saturating_sub(freed);
+    }
+
+    /// Whether another priced duplicate is within the limit; if so, it is counted. What is
+    /// `reserved` for others is theirs.
+    fn count_duplicate(&mut self, block: Block, tag: Option<PriceTag>, reserved: bool) -> bool {
         let length = u64::from(block.length);
+        let others = if reserved { 0 } else { self.exposed };
         // The default tag is no price.
         if tag.unwrap_or_default() == PriceTag::default()
-            || self.duplicates + length > self.duplicate_limit()
+            || self.duplicates + others + length > self.duplicate_limit()
         {
             return false;
         }
@@ -89,8 +107,14 @@ impl Picker {
     }
 
     /// A chunk of a begun piece that is here already.
-    fn duplicate(&mut self, conn: ConnId, block: Block, tag: Option<PriceTag>) -> Received {
-        if !self.count_duplicate(block, tag) {
+    fn duplicate(
+        &mut self,
+        conn: ConnId,
+        block: Block,
+        tag: Option<PriceTag>,
+        reserved: bool,
+    ) -> Received {
+        if !self.count_duplicate(block, tag, reserved) {
             if let Some(begun) = self.begun.get_mut(&block.piece) {
                 begun.close_one(conn);
             }
@@ -107,8 +131,8 @@ impl Picker {
     }
 
     /// A chunk of a piece that is not in the making.
-    fn late_duplicate(&mut self, block: Block, tag: Option<PriceTag>) -> Received {
-        if self.have.has(block.piece) && self.count_duplicate(block, tag) {
+    fn late_duplicate(&mut self, block: Block, tag: Option<PriceTag>, reserved: bool) -> Received {
+        if self.have.has(block.piece) && self.count_duplicate(block, tag, reserved) {
             Received::Owed
         } else {
             Received::Unwanted
@@ -120,7 +144,7 @@ impl Picker {
     /// it sent waits for the hash.
     pub fn dropped(&mut self, conn: ConnId, block: Block) -> bool {
         let length = u64::from(block.length);
-        if self.late.remove(&(conn, block)) {
+        if self.late.remove(&(conn, block)).is_some() {
             self.exposed = self.exposed.saturating_sub(length);
         }
         let Some(begun) = self.begun.get_mut(&block.piece) else {

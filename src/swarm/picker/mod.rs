@@ -24,7 +24,7 @@ mod chunks;
 mod races;
 mod rarity;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{bitfield::Bitfield, hooks::ConnId, metainfo::Layout, selection::Wanted, wire::Block};
 pub use arrivals::Received;
@@ -89,7 +89,8 @@ pub struct Picker {
     max_begun: usize,
     /// Cancelled requests of metered connections that were not answered yet: each may
     /// still become a priced duplicate. Bounded by the connections' own bounds on requests.
-    late: BTreeSet<(ConnId, Block)>,
+    /// When each answer was expected.
+    late: BTreeMap<(ConnId, Block), u64>,
     /// Bytes that may still become priced duplicates.
     exposed: u64,
     /// Bytes of priced duplicates.
@@ -113,7 +114,7 @@ impl Picker {
             wanted,
             begun: BTreeMap::new(),
             max_begun: usize::try_from(max).expect("at most 4096"),
-            late: BTreeSet::new(),
+            late: BTreeMap::new(),
             exposed: 0,
             duplicates: 0,
         }

@@ -31,9 +31,11 @@ impl Picker {
         theirs: &Bitfield,
         among: impl Fn(&Begun) -> bool,
     ) -> Option<Block> {
-        let room = self
-            .duplicate_limit()
-            .saturating_sub(self.duplicates + self.exposed);
+        let limit = self.duplicate_limit();
+        if limit.saturating_sub(self.duplicates + self.exposed) < u64::from(CHUNK) {
+            self.forget_late(asker.now_ms);
+        }
+        let room = limit.saturating_sub(self.duplicates + self.exposed);
         let own = asker.answer_ms.saturating_sub(asker.now_ms);
         let worth = own + own / 2 + RACE_MARGIN_MS;
         let mut latest: Option<(u64, u32, u32)> = None;

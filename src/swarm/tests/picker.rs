@@ -404,3 +404,39 @@ fn three_that_are_late_do_not_keep_out_a_fast_one() {
     };
     assert_eq!((cancel, complete), (vec![A, B, C], true));
 }
+
+#[test]
+fn a_seller_that_never_answers_keeps_no_room_for_its_duplicates() {
+    // Of a download of two pieces, a piece may be paid twice: four chunks.
+    let mut picker = picker(2);
+    let seed = Bitfield::full(2);
+    let tag = Some(PriceTag(1));
+    let silent: Vec<Block> = (0..4)
+        .map(|_| picker.pick(at(metered(A), 0, 1000), &seed).unwrap())
+        .collect();
+    let slow: Vec<Block> = (0..4)
+        .map(|_| picker.pick(at(metered(B), 0, 60_000), &seed).unwrap())
+        .collect();
+    // Others overtake the silent one, whose answers are still possible.
+    for _ in &silent {
+        let block = picker.pick(at(metered(C), 1900, 10), &seed).unwrap();
+        let raced = silent.contains(&block) || slow.contains(&block);
+        assert!(raced && matches!(picker.received(C, block, tag), Received::Used { .. }));
+    }
+    assert_eq!(
+        picker.pick(at(metered(C), 1901, 10), &seed),
+        None,
+        "no room"
+    );
+    let mut more = 0;
+    while let Some(block) = picker.pick(at(metered(C), 3100, 10), &seed) {
+        picker.received(C, block, tag);
+        more += 1;
+    }
+    assert!(more > 0, "the silent one is too late");
+    for block in silent.iter().chain(&slow) {
+        picker.received(A, *block, tag);
+        picker.received(B, *block, tag);
+    }
+    assert!(picker.duplicate_bytes() <= picker.duplicate_limit());
+}
