@@ -2,6 +2,7 @@
 Python's standard library. It buys a torrent of a seller, and ends with one line of JSON.
 
     sr_pay_payer.py vectors FILE
+    sr_pay_payer.py session FILE
     sr_pay_payer.py buy --torrent FILE --seller HOST:PORT --genesis HEX --key HEX
                         --bid RAW_PER_GIB --out FILE [--free-first PIECES] [--cut-after PIECES]
 
@@ -509,10 +510,57 @@ def vectors(path):
     print(json.dumps({"vectors": checked}))
 
 
+def session(path):
+    """Reads a recorded session: every proof in it is good, and what is due is signed."""
+    with open(path) as file:
+        data = json.load(file)
+    genesis = bytes.fromhex(data["genesis"])
+    sides = {
+        name: {
+            "address": address(int(data[name]["private_key"], 16)),
+            "id": bytes.fromhex(data[name]["peer_id"]),
+        }
+        for name in ("buyer", "seller")
+    }
+    other = {"buyer": "seller", "seller": "buyer"}
+    seen, amount, sequence = [], 0, 0
+    for step in data["steps"]:
+        if "bytes" not in step:
+            continue
+        raw = bytes.fromhex(step["bytes"])
+        m, end = bdecode(raw)
+        assert end == len(raw) and bencode(m) == raw, "one spelling"
+        kind, us, them = m["t"].decode(), sides[step["from"]], sides[other[step["from"]]]
+        seen.append(kind)
+        if kind == "hello":
+            assert m["addr"] == us["address"] and m["chain"] == genesis
+            us["nonce"] = m["nonce"]
+        elif kind == "auth":
+            hello = {
+                "self": us["address"], "peer": them["address"], "nonceSelf": us["nonce"],
+                "noncePeer": them["nonce"], "peerIds": keccak(us["id"] + them["id"]),
+            }
+            assert recover(m["sig"], digest(genesis, "Hello", hello)) == us["address"]
+        elif kind == "quote":
+            quote = {
+                "payee": us["address"], "token": TOKEN, "floorPrice": m["floor"],
+                "window": m["window"], "cap": m["cap"], "validUntil": m["until"],
+            }
+            assert recover(m["sig"], digest(genesis, "Quote", quote)) == us["address"]
+        elif kind == "receipt":
+            assert recover(m["sig"], digest(genesis, "Receipt", m)) == us["address"]
+            assert m["sequence"] > sequence and m["amount"] > amount
+            amount, sequence = m["amount"], m["sequence"]
+            due = m["deliveredBytes"] * data["floor_raw_per_gib"] >> 30
+            assert amount == due, "what was delivered, at its price"
+    print(json.dumps({"messages": len(seen), "kinds": sorted(set(seen)), "amount_raw": amount}))
+
+
 def main():
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("vectors").add_argument("file")
+    for name in ("vectors", "session"):
+        commands.add_parser(name).add_argument("file")
     buy = commands.add_parser("buy")
     for name in ("torrent", "seller", "genesis", "key", "out"):
         buy.add_argument(f"--{name}", required=True)
@@ -520,8 +568,8 @@ def main():
     buy.add_argument("--free-first", type=int, default=0)
     buy.add_argument("--cut-after", type=int)
     args = parser.parse_args()
-    if args.command == "vectors":
-        return vectors(args.file)
+    if args.command != "buy":
+        return {"vectors": vectors, "session": session}[args.command](args.file)
     payer = Payer(args)
     payer.connect(args.seller, args.bid, args.free_first, args.cut_after)
     while not payer.run():

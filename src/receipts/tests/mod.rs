@@ -8,6 +8,8 @@ mod attacks;
 mod cheating_sellers;
 #[cfg(feature = "swarm")]
 pub(crate) mod duo;
+#[cfg(feature = "swarm")]
+mod session_vectors;
 mod signing;
 #[cfg(feature = "swarm")]
 mod unsold;

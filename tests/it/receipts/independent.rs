@@ -51,6 +51,22 @@ fn another_make_signs_every_vector_to_the_byte() {
     assert!(json(&done)["vectors"].as_u64().unwrap() > 5);
 }
 
+#[test]
+fn another_make_finds_every_proof_of_the_recorded_session_good() {
+    let session = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/fixtures/receipts/session.json"
+    );
+    let done = Command::new("python3")
+        .args([PAYER, "session", session])
+        .output()
+        .expect("Python is there");
+    let done = json(&done);
+    assert!(done["messages"].as_u64().unwrap() > 15, "{done}");
+    // Four pieces of 256 KiB at 5 BTT a GiB.
+    assert_eq!(done["amount_raw"], 4_882);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payer_written_from_the_page_alone_is_never_held_and_pays_all() {
     let devnet = Devnet::builder()
