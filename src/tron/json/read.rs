@@ -6,7 +6,7 @@ use super::{JsonError, form};
 use crate::{
     tron::{
         block::{Block, BlockHeader},
-        contract::{ContractType, FieldSchema, Kind},
+        contract::{ContractType, FieldSchema, Kind, Message as _, ProposalCreateContract},
         proto::{MAX_DEPTH, Writer},
         transaction::{CONTRACT_RET, RawContract, RawData, Transaction, TransactionResult},
     },
@@ -213,6 +213,21 @@ fn results_from_json(object: &Value) -> Result<Vec<TransactionResult>, JsonError
         .collect()
 }
 
+/// The same with the parameters of a proposal by their numbers: they are a map, which has no
+/// order, and a node shows them in another one than it has them in its bytes.
+fn in_order(raw: &RawData) -> RawData {
+    let mut raw = raw.clone();
+    for contract in &mut raw.contracts {
+        if contract.contract_type == ContractType::ProposalCreate.number()
+            && let Ok(mut proposal) = ProposalCreateContract::decode(&contract.value)
+        {
+            proposal.parameters.sort_by_key(|parameter| parameter.key);
+            contract.value = proposal.encode();
+        }
+    }
+    raw
+}
+
 /// A transaction from the node's JSON, its bytes from `raw_data_hex`.
 ///
 /// Nothing is believed: `txID` must be the hash of those bytes, and `raw_data`,
@@ -242,7 +257,7 @@ pub fn transaction_from_json(object: &Value, visible: bool) -> Result<Transactio
     if let Some(shown) = object.get("raw_data") {
         let decoded = transaction.raw_data()?;
         match raw_data_from_json(shown, visible) {
-            Ok(shown) if shown == decoded => {}
+            Ok(shown) if shown == decoded || in_order(&shown) == in_order(&decoded) => {}
             // The bytes stand on their own; their JSON has no form here.
             Err(JsonError::UnknownContract(_)) => {}
             Ok(_) | Err(_) => return Err(JsonError::RawDataDiffers),
