@@ -47,7 +47,7 @@ pub(crate) struct Chain {
 
 /// Sets the client up and asks which chain it is.
 pub(crate) async fn connect(context: &Context) -> Outcome<Chain> {
-    context.settings.warn_of_open_api_key();
+    context.settings.refuse_open_api_key()?;
     let node = Node::new(&context.settings.node).map_err(Failure::usage)?;
     let genesis = node.genesis().await?;
     let network = context.settings.network;

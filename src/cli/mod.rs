@@ -118,7 +118,7 @@ pub(crate) struct Global {
     /// URL for /walletsolidity, if it is not that of --node.
     #[arg(long, global = true, hide_short_help = true, value_name = "URL")]
     solidity_node: Vec<String>,
-    /// File with the node's API key.
+    /// File with the node's API key, which is sent by https and to this machine only.
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
     /// Limit of requests a second to each node. Default: 10 for public nodes, none for

@@ -7,7 +7,7 @@ use std::{
     io::Read as _,
     path::{Path, PathBuf},
     str::FromStr,
-    sync::{Mutex, Once, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -342,9 +342,8 @@ impl Settings {
         })
     }
 
-    /// Warns, once in a process, of an API key that goes over the network as it is.
-    pub(crate) fn warn_of_open_api_key(&self) {
-        static ONCE: Once = Once::new();
+    /// Refuses to send an API key over the network as it is: everybody on the way could read it.
+    pub(crate) fn refuse_open_api_key(&self) -> Outcome {
         let urls = self.node.urls.iter().chain(&self.node.solidity_urls);
         let open = urls
             .filter_map(|url| url::Url::parse(url).ok())
@@ -357,13 +356,13 @@ impl Settings {
                 };
                 url.scheme() == "http" && !loopback
             });
-        if let (Some(url), true) = (open, self.node.api_key.is_some()) {
-            ONCE.call_once(|| {
-                super::output::warn(&format!(
-                    "the API key is sent to {url} without encryption: everybody on the way can \
-                     read it; use https://"
-                ));
-            });
+        match open {
+            Some(url) if self.node.api_key.is_some() => Err(Failure::usage(format!(
+                "the API key would go to {url} without encryption: everybody on the way could read \
+                 it"
+            ))
+            .hint("name the node with https://, or leave the API key out")),
+            _ => Ok(()),
         }
     }
 

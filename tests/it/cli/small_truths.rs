@@ -67,7 +67,7 @@ async fn a_node_that_limits_us_is_not_said_to_be_down() {
 }
 
 #[test]
-fn an_api_key_that_would_travel_in_the_open_is_warned_of() {
+fn an_api_key_that_would_travel_in_the_open_is_not_sent() {
     let home = Home::new();
     let key = home.secret("key", "some-api-key");
     let run = |node: &str| {
@@ -79,17 +79,22 @@ fn an_api_key_that_would_travel_in_the_open_is_warned_of() {
             "--node",
             node,
         ];
-        home.run(arguments).stderr
+        home.run(arguments)
     };
     // Nobody listens there; 0.0.0.0 is no loopback address, and reaches this machine.
-    let said = run("http://0.0.0.0:9");
+    let refused = run("http://0.0.0.0:9");
+    assert_eq!(refused.code, 2, "{refused:?}");
+    let said = refused.stderr;
     assert!(
-        said.contains("is sent to http://0.0.0.0:9/ without encryption"),
+        said.contains("would go to http://0.0.0.0:9/ without encryption"),
         "{said}"
     );
     assert!(!said.contains("some-api-key"), "{said}");
-    assert!(!run("http://127.0.0.1:9").contains("encryption"));
-    assert!(!run("https://0.0.0.0:9").contains("encryption"));
+    for node in ["http://127.0.0.1:9", "https://0.0.0.0:9"] {
+        let asked = run(node);
+        assert_eq!(asked.code, 3, "{asked:?}");
+        assert!(!asked.stderr.contains("encryption"), "{asked:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
