@@ -221,6 +221,7 @@ impl Desk {
                     amount: RawAmount::new(1_000).unwrap(),
                     memo: Vec::new(),
                     label: String::new(),
+                    not_for_debts: false,
                     state: PayoutState::Planned,
                     reason: String::new(),
                     owed: RawAmount::new(1_000).unwrap(),

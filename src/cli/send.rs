@@ -79,6 +79,10 @@ pub(crate) struct Send {
     /// 35 days or made outside of this ledger.
     #[arg(long)]
     new: bool,
+    /// Leave what is owed to the recipients by receipts as it is: this pays something else,
+    /// such as wages.
+    #[arg(long)]
+    not_for_debts: bool,
 }
 
 /// The bytes of a memo.
@@ -104,6 +108,7 @@ pub(super) struct How {
     pub(super) new: bool,
     pub(super) period: Option<String>,
     pub(super) signed_by: SignedBy,
+    pub(super) not_for_debts: bool,
 }
 
 impl Send {
@@ -118,6 +123,7 @@ impl Send {
             new: self.new,
             period: self.period,
             signed_by: self.signed_by,
+            not_for_debts: self.not_for_debts,
         };
         let (to, amount) = match (self.csv, self.to, self.amount) {
             (Some(file), _, _) => {
@@ -146,6 +152,7 @@ impl Send {
                 label: id,
             }),
             again: how.new,
+            not_for_debts: how.not_for_debts,
         };
         one(context, &order, &how).await
     }
@@ -343,18 +350,23 @@ fn agree(
 
 fn note_debt(context: &Context, order: &SendOrder, token: &TokenInfo, owed: RawAmount) {
     if owed > RawAmount::ZERO {
-        context.out.note(format!(
-            "{} owed to {} by receipts: this payment counts against it, and the next settlement \
-             pays so much less",
-            is_owed(token, owed),
-            order.payee
+        context.out.note(owed_text(
+            &token.amount(owed),
+            order.payee,
+            order.not_for_debts,
         ));
     }
 }
 
-/// `5 BTT is`.
-pub(super) fn is_owed(token: &TokenInfo, owed: RawAmount) -> String {
-    format!("{} is", token.amount(owed))
+/// What a payment does to what is owed to its payee by receipts.
+pub(super) fn owed_text(owed: &str, payee: Address, not_for_debts: bool) -> String {
+    let what = if not_for_debts {
+        "this payment leaves that as it is"
+    } else {
+        "this payment counts against it, and the next settlement pays so much less \
+         (--not-for-debts keeps them apart)"
+    };
+    format!("{owed} is owed to {payee} by receipts: {what}")
 }
 
 pub(super) fn with<const N: usize>(mut document: Value, more: [(&str, Value); N]) -> Value {

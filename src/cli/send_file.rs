@@ -17,7 +17,7 @@ use super::{
     chain::{self, Chain, TokenInfo},
     failure::{Exit, Failure, Outcome},
     printable,
-    send::{How, memo_text, warn_of_payee},
+    send::{How, memo_text, owed_text, warn_of_payee},
     settings::Network,
     settle::Desk,
     units::counted,
@@ -60,6 +60,9 @@ pub(super) async fn run(context: &Context, path: &Path, read_as: &ReadAs, how: H
     let mut file = read(context, path, read_as)?;
     if let Some(period) = &how.period {
         file.in_period(period);
+    }
+    for row in &mut file.rows {
+        row.not_for_debts = how.not_for_debts;
     }
     let file = &file;
     let payer = if how.dry_run {
@@ -162,11 +165,10 @@ fn agree(
     ));
     warn_of_rows(context, file, quote);
     for (wanted, owed) in quote.owed.iter().take(NAMED) {
-        context.out.note(format!(
-            "{} owed to {} by receipts: its payment counts against it, and the next settlement \
-             pays so much less",
-            is_owed(tokens, wanted.token, *owed),
-            wanted.payee
+        context.out.note(owed_text(
+            &decimal(tokens, wanted.token, *owed),
+            wanted.payee,
+            how.not_for_debts,
         ));
     }
     let question = if quote.alike.is_empty() {
@@ -245,10 +247,6 @@ fn decimal(tokens: &Tokens, token: Token, amount: RawAmount) -> String {
         Some(info) => info.amount(amount),
         None => UnitAmount { token, raw: amount }.to_string(),
     }
-}
-
-fn is_owed(tokens: &Tokens, token: Token, owed: RawAmount) -> String {
-    format!("{} is", decimal(tokens, token, owed))
 }
 
 /// Whether a row is due, in a word.

@@ -134,6 +134,8 @@ pub struct PayoutRow {
     pub memo: Vec<u8>,
     /// What its user calls it: an id of his own, or a period and a row; empty for none.
     pub label: String,
+    /// Whether it counts against no debt to its payee: wages beside receipts, say.
+    pub not_for_debts: bool,
     /// Where it stands.
     pub state: PayoutState,
     /// Why it failed; empty otherwise.

@@ -60,6 +60,8 @@ pub struct FileRow {
     pub amount: RawAmount,
     /// A memo; costs a fee when not empty.
     pub memo: Vec<u8>,
+    /// Whether it counts against no debt to its payee.
+    pub not_for_debts: bool,
 }
 
 /// The identity of the order that its user calls `id`, in a file or alone.
@@ -406,6 +408,7 @@ fn row(
         token: amount.token,
         amount: amount.raw,
         memo: memo.as_bytes().to_vec(),
+        not_for_debts: false,
     })
 }
 

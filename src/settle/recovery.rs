@@ -134,6 +134,7 @@ mod tests {
             amount: RawAmount::new(5).unwrap(),
             memo: Vec::new(),
             label: String::new(),
+            not_for_debts: false,
             state,
             reason: String::new(),
             owed: RawAmount::ZERO,

@@ -5,8 +5,10 @@ mod address;
 mod amount;
 mod hash;
 mod time;
+mod token_key;
 
 pub use address::{Address, AddressError};
 pub use amount::{AmountError, Decimals, RawAmount, Sun, Token, TokenId, UnitAmount};
 pub use hash::{BlockId, HexError, InfoHash, Salt, TxId};
 pub use time::{Clock, ManualClock, SystemClock, UnixMs};
+pub use token_key::TokenKey;

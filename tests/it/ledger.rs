@@ -107,6 +107,7 @@ conforms!(
     conformance::a_payout_has_one_living_attempt,
     conformance::what_is_offered_is_brought_back_once,
     conformance::ends_must_be_proven,
+    conformance::payments_that_are_kept_apart_count_against_no_debt,
     conformance::transfers_made_by_hand_take_a_range,
     conformance::transfers_made_by_hand_are_adopted_once,
     conformance::a_restored_ledger_signs_nothing_before_it_is_recovered,

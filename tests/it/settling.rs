@@ -428,3 +428,53 @@ fn a_batch_is_signed_by_the_holders_of_a_shared_account_and_paid_once() {
         assert!(said.contains("never offered"), "{said}");
     });
 }
+
+#[test]
+fn wages_count_against_debts_unless_they_are_kept_apart() {
+    on_a_site(2, |site| {
+        site.owe(1);
+        let due = |site: &Site| -> Vec<i64> {
+            let plan = json(&site.succeeds(&["settle", "plan", "--json"]));
+            let payouts = plan["payouts"].as_array().unwrap().iter();
+            let mut due: Vec<i64> = payouts
+                .map(|payout| payout["amount_raw"].as_str().unwrap().parse().unwrap())
+                .collect();
+            due.sort_unstable();
+            due
+        };
+        assert_eq!(due(site), [1000, 1001]);
+        let to = [Site::payee(0).to_string(), Site::payee(1).to_string()];
+        let pay = |to: &str, flags: &[&str]| {
+            let order = ["send", "--to", to, "--amount", "300raw:1002000", "--yes"];
+            let output = site
+                .seedrail(&[&order[..], flags].concat())
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stderr).unwrap()
+        };
+        let said = pay(&to[0], &[]);
+        assert!(said.contains("0.001 BTT is owed to"), "{said}");
+        assert!(
+            said.contains("counts against it") && said.contains("--not-for-debts"),
+            "{said}"
+        );
+        assert_eq!(due(site), [700, 1001]);
+        let said = pay(&to[1], &["--not-for-debts"]);
+        assert!(said.contains("leaves that as it is"), "{said}");
+        assert_eq!(due(site), [700, 1001]);
+        let rows = format!("address,amount\n{},0.0002BTT\n", to[1]);
+        let file = site.home.path().join("wages.csv");
+        fs::write(&file, rows).unwrap();
+        let file = file.to_str().unwrap();
+        site.succeeds(&["send", "--csv", file, "--yes", "--not-for-debts"]);
+        assert_eq!(due(site), [700, 1001]);
+        site.succeeds(&["settle", "run", "--yes"]);
+        let btt = Token::Trc10(TokenId::BTT);
+        assert_eq!(site.devnet.balance(Site::payee(0), btt).get(), 1000);
+        assert_eq!(site.devnet.balance(Site::payee(1), btt).get(), 1001 + 500);
+        assert_eq!(due(site), [0_i64; 0]);
+        let audit = site.succeeds(&["settle", "audit", "--json"]);
+        assert_eq!(audit, "{\"differences\":[],\"ok\":true}\n");
+    });
+}

@@ -269,7 +269,7 @@ fn take_range(tx: &Transaction<'_>, transfer: &TransferRow) -> Result<(), Ledger
             OBSERVED,
             transfer.payer.body(),
             transfer.payee.body(),
-            token_number(transfer.token),
+            token_number(transfer.token)?,
             from.get(),
             to.get(),
             [0_u8; 0]

@@ -36,14 +36,14 @@ pub(in crate::ledger) fn past_payments(
     let rows: Vec<_> = wanted
         .iter()
         .map(|wanted| {
-            vec![
+            Ok(vec![
                 Param::Bytes(Some(payer.body())),
                 Param::Bytes(Some(wanted.payee.body())),
-                Param::Int(Some(token_number(wanted.token))),
+                Param::Int(Some(token_number(wanted.token)?)),
                 Param::Int(Some(wanted.amount.get())),
-            ]
+            ])
         })
-        .collect();
+        .collect::<Result<_, LedgerError>>()?;
     let mut past = Vec::new();
     // An attempt that is not dead: at most one a payout.
     for row in &tx.query_each(

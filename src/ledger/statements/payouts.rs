@@ -58,20 +58,21 @@ pub(in crate::ledger) fn insert_batch(
             Param::Int(Some(payout_kind_number(payout.kind))),
             Param::Bytes(Some(payout.payer.body())),
             Param::Bytes(Some(payout.payee.body())),
-            Param::Int(Some(token_number(payout.token))),
+            Param::Int(Some(token_number(payout.token)?)),
             Param::Int(Some(payout.from.get())),
             Param::Int(Some(to.get())),
             Param::Bytes(Some(&payout.memo)),
             Param::Text(Some(payout.label.as_str())),
+            Param::Int(Some(i64::from(payout.not_for_debts))),
             Param::Int(Some(payout.owed.get())),
             Param::Int(Some(payout.owed_to_us.get())),
         ]);
     }
     tx.execute_each(
         "INSERT INTO payout (id, batch, ordinal, kind, payer, payee, token, range_from,
-                             range_to, memo, label, state, reason, owed, owed_to_us)
+                             range_to, memo, label, apart, state, reason, owed, owed_to_us)
          SELECT r.id, r.batch, r.ordinal, r.kind, r.payer, r.payee, r.token, r.range_from,
-                r.range_to, r.memo, r.label, 0, '', r.owed, r.owed_to_us
+                r.range_to, r.memo, r.label, r.apart, 0, '', r.owed, r.owed_to_us
          FROM {rows}",
         &[
             ("id", Kind::Int),
@@ -85,6 +86,7 @@ pub(in crate::ledger) fn insert_batch(
             ("range_to", Kind::Int),
             ("memo", Kind::Bytes),
             ("label", Kind::Text),
+            ("apart", Kind::Int),
             ("owed", Kind::Int),
             ("owed_to_us", Kind::Int),
         ],
@@ -98,13 +100,13 @@ fn check_ranges(tx: &Transaction<'_>, payouts: &[PayoutRow]) -> Result<(), Ledge
     let pairs: Vec<_> = payouts
         .iter()
         .map(|payout| {
-            vec![
+            Ok(vec![
                 Param::Bytes(Some(payout.payer.body())),
                 Param::Bytes(Some(payout.payee.body())),
-                Param::Int(Some(token_number(payout.token))),
-            ]
+                Param::Int(Some(token_number(payout.token)?)),
+            ])
         })
-        .collect();
+        .collect::<Result<_, LedgerError>>()?;
     let found = tx.query_each(
         "SELECT r.payee AS payee, r.token AS token, (
              SELECT coalesce(max(p.range_to), 0) FROM payout p
@@ -125,7 +127,7 @@ fn check_ranges(tx: &Transaction<'_>, payouts: &[PayoutRow]) -> Result<(), Ledge
     }
     for payout in payouts {
         let end = ends
-            .entry((payout.payee, token_number(payout.token)))
+            .entry((payout.payee, token_number(payout.token)?))
             .or_insert(RawAmount::ZERO);
         if payout.from != *end {
             return Err(LedgerError::Range {

@@ -91,7 +91,10 @@ pub(in crate::ledger) fn reserved(
          FROM (SELECT issued, (
                    SELECT coalesce(sum(t.amount), 0) FROM transfer t
                    WHERE t.payer = pair.payer AND t.payee = pair.payee
-                     AND t.token = pair.token AND t.block > pair.first_since) AS settled
+                     AND t.token = pair.token AND t.block > pair.first_since
+                     AND NOT EXISTS (
+                         SELECT 1 FROM attempt JOIN payout ON payout.id = attempt.payout
+                         WHERE attempt.txid = t.txid AND payout.apart = 1)) AS settled
                FROM pair WHERE payer = ?1 AND token = ?2) AS debt",
         params![payer.body(), token.get()],
     )?;

@@ -110,7 +110,7 @@ fn put_all<'a>(
             Param::Int(Some(kind_number(kind))),
             Param::Bytes(Some(receipt.pair.payer.body())),
             Param::Bytes(Some(receipt.pair.payee.body())),
-            Param::Int(Some(receipt.pair.token.get())),
+            Param::Int(Some(rows::pair_token(&receipt.pair)?)),
             Param::Int(Some(receipt.epoch.get())),
             Param::Bytes(Some(receipt.signer.body())),
             Param::Int(Some(int("since_block", receipt.since_block)?)),

@@ -6,7 +6,7 @@ use crate::{
         PayoutId, PayoutKind, PayoutRow, PayoutState, ReceiptKind, ReceiptRow, TransferRow,
         sql::{FromValue, Row},
     },
-    types::{Address, BlockId, RawAmount, Salt, Sun, Token, TokenId, TxId, UnixMs},
+    types::{Address, BlockId, RawAmount, Salt, Sun, Token, TokenId, TokenKey, TxId, UnixMs},
 };
 
 pub(in crate::ledger) fn int(what: &'static str, value: u64) -> Result<i64, LedgerError> {
@@ -70,18 +70,29 @@ pub(in crate::ledger) fn token_id(row: &Row, column: &str) -> Result<TokenId, Le
 }
 
 pub(in crate::ledger) fn token(row: &Row, column: &str) -> Result<Token, LedgerError> {
-    match get::<i64>(row, column)? {
-        0 => Ok(Token::Trx),
-        _ => token_id(row, column).map(Token::Trc10),
+    let key = TokenKey::new(get(row, column)?).map_err(|error| damaged(column, error))?;
+    key.token().ok_or_else(|| {
+        damaged(
+            column,
+            "it is a contract's token, which this version does not know",
+        )
+    })
+}
+
+/// A token as it is stored.
+pub(in crate::ledger) fn token_number(token: Token) -> Result<i64, LedgerError> {
+    match TokenKey::of(token) {
+        Ok(key) => Ok(key.get()),
+        Err(_) => Err(LedgerError::TooLarge {
+            what: "the id of a token",
+            value: token.to_string(),
+        }),
     }
 }
 
-/// A token as it is stored: its id, or 0 for TRX.
-pub(in crate::ledger) fn token_number(token: Token) -> i64 {
-    match token {
-        Token::Trx => 0,
-        Token::Trc10(id) => id.get(),
-    }
+/// The token of a pair, as it is stored.
+pub(in crate::ledger) fn pair_token(pair: &Pair) -> Result<i64, LedgerError> {
+    token_number(Token::Trc10(pair.token))
 }
 
 pub(in crate::ledger) fn pair(row: &Row) -> Result<Pair, LedgerError> {
@@ -277,6 +288,7 @@ pub(in crate::ledger) fn payout(row: &Row) -> Result<PayoutRow, LedgerError> {
             .ok_or_else(|| damaged("range", format!("{from}..{to}")))?,
         memo: get(row, "memo")?,
         label: get(row, "label")?,
+        not_for_debts: get(row, "apart")?,
         state: payout_state(row)?,
         reason: get(row, "reason")?,
         owed: amount(row, "owed")?,

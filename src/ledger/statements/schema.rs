@@ -6,10 +6,11 @@ pub(in crate::ledger) const APPLICATION_ID: i32 = 0x5352_4c47;
 /// Every migration in order; `user_version` says how many were applied.
 ///
 /// Addresses are their 20 bytes without the prefix, ids and hashes their
-/// bytes, a token is its id (0 for TRX), times are milliseconds, everything
+/// bytes, a token is its [key](crate::types::TokenKey) (0 for TRX, the id of a TRC-10 token), times are milliseconds, everything
 /// else is an integer not above `i64::MAX`. States and kinds are the numbers
 /// in `rows.rs`.
-pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11];
+pub(in crate::ledger) const MIGRATIONS: &[&str] =
+    &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12];
 
 /// Every table with its key; one that others refer to comes before them.
 pub(in crate::ledger) const TABLES: &[(&str, &[&str])] = &[
@@ -36,6 +37,7 @@ pub(in crate::ledger) const TABLES: &[(&str, &[&str])] = &[
     ("witness", &["address"]),
     ("worker", &["name"]),
     ("trail", &["account", "token", "number"]),
+    ("token", &["number"]),
 ];
 
 const V1: &str = "
@@ -345,4 +347,15 @@ CREATE TABLE trail (
 const V11: &str = "
 ALTER TABLE pair ADD COLUMN unsold INTEGER NOT NULL DEFAULT 0 CHECK (unsold >= 0);
 ALTER TABLE standing ADD COLUMN written_off INTEGER NOT NULL DEFAULT 0 CHECK (written_off >= 0);
+";
+
+/// Whether a payment that its user typed counts against no debt. And of which contract a
+/// token's key is, from 2^62 on; none is given out yet.
+const V12: &str = "
+ALTER TABLE payout ADD COLUMN apart INTEGER NOT NULL DEFAULT 0 CHECK (apart IN (0, 1));
+
+CREATE TABLE token (
+    number INTEGER NOT NULL PRIMARY KEY CHECK (number >= 4611686018427387904),
+    contract BLOB NOT NULL UNIQUE
+);
 ";

@@ -191,7 +191,7 @@ fn withdraw(
                 OBSERVED,
                 transfer.payer.body(),
                 transfer.payee.body(),
-                token_number(transfer.token),
+                token_number(transfer.token)?,
                 transfer.amount.get()
             ],
         )?;

@@ -55,7 +55,7 @@ pub(in crate::ledger) fn record_all<'a>(
             Param::Int(Some(transfer.block_time.0)),
             Param::Bytes(Some(transfer.payer.body())),
             Param::Bytes(Some(transfer.payee.body())),
-            Param::Int(Some(token_number(transfer.token))),
+            Param::Int(Some(token_number(transfer.token)?)),
             Param::Int(Some(transfer.amount.get())),
         ]);
     }
@@ -77,7 +77,7 @@ pub(in crate::ledger) fn record_all<'a>(
 }
 
 /// Σ transfers of the pair in blocks after `first_since`, and those of our own
-/// settlement in any block: a since block that a lying node made us sign must
+/// settlement in any block, but for payments that count against no debt: a since block that a lying node made us sign must
 /// never make us pay twice.
 pub(in crate::ledger) fn paid_after(
     tx: &Transaction<'_>,
@@ -89,7 +89,10 @@ pub(in crate::ledger) fn paid_after(
         "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) AS raw FROM transfer
          WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND (block > ?4 OR EXISTS (
              SELECT 1 FROM attempt JOIN payout ON payout.id = attempt.payout
-             WHERE attempt.txid = transfer.txid AND payout.kind = 0))",
+             WHERE attempt.txid = transfer.txid AND payout.kind = 0))
+           AND NOT EXISTS (
+             SELECT 1 FROM attempt JOIN payout ON payout.id = attempt.payout
+             WHERE attempt.txid = transfer.txid AND payout.apart = 1)",
         params![
             pair.payer.body(),
             pair.payee.body(),
@@ -110,7 +113,7 @@ pub(in crate::ledger) fn since(
         tx,
         "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) AS raw FROM transfer
          WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND block_time >= ?4",
-        params![payer.body(), payee.body(), token_number(token), since.0],
+        params![payer.body(), payee.body(), token_number(token)?, since.0],
     )
 }
 
@@ -137,7 +140,7 @@ pub(in crate::ledger) fn range_end(
         tx,
         "SELECT coalesce(max(range_to), 0) AS raw FROM payout
          WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND ended <> 2",
-        params![payer.body(), payee.body(), token_number(token)],
+        params![payer.body(), payee.body(), token_number(token)?],
     )
 }
 
@@ -154,7 +157,7 @@ pub(in crate::ledger) fn complete(
         live: one_amount(
             tx,
             "SELECT CAST(coalesce(sum(range_to - range_from), 0) AS BIGINT) AS raw FROM payout
-             WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND ended = 0",
+             WHERE payer = ?1 AND payee = ?2 AND token = ?3 AND ended = 0 AND apart = 0",
             params![pair.payer.body(), pair.payee.body(), pair.token.get()],
         )?,
         range_end: range_end(tx, pair.payer, pair.payee, token)?,
@@ -173,9 +176,10 @@ pub(in crate::ledger) fn complete_all(
         // Not summed here: from which block on they count is each pair's own.
         let found = tx.query(
             &format!(
-                "SELECT {other} AS other, block, amount, EXISTS (
-                     SELECT 1 FROM attempt JOIN payout ON payout.id = attempt.payout
-                     WHERE attempt.txid = transfer.txid AND payout.kind = 0) AS ours
+                "SELECT {other} AS other, block, amount, (
+                     SELECT CAST(CASE WHEN payout.kind = 0 THEN 1 WHEN payout.apart = 1 THEN 2 END AS BIGINT)
+                     FROM attempt JOIN payout ON payout.id = attempt.payout
+                     WHERE attempt.txid = transfer.txid) AS whose
                  FROM transfer WHERE {mine} = ?1 AND token = ?2"
             ),
             params![payer.body(), token.get()],
@@ -184,8 +188,12 @@ pub(in crate::ledger) fn complete_all(
             let Some(position) = all.get_mut(&rows::address(row, "other")?) else {
                 continue;
             };
-            let counts = rows::unsigned(row, "block")? > position.first_since
-                || rows::get::<bool>(row, "ours")?;
+            let counts = match rows::get::<Option<i64>>(row, "whose")? {
+                // Of our own settlement, or apart from the debts.
+                Some(1) => true,
+                Some(_) => false,
+                None => rows::unsigned(row, "block")? > position.first_since,
+            };
             if counts {
                 let paid = if mine == "payer" {
                     &mut position.paid
@@ -197,7 +205,7 @@ pub(in crate::ledger) fn complete_all(
         }
     }
     let found = tx.query(
-        "SELECT payee, CAST(sum(CASE WHEN ended = 0 THEN range_to - range_from ELSE 0 END)
+        "SELECT payee, CAST(sum(CASE WHEN ended = 0 AND apart = 0 THEN range_to - range_from ELSE 0 END)
                             AS BIGINT) AS live, max(range_to) AS range_end
          FROM payout WHERE payer = ?1 AND token = ?2 AND ended <> 2 GROUP BY payee",
         params![payer.body(), token.get()],

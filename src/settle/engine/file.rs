@@ -555,6 +555,7 @@ fn order(row: &FileRow) -> SendOrder {
             label: row.label.clone(),
         }),
         again: false,
+        not_for_debts: row.not_for_debts,
     }
 }
 

@@ -553,6 +553,7 @@ impl<C: Chain> Engine<'_, C> {
                 amount: planned.amount,
                 memo: Vec::new(),
                 label: String::new(),
+                not_for_debts: false,
                 state: PayoutState::Planned,
                 reason: String::new(),
                 owed: planned.debt.owed,

@@ -43,6 +43,8 @@ pub struct SendOrder {
     pub name: Option<OrderName>,
     /// Pay even while an identical payment is unresolved.
     pub again: bool,
+    /// Leave the debts to the payee as they are: this pays something else.
+    pub not_for_debts: bool,
 }
 
 /// How a `send` stands.
@@ -285,6 +287,7 @@ impl<C: Chain> Engine<'_, C> {
             token: order.token,
             amount: order.amount,
             memo: order.memo.clone(),
+            not_for_debts: order.not_for_debts,
         };
         let rows = std::slice::from_ref(&row);
         self.find_by_memo(&[&row]).await?;
@@ -337,6 +340,7 @@ impl<C: Chain> Engine<'_, C> {
                 .name
                 .as_ref()
                 .map_or_else(String::new, |name| name.label.clone()),
+            not_for_debts: order.not_for_debts,
             state: PayoutState::Planned,
             reason: String::new(),
             owed: RawAmount::ZERO,

@@ -198,12 +198,12 @@ impl<C: Chain> Engine<'_, C> {
         };
         let mut given_up = Vec::new();
         let mut orders = Vec::with_capacity(due.len());
-        let mut left: BTreeMap<i64, RawAmount> = BTreeMap::new();
+        let mut left: BTreeMap<Token, RawAmount> = BTreeMap::new();
         for (place, ordinal) in due {
             let Some(payout) = board.get(*place).map(|entry| entry.payout.clone()) else {
                 continue;
             };
-            let left = match left.entry(token_key(payout.token)) {
+            let left = match left.entry(payout.token) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
                     entry.insert(self.unsigned_balance(board, payout.token).await?)
@@ -379,13 +379,6 @@ impl<C: Chain> Engine<'_, C> {
             }
         }
         Ok(None)
-    }
-}
-
-fn token_key(token: Token) -> i64 {
-    match token {
-        Token::Trx => 0,
-        Token::Trc10(id) => id.get(),
     }
 }
 

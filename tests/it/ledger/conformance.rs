@@ -109,6 +109,7 @@ impl Rows {
             amount: raw(amount),
             memo: Vec::new(),
             label: String::new(),
+            not_for_debts: false,
             state: PayoutState::Planned,
             reason: String::new(),
             owed: raw(amount),
@@ -629,6 +630,57 @@ pub(crate) fn ends_must_be_proven(store: &dyn Store) {
     ledger
         .insert_attempts(&lease, &[rows.attempt(3, 2, 2)])
         .unwrap();
+}
+
+pub(crate) fn payments_that_are_kept_apart_count_against_no_debt(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let lease = rows.bound(ledger);
+    let epoch = ledger.claim_epoch(&rows.pair, 5).unwrap();
+    let receipt = rows.receipt(epoch.epoch, 5, 1, 100);
+    ledger
+        .issue(&epoch, &receipt, Remainder::default(), None)
+        .unwrap();
+    let apart = PayoutRow {
+        kind: PayoutKind::Send,
+        not_for_debts: true,
+        ..rows.payout(1, 1, 0, 30)
+    };
+    ledger
+        .insert_batch(&lease, &rows.batch(1), &[apart])
+        .unwrap();
+    let check = |live, paid, range_end| {
+        let position = ledger.position(&rows.pair).unwrap();
+        let all = ledger.positions(rows.pair.payer, rows.pair.token).unwrap();
+        assert_eq!(all, [position]);
+        assert_eq!(
+            (position.live, position.paid, position.range_end),
+            (raw(live), raw(paid), raw(range_end))
+        );
+        let reserved = ledger.reserved(rows.pair.payer, rows.pair.token).unwrap();
+        assert_eq!(reserved, raw(100 - paid));
+    };
+    check(0, 0, 30);
+    let attempt = AttemptRow {
+        payout: PayoutId::new(1).unwrap(),
+        ..rows.attempt(9, 1, 1)
+    };
+    ledger.insert_attempts(&lease, &[attempt]).unwrap();
+    check(0, 0, 30);
+    let paid = BlockRow {
+        transfers: vec![rows.transfer(9, 11, 30)],
+        ends: vec![AttemptEnd::Solid(txid(9))],
+        ..rows.block(11)
+    };
+    ledger.apply_blocks(&lease, &[paid]).unwrap();
+    let known = ledger.payouts(BatchId::new(1).unwrap()).unwrap();
+    assert!(known[0].not_for_debts && known[0].state == PayoutState::Confirmed);
+    check(0, 0, 30);
+    // The debt itself is paid in full beside it.
+    let debt = rows.payout(2, 2, 30, 100);
+    ledger
+        .insert_batch(&lease, &rows.batch(2), &[debt])
+        .unwrap();
+    check(100, 0, 130);
 }
 
 pub(crate) fn transfers_made_by_hand_take_a_range(store: &dyn Store) {

@@ -8,7 +8,7 @@ use seedrail::{
         AttemptState, BatchId, FlowKind, PayoutState, PostgresLedger, PostgresUrl, SqliteLedger,
         Upkeep,
     },
-    types::{Address, Salt, TokenId},
+    types::{Address, Salt, Token, TokenId},
 };
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::support::postgres_server::{psql, shared};
 
-const EARLIER: [u32; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
+const EARLIER: [u32; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 
 fn dump(schema: u32) -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/ledger");
@@ -48,6 +48,11 @@ fn is_whole(ledger: &dyn Upkeep, schema: u32) {
         .map(|payout| payout.state)
         .collect();
     assert_eq!(states, [PayoutState::Confirmed, PayoutState::InFlight]);
+    // What was paid before it could be kept apart counts against the debts.
+    for payout in ledger.payouts(batch).unwrap() {
+        assert!(!payout.not_for_debts);
+        assert_eq!(payout.token, Token::Trc10(TokenId::BTT));
+    }
     let attempts: Vec<_> = ledger
         .attempts(batch)
         .unwrap()

@@ -139,6 +139,7 @@ impl Counter {
                         label: name.clone(),
                     }),
                     again: false,
+                    not_for_debts: false,
                 };
                 (Order::Alone(order), vec![(to, first)])
             }

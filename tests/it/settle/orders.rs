@@ -31,6 +31,7 @@ fn order(payee: Address, amount: i64) -> SendOrder {
         memo: Vec::new(),
         name: None,
         again: false,
+        not_for_debts: false,
     }
 }
 
@@ -394,6 +395,7 @@ fn leave_unsigned(world: &World, payee: Address, amount: i64) {
         amount: raw(amount),
         memo: Vec::new(),
         label: String::new(),
+        not_for_debts: false,
         state: PayoutState::Planned,
         reason: String::new(),
         owed: raw(0),
