@@ -21,6 +21,9 @@ use crate::{
     types::{Address, BlockId, RawAmount, Token, TokenId, TxId},
 };
 
+/// After how many empty answers, though the chain is further, a node is taken to have no blocks.
+const MOST_EMPTY: u32 = 4;
+
 /// Receipts read from the ledger at a time.
 const PAGE: u32 = 1_000;
 /// Blocks after the solid head that are looked at for what is on its way: far
@@ -187,19 +190,26 @@ async fn read_solid<C: Chain>(
     let mut moved = false;
     // Read, and not taken in: nobody who is known has built on them yet.
     let (mut waiting, mut strangers) = (Vec::new(), None);
+    let mut empty = 0;
     loop {
         let next = trail.next.saturating_add(waiting.len() as u64);
         let blocks = chain.solid_blocks(next).await?;
         if blocks.is_empty() {
             // No blocks are no proof that nothing was paid.
             if chain.solid_head().await?.id.number() >= next {
-                return Err(SettleError::NoBlocks(next));
+                // One may have become solid between the two questions.
+                empty += 1;
+                if empty >= MOST_EMPTY {
+                    return Err(SettleError::NoBlocks(next));
+                }
+                continue;
             }
             return match strangers {
                 Some(error) if !moved => Err(error),
                 _ => Ok(trail),
             };
         }
+        empty = 0;
         for block in &blocks {
             waiting.push(income(chain, block, account, token).await?);
         }
