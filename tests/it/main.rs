@@ -13,6 +13,7 @@ mod house;
 mod interrupt;
 mod kill;
 mod ledger;
+mod lying;
 mod oracle;
 mod orders;
 mod receipts;

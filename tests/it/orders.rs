@@ -8,6 +8,7 @@ mod permitted;
 mod restored;
 mod slow_signers;
 mod terminal;
+mod told;
 mod unsigned;
 
 use std::{

@@ -10,6 +10,18 @@ pub(crate) enum Lie {
     None,
     /// This answer; the real node is not asked.
     Instead(Reply),
+    /// What this makes of the real node's answer.
+    Of(Box<dyn FnOnce(Value) -> Value + Send>),
+}
+
+impl Lie {
+    pub(crate) fn of(change: impl FnOnce(Value) -> Value + Send + 'static) -> Self {
+        Self::Of(Box::new(change))
+    }
+
+    pub(crate) fn json(answer: Value) -> Self {
+        Self::Instead(Reply::Json(answer))
+    }
 }
 
 /// Starts one; `lie` is given each question's path and body.
@@ -21,6 +33,7 @@ pub(crate) async fn start(
         let change: Box<dyn FnOnce(Value) -> Value + Send> = match lie(path, body) {
             Lie::None => Box::new(|answer| answer),
             Lie::Instead(reply) => return reply,
+            Lie::Of(change) => change,
         };
         Reply::Asked {
             node: real,
