@@ -34,7 +34,7 @@ const MAX_CONNECTIONS: usize = 512;
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// When all places are taken, a connection that has been silent for this long gives its
 /// place to a new one.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait when no connection can be accepted: no file descriptors are left.
 const PAUSE: Duration = Duration::from_secs(1);
 

@@ -130,6 +130,33 @@ impl ContractType {
         format!("{TYPE_URL_PREFIX}{}", self.name())
     }
 
+    /// Whether a node's JSON of it gives its very bytes again: of payments, permissions
+    /// and stake. An ABI or a map may be written in more than one way, and a block must
+    /// not be refused for that; of such a contract the bytes beside the JSON stand alone.
+    pub const fn is_rebuilt(self) -> bool {
+        !matches!(
+            self,
+            Self::WitnessCreate
+                | Self::WitnessUpdate
+                | Self::FreezeBalance
+                | Self::UnfreezeBalance
+                | Self::ProposalCreate
+                | Self::ProposalApprove
+                | Self::ProposalDelete
+                | Self::CreateSmart
+                | Self::UpdateSetting
+                | Self::ExchangeCreate
+                | Self::ExchangeInject
+                | Self::ExchangeWithdraw
+                | Self::ExchangeTransaction
+                | Self::UpdateEnergyLimit
+                | Self::ClearAbi
+                | Self::UpdateBrokerage
+                | Self::MarketSellAsset
+                | Self::MarketCancelOrder
+        )
+    }
+
     /// The type of that name (`TransferContract`).
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)

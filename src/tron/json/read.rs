@@ -142,8 +142,9 @@ fn address_bytes(value: &Value, name: &str, visible: bool) -> Result<Vec<u8>, Js
     hex_bytes(value, name)
 }
 
-/// `raw_data` from its JSON. Contracts of a type unknown here are refused: their
-/// bytes cannot be made from their JSON.
+/// `raw_data` from its JSON. Contracts of a type unknown here, or not
+/// [rebuilt](ContractType::is_rebuilt), are refused: their bytes cannot be made from
+/// their JSON.
 ///
 /// # Errors
 /// A field of another form, or an unknown contract.
@@ -171,6 +172,7 @@ pub fn raw_data_from_json(object: &Value, visible: bool) -> Result<RawData, Json
 fn contract_from_json(object: &Value, visible: bool) -> Result<RawContract, JsonError> {
     let name = text(field(object, "type")?, "type")?;
     let kind = ContractType::from_name(name)
+        .filter(|kind| kind.is_rebuilt())
         .ok_or_else(|| JsonError::UnknownContract(name.chars().take(80).collect()))?;
     let parameter = field(object, "parameter")?;
     let permission_id = int(object, "Permission_id")?;

@@ -3,7 +3,7 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use seedrail::devnet::{Devnet, Fault, FaultKind};
@@ -97,19 +97,30 @@ async fn connections_beyond_the_limit_wait_for_room() {
     let devnet = Devnet::builder().start().await.unwrap();
     tokio::task::block_in_place(|| {
         // They are being answered for as long as this takes.
-        let slow = Fault {
+        let slow = |times| Fault {
             endpoint: "/wallet/getnodeinfo".to_owned(),
             per_million: 1_000_000,
             kind: FaultKind::Delay { ms: 60_000 },
-            times: None,
+            times: Some(times),
         };
-        devnet.add_fault(slow).unwrap();
-        let mut held: Vec<_> = (0..CONNECTIONS).map(|_| open(devnet.address())).collect();
+        let last = u32::try_from(CONNECTIONS).unwrap() - 1;
+        devnet.add_fault(slow(last)).unwrap();
+        let mut held: Vec<_> = (1..CONNECTIONS).map(|_| open(devnet.address())).collect();
+        let ask_slowly =
+            "POST /wallet/getnodeinfo HTTP/1.1\r\nHost: devnet\r\nContent-Length: 0\r\n\r\n";
         for stream in &mut held {
-            let ask =
-                "POST /wallet/getnodeinfo HTTP/1.1\r\nHost: devnet\r\nContent-Length: 0\r\n\r\n";
-            stream.write_all(ask.as_bytes()).unwrap();
+            stream.write_all(ask_slowly.as_bytes()).unwrap();
         }
+        // All but one place are taken, and each request on them has been struck.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !post(&devnet, "/devnet/status", b"{}").contains("\"faults\":[]") {
+            assert!(Instant::now() < deadline, "they are not being answered");
+            std::thread::yield_now();
+        }
+        devnet.add_fault(slow(1)).unwrap();
+        held.push(open(devnet.address()));
+        let stream = held.last_mut().unwrap();
+        stream.write_all(ask_slowly.as_bytes()).unwrap();
         let mut late = open(devnet.address());
         ask(&mut late, "/wallet/getnowblock", b"");
         late.set_read_timeout(Some(Duration::from_millis(300)))
