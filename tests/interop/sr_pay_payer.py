@@ -6,6 +6,9 @@ Python's standard library. It buys a torrent of a seller, and ends with one line
     sr_pay_payer.py buy --torrent FILE --seller HOST:PORT --genesis HEX --key HEX
                         --bid RAW_PER_GIB --out FILE [--free-first PIECES] [--cut-after PIECES]
 
+    sr_pay_payer.py spite --torrent FILE --seller HOST:PORT --genesis HEX
+
+`spite` bids with fresh keys without accounts, after a worthless receipt of each.
 `--free-first` asks for so many pieces at no price before it bids; `--cut-after` drops the
 connection in the middle of a piece after so many, and comes back.
 """
@@ -556,6 +559,29 @@ def session(path):
     print(json.dumps({"messages": len(seen), "kinds": sorted(set(seen)), "amount_raw": amount}))
 
 
+def spite(args):
+    """Twelve keys that nobody knows each promise 100 BTT for nothing."""
+    why = []
+    for _ in range(12):
+        args.key = os.urandom(32).hex()
+        liar = Payer(args)
+        liar.connect(args.seller, 1 << 40)
+        until = time.monotonic() + DEADLINE
+        while not (liar.synced and liar.quoted):
+            assert time.monotonic() < until, "the seller does not greet"
+            liar.one()
+        liar.cost, liar.due, liar.due_since = 100_000_000 << 30, 1, time.monotonic()
+        liar.pay(now=True)
+        liar.say("bid", price=liar.bid)
+        while not liar.holds:
+            assert time.monotonic() < until, "the seller says nothing"
+            liar.one()
+        assert liar.acked == 0 and not liar.awards and not liar.over
+        why += liar.holds
+        liar.socket.close()
+    print(json.dumps({"why": sorted(set(why))}))
+
+
 def main():
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers(dest="command", required=True)
@@ -567,9 +593,13 @@ def main():
     buy.add_argument("--bid", type=int, required=True)
     buy.add_argument("--free-first", type=int, default=0)
     buy.add_argument("--cut-after", type=int)
+    harm = commands.add_parser("spite")
+    for name in ("torrent", "seller", "genesis"):
+        harm.add_argument(f"--{name}", required=True)
     args = parser.parse_args()
     if args.command != "buy":
-        return {"vectors": vectors, "session": session}[args.command](args.file)
+        run = {"vectors": vectors, "session": session, "spite": spite}[args.command]
+        return run(args if args.command == "spite" else args.file)
     payer = Payer(args)
     payer.connect(args.seller, args.bid, args.free_first, args.cut_after)
     while not payer.run():

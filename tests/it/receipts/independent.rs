@@ -104,6 +104,16 @@ async fn a_payer_written_from_the_page_alone_is_never_held_and_pays_all() {
     });
     let first = said.recv_timeout(DEADLINE).unwrap();
     let listen = first["listen"].as_str().unwrap().to_owned();
+    // Keys that nobody knows promise 1,200 BTT for nothing, first: it is nobody's loss.
+    let liars = Command::new("python3")
+        .arg(PAYER)
+        .args(["spite", "--seller", &listen])
+        .arg("--torrent")
+        .arg(&torrent)
+        .args(["--genesis", &devnet.genesis_id().to_string()])
+        .output();
+    let liars = json(&liars.expect("Python is there"));
+    assert_eq!(liars["why"], serde_json::json!(["account"]), "{liars}");
     let mut owed = 0;
     // In one go; after a megabyte at no price; and with the line cut in the middle of a piece.
     for (n, more) in [&[][..], &["--free-first", "4"], &["--cut-after", "20"]]
@@ -136,4 +146,5 @@ async fn a_payer_written_from_the_page_alone_is_never_held_and_pays_all() {
         peers()[0]["owes_raw"].as_str() == Some(owed.as_str())
     });
     assert_eq!(peers()[0]["defaults"], 0, "{}", peers());
+    assert_eq!(peers().as_array().unwrap().len(), 1, "{}", peers());
 }
