@@ -361,6 +361,7 @@ MUTANTS = [
                 "                if head.id.number() >= first && !crate::mutant(NAME) {",
             ),
         ],
+        "settle::witnesses::an_answer_without_blocks_is_no_proof_that_there_are_none",
     ),
     (
         "leave out going back in a recovery",

@@ -372,7 +372,10 @@ fn both(seed: u64) -> Counts {
         good(right.run());
         left.chain.advance(TO_AN_END);
     }
-    assert!(good(left.run()) && good(right.run()));
+    assert!(
+        good(left.run()) && good(right.run()),
+        "seed {seed}: the node is calm, and yet it stops"
+    );
     let (ours, _) = left.chain.paid(us, them);
     let (theirs, _) = left.chain.paid(them, us);
     assert_eq!(

@@ -9,7 +9,7 @@ use seedrail::{
 };
 
 use super::{
-    sim::{Process, SimChain},
+    sim::{Faults, Process, SimChain},
     world::{World, payee, payer},
 };
 
@@ -140,4 +140,21 @@ fn a_recovery_goes_back_from_an_invented_chain() {
     assert!(report.done, "{report:?}");
     assert!(world.run().unwrap());
     world.check(&[500], "the true chain");
+}
+
+#[test]
+fn an_answer_without_blocks_is_no_proof_that_there_are_none() {
+    let world = World::new(27, 2);
+    world.chain.advance(blocks(100));
+    world.chain.set_faults(Faults {
+        empty: 1000,
+        ..Faults::default()
+    });
+    let refused = pays(&world, 5).unwrap_err();
+    assert!(matches!(refused, SettleError::NoBlocks(_)), "{refused}");
+    let living = world.ledger.live_attempts(world.key.address()).unwrap();
+    assert!(living.is_empty());
+    world.chain.set_faults(Faults::default());
+    assert!(world.run().unwrap());
+    assert_eq!(world.chain.paid(world.key.address(), payee(0)), (5, 1));
 }
