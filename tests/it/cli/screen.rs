@@ -77,7 +77,7 @@ async fn news_of_money_stay_on_the_screen_of_a_seller() {
         let payer = devnet.accounts()[1].address.to_string();
         wait_until("the payment is on the screen", LIMIT, || {
             let seen = shown.seen();
-            let told = format!("{payer} settled ");
+            let told = format!("{payer} paid you ");
             seen.iter().any(|line| line.contains(&told))
         });
         // It is still there when more was drawn, and what is drawn leaves no old copies.
@@ -85,7 +85,7 @@ async fn news_of_money_stay_on_the_screen_of_a_seller() {
         let (code, seen) = shown.end_seen();
         assert_eq!(code, 0, "{seen:#?}");
         let lines = |words: &str| seen.iter().filter(|line| line.contains(words)).count();
-        assert_eq!(lines(&format!("{payer} settled ")), 1, "{seen:#?}");
+        assert_eq!(lines(&format!("{payer} paid you ")), 1, "{seen:#?}");
         // The echo of Ctrl-C can keep the last one.
         assert!(lines("ratio") <= 1, "{seen:#?}");
         assert_eq!(lines("shared "), 1, "{seen:#?}");
