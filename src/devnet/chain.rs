@@ -18,6 +18,7 @@ use crate::{
         incoming::Incoming,
         journal::{Document, Journal, JournalError, Record},
         reject::Reject,
+        rules::ChainRules,
         state::{Place, State, reference_of},
     },
     tron::{
@@ -25,7 +26,7 @@ use crate::{
         keys::SecretKey,
         transaction::{MAX_EXPIRATION_AHEAD, Transaction, TransactionResult},
     },
-    types::{Address, BlockId, TxId, UnixMs},
+    types::{BlockId, TxId, UnixMs},
 };
 
 /// Transactions that may wait for a block (`maxTransactionPendingSize`).
@@ -34,9 +35,6 @@ pub(crate) const MAX_PENDING: usize = 2_000;
 const MAX_BLOCK_BYTES: usize = 2_000_000;
 /// `ChainConstant`/`ForkBlockVersionEnum`: the version of blocks as recorded.
 const BLOCK_VERSION: i32 = 32;
-/// States kept below the solid head, for `/walletsolidity` while it is held
-/// back: a fault may hold it for this many blocks.
-const KEPT_STATES: u64 = 128;
 /// Snapshots kept; the oldest goes first.
 const MAX_SNAPSHOTS: usize = 256;
 /// The block number of a transaction that is in no block yet.
@@ -59,65 +57,6 @@ impl Sealed {
 
     pub(crate) fn time(&self) -> UnixMs {
         self.block.header.timestamp
-    }
-}
-
-/// What a chain is made with.
-#[derive(Debug, Clone)]
-pub(crate) struct ChainRules {
-    /// They take turns.
-    pub(crate) witnesses: Vec<SecretKey>,
-    /// Keys that may be in a witness permission.
-    pub(crate) signers: Vec<SecretKey>,
-    /// The time between two blocks, ms: the next slot is this far off.
-    pub(crate) interval_ms: i64,
-    /// Blocks that make the one below them solid.
-    pub(crate) solid_lag: u64,
-    /// Blocks kept in memory beside genesis; none for all of them. At least
-    /// those whose states are kept.
-    pub(crate) keep_blocks: Option<u64>,
-}
-
-impl ChainRules {
-    /// Whose turn block `number` is, and the key that signs for it in the parent's
-    /// state: that of its witness permission (`Manager.validBlock`). A witness whose
-    /// key nobody here has misses its turn; when all do, the one in turn signs with
-    /// its own, since a devnet goes on.
-    fn turn(&self, number: u64, state: &State) -> (Address, &SecretKey) {
-        let count = self.witnesses.len();
-        let first = usize::try_from(number).unwrap_or(0) % count.max(1);
-        let in_turn = (0..count).filter_map(|n| self.witnesses.get((first + n) % count));
-        for witness in in_turn {
-            let address = witness.address();
-            let permission = state
-                .account(&address)
-                .and_then(|account| account.witness_permission.clone());
-            let Some(permission) = permission else {
-                return (address, witness);
-            };
-            let named = permission.keys.first().map(|key| key.address.as_slice());
-            let mut keys = self.witnesses.iter().chain(&self.signers);
-            if let Some(key) = keys.find(|key| Some(key.address().to_bytes().as_slice()) == named) {
-                return (address, key);
-            }
-        }
-        let own = self
-            .witnesses
-            .get(first)
-            .expect("a chain has at least one witness");
-        (own.address(), own)
-    }
-
-    /// States kept: those of the blocks that are not solid, and some below.
-    fn kept_states(&self) -> usize {
-        usize::try_from(self.solid_lag.saturating_add(KEPT_STATES)).unwrap_or(usize::MAX)
-    }
-
-    fn kept_blocks(&self) -> usize {
-        let keep = self.keep_blocks.unwrap_or(u64::MAX);
-        usize::try_from(keep)
-            .unwrap_or(usize::MAX)
-            .max(self.kept_states())
     }
 }
 

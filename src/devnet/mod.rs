@@ -30,6 +30,7 @@ mod control;
 mod execute;
 mod faults;
 mod genesis;
+mod handle;
 mod incoming;
 mod journal;
 mod log;
@@ -38,13 +39,15 @@ mod params;
 mod permission;
 mod reject;
 mod resource;
+mod rules;
 mod state;
 #[cfg(test)]
 mod tests;
 
-pub use builder::{Builder, DEFAULT_MNEMONIC, Devnet, DevnetAccount, DevnetError, SubmitError};
+pub use builder::{Builder, DEFAULT_MNEMONIC, DevnetAccount, DevnetError};
 pub use cheat::{AccountFields, CheatError};
 pub use faults::{Fault, FaultError, FaultKind};
+pub use handle::{Devnet, SubmitError};
 pub use journal::JournalError;
 pub use log::Event;
 pub use node::Pace;

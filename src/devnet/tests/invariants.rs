@@ -7,13 +7,14 @@ use proptest::prelude::*;
 
 use crate::{
     devnet::{
-        chain::{Chain, ChainRules},
+        chain::Chain,
         cheat::Cheat,
         genesis::{Genesis, GenesisAccount, NetworkStake, well_known_key},
         incoming::Incoming,
         journal::{Journal, Record},
         params::{Parameters, Preset},
         resource::TRX,
+        rules::ChainRules,
         state::{Account, Operations, Resource, State},
     },
     tron::{
