@@ -1,6 +1,5 @@
-//! The chain: sealed blocks, the states after them, the pool of pending
-//! transactions, forks and the solid head. No clock: whoever makes a block says
-//! its time.
+//! The chain: sealed blocks, the states after them, the pool of pending transactions, forks
+//! and the solid head. No clock: whoever makes a block says its time.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -79,7 +78,7 @@ struct Position {
     cheats: Vec<(u64, Cheat)>,
     /// States after the latest blocks, the head's last.
     states: VecDeque<State>,
-    /// States after the latest blocks, the head's last.
+    /// What waits for a block, in order.
     pending: Vec<Incoming>,
     pending_state: State,
     solid: u64,
@@ -254,8 +253,7 @@ impl Chain {
         })
     }
 
-    /// Writes every change to `journal` from now on, which already holds this
-    /// chain.
+    /// Writes every change to `journal` from now on, which already holds this chain.
     pub(crate) fn keep_journal(&mut self, journal: Journal) {
         self.journal = Some(journal);
     }
@@ -550,8 +548,7 @@ impl Chain {
         }
     }
 
-    /// Puts transactions on top of a new head; those that no longer hold are
-    /// gone.
+    /// Puts transactions on top of a new head; those that no longer hold are gone.
     fn repool(&mut self, transactions: Vec<Incoming>) {
         self.at.pending_state = self.head_state().clone();
         self.at.pending.clear();
@@ -667,8 +664,7 @@ impl Chain {
         std::mem::take(&mut self.dropped)
     }
 
-    /// Returns to the genesis block; snapshots are forgotten. False if that cannot be
-    /// written.
+    /// Returns to the genesis block, without snapshots; false if that cannot be written.
     pub(crate) fn reset(&mut self) -> bool {
         let not_before_ms = UnixMs(0);
         if !self.record(|| Record::Revert {
