@@ -110,6 +110,8 @@ struct Followed {
     credited_bytes: u64,
     /// Its one unit of tolerance was given: an amount is a sum rounded down.
     tolerated: bool,
+    /// The newest one is not stored, as nothing was sold for it.
+    aside: bool,
 }
 
 /// What one address owes us: the seller's side of a pair, over all its
@@ -215,6 +217,7 @@ impl Credit {
                     durable: None,
                     credited_bytes: signed.receipt.delivered_bytes,
                     tolerated: false,
+                    aside: false,
                 });
             // Another process of ours may have stored a newer one meanwhile.
             let sequence = signed.receipt.sequence;
@@ -256,8 +259,23 @@ impl Credit {
                 durable: None,
                 credited_bytes: 0,
                 tolerated: false,
+                aside: false,
             });
         true
+    }
+
+    /// Whether the newest receipt of an epoch is kept aside: followed, but not stored.
+    pub fn is_aside(&self, epoch: EpochId) -> bool {
+        self.epochs
+            .get(&epoch)
+            .is_some_and(|followed| followed.aside)
+    }
+
+    /// Keeps the newest receipt of an epoch aside, or takes it up again to be stored.
+    pub fn set_aside(&mut self, epoch: EpochId, aside: bool) {
+        if let Some(followed) = self.epochs.get_mut(&epoch) {
+            followed.aside = aside;
+        }
     }
 
     /// Whether the newest verified receipt of an epoch, and so every older one,

@@ -102,23 +102,26 @@ impl Exchange {
             grants: self.grants.context(receipt.signer, elsewhere),
             now_secs: Self::secs(now),
         })?;
+        let epoch = receipt.epoch;
+        let aside = credit.is_aside(epoch);
         Ok(match checked {
-            // Not yet on disk: the store that is under way will acknowledge it.
-            Accepted::Unchanged if !credit.is_durable(signed.receipt.epoch) => Vec::new(),
-            Accepted::Unchanged => vec![Output::Send(Message::Ack {
-                epoch: signed.receipt.epoch,
-                sequence: signed.receipt.sequence,
+            Accepted::Unchanged if credit.is_durable(epoch) => vec![Output::Send(Message::Ack {
+                epoch,
+                sequence: receipt.sequence,
                 durable: true,
             })],
+            // Something may have been sold since.
+            Accepted::Unchanged if aside => Self::store_or_keep_aside(signed, credit, now),
+            // The store that is under way will acknowledge it.
+            Accepted::Unchanged => Vec::new(),
             Accepted::Higher => {
-                let epoch = receipt.epoch;
                 let before = credit.last(epoch).map(|last| last.receipt.amount);
                 let durable = credit.is_durable(epoch);
                 if !credit.follow(signed) {
                     return Ok(self.refuse("too many epochs"));
                 }
                 let raised = receipt.amount.checked_sub(before.unwrap_or_default());
-                if raised.unwrap_or_default() == RawAmount::ZERO {
+                if raised.unwrap_or_default() == RawAmount::ZERO && !aside {
                     // Nothing is owed that is not on disk; there is nothing to store.
                     if !durable && before.is_some() {
                         return Ok(Vec::new());
@@ -127,13 +130,7 @@ impl Exchange {
                     credit.same_debt(signed);
                     return Ok(self.acknowledge(signed, window, false, credit, now));
                 }
-                let sold = credit.sold_left(epoch) > RawAmount::ZERO;
-                if !sold && !credit.may_store_unsold(now) {
-                    tracing::debug!(payer = %receipt.payer, amount = %receipt.amount,
-                        "a receipt for nothing that was sold is kept aside");
-                    return Ok(Vec::new());
-                }
-                vec![Output::Store(Box::new(*signed))]
+                Self::store_or_keep_aside(signed, credit, now)
             }
             Accepted::Equivocation => {
                 credit.set_contradicted();
@@ -142,6 +139,23 @@ impl Exchange {
                 outputs
             }
         })
+    }
+
+    fn store_or_keep_aside(
+        signed: &SignedReceipt,
+        credit: &mut Credit,
+        now: UnixMs,
+    ) -> Vec<Output> {
+        let receipt = &signed.receipt;
+        let sold = credit.sold_left(receipt.epoch) > RawAmount::ZERO;
+        let aside = !sold && !credit.may_store_unsold(now);
+        credit.set_aside(receipt.epoch, aside);
+        if aside {
+            tracing::debug!(payer = %receipt.payer, amount = %receipt.amount,
+                "a receipt for nothing that was sold is kept aside");
+            return Vec::new();
+        }
+        vec![Output::Store(Box::new(*signed))]
     }
 
     pub(super) fn stored(
