@@ -12,7 +12,7 @@ use crate::{
         rpc::StakeYield,
         transaction::{Draft, MAX_RESULT_SIZE_IN_TX, RefBlock, Transaction},
     },
-    types::{Address, RawAmount, Sun, Token, TokenId, UnixMs},
+    types::{Address, RawAmount, Sun, Token, TokenId, UnitAmount, UnixMs},
 };
 
 /// What the user wants paid, and at which cost.
@@ -138,32 +138,54 @@ pub struct Deferred {
 }
 
 /// Why a debt is left out.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
     /// Policy: too small.
-    #[error("below the minimum payout of {0} raw units; left for later")]
     BelowMinimum(RawAmount),
     /// Policy: the payee's account would have to be made.
-    #[error("the payee's account does not exist, and making it costs {0}")]
     Activation(Sun),
     /// Policy: too dear.
-    #[error("the transfer would burn {0}, more than the {1} allowed for one")]
     Fee(Sun, Sun),
     /// Policy: no free bandwidth left.
-    #[error("the free bandwidth left today does not cover it, and only free payouts are allowed")]
     NotFree,
     /// Policy: enough payouts.
-    #[error("the plan is limited to {0} payouts")]
     MaxPayouts(usize),
     /// The account has not enough of the token.
-    #[error("the balance left is {0} raw units")]
     Balance(RawAmount),
     /// The account has not enough TRX for the fee.
-    #[error("the fee of {0} is more than the {1} left for fees")]
     Trx(Sun, Sun),
 }
 
 impl Why {
+    /// In words, the plan's amounts as people read them.
+    pub fn words(&self, token: TokenId) -> String {
+        let amount = |raw: RawAmount| UnitAmount {
+            token: Token::Trc10(token),
+            raw,
+        };
+        match self {
+            Self::BelowMinimum(least) => format!(
+                "below the minimum payout of {}; left for later",
+                amount(*least)
+            ),
+            Self::Activation(cost) => {
+                format!("the payee's account does not exist, and making it costs {cost}")
+            }
+            Self::Fee(fee, most) => {
+                format!("the transfer would burn {fee}, more than the {most} allowed for one")
+            }
+            Self::NotFree => {
+                "the free bandwidth left today does not cover it, and only free payouts are allowed"
+                    .to_owned()
+            }
+            Self::MaxPayouts(most) => format!("the plan is limited to {most} payouts"),
+            Self::Balance(left) => format!("the balance left is {}", amount(*left)),
+            Self::Trx(fee, left) => {
+                format!("the fee of {fee} is more than the {left} left for fees")
+            }
+        }
+    }
+
     /// Whether it is the account that lacks something, not the policy that
     /// holds it back.
     pub const fn is_funds(&self) -> bool {
@@ -523,6 +545,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_out_is_told_in_whole_tokens() {
+        for (why, btt) in [
+            (
+                Why::BelowMinimum(raw(2_500_000)),
+                "below the minimum payout of 2.5 BTT; left for later",
+            ),
+            (Why::Balance(raw(40)), "the balance left is 0.00004 BTT"),
+        ] {
+            assert_eq!(why.words(TokenId::BTT), btt);
+            // Of a token whose decimals are not known here, its id is told.
+            let other = why.words(TokenId::new(1_000_017).unwrap());
+            assert!(other.contains("raw:1000017"), "{other}");
+        }
+    }
+
+    #[test]
     fn each_policy_leaves_out_with_its_own_reason() {
         let debts = [debt(2, 100, 5), debt(3, 300, 6), debt(4, 10, 7)];
         let with = |change: fn(&mut Policy)| {
@@ -535,7 +573,7 @@ mod tests {
             assert_eq!(payees(&plan), paid);
             assert_eq!(plan.payouts.len() + plan.deferred.len(), 3);
             for deferred in &plan.deferred {
-                assert!(why(&deferred.reason), "{}", deferred.reason);
+                assert!(why(&deferred.reason), "{:?}", deferred.reason);
             }
         };
         check(&means(), with(|p| p.min_payout = raw(50)), &[2, 3], |why| {

@@ -1,13 +1,13 @@
 //! What settlement tells while it works and when it is done.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     ledger::{
         AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, Durable, LedgerError, PayoutId,
         PayoutRow, PayoutState, Payouts,
     },
-    types::{BlockId, RawAmount, Sun, TxId},
+    types::{BlockId, RawAmount, Sun, Token, TxId},
 };
 
 /// Why a debt that nothing was signed for was given up: the next plan has it again.
@@ -66,8 +66,8 @@ pub struct BatchReport {
     pub batch: BatchRow,
     /// Its payouts, counted.
     pub counts: BatchCounts,
-    /// Σ of the payouts that were not given up.
-    pub total: RawAmount,
+    /// Σ of the payouts that were not given up, of each token.
+    pub totals: BTreeMap<Token, RawAmount>,
     /// What its transactions burnt, as far as known.
     pub fee: Sun,
     /// Of how many transactions in solid blocks it is not known what they burnt.
@@ -122,7 +122,7 @@ impl BatchReport {
         let mut report = Self {
             batch,
             counts: BatchCounts::default(),
-            total: RawAmount::ZERO,
+            totals: BTreeMap::new(),
             fee: Sun(0),
             fees_unknown: 0,
             txids: Vec::new(),
@@ -136,10 +136,11 @@ impl BatchReport {
                 PayoutState::Failed => report.counts.failed += 1,
             }
             if payout.payout.state != PayoutState::Failed {
-                report.total = report
-                    .total
-                    .checked_add(payout.payout.amount)
-                    .unwrap_or(RawAmount::MAX);
+                add(
+                    &mut report.totals,
+                    payout.payout.token,
+                    payout.payout.amount,
+                );
             }
             report.txids.extend(payout.current().map(|row| row.txid));
             for attempt in &payout.attempts {
@@ -167,6 +168,21 @@ impl BatchReport {
     pub fn is_finished(&self) -> bool {
         self.counts.pending == 0
     }
+}
+
+/// Adds to the sum of its token.
+fn add(totals: &mut BTreeMap<Token, RawAmount>, token: Token, amount: RawAmount) {
+    let total = totals.entry(token).or_insert(RawAmount::ZERO);
+    *total = total.checked_add(amount).unwrap_or(RawAmount::MAX);
+}
+
+/// The sums of several batches, of each token.
+pub fn totals_of(reports: &[BatchReport]) -> BTreeMap<Token, RawAmount> {
+    let mut totals = BTreeMap::new();
+    for (token, amount) in reports.iter().flat_map(|report| &report.totals) {
+        add(&mut totals, *token, *amount);
+    }
+    totals
 }
 
 /// Puts each attempt to its payout; both come in the payouts' order.

@@ -4,7 +4,9 @@
 mod answers;
 mod at_once;
 mod books;
+mod debts;
 mod permitted;
+mod replaced;
 mod restored;
 mod slow_signers;
 mod terminal;

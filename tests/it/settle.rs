@@ -53,7 +53,10 @@ fn debts_are_paid_once_and_a_second_run_finds_nothing() {
     let batch = &report.batches[0];
     assert_eq!((batch.counts.payouts, batch.counts.confirmed), (2, 2));
     assert_eq!(batch.txids.len(), 2);
-    assert_eq!(batch.total, raw(800));
+    assert_eq!(
+        batch.totals,
+        [(Token::Trc10(TokenId::BTT), raw(800))].into()
+    );
     assert_eq!(batch.fee.0, 2000);
     world.check(&[500, 300], "first");
 

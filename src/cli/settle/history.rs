@@ -72,6 +72,15 @@ pub(super) async fn status(context: &Context) -> Outcome {
         .result(&batches_json(&reports), || batches_text(&reports))
 }
 
+/// An amount in whole tokens, where the number of decimals is built in.
+pub(super) fn whole_tokens(token: Token, amount: RawAmount) -> Option<String> {
+    match token {
+        Token::Trx => Some(amount.to_decimal(Decimals::TRX)),
+        Token::Trc10(TokenId::BTT) => Some(amount.to_decimal(Decimals::BTT)),
+        Token::Trc10(_) => None,
+    }
+}
+
 const fn kind_name(kind: PayoutKind) -> &'static str {
     match kind {
         PayoutKind::Settle => "settle",
@@ -153,13 +162,8 @@ impl Entry {
         }
     }
 
-    /// In whole tokens, where the number of decimals is built in.
     fn decimal(&self) -> Option<String> {
-        match self.token {
-            Token::Trx => Some(self.amount.to_decimal(Decimals::TRX)),
-            Token::Trc10(TokenId::BTT) => Some(self.amount.to_decimal(Decimals::BTT)),
-            Token::Trc10(_) => None,
-        }
+        whole_tokens(self.token, self.amount)
     }
 
     fn json(&self) -> Value {

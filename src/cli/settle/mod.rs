@@ -4,6 +4,7 @@ mod cancel;
 mod chain_side;
 mod desk;
 mod export;
+mod given_up;
 mod history;
 mod holders;
 pub(crate) mod policy;
@@ -17,7 +18,8 @@ use self::{
     cancel::Cancel,
     chain_side::{Adopt, Recover, audit},
     export::Export,
-    history::{History, status},
+    given_up::GivenUp,
+    history::{History, status, whole_tokens},
     holders::{Import, RunFlags},
     policy::PolicyFlags,
     watch::Watch,
@@ -34,12 +36,9 @@ use super::{
     units::{Worth, counted},
 };
 use crate::{
-    ledger::PayoutState,
-    settle::{
-        BatchReport, PAID_ELSEWHERE, PLANNED_ANEW, Plan, Question, RESTORED, SettleError, Why,
-    },
+    settle::{BatchReport, Plan, Question, SettleError, totals_of},
     tron::keys::Signer as _,
-    types::{Decimals, RawAmount, Token, TokenId},
+    types::{Decimals, Token, TokenId},
 };
 
 #[derive(Debug, Subcommand)]
@@ -198,7 +197,7 @@ fn plan_json(context: &Context, plan: &Plan) -> Value {
             json!({
                 "payee": deferred.payee,
                 "amount_raw": deferred.amount,
-                "reason": reason_text(&deferred.reason, plan.token),
+                "reason": deferred.reason.words(plan.token),
             })
         })
         .collect();
@@ -214,18 +213,6 @@ fn plan_json(context: &Context, plan: &Plan) -> Value {
         "bandwidth_available": plan.bandwidth_available,
         "stake_to_be_free_sun": plan.stake_to_be_free.map(|stake| stake.0),
     })
-}
-
-/// Why a debt waits, its amounts as people read them.
-fn reason_text(why: &Why, token: TokenId) -> String {
-    match why {
-        Why::BelowMinimum(least) => format!(
-            "below the minimum payout of {}; left for later",
-            amount_text(*least, token)
-        ),
-        Why::Balance(left) => format!("the balance left is {}", amount_text(*left, token)),
-        other => other.to_string(),
-    }
 }
 
 fn plan_text(plan: &Plan, price: Option<Worth>) -> String {
@@ -257,7 +244,7 @@ fn plan_text(plan: &Plan, price: Option<Worth>) -> String {
             "later {:>20}  to {}: {}\n",
             amount_text(deferred.amount, plan.token),
             deferred.payee,
-            reason_text(&deferred.reason, plan.token)
+            deferred.reason.words(plan.token)
         ));
     }
     text.push_str(&format!(
@@ -385,7 +372,7 @@ async fn run(context: &Context, flags: &PolicyFlags, signed_by: SignedBy) -> Out
         context.out.note(format!(
             "later: {amount} to {}: {}",
             deferred.payee,
-            reason_text(&deferred.reason, TOKEN)
+            deferred.reason.words(TOKEN)
         ));
     }
     if let Some(short) = deferred.clone().find(|deferred| deferred.reason.is_funds()) {
@@ -393,7 +380,7 @@ async fn run(context: &Context, flags: &PolicyFlags, signed_by: SignedBy) -> Out
         return Err(Failure::funds(format!(
             "{amount} cannot be paid to {}: {}",
             short.payee,
-            reason_text(&short.reason, TOKEN)
+            short.reason.words(TOKEN)
         )));
     }
     let document = batches_json(&[]);
@@ -403,12 +390,16 @@ async fn run(context: &Context, flags: &PolicyFlags, signed_by: SignedBy) -> Out
 /// The batches of a run as one: the id is the last one's.
 fn batches_json(reports: &[BatchReport]) -> Value {
     let sum = |field: fn(&BatchReport) -> u64| -> u64 { reports.iter().map(field).sum() };
-    let total = reports
-        .iter()
-        .try_fold(RawAmount::ZERO, |total, report| {
-            total.checked_add(report.total)
+    let totals: Vec<_> = totals_of(reports)
+        .into_iter()
+        .map(|(token, total)| {
+            json!({
+                "token": token.to_string(),
+                "amount": whole_tokens(token, total),
+                "amount_raw": total,
+            })
         })
-        .unwrap_or(RawAmount::MAX);
+        .collect();
     let txids: Vec<_> = reports.iter().flat_map(|report| &report.txids).collect();
     json!({
         "batch": reports.last().map(|report| report.batch.id.to_string()),
@@ -416,7 +407,7 @@ fn batches_json(reports: &[BatchReport]) -> Value {
         "confirmed": sum(|report| report.counts.confirmed),
         "pending": sum(|report| report.counts.pending),
         "failed": sum(|report| report.counts.failed),
-        "total_raw": total,
+        "totals": totals,
         "fee_sun": sum(|report| report.fee.0),
         "fees_unknown": sum(|report| report.fees_unknown),
         "txids": txids,
@@ -488,60 +479,4 @@ fn print_batches(context: &Context, reports: &[BatchReport]) -> Outcome {
     }
     Err(Failure::new(Exit::Partly, "partly", given_up.text())
         .hint("running it again is safe: nothing is paid twice"))
-}
-
-/// Payments of batches that did not happen, by why.
-#[derive(Debug, Default)]
-struct GivenUp {
-    failed: usize,
-    pending: usize,
-    /// They were paid by another ledger or by hand.
-    elsewhere: usize,
-    /// Debts of an earlier command, which the plan of this one has again.
-    replanned: usize,
-}
-
-impl GivenUp {
-    fn of(reports: &[BatchReport]) -> Self {
-        let mut sums = Self::default();
-        for payout in reports.iter().flat_map(|report| &report.payouts) {
-            let reason = payout.payout.reason.as_str();
-            match payout.payout.state {
-                PayoutState::Confirmed => {}
-                PayoutState::Planned | PayoutState::InFlight => sums.pending += 1,
-                PayoutState::Failed if reason.starts_with(PAID_ELSEWHERE) => sums.elsewhere += 1,
-                PayoutState::Failed if [PLANNED_ANEW, RESTORED].contains(&reason) => {
-                    sums.replanned += 1;
-                }
-                PayoutState::Failed => sums.failed += 1,
-            }
-        }
-        sums
-    }
-
-    fn harmless(&self) -> Vec<String> {
-        let mut words = Vec::new();
-        if self.elsewhere > 0 {
-            words.push(format!(
-                "{} not sent: {PAID_ELSEWHERE}",
-                counted(self.elsewhere, "payment")
-            ));
-        }
-        words
-    }
-
-    fn text(&self) -> String {
-        let mut words = Vec::new();
-        if self.failed > 0 {
-            words.push(format!("{} failed", counted(self.failed, "payment")));
-        }
-        if self.pending > 0 {
-            words.push(format!(
-                "{} on the way or not signed",
-                counted(self.pending, "payment")
-            ));
-        }
-        words.extend(self.harmless());
-        words.join(", ")
-    }
 }

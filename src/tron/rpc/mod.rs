@@ -378,7 +378,8 @@ impl Node {
 
     /// The id of block 0, which says which chain this is. Every configured node
     /// must name the same one; one that does not answer now is asked again before
-    /// it is asked anything else.
+    /// it is asked anything else. Asked again, it is what the nodes name now; the
+    /// client keeps to the first.
     ///
     /// # Errors
     /// See [`NodeError`]; `Unknown` when two nodes are on different chains.

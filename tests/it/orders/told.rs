@@ -67,13 +67,58 @@ async fn a_strangers_token_is_never_called_by_a_built_in_name_alone() {
     let file = file.to_str().unwrap();
     let paid = issuer.run(["send", "--csv", file, "--yes"]);
     assert_eq!(paid.code, 0, "{paid:?}");
+    // In the sentence before it, and in the list after it.
     for said in [&paid.stdout, &paid.stderr] {
-        let line = said
-            .lines()
-            .find(|line| line.contains("5 TRX") || line.contains("TRX ("))
-            .unwrap_or("");
-        assert!(line.is_empty() || line.contains(&id), "{paid:?}");
+        assert!(said.contains(&format!("5 TRX (TRC-10 {id})")), "{paid:?}");
     }
+    // Beside the account's own TRX.
+    let balance = issuer.run(["balance"]).stdout;
+    assert!(
+        balance.contains(&format!(" TRX (TRC-10 {id})")),
+        "{balance}"
+    );
+    let genuine = balance.lines().filter(|line| line.ends_with(" TRX"));
+    assert_eq!(genuine.count(), 1, "{balance}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amounts_of_different_tokens_are_never_added_up() {
+    let site = Site::new(Store::File).await;
+    let rows = format!(
+        "address,amount\n{0},5TRX\n{0},2.5BTT\n{1},1BTT\n",
+        payee(1),
+        payee(2)
+    );
+    let file = site.home.file("mixed.csv", rows);
+    let file = file.to_str().unwrap();
+    let paid = site.home.run(["send", "--csv", file, "--yes", "--json"]);
+    assert_eq!(paid.json()["confirmed"], 3);
+    let status = site.home.run(["settle", "status", "--json"]).json();
+    assert_eq!(
+        status["totals"],
+        json!([
+            { "token": "TRX", "amount": "5", "amount_raw": "5000000" },
+            { "token": "BTT", "amount": "3.5", "amount_raw": "3500000" },
+        ]),
+        "{status}"
+    );
+    assert_eq!(status.get("total_raw"), None);
+    // The history gives each its own token, and no sum.
+    let history = site.home.run(["settle", "history", "--json"]).json();
+    let mut listed: Vec<_> = history["payments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            (
+                row["token"].as_str().unwrap(),
+                row["amount"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    listed.sort_unstable();
+    assert_eq!(listed, [("BTT", "1"), ("BTT", "2.5"), ("TRX", "5")]);
+    assert_eq!(history.as_object().unwrap().len(), 1, "{history}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

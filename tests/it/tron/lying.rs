@@ -2,7 +2,10 @@
 
 use std::{
     path::Path,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -207,6 +210,44 @@ async fn blocks_that_are_not_linked_are_not_believed() {
         .blocks(Finality::Solid, first, 30)
         .await;
     assert_eq!(blocks.unwrap(), Vec::new());
+}
+
+#[tokio::test]
+async fn blocks_that_are_too_many_for_one_answer_are_asked_for_in_parts() {
+    let honest = recording("10-thirty-consecutive-blocks.json");
+    let list = honest["block"].as_array().unwrap().clone();
+    let first = list[0]["block_header"]["raw_data"]["number"]
+        .as_u64()
+        .unwrap();
+    // A node whose answers are too large above `most` blocks, and the sizes it was asked for.
+    let ask = async |most: u64| {
+        let counts = Arc::new(Mutex::new(Vec::new()));
+        let (seen, list) = (counts.clone(), list.clone());
+        let server = Server::start(move |_, body| {
+            let begin = body["startNum"].as_u64().unwrap();
+            let count = body["endNum"].as_u64().unwrap() - begin;
+            seen.lock().unwrap().push(count);
+            if count > most {
+                return Reply::Endless;
+            }
+            let blocks: Vec<_> = list.iter().take(usize::try_from(count).unwrap()).collect();
+            Reply::Json(json!({ "block": blocks }))
+        })
+        .await;
+        let blocks = client(&[&server], 60_000)
+            .blocks(Finality::Solid, first, 30)
+            .await;
+        let counts = counts.lock().unwrap().clone();
+        (blocks, counts)
+    };
+    let (blocks, counts) = ask(15).await;
+    assert_eq!(counts, [30, 15], "the same question is not asked again");
+    assert_eq!(blocks.unwrap().len(), 15);
+    // One block that is too large is refused, not asked for again and again.
+    let (blocks, counts) = ask(0).await;
+    assert_eq!(counts, [30, 15, 7, 3, 1]);
+    let error = blocks.unwrap_err();
+    assert!(matches!(error, NodeError::TooLarge { .. }), "{error:?}");
 }
 
 #[tokio::test]
