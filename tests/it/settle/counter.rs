@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use seedrail::{
-    ledger::{PayoutState, SqliteLedger},
+    ledger::{PastOrigin, PastPayment, PayoutId, PayoutState, SqliteLedger},
     settle::{
         Begun, OrderName, PayoutFile, Policy, Question, RowEnd, SLOWEST_SIGNER, SendEnd, SendOrder,
         SettleError, Until, payout_file::key_of_id,
@@ -86,6 +86,18 @@ pub(super) struct Counter {
     owed: i64,
     is_calm: bool,
     counts: Counts,
+}
+
+/// The number of a past payment for which nothing was signed.
+fn planned(past: &PastPayment) -> Option<PayoutId> {
+    match past.origin {
+        PastOrigin::Payout {
+            id,
+            state: PayoutState::Planned,
+            ..
+        } => Some(id),
+        _ => None,
+    }
 }
 
 impl Counter {
@@ -197,12 +209,13 @@ impl Counter {
             }),
         };
         let signer: &dyn Signer = if takes.is_some() { &slow } else { &world.key };
-        let mut asked = false;
+        let (mut asked, mut unsigned) = (false, Vec::new());
         let outcome = world.on(&ledger, &process, async |engine| match &placed.order {
             Order::Alone(order) => {
                 let begun = engine.begin_order(order)?;
                 let mut confirm = |quote: &seedrail::settle::SendQuote| {
                     asked = !quote.alike.is_empty();
+                    unsigned = quote.alike.iter().filter_map(planned).collect();
                     !asked
                 };
                 let end = engine
@@ -221,6 +234,8 @@ impl Counter {
             Order::File(file) => {
                 let mut confirm = |quote: &seedrail::settle::FileQuote| {
                     asked = !quote.alike.is_empty();
+                    let alike = quote.alike.iter().map(|(_, past)| past);
+                    unsigned = alike.filter_map(planned).collect();
                     !asked
                 };
                 let report = engine
@@ -272,6 +287,19 @@ impl Counter {
         *self.counts.entry("orders found again").or_default() += found;
         if asked {
             self.count("equal payments asked about");
+            // What a killed command left unsigned was not paid: it is given up, and the
+            // order is given again.
+            if !unsigned.is_empty() {
+                let cancelled = self.world.on(&ledger, &process, async |engine| {
+                    engine.cancel(Some(&unsigned)).map(drop)
+                });
+                match forgiving(cancelled, &process) {
+                    Ok(true) => self.count("unsigned orders given up"),
+                    Ok(false) => {}
+                    Err(error) => self.unexpected("a cancellation", &error),
+                }
+                return;
+            }
             if self.placed[index].sure {
                 // A pruned node does not show the memo; any other does.
                 assert!(!self.is_calm, "seed {}: a name was forgotten", self.seed);
