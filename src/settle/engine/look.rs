@@ -197,6 +197,12 @@ impl<C: Chain> Engine<'_, C> {
             Some(cursor) if solid.id.number() <= cursor.last.number() + FEW_BLOCKS => cursor.last,
             _ => self.read_on(lease, Some(board)).await?.last,
         };
+        if solid.id.number() < last.number() {
+            // A node that lags, or a chain that begins anew where this one was.
+            self.patiently(|| self.chain.genesis())
+                .await
+                .and_then(|node| self.is_of_ledger(node))?;
+        }
         unsolid.begin_after(last);
         self.read_ahead(last, unsolid).await?;
         if solid.id.number() > last.number() {

@@ -53,7 +53,7 @@ use crate::{
         permission::{OWNER_ID, PermissionError, Permissions, allows, fewest_signers},
         rpc::{Finality, NodeError},
     },
-    types::{Address, Clock, RawAmount, Token, TokenId},
+    types::{Address, BlockId, Clock, RawAmount, Token, TokenId},
 };
 
 /// How long an attempt may live: its expiration after the head.
@@ -357,6 +357,11 @@ impl<C: Chain> Engine<'_, C> {
 
     async fn same_chain(&self) -> Result<(), SettleError> {
         let node = self.chain.genesis().await?;
+        self.is_of_ledger(node)
+    }
+
+    /// Refuses a chain that is not the ledger's.
+    fn is_of_ledger(&self, node: BlockId) -> Result<(), SettleError> {
         let ledger = self.ledger.genesis();
         if node == ledger {
             Ok(())

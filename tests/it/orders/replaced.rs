@@ -19,6 +19,17 @@ use crate::support::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_chain_behind_the_same_url_ends_the_command_and_is_named() {
+    ends(0, 60).await;
+}
+
+/// As a devnet that was started anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shorter_chain_behind_the_same_url_ends_the_command_and_is_named() {
+    ends(60, 1).await;
+}
+
+/// The chain that is replaced has so many blocks more, the other one so many.
+async fn ends(first_blocks: u64, other_blocks: u64) {
     let site = Site::new(Store::File).await;
     let other = Devnet::builder()
         .block_time(Duration::from_millis(200))
@@ -26,8 +37,9 @@ async fn another_chain_behind_the_same_url_ends_the_command_and_is_named() {
         .await
         .unwrap();
     assert_ne!(other.genesis_id(), site.devnet.genesis_id());
-    // Ahead of the first one, so that it has blocks to show.
-    other.mine(60);
+    other.pause();
+    other.mine(other_blocks);
+    site.devnet.mine(first_blocks);
     let replaced = Arc::new(AtomicBool::new(false));
     let (is_replaced, instead) = (replaced.clone(), other.address());
     let node = lying_node::start(site.devnet.address(), move |path, body| {
