@@ -418,11 +418,13 @@ fn live(seed: u64) -> Counts {
     }
 }
 
-/// A payer came back after a quiet week to a block after which none of 50 was by a
-/// witness that he knew.
+/// In the first, a payer came back after a quiet week to a block after which none of 50
+/// was by a witness that he knew; in the second, a killed command left an order unsigned
+/// that another file ordered as well.
 #[test]
 fn lives_that_failed_once_pass() {
     live(62_360_936);
+    live(4_413);
 }
 
 #[test]
