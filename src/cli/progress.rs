@@ -28,7 +28,7 @@ impl Screen {
     /// What stderr is; where it is no terminal nothing is drawn, and the size is that of
     /// an old one.
     pub(super) fn of_stderr() -> Self {
-        let (columns, rows) = terminal::size().unwrap_or((80, 24));
+        let (columns, rows) = terminal::size();
         Self { columns, rows }
     }
 

@@ -1,6 +1,6 @@
 //! The terminal on stderr: progress bars at its foot, all other lines above them.
 
-use std::{io, io::IsTerminal, sync::LazyLock};
+use std::sync::LazyLock;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::termios::tcgetwinsize;
@@ -14,22 +14,15 @@ const USUAL: (usize, usize) = (80, 24);
 
 /// A new bar below those that are there.
 pub(super) fn bar(length: u64, template: &str) -> ProgressBar {
-    BARS.add(styled(
-        ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden()),
-        template,
-    ))
+    let style = ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("█▉▊▋▌▍▎▏ ");
+    BARS.add(no_bar(length).with_style(style))
 }
 
 /// A bar that is never drawn.
 pub(super) fn no_bar(length: u64) -> ProgressBar {
     ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden())
-}
-
-fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template)
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("█▉▊▋▌▍▎▏ ");
-    bar.with_style(style)
 }
 
 /// Writes lines above the bars. `write` must not write by this function again.
@@ -47,19 +40,12 @@ pub(super) fn without_bars<T>(ask: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// Columns and rows of the terminal; `None` where stderr is none.
-pub(super) fn size() -> Option<(usize, usize)> {
-    if !io::stderr().is_terminal() {
-        return None;
+/// Columns and rows of the terminal; those of a usual one where stderr is none.
+pub(super) fn size() -> (usize, usize) {
+    match tcgetwinsize(rustix::stdio::stderr()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
+        _ => USUAL,
     }
-    let (columns, rows) = match tcgetwinsize(rustix::stdio::stderr()) {
-        Ok(size) => (usize::from(size.ws_col), usize::from(size.ws_row)),
-        Err(_) => (0, 0),
-    };
-    Some(match (columns, rows) {
-        (0, _) | (_, 0) => USUAL,
-        known => known,
-    })
 }
 
 /// A line cut to `columns`, with `…` for its end.
