@@ -11,6 +11,7 @@
 //! - `receipts`: signed statements of what was delivered, and the `sr_pay`
 //!   exchange that carries them between peers.
 //! - `ledger`: durable rows; `settle`: from receipts to coins, exactly once.
+//! - `client`: one living client; commands go in, snapshots and events come out.
 //! - `cli`: the `seedrail` program, a thin caller of all of it.
 //!
 //! Without default features only `types` and `tron` are there, with few
@@ -50,6 +51,8 @@
 
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "devnet")]
 pub mod devnet;
 #[cfg(feature = "ledger")]

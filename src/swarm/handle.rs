@@ -10,6 +10,7 @@ use std::{
 use tokio::sync::broadcast;
 
 use super::{
+    bitfield::Bitfield,
     events::Event,
     goals::{Goal, SeedGoals},
     metainfo::{Info, Magnet},
@@ -98,6 +99,21 @@ impl TorrentHandle {
     /// How many files are wanted, and of how many, if not all of them are.
     pub fn chosen(&self) -> Option<(usize, usize)> {
         self.torrent.chosen()
+    }
+
+    /// The pieces that are there, once that is known.
+    pub fn have(&self) -> Option<Bitfield> {
+        self.torrent.have()
+    }
+
+    /// The wanted files by position, once that is known.
+    pub fn wanted_files(&self) -> Option<Bitfield> {
+        self.torrent.wanted_files()
+    }
+
+    /// Its trackers, one tier after the other.
+    pub fn tracker_tiers(&self) -> Vec<Vec<String>> {
+        self.torrent.tracker_tiers()
     }
 
     /// A link for others: with its trackers, without this session's address.

@@ -217,7 +217,7 @@ impl Phase {
     }
 
     /// What is on disk is known.
-    pub(super) fn is_checked(&self) -> bool {
+    pub fn is_checked(&self) -> bool {
         match self {
             Self::Downloading | Self::Seeding | Self::Paused(Pause::DiskRefused(_)) => true,
             Self::Paused(Pause::Asked(resumes)) => {

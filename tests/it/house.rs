@@ -12,9 +12,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("receipts", &["types", "tron", "swarm", "ledger"]),
     ("settle", &["types", "tron", "receipts", "ledger"]),
     (
+        "client",
+        &["types", "tron", "swarm", "ledger", "receipts", "settle"],
+    ),
+    (
         "cli",
         &[
-            "types", "tron", "devnet", "swarm", "ledger", "receipts", "settle",
+            "types", "tron", "devnet", "swarm", "ledger", "receipts", "settle", "client", "api",
         ],
     ),
 ];

@@ -233,6 +233,7 @@ impl Conn {
     pub(super) fn view(&self) -> PeerView {
         let now = self.now();
         self.with(|exchange, debt, credit| PeerView {
+            conn: self.id(),
             peer: exchange.peer().filter(|_| exchange.established()),
             info_hash: self.context.info_hash,
             sale_price: exchange.sale_price(),

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     ledger::{LedgerError, ReceiptBook},
-    swarm::hooks::{Extension, PeerContext, PeerExtension, PeerLink},
+    swarm::hooks::{ConnId, Extension, PeerContext, PeerExtension, PeerLink},
     tron::keys::Signature,
     types::{Address, BlockId, Clock, InfoHash, RawAmount, Salt, TokenId, TxId},
 };
@@ -262,6 +262,8 @@ pub struct PayTotals {
 /// One connection as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerView {
+    /// The connection.
+    pub conn: ConnId,
     /// Who, once proven.
     pub peer: Option<Address>,
     /// About which torrent.

@@ -228,6 +228,8 @@ impl Traffic {
 /// What the outside may see of a connection.
 #[derive(Debug, Clone)]
 pub struct PeerRow {
+    /// The connection's number.
+    pub conn: ConnId,
     /// Where the peer is.
     pub addr: SocketAddr,
     /// We dialled it.
@@ -422,6 +424,7 @@ impl Conn {
         let link = lock(&self.link);
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         PeerRow {
+            conn: self.id,
             addr: self.remote,
             outgoing: self.outgoing,
             transport: self.carried.transport,

@@ -97,6 +97,12 @@ impl SessionBuilder {
         self
     }
 
+    /// The limits of all peers together, as they were given: up and down, in bytes a
+    /// second.
+    pub fn limits(&self) -> [Option<u64>; 2] {
+        [self.up_limit, self.down_limit]
+    }
+
     /// Percent (1 to 99) of a limited upload for paid connections while free
     /// ones want data too. Default: 80.
     #[must_use]

@@ -2,6 +2,7 @@
 
 mod builder;
 mod options;
+mod removing;
 mod shared;
 mod unchoking;
 

@@ -30,8 +30,10 @@ use self::core::{Input, Output, TorrentCore};
 use assembly::Assembly;
 pub(super) use book::PeerSource;
 pub(super) use drive::drive;
+pub(super) use relocate::forget_content;
 
 use super::{
+    bitfield::Bitfield,
     events::Event,
     goals::{self, Goal, SeedGoals, Stopwatch},
     hooks::ConnId,
@@ -213,6 +215,15 @@ impl Torrent {
     pub(super) fn name(&self) -> Option<String> {
         let named = self.info.get().map(|info| info.name().to_owned());
         named.or_else(|| self.setup.name.clone())
+    }
+
+    /// The wanted files by position, once that is known.
+    pub(super) fn wanted_files(&self) -> Option<Bitfield> {
+        self.wanted.get().map(|wanted| wanted.chosen().clone())
+    }
+
+    pub(super) fn tracker_tiers(&self) -> Vec<Vec<String>> {
+        self.setup.trackers.clone()
     }
 
     /// The URLs of its trackers.

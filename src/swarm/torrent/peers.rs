@@ -204,7 +204,7 @@ impl Torrent {
     }
 
     /// The pieces that are verified, once that is known.
-    pub(super) fn have(&self) -> Option<Bitfield> {
+    pub(in crate::swarm) fn have(&self) -> Option<Bitfield> {
         let state = lock(&self.state);
         state.core.picker().map(|picker| picker.have().clone())
     }

@@ -5,12 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use super::{Torrent, resume::Resume};
+use super::{Place, Torrent, resume::Resume};
 use crate::swarm::{
     bitfield::Bitfield,
     lock::lock,
+    metainfo::Info,
     relocate::{MoveError, copy_content, remove, rename_content},
-    storage::Storage,
+    storage::{Storage, StorageError},
 };
 
 impl Torrent {
@@ -72,4 +73,34 @@ impl Torrent {
         }
         old.forget();
     }
+
+    /// What it made on disk; `None`: its content is only read, or it is not known yet
+    /// whose files are there.
+    pub(in crate::swarm) fn made_here(&self) -> Option<Arc<Storage>> {
+        let made = matches!(self.setup.place, Place::Folder(_)) && self.have().is_some();
+        self.storage().filter(|_| made)
+    }
+
+    /// There is nothing of it any more.
+    pub(in crate::swarm) fn forget_record(&self) {
+        if let Some(record) = lock(&self.resume).take() {
+            record.forget();
+        }
+    }
+}
+
+/// Deletes what a torrent that does not run made at `root`, as its record in `dir` says, and
+/// the record.
+pub(in crate::swarm) fn forget_content(
+    dir: &Path,
+    info: &Info,
+    root: &Path,
+) -> Result<(), MoveError> {
+    let opened = Resume::new(&dir.join("resume"), info.hash(), root);
+    let record = opened.map_err(|source| StorageError::new("read", dir, source))?;
+    if let Some(made) = record.in_place(info.file_count()) {
+        remove(&Storage::new(info, root, |at| made.has(at)))?;
+        record.forget();
+    }
+    Ok(())
 }

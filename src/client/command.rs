@@ -1,0 +1,228 @@
+//! What a client can be told, and what it answers.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use super::snapshot::{Goals, Limits, Prices};
+use crate::types::InfoHash;
+
+/// One thing that a client is told. Each may be told twice: the second time changes nothing.
+/// The answer comes when it is on disk, if the client keeps its list there.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Adds a torrent. One that is there already is not changed.
+    Add(Box<AddTorrent>),
+    /// Removes a torrent.
+    Remove {
+        /// Which.
+        hash: InfoHash,
+        /// Also deletes the files that it made. What lay there before it was added, and is
+        /// only shared, stays.
+        data: bool,
+    },
+    /// Pauses a torrent: what is due is settled and its connections are closed.
+    Pause(InfoHash),
+    /// Goes on with a torrent. One that a goal has ended loses its goals.
+    Resume(InfoHash),
+    /// Verifies again all data of a torrent. A paused one is paused again afterwards.
+    Recheck(InfoHash),
+    /// Changes what a torrent is called in lists; its files keep their names. `None`: its own
+    /// name.
+    Rename {
+        /// Which.
+        hash: InfoHash,
+        /// How it is called.
+        name: Option<String>,
+    },
+    /// Moves complete content into a folder; nothing is overwritten.
+    Move {
+        /// Which.
+        hash: InfoHash,
+        /// Where to.
+        folder: PathBuf,
+    },
+    /// Chooses the files of a torrent that are downloaded. Its connections are closed for
+    /// that.
+    SetFiles {
+        /// Which torrent.
+        hash: InfoHash,
+        /// Which files.
+        files: Files,
+    },
+    /// Changes the limits of a torrent.
+    SetLimits {
+        /// Which; `None`: the limits of all torrents together.
+        hash: Option<InfoHash>,
+        /// Bytes a second.
+        limits: Limits,
+    },
+    /// Changes what ends the sharing of a torrent.
+    SetGoals {
+        /// Which.
+        hash: InfoHash,
+        /// The new goals, in place of all old ones.
+        goals: Goals,
+    },
+    /// Puts a torrent into a category, or takes it out (`None`). A category that is not
+    /// there is made. The files stay where they are.
+    SetCategory {
+        /// Which.
+        hash: InfoHash,
+        /// The category.
+        category: Option<String>,
+    },
+    /// Adds tags to a torrent, and takes others away. Tags that are not there are made.
+    SetTags {
+        /// Which.
+        hash: InfoHash,
+        /// Tags that it has from now on.
+        add: Vec<String>,
+        /// Tags that it does not have any more.
+        remove: Vec<String>,
+    },
+    /// Makes a category, or changes its folder.
+    SaveCategory {
+        /// Its name.
+        name: String,
+        /// The folder that its torrents are put into; `None`: the client's.
+        folder: Option<PathBuf>,
+    },
+    /// Removes categories; their torrents have none afterwards.
+    RemoveCategories(Vec<String>),
+    /// Makes tags.
+    AddTags(Vec<String>),
+    /// Removes tags, also from torrents.
+    RemoveTags(Vec<String>),
+    /// Adds trackers to a torrent. Its connections are closed for that.
+    AddTrackers {
+        /// Which.
+        hash: InfoHash,
+        /// Their addresses, a group each.
+        urls: Vec<String>,
+    },
+    /// Dials more peers of a torrent.
+    AddPeers {
+        /// Which.
+        hash: InfoHash,
+        /// Where they are.
+        peers: Vec<SocketAddr>,
+    },
+}
+
+/// A torrent to add.
+#[derive(Debug, Clone)]
+pub struct AddTorrent {
+    /// What it is.
+    pub source: Source,
+    /// The folder that it is put into; `None`: that of its category, or the client's.
+    pub folder: Option<PathBuf>,
+    /// What it is called; `None`: its own name.
+    pub name: Option<String>,
+    /// Its category.
+    pub category: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// The files to download; `None`: those that the link names, or those of the last time,
+    /// or all.
+    pub files: Option<Files>,
+    /// Its limits.
+    pub limits: Limits,
+    /// What ends its sharing.
+    pub goals: Goals,
+    /// Its own prices.
+    pub prices: Prices,
+    /// It waits to be resumed.
+    pub paused: bool,
+    /// More trackers, a group each.
+    pub trackers: Vec<String>,
+    /// Peers to dial first.
+    pub peers: Vec<SocketAddr>,
+    /// Verifies all data that is on disk, whatever is known of it.
+    pub recheck: bool,
+    /// Writes over files in the way that are not this torrent's.
+    pub overwrite: bool,
+    /// Reserves disk space first, if the file system can.
+    pub preallocate: bool,
+}
+
+impl AddTorrent {
+    /// Nothing besides what the source says.
+    pub fn new(source: Source) -> Self {
+        Self {
+            source,
+            folder: None,
+            name: None,
+            category: None,
+            tags: Vec::new(),
+            files: None,
+            limits: Limits::default(),
+            goals: Goals::default(),
+            prices: Prices::default(),
+            paused: false,
+            trackers: Vec::new(),
+            peers: Vec::new(),
+            recheck: false,
+            overwrite: false,
+            preallocate: false,
+        }
+    }
+}
+
+/// What a torrent comes from.
+#[derive(Clone)]
+pub enum Source {
+    /// A magnet link, or an info-hash of 40 hex digits or 32 base32 letters.
+    Link(String),
+    /// The bytes of a torrent file.
+    File(Vec<u8>),
+    /// The bytes of a torrent file whose content is on this machine already: it is shared
+    /// where it lies, and never written to.
+    Content {
+        /// The torrent file.
+        file: Vec<u8>,
+        /// The file, or the folder with the files, whatever its name.
+        path: PathBuf,
+        /// It was hashed just now: it is not hashed again.
+        trusted: bool,
+    },
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Link(link) => f.debug_tuple("Link").field(link).finish(),
+            Self::File(file) => f.debug_tuple("File").field(&file.len()).finish(),
+            Self::Content { path, .. } => f.debug_tuple("Content").field(path).finish(),
+        }
+    }
+}
+
+/// Files of a torrent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Files {
+    /// All of them.
+    All,
+    /// Those with these positions, from 0 on, as in
+    /// [`FileRow::index`](super::snapshot::FileRow::index).
+    Positions(Vec<u32>),
+    /// As `seedrail get --files` takes it: numbers from 1 on, or names.
+    Pattern(String),
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// The torrent is added.
+    Added {
+        /// Its identity.
+        hash: InfoHash,
+        /// It was there already, and is not changed.
+        known: bool,
+    },
+    /// The content is at its new place.
+    Moved {
+        /// The file, or the folder with the files.
+        path: PathBuf,
+    },
+}

@@ -1,0 +1,445 @@
+//! Looks at a torrent: what happened to it since the last time, and what readers see of it.
+
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
+use tokio::sync::broadcast::error::TryRecvError;
+
+use super::{
+    entry::{Entry, Known, Run, Standing},
+    snapshot::{
+        EncryptionOf, FileRow, PaidPeer, PeerRow, Revision, Torrent, TorrentRow, TorrentState,
+        TransportOf, Versioned,
+    },
+    trackers,
+};
+use crate::{
+    receipts::{
+        Held,
+        pay::{PeerView, Tally},
+    },
+    swarm::{
+        self, Pause, Phase, Stats, Transport,
+        bitfield::Bitfield,
+        metainfo::{Info, Metainfo},
+    },
+    types::UnixMs,
+};
+
+/// What payments know, by connection and by torrent.
+#[derive(Debug, Default)]
+pub(super) struct Paid {
+    pub(super) connections: HashMap<u64, PeerView>,
+    pub(super) torrents: HashMap<crate::types::InfoHash, Tally>,
+}
+
+/// What was seen of a torrent.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) stats: Option<Stats>,
+    /// Events of the swarm, in their order.
+    pub(super) events: Vec<swarm::Event>,
+    /// Its metadata came.
+    pub(super) metadata: bool,
+    /// It was not complete ever before.
+    pub(super) completed: bool,
+}
+
+impl Entry {
+    /// Counts what happened since the last look.
+    pub(super) fn look(&mut self, paid: &Paid, now: UnixMs) -> Seen {
+        let hash = self.wish.known.hash();
+        let mut seen = Seen::default();
+        if let Some(tally) = paid.torrents.get(&hash) {
+            let earned = tally.earned_raw.saturating_sub(self.paid.earned_raw);
+            let spent = tally.spent_raw.saturating_sub(self.paid.spent_raw);
+            self.unsaved |= earned > 0 || spent > 0;
+            self.life.earned_raw = self.life.earned_raw.saturating_add(earned);
+            self.life.spent_raw = self.life.spent_raw.saturating_add(spent);
+            self.paid = *tally;
+        }
+        match &mut self.run {
+            Run::No => return seen,
+            // Its end is uploaded to as well.
+            Run::Leaving(handle) => seen.stats = Some(handle.stats()),
+            Run::Yes(live) => {
+                loop {
+                    match live.events.try_recv() {
+                        Ok(event) => seen.events.push(event),
+                        Err(TryRecvError::Lagged(_)) => {}
+                        Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                    }
+                }
+                let stats = live.handle.stats();
+                let elapsed = live.looked.elapsed();
+                live.looked = Instant::now();
+                let down = stats.downloaded.saturating_sub(live.counted.downloaded);
+                let up = stats.uploaded.saturating_sub(live.counted.uploaded);
+                let seeding = u64::try_from(stats.seeding_for.as_millis()).unwrap_or(u64::MAX);
+                let seeded = seeding.saturating_sub(live.counted.seeding_ms);
+                live.counted.downloaded = stats.downloaded;
+                live.counted.uploaded = stats.uploaded;
+                live.counted.seeding_ms = seeding;
+                let life = &mut self.life;
+                life.downloaded = life.downloaded.saturating_add(down);
+                life.uploaded = life.uploaded.saturating_add(up);
+                life.seeding_ms = life.seeding_ms.saturating_add(seeded);
+                self.session.0 = self.session.0.saturating_add(down);
+                self.session.1 = self.session.1.saturating_add(up);
+                if down > 0 || up > 0 {
+                    life.last_activity = Some(now);
+                }
+                if !live.paused && stats.phase.trouble().is_none() {
+                    let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+                    life.active_ms = life.active_ms.saturating_add(ms);
+                }
+                self.unsaved = true;
+                if let (Known::Link(magnet), Some(info)) = (&self.wish.known, live.handle.info()) {
+                    let mut metainfo = Metainfo::new((*info).clone());
+                    metainfo.trackers = magnet
+                        .trackers
+                        .iter()
+                        .map(|url| vec![url.clone()])
+                        .collect();
+                    self.wish.known = Known::File(Arc::new(metainfo));
+                    seen.metadata = true;
+                }
+                for event in &seen.events {
+                    trackers::hear(&mut self.trackers, event, now);
+                }
+                if stats.phase.is_checked() {
+                    let complete = live.handle.is_complete();
+                    self.standing = Standing {
+                        wanted: stats.bytes,
+                        left: stats.bytes_left,
+                        pieces_have: stats.pieces_have,
+                        complete,
+                    };
+                    if complete && self.life.completed.is_none() {
+                        self.life.completed = Some(now);
+                        seen.completed = true;
+                    }
+                }
+                seen.stats = Some(stats);
+            }
+        }
+        seen
+    }
+
+    fn state(&self, stats: Option<&Stats>) -> TorrentState {
+        if self.wish.removing.is_some() {
+            return TorrentState::Finishing;
+        }
+        let Some(stats) = stats else {
+            return match (&self.refused, self.wish.paused) {
+                (Some(_), _) => TorrentState::Failed,
+                (None, true) => TorrentState::Paused,
+                // It is about to start.
+                (None, false) => TorrentState::Checking,
+            };
+        };
+        match &stats.phase {
+            _ if matches!(self.run, Run::Leaving(_)) => TorrentState::Finishing,
+            phase if phase.trouble().is_some() => TorrentState::Failed,
+            Phase::Metadata => TorrentState::Metadata,
+            Phase::Checking { .. } => TorrentState::Checking,
+            Phase::Downloading => TorrentState::Downloading,
+            Phase::Seeding => TorrentState::Seeding,
+            Phase::Paused(Pause::DiskRefused(_)) => TorrentState::DiskRefused,
+            Phase::Paused(_) => TorrentState::Paused,
+            Phase::Stopping | Phase::Stopped => TorrentState::Finishing,
+            Phase::Failed(_) => TorrentState::Failed,
+        }
+    }
+
+    fn row(&self, stats: Option<&Stats>) -> TorrentRow {
+        let known = &self.wish.known;
+        let info = known.info();
+        let layout = info.map(Info::layout);
+        let size = layout.map_or(0, |layout| layout.total());
+        let standing = &self.standing;
+        let checked = stats.and_then(|stats| match &stats.phase {
+            Phase::Checking { done, total } => Some((*done, *total)),
+            _ => None,
+        });
+        let trouble = stats.and_then(|stats| stats.phase.trouble().map(str::to_owned));
+        let disk = stats.and_then(|stats| match &stats.phase {
+            Phase::Paused(Pause::DiskRefused(why)) => Some(why.clone()),
+            _ => None,
+        });
+        let wanted = match standing.wanted {
+            0 => size,
+            wanted => wanted,
+        };
+        let left = match (standing.wanted, standing.complete) {
+            (_, true) => 0,
+            (0, false) => wanted,
+            _ => standing.left,
+        };
+        let down_rate = stats.map_or(0, |stats| stats.down_rate);
+        let sent = u128::from(self.life.uploaded) * 1000 / u128::from(wanted.max(1));
+        let peers = stats.map_or(&[][..], |stats| &stats.peers);
+        let pieces = layout.map_or(0, |layout| layout.pieces());
+        let seeds = peers
+            .iter()
+            .filter(|peer| pieces > 0 && peer.pieces == pieces);
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        TorrentRow {
+            hash: known.hash(),
+            name: self.name(),
+            state: self.state(stats),
+            trouble: trouble.or(disk).or_else(|| self.refused.clone()),
+            complete: standing.complete,
+            private: info.map(Info::is_private),
+            folder: self.wish.place.folder().to_owned(),
+            path: self.path(),
+            category: self.wish.category.clone(),
+            tags: self.wish.tags.iter().cloned().collect(),
+            size,
+            wanted,
+            left,
+            pieces,
+            pieces_have: standing.pieces_have,
+            piece_length: layout.map_or(0, |layout| layout.piece_length()),
+            checked_permille: checked.map(|(done, total)| {
+                let part = u64::from(done) * 1000 / u64::from(total.max(1));
+                u16::try_from(part).unwrap_or(1000)
+            }),
+            downloaded: self.life.downloaded,
+            uploaded: self.life.uploaded,
+            session_downloaded: self.session.0,
+            session_uploaded: self.session.1,
+            wasted: stats.map_or(0, |stats| stats.wasted),
+            down_rate,
+            up_rate: stats.map_or(0, |stats| stats.up_rate),
+            eta_secs: match left {
+                0 => None,
+                left => left.checked_div(down_rate),
+            },
+            peers: count(peers.len()),
+            seeds: count(seeds.count()),
+            ratio_permille: u64::try_from(sent).unwrap_or(u64::MAX),
+            limits: self.wish.limits,
+            goals: self.wish.goals,
+            reached: self.wish.reached,
+            prices: self.wish.prices,
+            earned_raw: self.life.earned_raw,
+            spent_raw: self.life.spent_raw,
+            added: self.life.added,
+            completed: self.life.completed,
+            active_secs: self.life.active_ms / 1000,
+            seeding_secs: self.life.seeding_ms / 1000,
+            last_activity: self.life.last_activity,
+            magnet: self.magnet(),
+            comment: match known {
+                Known::File(metainfo) => metainfo.comment.clone(),
+                Known::Link(_) => None,
+            },
+        }
+    }
+
+    fn path(&self) -> Option<std::path::PathBuf> {
+        let running = self.handle().and_then(swarm::TorrentHandle::path);
+        running.or_else(|| match &self.wish.place {
+            super::entry::Place::Content(path) => Some(path.clone()),
+            super::entry::Place::Folder(folder) => {
+                let info = self.wish.known.info();
+                info.map(|info| folder.join(info.name()))
+            }
+        })
+    }
+
+    fn magnet(&self) -> String {
+        let known = &self.wish.known;
+        let magnet = swarm::metainfo::Magnet {
+            info_hash: known.hash(),
+            name: known
+                .info()
+                .map(|info| info.name().to_owned())
+                .or_else(|| match known {
+                    Known::Link(magnet) => magnet.name.clone(),
+                    Known::File(_) => None,
+                }),
+            trackers: self.tiers().into_iter().flatten().collect(),
+            peers: Vec::new(),
+            files: Vec::new(),
+        };
+        magnet.to_string()
+    }
+
+    fn files(&self, have: Option<&Bitfield>) -> Vec<FileRow> {
+        let Some(info) = self.wish.known.info() else {
+            return Vec::new();
+        };
+        let layout = info.layout();
+        let running = self.live().and_then(|live| live.handle.wanted_files());
+        let wanted = running.or_else(|| {
+            let files = self.wish.files.as_ref()?;
+            super::entry::selection(files).ok()?.choose(info).ok()
+        });
+        let real = (0..).zip(info.files()).filter(|(_, file)| !file.pad);
+        real.map(|(index, file)| {
+            let pieces = layout.pieces_of(file.offset, file.length);
+            let here = |piece: u32| {
+                let begin = layout.offset(piece).max(file.offset);
+                let end = layout
+                    .end(piece)
+                    .min(file.offset.saturating_add(file.length));
+                end.saturating_sub(begin)
+            };
+            let there = have.map_or(0, |have| {
+                pieces
+                    .clone()
+                    .filter(|piece| have.has(*piece))
+                    .map(here)
+                    .sum()
+            });
+            FileRow {
+                index,
+                path: file.path.join("/"),
+                size: file.length,
+                // Which pieces are there is not kept for one that does not run.
+                have: match (have, self.standing.complete) {
+                    (None, true) => file.length,
+                    _ => there,
+                },
+                wanted: wanted.as_ref().is_none_or(|wanted| wanted.has(index)),
+                first_piece: *pieces.start(),
+                last_piece: *pieces.end(),
+            }
+        })
+        .collect()
+    }
+
+    fn peers(&self, stats: Option<&Stats>, paid: &Paid) -> Vec<PeerRow> {
+        let pieces = self
+            .wish
+            .known
+            .info()
+            .map_or(0, |info| info.layout().pieces());
+        let peers = stats.map_or(&[][..], |stats| &stats.peers);
+        let mut rows: Vec<PeerRow> = peers
+            .iter()
+            .map(|peer| peer_row(peer, pieces, paid.connections.get(&peer.conn.0)))
+            .collect();
+        rows.sort_by_key(|row| row.connection);
+        rows
+    }
+
+    /// What readers see of it: what did not change keeps its revision. `None`: nothing did.
+    pub(super) fn show(
+        &self,
+        before: Option<&Arc<Torrent>>,
+        seen: &Seen,
+        paid: &Paid,
+        revision: Revision,
+    ) -> Option<Arc<Torrent>> {
+        let stats = seen.stats.as_ref();
+        let row = self.row(stats);
+        let peers = self.peers(stats, paid);
+        // Which pieces are there, when that may have changed.
+        let moved = before.is_none_or(|before| {
+            let was = &before.row.value;
+            was.pieces_have != row.pieces_have
+                || was.state != row.state
+                || was.wanted != row.wanted
+                || was.size != row.size
+        });
+        let have = self
+            .live()
+            .filter(|_| moved)
+            .and_then(|live| live.handle.have());
+        let files = moved.then(|| self.files(have.as_ref()));
+        let Some(before) = before else {
+            return Some(Arc::new(Torrent {
+                revision,
+                row: new(revision, Arc::new(row)),
+                peers: new(revision, peers.into()),
+                trackers: new(revision, self.trackers.clone().into()),
+                files: new(revision, files.unwrap_or_default().into()),
+                pieces: new(
+                    revision,
+                    have.as_ref().map_or(&[][..], Bitfield::as_bytes).into(),
+                ),
+            }));
+        };
+        let is_row = *before.row.value != row;
+        let is_peers = *before.peers.value != *peers;
+        let is_trackers = *before.trackers.value != *self.trackers;
+        let is_files = files
+            .as_ref()
+            .is_some_and(|files| *before.files.value != **files);
+        let bits = have.as_ref().map(Bitfield::as_bytes);
+        let is_pieces = bits.is_some_and(|bits| *before.pieces.value != *bits);
+        if !(is_row || is_peers || is_trackers || is_files || is_pieces) {
+            return None;
+        }
+        let mut now = Torrent::clone(before);
+        now.revision = revision;
+        if is_row {
+            now.row = new(revision, Arc::new(row));
+        }
+        if is_peers {
+            now.peers = new(revision, peers.into());
+        }
+        if is_trackers {
+            now.trackers = new(revision, self.trackers.clone().into());
+        }
+        if let (true, Some(files)) = (is_files, files) {
+            now.files = new(revision, files.into());
+        }
+        if let (true, Some(bits)) = (is_pieces, bits) {
+            now.pieces = new(revision, bits.into());
+        }
+        Some(Arc::new(now))
+    }
+}
+
+fn new<T>(revision: Revision, value: T) -> Versioned<T> {
+    Versioned { revision, value }
+}
+
+fn peer_row(peer: &swarm::PeerRow, pieces: u32, paid: Option<&PeerView>) -> PeerRow {
+    let part = u64::from(peer.pieces) * 1000 / u64::from(pieces.max(1));
+    PeerRow {
+        connection: peer.conn.0,
+        addr: peer.addr,
+        outgoing: peer.outgoing,
+        transport: match peer.transport {
+            Transport::Tcp => TransportOf::Tcp,
+            Transport::Utp => TransportOf::Utp,
+        },
+        encryption: match peer.encrypted {
+            true => EncryptionOf::Full,
+            false => EncryptionOf::None,
+        },
+        client: peer.client.clone(),
+        downloaded: peer.downloaded,
+        uploaded: peer.uploaded,
+        down_rate: peer.down_rate,
+        up_rate: peer.up_rate,
+        choking: peer.choking,
+        interested: peer.interested,
+        peer_choking: peer.peer_choking,
+        peer_interested: peer.peer_interested,
+        progress_permille: u16::try_from(part.min(1000)).unwrap_or(1000),
+        paid: paid.map(|view| PaidPeer {
+            account: view.peer,
+            purchase_price_raw: view.purchase_price,
+            sale_price_raw: view.sale_price,
+            spent_raw: view.tally.spent_raw,
+            earned_raw: view.tally.earned_raw,
+            owed_raw: view.owed_raw,
+            unpaid_bytes: view.unpaid_bytes,
+            window_bytes: view.window_bytes,
+            held: view.held.map(|held| held_words(held).to_owned()),
+        }),
+    }
+}
+
+/// Why a paying peer is held, in words.
+pub fn held_words(held: Held) -> &'static str {
+    match held {
+        Held::Window => "held: it has not receipted what it was sent",
+        Held::Cap => "held: it owes as much as it may before it settles",
+    }
+}

@@ -1,0 +1,165 @@
+//! One living client: torrents, payments, ledger and settlement together. Commands go in,
+//! snapshots and events come out. It knows no terminal and no HTTP: the command line and
+//! `api` are callers of it.
+//!
+//! One task owns all state ([`Client`] is a handle to it). What readers see is a
+//! [`Snapshot`](snapshot::Snapshot) that never changes. `DESIGN.md` beside this file has the
+//! rules.
+
+pub mod command;
+pub mod event;
+pub mod snapshot;
+
+mod adding;
+mod applying;
+mod entry;
+mod error;
+mod goals;
+mod labels;
+mod look;
+mod owner;
+mod problems;
+mod publish;
+mod trackers;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+pub use error::{ClientError, ErrorKind};
+pub use look::held_words;
+
+use self::{
+    command::{Answer, Command},
+    event::Events,
+    owner::{Order, Owner},
+    snapshot::{Changes, Revision, Snapshot},
+};
+use crate::{
+    receipts::pay::PayExtension,
+    swarm::{SessionBuilder, SessionError},
+    types::{Clock, SystemClock},
+};
+
+/// Commands that wait. Who tells more waits, too.
+const ORDERS: usize = 64;
+
+/// How a client is opened.
+pub struct ClientConfig {
+    /// The swarm's settings. Payments are plugged in by the client.
+    pub session: SessionBuilder,
+    /// The folder that torrents are put into if no other is named.
+    pub folder: PathBuf,
+    /// Buys and sells.
+    pub payments: Option<Arc<PayExtension>>,
+    /// How long what is due may take to be settled when a torrent, or the client, ends.
+    pub grace: Duration,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientConfig")
+            .field("folder", &self.folder)
+            .field("payments", &self.payments)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClientConfig {
+    /// A client without payments that puts torrents into `folder`.
+    pub fn new(session: SessionBuilder, folder: PathBuf) -> Self {
+        Self {
+            session,
+            folder,
+            payments: None,
+            grace: Duration::from_secs(10),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// A running client. Clones are the same one; it ends when the last is dropped, or in order
+/// by [`close`](Self::close).
+#[derive(Clone)]
+pub struct Client {
+    orders: mpsc::Sender<Order>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    events: Arc<broadcast::Receiver<event::Event>>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Opens a client. Call it in a tokio runtime with I/O and time.
+    ///
+    /// # Errors
+    /// The session cannot start.
+    pub async fn open(config: ClientConfig) -> Result<Self, SessionError> {
+        let (orders, inbox) = mpsc::channel(ORDERS);
+        let (events, kept) = broadcast::channel(event::EVENTS_KEPT);
+        let (owner, snapshots) = Owner::start(config, events).await?;
+        tokio::spawn(owner.run(inbox));
+        Ok(Self {
+            orders,
+            snapshots,
+            events: Arc::new(kept),
+        })
+    }
+
+    /// Does a command. The next [`snapshot`](Self::snapshot) shows what came of it. It is
+    /// done also when nobody waits for the answer any more.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn command(&self, command: Command) -> Result<Answer, ClientError> {
+        let (reply, answer) = oneshot::channel();
+        let order = Order::Command(command, reply);
+        if self.orders.send(order).await.is_err() {
+            return Err(ClientError::Ended);
+        }
+        answer.await.unwrap_or(Err(ClientError::Ended))
+    }
+
+    /// The newest snapshot.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.borrow().clone()
+    }
+
+    /// What is different since a revision.
+    pub fn changes(&self, since: Revision) -> Changes {
+        self.snapshot().changes(since)
+    }
+
+    /// Waits until there is a newer snapshot than `since`, or another one than this process
+    /// has made. `None`: the client has ended.
+    pub async fn changed(&self, since: Revision) -> Option<Arc<Snapshot>> {
+        let mut snapshots = self.snapshots.clone();
+        let newer = |snapshot: &Arc<Snapshot>| snapshot.revision != since;
+        let snapshot = snapshots.wait_for(newer).await.ok()?;
+        Some(snapshot.clone())
+    }
+
+    /// Everything that happens from now on.
+    pub fn events(&self) -> Events {
+        Events::new(self.events.resubscribe())
+    }
+
+    /// Ends it in order: what is due is settled (at most the grace), trackers are told, and
+    /// what is verified is recorded. Returns when that is done.
+    pub async fn close(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.orders.send(Order::Close(done)).await.is_ok() {
+            // Dropped without an answer: it has ended.
+            let _ended = ended.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,473 @@
+//! The task that owns a client's state: it alone changes it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{broadcast, mpsc, oneshot, watch},
+    task::JoinSet,
+    time::MissedTickBehavior,
+};
+
+use super::{
+    ClientConfig,
+    command::{Answer, Command},
+    entry::{Entry, Place, Run},
+    error::ClientError,
+    event::{Event, Happened},
+    labels::Book,
+    look::Paid,
+    problems::Board,
+    snapshot::{Limits, Prices, ProblemCode, Snapshot},
+};
+use crate::{
+    receipts::pay::PayExtension,
+    swarm::{Phase, Session, SessionError, relocate::MoveError},
+    types::{Clock, InfoHash},
+};
+
+/// How often torrents are looked at, and readers told.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// A torrent without peers is looked at each time of so many.
+const IDLE_LOOKS: u64 = 8;
+
+/// Commands that are done before their effects are shown.
+const AT_ONCE: usize = 64;
+
+pub(super) type Reply = oneshot::Sender<Result<Answer, ClientError>>;
+
+/// What the owner is told.
+pub(super) enum Order {
+    Command(Command, Reply),
+    Close(oneshot::Sender<()>),
+}
+
+/// Which torrents are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Those that a command changed.
+    Touched,
+    /// And those that have peers, or begin.
+    Busy,
+    /// And all others.
+    All,
+}
+
+/// What took a while.
+enum Job {
+    /// A torrent has left the session; with what came of deleting its data.
+    Left(InfoHash, Result<(), MoveError>),
+    /// Content was moved.
+    Moved(InfoHash, PathBuf, Result<PathBuf, MoveError>, Reply),
+}
+
+pub(super) struct Owner {
+    pub(super) session: Session,
+    pub(super) pay: Option<Arc<PayExtension>>,
+    pub(super) folder: PathBuf,
+    pub(super) grace: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entries: BTreeMap<InfoHash, Entry>,
+    pub(super) book: Book,
+    pub(super) limits: Limits,
+    pub(super) prices: Prices,
+    pub(super) board: Board,
+    pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
+    /// What torrents that are not in the list any more received and sent.
+    pub(super) past: (u64, u64),
+    /// Torrents that were removed since the last snapshot.
+    pub(super) gone: Vec<InfoHash>,
+    events: broadcast::Sender<Event>,
+    jobs: JoinSet<Job>,
+    ticks: u64,
+}
+
+impl Owner {
+    pub(super) async fn start(
+        config: ClientConfig,
+        events: broadcast::Sender<Event>,
+    ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), SessionError> {
+        let mut builder = config.session.grace(config.grace);
+        if let Some(pay) = &config.payments {
+            builder = builder.extension(Arc::<PayExtension>::clone(pay));
+        }
+        let [up, down] = builder.limits();
+        let limits = Limits { up, down };
+        let session = builder.start().await?;
+        let first = super::publish::first(&session, &config.folder, limits, config.clock.now());
+        let (snapshots, receiver) = watch::channel(Arc::new(first));
+        let owner = Self {
+            session,
+            pay: config.payments,
+            folder: config.folder,
+            grace: config.grace,
+            clock: config.clock,
+            entries: BTreeMap::new(),
+            book: Book::default(),
+            limits,
+            prices: Prices::default(),
+            board: Board::default(),
+            snapshots,
+            past: (0, 0),
+            gone: Vec::new(),
+            events,
+            jobs: JoinSet::new(),
+            ticks: 0,
+        };
+        Ok((owner, receiver))
+    }
+
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                order = inbox.recv() => match order {
+                    Some(Order::Command(command, reply)) => {
+                        if let Some(done) = self.commands(command, reply, &mut inbox).await {
+                            self.close(inbox, done).await;
+                            return;
+                        }
+                    }
+                    Some(Order::Close(done)) => {
+                        self.close(inbox, done).await;
+                        return;
+                    }
+                    // Nobody is there any more.
+                    None => return,
+                },
+                Some(job) = self.jobs.join_next(), if !self.jobs.is_empty() => {
+                    match job {
+                        Ok(job) => self.done(job),
+                        Err(error) => tracing::error!(%error, "a task of the client failed"),
+                    }
+                    self.publish(Look::Touched);
+                }
+                _ = ticks.tick() => {
+                    self.ticks = self.ticks.wrapping_add(1);
+                    self.tick();
+                }
+            }
+        }
+    }
+
+    /// Does a command and those that wait behind it, shows what came of them, and answers.
+    /// Whoever is to be told that the client has ended, if that came meanwhile.
+    async fn commands(
+        &mut self,
+        command: Command,
+        reply: Reply,
+        inbox: &mut mpsc::Receiver<Order>,
+    ) -> Option<oneshot::Sender<()>> {
+        let mut answers = Vec::new();
+        let mut close = None;
+        let mut next = Some((command, reply));
+        while let Some((command, reply)) = next.take() {
+            if let Some((answer, reply)) = self.apply(command, reply).await {
+                answers.push((answer, reply));
+            }
+            if answers.len() < AT_ONCE {
+                match inbox.try_recv() {
+                    Ok(Order::Command(command, reply)) => next = Some((command, reply)),
+                    Ok(Order::Close(done)) => close = Some(done),
+                    Err(_) => {}
+                }
+            }
+        }
+        self.publish(Look::Touched);
+        for (answer, reply) in answers {
+            // Who does not wait any more knows what he does.
+            let _gone = reply.send(answer);
+        }
+        close
+    }
+
+    /// Ends in order.
+    async fn close(mut self, inbox: mpsc::Receiver<Order>, done: oneshot::Sender<()>) {
+        // Who waits is told that it has ended.
+        drop(inbox);
+        self.jobs.shutdown().await;
+        let session = self.session.clone();
+        session.finish(self.grace).await;
+        self.tick();
+        let _gone = done.send(());
+    }
+
+    pub(super) fn tell(&self, what: Happened) {
+        let at = self.clock.now();
+        // Nobody listening is fine.
+        let _nobody = self.events.send(Event { at, what });
+    }
+
+    pub(super) fn paid(&self) -> Paid {
+        let Some(pay) = &self.pay else {
+            return Paid::default();
+        };
+        let connections: HashMap<_, _> = pay
+            .peers()
+            .into_iter()
+            .map(|view| (view.conn.0, view))
+            .collect();
+        Paid {
+            connections,
+            torrents: pay.torrents().into_iter().collect(),
+        }
+    }
+
+    /// Looks at the torrents that something may have happened to.
+    fn tick(&mut self) {
+        let hashes: Vec<InfoHash> = self.entries.keys().copied().collect();
+        for hash in &hashes {
+            self.reconcile(*hash);
+        }
+        self.publish(match self.ticks.is_multiple_of(IDLE_LOOKS) {
+            true => Look::All,
+            false => Look::Busy,
+        });
+    }
+
+    /// Has a torrent be in the session as it is wanted to be.
+    pub(super) fn reconcile(&mut self, hash: InfoHash) {
+        let Some(entry) = self.entries.get_mut(&hash) else {
+            return;
+        };
+        match &mut entry.run {
+            Run::Leaving(_) => {}
+            Run::No => {
+                if let Some(data) = entry.wish.removing {
+                    let info = entry.wish.known.info().cloned();
+                    match (info, &entry.wish.place) {
+                        (Some(info), Place::Folder(folder)) if data => {
+                            let (session, folder) = (self.session.clone(), folder.clone());
+                            if entry.refused.is_none() {
+                                // One at a time: this is looked at again and again.
+                                entry.refused = Some("its files are being deleted".to_owned());
+                                self.jobs.spawn(async move {
+                                    let removed = session.remove_content(info, &folder).await;
+                                    Job::Left(hash, removed)
+                                });
+                            }
+                        }
+                        _ => self.forget(hash),
+                    }
+                } else if entry.is_to_run()
+                    && entry.refused.is_none()
+                    && let Err(error) = entry.start(&self.session)
+                {
+                    let why = error.to_string();
+                    entry.refused = Some(why.clone());
+                    self.failed(hash, why);
+                }
+            }
+            Run::Yes(live) => {
+                if entry.recheck && live.handle.phase().is_checked() && !entry.restart {
+                    entry.recheck = false;
+                }
+                let phase = live.handle.phase();
+                // Something ended it, or it can never go on: it is started anew when it is
+                // resumed.
+                let over = matches!(phase, Phase::Stopping | Phase::Stopped);
+                if entry.wish.removing.is_some() || entry.restart || over {
+                    self.leave(hash);
+                } else if entry.wish.paused && !entry.recheck && !live.paused {
+                    live.paused = true;
+                    live.handle.pause();
+                } else if !entry.wish.paused && live.paused {
+                    live.paused = false;
+                    live.handle.resume();
+                }
+            }
+        }
+    }
+
+    /// Takes a torrent out of the session.
+    fn leave(&mut self, hash: InfoHash) {
+        let Some(entry) = self.entries.get_mut(&hash) else {
+            return;
+        };
+        let Run::Yes(live) = std::mem::replace(&mut entry.run, Run::No) else {
+            return;
+        };
+        entry.run = Run::Leaving(live.handle.clone());
+        entry.restart = false;
+        let data = entry.wish.removing == Some(true);
+        let (session, grace) = (self.session.clone(), self.grace);
+        self.jobs.spawn(async move {
+            let left = session.remove(hash, grace, data).await;
+            Job::Left(hash, left.map(|_| ()))
+        });
+    }
+
+    fn done(&mut self, job: Job) {
+        match job {
+            Job::Left(hash, removed) => {
+                if let Some(entry) = self.entries.get_mut(&hash) {
+                    entry.run = Run::No;
+                    entry.refused = None;
+                    entry.touched = true;
+                    let removing = entry.wish.removing.is_some();
+                    if let Err(error) = removed {
+                        self.board.set(
+                            ProblemCode::Disk,
+                            Some(hash.to_string()),
+                            error.to_string(),
+                            "Delete what is left of its files by hand.",
+                            self.clock.now(),
+                        );
+                    }
+                    match removing {
+                        true => self.forget(hash),
+                        false => self.reconcile(hash),
+                    }
+                }
+            }
+            Job::Moved(hash, folder, moved, reply) => {
+                if let (Ok(path), Some(entry)) = (&moved, self.entries.get_mut(&hash)) {
+                    entry.touched = true;
+                    entry.wish.place = match &entry.wish.place {
+                        Place::Folder(_) => Place::Folder(folder),
+                        Place::Content(_) => Place::Content(path.clone()),
+                    };
+                }
+                let answer = moved.map(|path| Answer::Moved { path });
+                let _gone = reply.send(answer.map_err(Into::into));
+            }
+        }
+    }
+
+    /// A torrent is not in the list any more.
+    fn forget(&mut self, hash: InfoHash) {
+        if let Some(entry) = self.entries.remove(&hash) {
+            self.board.clear_subject(&hash.to_string());
+            self.gone.push(hash);
+            self.past.0 = self.past.0.saturating_add(entry.life.downloaded);
+            self.past.1 = self.past.1.saturating_add(entry.life.uploaded);
+            let name = entry.name();
+            self.tell(Happened::Removed { hash, name });
+        }
+    }
+
+    fn failed(&mut self, hash: InfoHash, reason: String) {
+        let name = self
+            .entries
+            .get(&hash)
+            .map_or_else(String::new, Entry::name);
+        let is_new = self.board.set(
+            ProblemCode::TorrentFailed,
+            Some(hash.to_string()),
+            format!("{name}: {reason}"),
+            "Mend what is wrong and resume the torrent, or remove it.",
+            self.clock.now(),
+        );
+        if is_new {
+            self.tell(Happened::Failed { hash, name, reason });
+        }
+    }
+
+    /// Moves content; the answer comes when it is there.
+    pub(super) fn start_move(&mut self, hash: InfoHash, folder: PathBuf, reply: Reply) {
+        let handle = self
+            .entries
+            .get(&hash)
+            .and_then(Entry::live)
+            .map(|live| live.handle.clone());
+        let Some(handle) = handle else {
+            let _gone = reply.send(Err(ClientError::Paused(hash)));
+            return;
+        };
+        self.jobs.spawn(async move {
+            let moved = handle.move_to(&folder).await;
+            Job::Moved(hash, folder, moved, reply)
+        });
+    }
+
+    /// What was seen of a torrent is told, and what follows from it is done.
+    pub(super) fn heed(&mut self, hash: InfoHash, seen: &super::look::Seen) {
+        let Some(entry) = self.entries.get_mut(&hash) else {
+            return;
+        };
+        let name = entry.name();
+        let subject = hash.to_string();
+        let trouble = seen.stats.as_ref().and_then(|stats| stats.phase.trouble());
+        let trouble = trouble.map(str::to_owned);
+        let wanted = entry.standing.wanted;
+        let goal = match (entry.wish.paused, entry.standing.complete) {
+            (false, true) => super::goals::reached(&entry.wish.goals, wanted, &entry.life),
+            _ => None,
+        };
+        if let Some(goal) = goal {
+            entry.wish.paused = true;
+            entry.wish.reached = Some(goal);
+            self.reconcile(hash);
+            let name = name.clone();
+            self.tell(Happened::GoalReached { hash, name, goal });
+        }
+        if seen.completed {
+            let name = name.clone();
+            self.tell(Happened::Completed { hash, name });
+        }
+        for event in &seen.events {
+            self.heed_event(hash, &subject, event);
+        }
+        if let Some(reason) = trouble {
+            self.failed(hash, reason);
+        } else if seen.stats.is_some()
+            && self.board.clear(ProblemCode::TorrentFailed, Some(&subject))
+        {
+            let code = ProblemCode::TorrentFailed;
+            let subject = Some(subject);
+            self.tell(Happened::ProblemOver { code, subject });
+        }
+    }
+
+    fn heed_event(&mut self, hash: InfoHash, subject: &str, event: &crate::swarm::Event) {
+        use crate::swarm::Event as Swarm;
+        match event {
+            Swarm::PeerBanned { addr, reason } => self.tell(Happened::PeerBanned {
+                hash,
+                peer: *addr,
+                reason: reason.clone(),
+            }),
+            Swarm::TrackerError { url, message } => self.tell(Happened::TrackerFailed {
+                hash,
+                url: url.clone(),
+                message: message.clone(),
+            }),
+            Swarm::DiskError { message, full } => {
+                let hint = match full {
+                    true => "Make room on the disk; the download goes on by itself then.",
+                    false => "Look at the disk; it is tried again by itself.",
+                };
+                let now = self.clock.now();
+                let subject = Some(subject.to_owned());
+                if self.board.set(
+                    ProblemCode::Disk,
+                    subject.clone(),
+                    message.clone(),
+                    hint,
+                    now,
+                ) {
+                    self.tell(Happened::Problem {
+                        code: ProblemCode::Disk,
+                        subject,
+                        message: message.clone(),
+                        hint: hint.to_owned(),
+                    });
+                }
+            }
+            Swarm::PieceVerified { .. } => {
+                let code = ProblemCode::Disk;
+                if self.board.clear(code, Some(subject)) {
+                    let subject = Some(subject.to_owned());
+                    self.tell(Happened::ProblemOver { code, subject });
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! A client alone and among others, on loopback.
+
+mod list;

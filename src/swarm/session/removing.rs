@@ -1,0 +1,58 @@
+//! Takes torrents out of a session, with what they made.
+
+use std::{path::Path, time::Duration};
+
+use super::Session;
+use crate::{
+    swarm::{
+        lock::lock,
+        metainfo::Info,
+        relocate::{MoveError, remove as remove_files},
+        torrent::forget_content,
+    },
+    types::InfoHash,
+};
+
+impl Session {
+    /// Finishes a torrent, with at most `grace` for settling what is due, and takes it out:
+    /// it may be added again. With `data`, the files that it made are deleted, and what was
+    /// recorded of them; content that is only shared where it lies is never deleted. False
+    /// if it is not in this session.
+    ///
+    /// # Errors
+    /// A file cannot be deleted; the torrent is out of the session all the same.
+    pub async fn remove(
+        &self,
+        hash: InfoHash,
+        grace: Duration,
+        data: bool,
+    ) -> Result<bool, MoveError> {
+        let shared = &self.guard.shared;
+        let Some(torrent) = shared.torrent(hash) else {
+            return Ok(false);
+        };
+        torrent.clone().finish(grace).await;
+        let made = torrent.made_here().filter(|_| data);
+        lock(&shared.torrents).remove(&hash);
+        if let Some(made) = made {
+            let removed = tokio::task::spawn_blocking(move || remove_files(&made));
+            removed.await.map_err(|_| MoveError::Ended)??;
+            torrent.forget_record();
+        }
+        Ok(true)
+    }
+
+    /// Deletes the files that a torrent which is not in this session made in `folder`, by
+    /// what was recorded of it, and the record. Without a record nothing is deleted.
+    ///
+    /// # Errors
+    /// A file cannot be deleted.
+    pub async fn remove_content(&self, info: Info, folder: &Path) -> Result<(), MoveError> {
+        let Some(dir) = self.guard.shared.state_dir.clone() else {
+            return Ok(());
+        };
+        let root = folder.join(info.name());
+        let removed = tokio::task::spawn_blocking(move || forget_content(&dir, &info, &root));
+        removed.await.map_err(|_| MoveError::Ended)?
+    }
+}
