@@ -41,7 +41,7 @@ use crate::{
 pub(crate) struct Get {
     /// Magnet links (in quotes), torrent files, URLs of torrent files, or info-hashes; `-`
     /// reads one from stdin.
-    #[arg(value_name = "MAGNET|FILE|URL|HASH", required = true)]
+    #[arg(value_name = "MAGNET|FILE|URL|HASH", required = true, value_hint = clap::ValueHint::AnyPath)]
     source: Vec<String>,
     /// Highest price that you pay, for example 20BTT/GiB, or `auto` for as little as is
     /// needed. Without it you download for free.

@@ -19,6 +19,7 @@ mod files;
 mod get;
 mod get_many;
 mod goals;
+mod help;
 mod init;
 mod ledger;
 mod live;
@@ -45,6 +46,7 @@ mod store;
 mod swarm;
 mod terminal;
 mod token;
+mod topics;
 mod torrent;
 mod trust;
 mod tx;
@@ -65,10 +67,7 @@ use std::{
     },
 };
 
-use clap::{
-    ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
-    parser::ValueSource,
-};
+use clap::{ArgAction, FromArgMatches, Parser, Subcommand, error::ErrorKind, parser::ValueSource};
 
 use self::{
     failure::{Exit, Failure, Outcome},
@@ -96,13 +95,14 @@ struct Cli {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// TRON network: devnet, nile, shasta or mainnet. Default: devnet.
+    /// TRON network. Default: devnet.
     #[arg(
         long,
         global = true,
         hide_short_help = true,
         env = "SEEDRAIL_NETWORK",
-        value_name = "NAME"
+        value_name = "NAME",
+        value_parser = settings::Network::parser()
     )]
     network: Option<settings::Network>,
     /// URL of a full node; may be repeated, for when one fails.
@@ -160,7 +160,8 @@ pub(crate) struct Global {
         long,
         global = true,
         hide_short_help = true,
-        value_name = "NAME|ADDRESS"
+        value_name = "NAME|ADDRESS",
+        add = clap_complete::ArgValueCompleter::new(shell::wallets)
     )]
     account: Option<String>,
     /// File with a raw private key in hex, for tests and devnets.
@@ -308,8 +309,15 @@ impl Context {
 
 /// Parses the arguments, runs the command, and gives the exit status.
 pub fn main() -> ExitCode {
+    shell::answer_a_shell();
     let arguments: Vec<_> = std::env::args_os().collect();
     let json = arguments.iter().any(|argument| argument == "--json");
+    if let Some(topic) = help::topic(&arguments) {
+        return match output::write(topic.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => ExitCode::from(failure.exit as u8),
+        };
+    }
     let cli = match parse(&arguments) {
         Ok(cli) => cli,
         Err(error) => return usage_error(&error, json),
@@ -355,7 +363,7 @@ pub fn main() -> ExitCode {
 }
 
 fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
-    let matches = Cli::command().try_get_matches_from(arguments)?;
+    let matches = help::command().try_get_matches_from(arguments)?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     cli.global.from_environment = matches
         .ids()
@@ -391,8 +399,8 @@ async fn run(command: Command, context: Context) -> Outcome {
             Command::Token(command) => command.run(context).await,
             Command::Tx(command) => command.run(context).await,
             Command::Config(command) => command.run(context),
-            Command::Completions(command) => command.run(Cli::command()),
-            Command::Man(command) => command.run(context, Cli::command()),
+            Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(context),
         }
     };
     if ends_in_order {

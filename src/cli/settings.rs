@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -58,6 +59,12 @@ impl Network {
         (Self::Mainnet, "mainnet", "https://api.trongrid.io"),
     ];
 
+    /// Reads a network's name from the command line; near misses are told of.
+    pub(crate) fn parser() -> impl TypedValueParser<Value = Self> {
+        let names = Self::ALL.map(|(_, name, _)| name);
+        PossibleValuesParser::new(names).try_map(|name| name.parse::<Self>())
+    }
+
     /// The chain's genesis block, where it never changes.
     pub(crate) fn genesis(self) -> Option<BlockId> {
         match self {
@@ -82,6 +89,20 @@ impl Network {
             .find(|(network, ..)| *network == self)
             .map_or("", |(_, _, url)| url)
     }
+}
+
+/// The home folder of somebody who names none.
+fn default_home() -> Result<PathBuf, etcetera::HomeDirError> {
+    Ok(etcetera::choose_base_strategy()?
+        .data_dir()
+        .join("seedrail"))
+}
+
+/// The home folder of the environment, or the default one, if it can be known.
+pub(crate) fn usual_home() -> Option<PathBuf> {
+    std::env::var_os("SEEDRAIL_HOME")
+        .map(PathBuf::from)
+        .or_else(|| default_home().ok())
 }
 
 impl FromStr for Network {
@@ -252,11 +273,11 @@ impl Settings {
         let (home, home_from) = match &global.home {
             Some(home) => (home.clone(), global.given("home")),
             None => {
-                let strategy = etcetera::choose_base_strategy().map_err(|error| {
+                let home = default_home().map_err(|error| {
                     Failure::failed("home", format!("no home folder is known: {error}"))
                         .hint("name one with --home DIR")
                 })?;
-                (strategy.data_dir().join("seedrail"), Origin::Default)
+                (home, Origin::Default)
             }
         };
         let config = read_config(&home.join("config.toml"))?;

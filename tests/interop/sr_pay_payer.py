@@ -1,4 +1,4 @@
-"""A payer of its own: written from src/receipts/DESIGN.md and fixtures/receipts alone, with
+"""A payer of its own: written from docs/protocol.md and fixtures/receipts alone, with
 Python's standard library. It buys a torrent of a seller, and ends with one line of JSON.
 
     sr_pay_payer.py vectors FILE

@@ -1,13 +1,12 @@
-//! The demo, and the README's page, run as a newcomer would; what they claim is
+//! The demo, run as a newcomer would; what it claims is
 //! checked against both ledgers and the chain.
 
 use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead, BufReader, Read},
-    net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     time::Duration,
 };
 
@@ -290,129 +289,4 @@ fn ctrl_c_stops_every_process_and_leaves_nothing_behind() {
             processes_with(&needle) == 0
         });
     }
-}
-
-/// The README's fenced `sh` blocks from the heading "By hand" on; true for those
-/// that keep running.
-fn readme_blocks() -> Vec<(bool, String)> {
-    let readme =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let page = readme
-        .split_once("## By hand")
-        .unwrap()
-        .1
-        .split_once("\n## ")
-        .unwrap()
-        .0;
-    let mut blocks = Vec::new();
-    let mut rest = page;
-    while let Some((before, after)) = rest.split_once("```sh\n") {
-        let (block, after) = after.split_once("```").unwrap();
-        blocks.push((before.contains("<!-- runs on -->"), block.to_owned()));
-        rest = after;
-    }
-    blocks
-}
-
-struct Running(Vec<Child>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        for child in self.0.iter_mut().rev() {
-            // The shell was replaced by the program it was to run.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
-
-#[test]
-fn the_page_of_the_readme_does_what_it_says() {
-    let temp = TempDir::new().unwrap();
-    let (chain, tracker) = (free_port(), free_port());
-    let bin = temp.path().join("bin");
-    fs::create_dir(&bin).unwrap();
-    std::os::unix::fs::symlink(SEEDRAIL, bin.join("seedrail")).unwrap();
-    let mut running = Running(Vec::new());
-    let blocks = readme_blocks();
-    assert_eq!(blocks.len(), 5);
-    for (runs_on, block) in blocks {
-        // Other ports than the page's, so that tests can run side by side.
-        let block = block
-            .replace(
-                "seedrail devnet",
-                &format!("seedrail devnet --port {chain} --block-time 500ms"),
-            )
-            .replace(
-                "seedrail tracker",
-                &format!("seedrail tracker --listen 127.0.0.1:{tracker}"),
-            )
-            .replace("127.0.0.1:6969", &format!("127.0.0.1:{tracker}"))
-            // And nobody out there is asked for anything.
-            .replace("seedrail seed ", "seedrail seed --listen 127.0.0.1:0 ")
-            .replace("seedrail get ", "seedrail get --listen 127.0.0.1:0 ");
-        let node = format!("export SEEDRAIL_NODE=http://127.0.0.1:{chain}\n");
-        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-        let mut shell = Command::new("bash");
-        shell
-            .current_dir(temp.path())
-            .env("PATH", path)
-            .stdin(Stdio::null());
-        if !runs_on {
-            let output = shell
-                .args(["-euc", &format!("{node}{block}")])
-                .output()
-                .unwrap();
-            assert!(
-                output.status.success(),
-                "{block}\n{}{}",
-                text(&output.stdout),
-                text(&output.stderr)
-            );
-            continue;
-        }
-        // The last line replaces the shell, so that ending it ends the program.
-        let (setup, last) = block
-            .trim_end()
-            .rsplit_once('\n')
-            .unwrap_or(("", block.trim_end()));
-        let script = format!("{node}{setup}\nexec {last}\n");
-        let mut child = shell
-            .args(["-euc", &script])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut first = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap())
-            .read_line(&mut first)
-            .unwrap();
-        running.0.push(child);
-        assert!(!first.is_empty(), "{block}");
-    }
-    let earned = seedrail()
-        .args([
-            "earnings",
-            "--json",
-            "--node",
-            &format!("http://127.0.0.1:{chain}"),
-        ])
-        .env("SEEDRAIL_HOME", temp.path().join("seeder"))
-        .env(
-            "SEEDRAIL_PRIVATE_KEY",
-            "9b6ac6a6faf1dc64240f654475a7e668141e4205262367feb7269ef332113929",
-        )
-        .output()
-        .unwrap();
-    let earned = documents(&earned);
-    assert!(raw(&earned, "/earned_raw") > RawAmount::ZERO);
-    assert_eq!(earned["earned_raw"], earned["final_raw"]);
-    assert_eq!(raw(&earned, "/pending_raw"), RawAmount::ZERO);
 }

@@ -197,7 +197,36 @@ fn every_command_that_a_page_names_exists() {
     for command in named {
         // One of several: `account show|activate`.
         let words: Vec<&str> = command.split(' ').filter(|word| !word.is_empty()).collect();
-        let help = home.run(words.iter().copied().chain(["--help"]));
+        // A topic of the help has no help of its own.
+        let asked = (words[0] != "help").then_some("--help");
+        let help = home.run(words.iter().copied().chain(asked));
         assert_eq!(help.code, 0, "`seedrail {command}`: {help:?}");
+    }
+}
+
+/// The tables of `seedrail help environment` and `exit-codes` are those of the pages.
+#[test]
+fn the_topics_of_the_help_say_what_the_pages_say() {
+    let home = Home::new();
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (topic, page, heading) in [
+        ("environment", "docs/configuration.md", "## The environment"),
+        ("exit-codes", "README.md", "## What a failure means"),
+        ("files", "docs/configuration.md", "## The home"),
+    ] {
+        let help = words(&home.run(["help", topic]).stdout);
+        let page = read(page);
+        let (_, table) = page.split_once(heading).unwrap();
+        let (table, _) = table.split_once("\n## ").unwrap();
+        let mut rows = 0;
+        for row in table.lines().filter(|row| row.starts_with("| ")).skip(1) {
+            let mut cells = row.split(" | ");
+            let name = cells.next().unwrap().trim_matches(['|', ' ', '`']);
+            let meaning = cells.next().unwrap().trim_matches(['|', ' ']);
+            let row = words(&format!("{name} {}", meaning.replace('\\', "")));
+            assert!(help.contains(&row), "{topic}: {row}");
+            rows += 1;
+        }
+        assert!(rows > 5, "{topic}");
     }
 }

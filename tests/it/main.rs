@@ -16,6 +16,7 @@ mod ledger;
 mod lying;
 mod oracle;
 mod orders;
+mod pages;
 mod receipts;
 mod settle;
 mod settling;

@@ -36,12 +36,12 @@ fn is_as_recorded(name: &str, now: &str) {
     );
 }
 
-/// The names below `Commands:` on a help page, without `help` itself.
+/// The names of the commands on a help page, which stand before its options; without
+/// `help` itself.
 fn commands(page: &str) -> Vec<String> {
     page.lines()
-        .skip_while(|line| *line != "Commands:")
-        .skip(1)
-        .take_while(|line| !line.is_empty())
+        .skip_while(|line| !["Commands:", "Share and download:"].contains(line))
+        .take_while(|line| !["Options:", "Arguments:"].contains(line))
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| *name != "help")

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    process::Stdio,
+    process::{Child, Stdio},
     time::Duration,
 };
 
@@ -193,21 +193,32 @@ fn a_reader_that_leaves_is_no_error() {
     let home = Home::with_key(1);
     let lines = "not a receipt\n".repeat(20_000);
     let file = home.file("many.jsonl", lines);
-    for arguments in [
-        &["receipts", "verify", file.to_str().unwrap(), "--json"][..],
-        &["completions", "zsh"],
-        &["completions", "fish"],
-    ] {
-        let mut child = home.command().args(arguments).spawn().unwrap();
-        let mut first = String::new();
-        let mut reader = BufReader::new(child.stdout.take().unwrap());
-        reader.read_line(&mut first).unwrap();
-        drop(reader);
+    let left = |child: Child, arguments: &[&str]| {
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(said, "", "{arguments:?}");
         // What a shell shows of a program that SIGPIPE ended.
         assert_eq!(output.status.code(), Some(141), "{arguments:?}");
+    };
+    let arguments = ["receipts", "verify", file.to_str().unwrap(), "--json"];
+    let mut child = home.command().args(arguments).spawn().unwrap();
+    let mut first = String::new();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    reader.read_line(&mut first).unwrap();
+    drop(reader);
+    left(child, &arguments);
+    // What fits into a pipe, when the reader has left before.
+    for arguments in [
+        &["completions", "zsh"][..],
+        &["man"],
+        &["help", "files"],
+        &["config", "show", "--json"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = home.command();
+        let child = command.args(arguments).stdout(writer).spawn().unwrap();
+        left(child, arguments);
     }
 }
 
