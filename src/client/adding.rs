@@ -3,10 +3,10 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use super::{
+    applying::Effect,
     command::{AddTorrent, Answer, Source},
     entry::{Entry, Known, Life, Place, Standing, Wish, choose, selection},
     error::ClientError,
-    event::Happened,
     labels::{check_folder, check_name},
     owner::Owner,
 };
@@ -64,13 +64,13 @@ pub(super) fn check_trackers(urls: &[String]) -> Result<(), ClientError> {
 }
 
 impl Owner {
-    pub(super) fn add(&mut self, add: AddTorrent) -> Result<Answer, ClientError> {
+    pub(super) fn add(&mut self, add: AddTorrent) -> Result<(Answer, Effect), ClientError> {
         let known = read(&add.source)?;
         let hash = known.hash();
         if let Some(entry) = self.entries.get(&hash) {
             return match entry.wish.removing {
                 Some(_) => Err(ClientError::BeingRemoved(hash)),
-                None => Ok(Answer::Added { hash, known: true }),
+                None => Ok((Answer::Added { hash, known: true }, Effect::None)),
             };
         }
         if self.entries.len() >= MAX_TORRENTS {
@@ -93,12 +93,12 @@ impl Owner {
         let mut entry = Entry::new(wish, life, Standing::default(), paid);
         entry.peers = add.peers;
         entry.recheck = add.recheck;
-        entry.trusted = matches!(add.source, Source::Content { trusted: true, .. });
-        let name = entry.name();
+        // What is not hashed here is not recorded, and would be hashed at the next start.
+        let forgets = self.store.is_none();
+        entry.trusted = forgets && matches!(add.source, Source::Content { trusted: true, .. });
         self.entries.insert(hash, entry);
-        self.reconcile(hash);
-        self.tell(Happened::Added { hash, name });
-        Ok(Answer::Added { hash, known: false })
+        self.touched.before.insert(hash, None);
+        Ok((Answer::Added { hash, known: false }, Effect::Added(hash)))
     }
 
     fn wish(&self, add: &AddTorrent, known: Known) -> Result<Wish, ClientError> {

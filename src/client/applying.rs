@@ -1,18 +1,50 @@
-//! Does commands: each is checked whole before anything is changed.
+//! Does commands. Each is checked whole, changes what is wanted, and is written to the list;
+//! only then it has effects. When it cannot be written, nothing is changed.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
 use super::{
     adding::{MAX_PEERS, MAX_TAGS, check_trackers},
     command::{Answer, Command, Files},
-    entry::{Entry, Place, Run, choose, selection},
+    entry::{Entry, Place, Run, Standing, Wish, choose, selection},
     error::ClientError,
     labels::{check_folder, check_name},
     owner::{Owner, Reply},
-    snapshot::Limits,
+    snapshot::{Goals, Limits},
+    store::Change,
 };
 use crate::{
     swarm::{Phase, metainfo::MAX_TRACKERS},
     types::InfoHash,
 };
+
+/// What comes of a command when it is written.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// Nothing but what readers see.
+    None,
+    /// The session is brought to what is wanted.
+    Reconcile(InfoHash),
+    /// It is new.
+    Added(InfoHash),
+    /// It goes on, also from trouble.
+    Resume(InfoHash),
+    /// It leaves the session and starts again.
+    Restart(InfoHash),
+    /// The same, and all data is verified.
+    Recheck(InfoHash),
+    /// Limits of a torrent, or of all.
+    Limits(Option<InfoHash>),
+    /// Peers are dialled.
+    Peers(InfoHash, Vec<SocketAddr>),
+}
+
+/// What a command has changed so far: to be written, or to be undone.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    /// What was wanted before; `None`: it was not there.
+    pub(super) before: BTreeMap<InfoHash, Option<Wish>>,
+}
 
 impl Owner {
     /// The answer, and who waits for it; `None` when it is given later.
@@ -28,53 +60,104 @@ impl Owner {
             }
             return None;
         }
-        Some((self.done_now(command), reply))
+        let settings = self.settings();
+        self.touched = Touched::default();
+        let answer = match self.change(command) {
+            Ok((answer, effect)) => match self.keep(&settings).await {
+                Ok(()) => {
+                    self.act(effect);
+                    Ok(answer)
+                }
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => Err(error),
+        };
+        if answer.is_err() {
+            self.undo(&settings);
+        }
+        Some((answer, reply))
     }
 
-    fn done_now(&mut self, command: Command) -> Result<Answer, ClientError> {
-        let mut changed = None;
-        match command {
+    /// Writes what a command has changed.
+    async fn keep(&mut self, before: &super::store::Settings) -> Result<(), super::StoreError> {
+        let mut changes = Vec::new();
+        for hash in self.touched.before.keys() {
+            if let Some(entry) = self.entries.get(hash) {
+                changes.push(Change::Put(*hash, Box::new(entry.wish.clone())));
+                if self.touched.before.get(hash).is_some_and(Option::is_none) {
+                    let row = (*hash, entry.life, entry.standing.clone());
+                    changes.push(Change::Totals(vec![row]));
+                }
+            }
+        }
+        let settings = self.settings();
+        if settings != *before {
+            changes.push(Change::Settings(Box::new(settings)));
+        }
+        self.write(changes).await
+    }
+
+    /// Takes back what a command has changed.
+    fn undo(&mut self, settings: &super::store::Settings) {
+        for (hash, before) in std::mem::take(&mut self.touched).before {
+            match (before, self.entries.get_mut(&hash)) {
+                (Some(before), Some(entry)) => entry.wish = before,
+                (None, _) => drop(self.entries.remove(&hash)),
+                (Some(_), None) => {}
+            }
+        }
+        self.set_settings(settings.clone());
+    }
+
+    fn change(&mut self, command: Command) -> Result<(Answer, Effect), ClientError> {
+        let effect = match command {
             Command::Add(add) => return self.add(*add),
-            Command::Move { .. } => {}
+            // Done elsewhere: its answer comes later.
+            Command::Move { .. } => Effect::None,
             Command::Remove { hash, data } => {
                 let entry = self.entry(hash)?;
                 // Twice: with the data, if it was ever said.
                 let before = entry.wish.removing.unwrap_or(false);
                 entry.wish.removing = Some(data || before);
-                entry.refused = None;
-                changed = Some(hash);
+                Effect::Reconcile(hash)
             }
             Command::Pause(hash) => {
                 self.present(hash)?.wish.paused = true;
-                changed = Some(hash);
+                Effect::Reconcile(hash)
             }
             Command::Resume(hash) => {
-                self.resume(hash)?;
-                changed = Some(hash);
+                let entry = self.present(hash)?;
+                entry.wish.paused = false;
+                if entry.wish.reached.take().is_some() {
+                    // They would end it again at once.
+                    entry.wish.goals = Goals::default();
+                }
+                Effect::Resume(hash)
             }
             Command::Recheck(hash) => {
-                let entry = self.present(hash)?;
-                entry.recheck = true;
-                entry.restart = entry.live().is_some();
-                entry.refused = None;
-                entry.standing = super::entry::Standing::default();
-                changed = Some(hash);
+                self.present(hash)?;
+                Effect::Recheck(hash)
             }
             Command::Rename { hash, name } => {
                 if let Some(name) = &name {
                     check_name("name", name)?;
                 }
                 self.present(hash)?.wish.name = name;
+                Effect::None
             }
-            Command::SetFiles { hash, files } => {
-                self.set_files(hash, files)?;
-                changed = Some(hash);
+            Command::SetFiles { hash, files } => self.set_files(hash, files)?,
+            Command::SetLimits { hash, limits } => {
+                match hash {
+                    Some(hash) => self.present(hash)?.wish.limits = limits,
+                    None => self.limits = limits,
+                }
+                Effect::Limits(hash)
             }
-            Command::SetLimits { hash, limits } => self.set_limits(hash, limits)?,
             Command::SetGoals { hash, goals } => {
                 let entry = self.present(hash)?;
                 entry.wish.goals = goals;
                 entry.wish.reached = None;
+                Effect::None
             }
             Command::SetCategory { hash, category } => {
                 self.present(hash)?;
@@ -82,56 +165,56 @@ impl Owner {
                     self.book.add_category(category)?;
                 }
                 self.present(hash)?.wish.category = category;
+                Effect::None
             }
-            Command::SetTags { hash, add, remove } => self.set_tags(hash, &add, &remove)?,
-            Command::SaveCategory { name, folder } => self.book.save_category(&name, folder)?,
+            Command::SetTags { hash, add, remove } => {
+                self.set_tags(hash, &add, &remove)?;
+                Effect::None
+            }
+            Command::SaveCategory { name, folder } => {
+                self.book.save_category(&name, folder)?;
+                Effect::None
+            }
             Command::RemoveCategories(names) => {
-                for name in &names {
-                    self.book.categories.remove(name);
-                }
-                for entry in self.entries.values_mut() {
-                    if entry
-                        .wish
-                        .category
-                        .as_ref()
-                        .is_some_and(|name| names.contains(name))
-                    {
-                        entry.wish.category = None;
-                        entry.touched = true;
-                    }
-                }
+                self.remove_categories(&names)?;
+                Effect::None
             }
-            Command::AddTags(tags) => self.book.add_tags(&tags)?,
+            Command::AddTags(tags) => {
+                self.book.add_tags(&tags)?;
+                Effect::None
+            }
             Command::RemoveTags(tags) => {
-                for tag in &tags {
-                    self.book.tags.remove(tag);
-                }
-                for entry in self.entries.values_mut() {
-                    let before = entry.wish.tags.len();
-                    entry.wish.tags.retain(|tag| !tags.contains(tag));
-                    entry.touched |= entry.wish.tags.len() != before;
-                }
+                self.remove_tags(&tags)?;
+                Effect::None
             }
-            Command::AddTrackers { hash, urls } => {
-                self.add_trackers(hash, urls)?;
-                changed = Some(hash);
+            Command::AddTrackers { hash, urls } => self.add_trackers(hash, urls)?,
+            Command::AddPeers { hash, peers } => {
+                if peers.len() > MAX_PEERS {
+                    return Err(ClientError::TooMany {
+                        what: "peers",
+                        limit: MAX_PEERS,
+                    });
+                }
+                self.present(hash)?;
+                Effect::Peers(hash, peers)
             }
-            Command::AddPeers { hash, peers } => self.add_peers(hash, &peers)?,
-        }
-        if let Some(hash) = changed {
-            self.reconcile(hash);
-        }
-        Ok(Answer::Done)
+        };
+        Ok((Answer::Done, effect))
     }
 
+    /// A torrent that is about to be changed.
     fn entry(&mut self, hash: InfoHash) -> Result<&mut Entry, ClientError> {
         let entry = self.entries.get_mut(&hash);
         let entry = entry.ok_or(ClientError::NoSuchTorrent(hash))?;
+        let before = &mut self.touched.before;
+        before
+            .entry(hash)
+            .or_insert_with(|| Some(entry.wish.clone()));
         entry.touched = true;
         Ok(entry)
     }
 
-    /// A torrent that is not being removed.
+    /// The same, if it is not being removed.
     fn present(&mut self, hash: InfoHash) -> Result<&mut Entry, ClientError> {
         let entry = self.entry(hash)?;
         match entry.wish.removing {
@@ -140,27 +223,7 @@ impl Owner {
         }
     }
 
-    fn resume(&mut self, hash: InfoHash) -> Result<(), ClientError> {
-        let entry = self.present(hash)?;
-        entry.wish.paused = false;
-        entry.refused = None;
-        if entry.wish.reached.take().is_some() {
-            // They would end it again at once.
-            entry.wish.goals = super::snapshot::Goals::default();
-        }
-        let Run::Yes(live) = &entry.run else {
-            return Ok(());
-        };
-        let phase = live.handle.phase();
-        match phase {
-            Phase::Failed(_) => entry.restart = true,
-            phase if phase.trouble().is_some() => live.handle.resume(),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn set_files(&mut self, hash: InfoHash, files: Files) -> Result<(), ClientError> {
+    fn set_files(&mut self, hash: InfoHash, files: Files) -> Result<Effect, ClientError> {
         let entry = self.present(hash)?;
         if let Place::Content(_) = entry.wish.place {
             return Err(ClientError::AllShared(hash));
@@ -171,28 +234,11 @@ impl Owner {
                 selection(&files)?;
             }
         }
-        if entry.wish.files.as_ref() != Some(&files) {
-            entry.wish.files = Some(files);
-            entry.standing = super::entry::Standing::default();
-            entry.restart = entry.live().is_some();
+        if entry.wish.files.as_ref() == Some(&files) {
+            return Ok(Effect::None);
         }
-        Ok(())
-    }
-
-    fn set_limits(&mut self, hash: Option<InfoHash>, limits: Limits) -> Result<(), ClientError> {
-        let Some(hash) = hash else {
-            self.limits = limits;
-            self.session.set_up_limit(limits.up);
-            self.session.set_down_limit(limits.down);
-            return Ok(());
-        };
-        let entry = self.present(hash)?;
-        entry.wish.limits = limits;
-        if let Some(live) = entry.live() {
-            live.handle.set_up_limit(limits.up);
-            live.handle.set_down_limit(limits.down);
-        }
-        Ok(())
+        entry.wish.files = Some(files);
+        Ok(Effect::Restart(hash))
     }
 
     fn set_tags(
@@ -215,7 +261,39 @@ impl Owner {
         Ok(())
     }
 
-    fn add_trackers(&mut self, hash: InfoHash, urls: Vec<String>) -> Result<(), ClientError> {
+    fn remove_categories(&mut self, names: &[String]) -> Result<(), ClientError> {
+        for name in names {
+            self.book.categories.remove(name);
+        }
+        let is_in = |entry: &&Entry| {
+            let category = entry.wish.category.as_ref();
+            category.is_some_and(|name| names.contains(name))
+        };
+        let inside = self.entries.values().filter(is_in);
+        let inside: Vec<InfoHash> = inside.map(|entry| entry.wish.known.hash()).collect();
+        for hash in inside {
+            self.entry(hash)?.wish.category = None;
+        }
+        Ok(())
+    }
+
+    fn remove_tags(&mut self, tags: &[String]) -> Result<(), ClientError> {
+        for tag in tags {
+            self.book.tags.remove(tag);
+        }
+        let has = |entry: &&Entry| tags.iter().any(|tag| entry.wish.tags.contains(tag));
+        let tagged = self.entries.values().filter(has);
+        let tagged: Vec<InfoHash> = tagged.map(|entry| entry.wish.known.hash()).collect();
+        for hash in tagged {
+            self.entry(hash)?
+                .wish
+                .tags
+                .retain(|tag| !tags.contains(tag));
+        }
+        Ok(())
+    }
+
+    fn add_trackers(&mut self, hash: InfoHash, urls: Vec<String>) -> Result<Effect, ClientError> {
         check_trackers(&urls)?;
         let entry = self.present(hash)?;
         let known: Vec<String> = entry.tiers().into_iter().flatten().collect();
@@ -231,42 +309,93 @@ impl Owner {
                 limit: MAX_TRACKERS,
             });
         }
-        if !more.is_empty() {
-            entry.wish.trackers.extend(more);
-            entry.trackers = super::trackers::rows(&entry.tiers(), &entry.trackers);
-            entry.restart = entry.live().is_some();
+        if more.is_empty() {
+            return Ok(Effect::None);
         }
-        Ok(())
+        entry.wish.trackers.extend(more);
+        Ok(Effect::Restart(hash))
     }
 
-    fn add_peers(
-        &mut self,
-        hash: InfoHash,
-        peers: &[std::net::SocketAddr],
-    ) -> Result<(), ClientError> {
-        if peers.len() > MAX_PEERS {
-            return Err(ClientError::TooMany {
-                what: "peers",
-                limit: MAX_PEERS,
-            });
+    fn check_move(&mut self, hash: InfoHash, folder: &Path) -> Result<(), ClientError> {
+        check_folder(folder)?;
+        let entry = self.entries.get(&hash);
+        let entry = entry.ok_or(ClientError::NoSuchTorrent(hash))?;
+        match (entry.wish.removing, entry.live()) {
+            (Some(_), _) => Err(ClientError::BeingRemoved(hash)),
+            (None, Some(_)) => Ok(()),
+            (None, None) => Err(ClientError::Paused(hash)),
         }
-        let entry = self.present(hash)?;
-        match &entry.run {
+    }
+
+    /// What is written has its effects.
+    fn act(&mut self, effect: Effect) {
+        let hash = match &effect {
+            Effect::None => return,
+            Effect::Limits(None) => {
+                self.session.set_up_limit(self.limits.up);
+                self.session.set_down_limit(self.limits.down);
+                return;
+            }
+            Effect::Reconcile(hash)
+            | Effect::Added(hash)
+            | Effect::Resume(hash)
+            | Effect::Restart(hash)
+            | Effect::Recheck(hash)
+            | Effect::Limits(Some(hash))
+            | Effect::Peers(hash, _) => *hash,
+        };
+        let Some(entry) = self.entries.get_mut(&hash) else {
+            return;
+        };
+        match effect {
+            Effect::Restart(_) | Effect::Recheck(_) => {
+                entry.standing = Standing::default();
+                entry.trackers = super::trackers::rows(&entry.tiers(), &entry.trackers);
+                entry.refused = None;
+                entry.recheck |= matches!(effect, Effect::Recheck(_));
+                entry.restart = entry.live().is_some();
+            }
+            Effect::Resume(_) => entry.go_on(),
+            Effect::Limits(_) => {
+                let Limits { up, down } = entry.wish.limits;
+                if let Some(live) = entry.live() {
+                    live.handle.set_up_limit(up);
+                    live.handle.set_down_limit(down);
+                }
+            }
+            Effect::Peers(_, peers) => entry.dial(peers),
+            Effect::Added(_) => {
+                let name = entry.name();
+                self.tell(super::event::Happened::Added { hash, name });
+            }
+            Effect::None | Effect::Reconcile(_) => {}
+        }
+        self.reconcile(hash);
+    }
+}
+
+impl Entry {
+    /// Goes on from trouble.
+    fn go_on(&mut self) {
+        self.refused = None;
+        let Run::Yes(live) = &self.run else {
+            return;
+        };
+        match live.handle.phase() {
+            Phase::Failed(_) => self.restart = true,
+            phase if phase.trouble().is_some() => live.handle.resume(),
+            _ => {}
+        }
+    }
+
+    /// Dials peers, now or when it runs.
+    fn dial(&mut self, peers: Vec<SocketAddr>) {
+        match &self.run {
             Run::Yes(live) => peers.iter().for_each(|peer| live.handle.add_peer(*peer)),
             Run::No | Run::Leaving(_) => {
-                entry.peers.extend_from_slice(peers);
-                entry.peers.truncate(MAX_PEERS);
+                self.peers.extend(peers);
+                self.peers.truncate(MAX_PEERS);
             }
-        }
-        Ok(())
-    }
-
-    fn check_move(&mut self, hash: InfoHash, folder: &std::path::Path) -> Result<(), ClientError> {
-        check_folder(folder)?;
-        let entry = self.present(hash)?;
-        match entry.live() {
-            Some(_) => Ok(()),
-            None => Err(ClientError::Paused(hash)),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::snapshot::{Goals, Limits, Prices};
 use crate::types::InfoHash;
 
@@ -197,7 +199,8 @@ impl std::fmt::Debug for Source {
 }
 
 /// Files of a torrent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Files {
     /// All of them.
     All,

@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use super::{
@@ -110,7 +111,8 @@ pub(super) struct Wish {
 }
 
 /// What a torrent came to, ever.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Life {
     pub(super) downloaded: u64,
     pub(super) uploaded: u64,
@@ -124,7 +126,8 @@ pub(super) struct Life {
 }
 
 /// How far it was when it was looked at last; what is shown while it does not run.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Standing {
     pub(super) wanted: u64,
     pub(super) left: u64,
@@ -139,7 +142,7 @@ pub(super) enum Run {
     /// It is.
     Yes(Box<Live>),
     /// It leaves the session, and what is wanted then is looked at again.
-    Leaving(TorrentHandle),
+    Leaving(Box<Live>),
 }
 
 /// A torrent of the session.
@@ -183,10 +186,14 @@ pub(super) struct Entry {
     pub(super) peers: Vec<std::net::SocketAddr>,
     /// Content that was hashed just now.
     pub(super) trusted: bool,
+    /// A task deletes what is left of it.
+    pub(super) deleting: bool,
     /// Why it could not start.
     pub(super) refused: Option<String>,
-    /// The totals differ from what is on disk.
+    /// The totals differ from what is on disk, by more than its age.
     pub(super) unsaved: bool,
+    /// Its age differs.
+    pub(super) aged: bool,
     /// Readers do not know yet how it is.
     pub(super) touched: bool,
 }
@@ -205,8 +212,10 @@ impl Entry {
             restart: false,
             peers: Vec::new(),
             trusted: false,
+            deleting: false,
             refused: None,
             unsaved: false,
+            aged: false,
             touched: true,
         };
         entry.trackers = super::trackers::rows(&entry.tiers(), &[]);
@@ -250,7 +259,7 @@ impl Entry {
     pub(super) fn handle(&self) -> Option<&TorrentHandle> {
         match &self.run {
             Run::Yes(live) => Some(&live.handle),
-            Run::Leaving(handle) => Some(handle),
+            Run::Leaving(live) => Some(&live.handle),
             Run::No => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::store::StoreError;
 use crate::{
     swarm::{
         SessionError,
@@ -74,12 +75,26 @@ pub enum ClientError {
     /// The torrent does not run: only a running one can do this.
     #[error("torrent {0} is paused: resume it first")]
     Paused(InfoHash),
+    /// It cannot be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The session refused.
     #[error(transparent)]
     Session(#[from] SessionError),
     /// The client has ended, or ends.
     #[error("the client has ended")]
     Ended,
+}
+
+/// Why a client cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The list of torrents.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The session.
+    #[error(transparent)]
+    Session(#[from] SessionError),
 }
 
 /// What kind of error it is, for those who answer others.
@@ -116,7 +131,7 @@ impl ClientError {
             | Self::BadName { .. }
             | Self::RelativeFolder(_)
             | Self::BadTracker(_) => ErrorKind::Invalid,
-            Self::Session(_) => ErrorKind::Failed,
+            Self::Session(_) | Self::Store(_) => ErrorKind::Failed,
             Self::Ended => ErrorKind::Ended,
         }
     }

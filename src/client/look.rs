@@ -59,9 +59,8 @@ impl Entry {
         }
         match &mut self.run {
             Run::No => return seen,
-            // Its end is uploaded to as well.
-            Run::Leaving(handle) => seen.stats = Some(handle.stats()),
-            Run::Yes(live) => {
+            // Until its end bytes are sent.
+            Run::Yes(live) | Run::Leaving(live) => {
                 loop {
                     match live.events.try_recv() {
                         Ok(event) => seen.events.push(event),
@@ -87,12 +86,13 @@ impl Entry {
                 self.session.1 = self.session.1.saturating_add(up);
                 if down > 0 || up > 0 {
                     life.last_activity = Some(now);
+                    self.unsaved = true;
                 }
                 if !live.paused && stats.phase.trouble().is_none() {
                     let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
                     life.active_ms = life.active_ms.saturating_add(ms);
                 }
-                self.unsaved = true;
+                self.aged = true;
                 if let (Known::Link(magnet), Some(info)) = (&self.wish.known, live.handle.info()) {
                     let mut metainfo = Metainfo::new((*info).clone());
                     metainfo.trackers = magnet
@@ -108,14 +108,17 @@ impl Entry {
                 }
                 if stats.phase.is_checked() {
                     let complete = live.handle.is_complete();
-                    self.standing = Standing {
+                    let standing = Standing {
                         wanted: stats.bytes,
                         left: stats.bytes_left,
                         pieces_have: stats.pieces_have,
                         complete,
                     };
+                    self.unsaved |= standing != self.standing;
+                    self.standing = standing;
                     if complete && self.life.completed.is_none() {
                         self.life.completed = Some(now);
+                        self.unsaved = true;
                         seen.completed = true;
                     }
                 }

@@ -15,19 +15,22 @@ mod applying;
 mod entry;
 mod error;
 mod goals;
+mod keeping;
 mod labels;
 mod look;
 mod owner;
 mod problems;
 mod publish;
+mod store;
 mod trackers;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-pub use error::{ClientError, ErrorKind};
+pub use error::{ClientError, ErrorKind, OpenError};
 pub use look::held_words;
+pub use store::{StoreError, peek};
 
 use self::{
     command::{Answer, Command},
@@ -37,7 +40,7 @@ use self::{
 };
 use crate::{
     receipts::pay::PayExtension,
-    swarm::{SessionBuilder, SessionError},
+    swarm::SessionBuilder,
     types::{Clock, SystemClock},
 };
 
@@ -50,6 +53,9 @@ pub struct ClientConfig {
     pub session: SessionBuilder,
     /// The folder that torrents are put into if no other is named.
     pub folder: PathBuf,
+    /// Where the list of torrents is kept; `None`: it is forgotten at the end. Settings that
+    /// are in the list are preferred to those of the session.
+    pub store: Option<PathBuf>,
     /// Buys and sells.
     pub payments: Option<Arc<PayExtension>>,
     /// How long what is due may take to be settled when a torrent, or the client, ends.
@@ -73,6 +79,7 @@ impl ClientConfig {
         Self {
             session,
             folder,
+            store: None,
             payments: None,
             grace: Duration::from_secs(10),
             clock: Arc::new(SystemClock),
@@ -99,8 +106,8 @@ impl Client {
     /// Opens a client. Call it in a tokio runtime with I/O and time.
     ///
     /// # Errors
-    /// The session cannot start.
-    pub async fn open(config: ClientConfig) -> Result<Self, SessionError> {
+    /// The session cannot start, or the list cannot be read.
+    pub async fn open(config: ClientConfig) -> Result<Self, OpenError> {
         let (orders, inbox) = mpsc::channel(ORDERS);
         let (events, kept) = broadcast::channel(event::EVENTS_KEPT);
         let (owner, snapshots) = Owner::start(config, events).await?;

@@ -1,7 +1,7 @@
 //! The task that owns a client's state: it alone changes it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -14,19 +14,22 @@ use tokio::{
 };
 
 use super::{
-    ClientConfig,
+    ClientConfig, OpenError,
+    applying::Touched,
     command::{Answer, Command},
     entry::{Entry, Place, Run},
     error::ClientError,
     event::{Event, Happened},
+    keeping::{AGES_LOOKS, TOTALS_LOOKS},
     labels::Book,
     look::Paid,
     problems::Board,
-    snapshot::{Limits, Prices, ProblemCode, Snapshot},
+    snapshot::{Limits, Prices, ProblemCode, SettlePolicy, Snapshot},
+    store::{Change, Store},
 };
 use crate::{
     receipts::pay::PayExtension,
-    swarm::{Phase, Session, SessionError, relocate::MoveError},
+    swarm::{Phase, Session, relocate::MoveError},
     types::{Clock, InfoHash},
 };
 
@@ -76,6 +79,12 @@ pub(super) struct Owner {
     pub(super) book: Book,
     pub(super) limits: Limits,
     pub(super) prices: Prices,
+    pub(super) policy: SettlePolicy,
+    pub(super) store: Option<Store>,
+    /// What the command that is being done has changed.
+    pub(super) touched: Touched,
+    /// Torrents whose wish changed without a command, and is not written.
+    pub(super) unwritten: BTreeSet<InfoHash>,
     pub(super) board: Board,
     pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
     /// What torrents that are not in the list any more received and sent.
@@ -91,17 +100,19 @@ impl Owner {
     pub(super) async fn start(
         config: ClientConfig,
         events: broadcast::Sender<Event>,
-    ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), SessionError> {
+    ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), OpenError> {
         let mut builder = config.session.grace(config.grace);
         if let Some(pay) = &config.payments {
             builder = builder.extension(Arc::<PayExtension>::clone(pay));
         }
         let [up, down] = builder.limits();
         let limits = Limits { up, down };
+        // Before the port: another client of this home has it.
+        let stored = config.store.as_deref().map(Store::open).transpose()?;
         let session = builder.start().await?;
         let first = super::publish::first(&session, &config.folder, limits, config.clock.now());
         let (snapshots, receiver) = watch::channel(Arc::new(first));
-        let owner = Self {
+        let mut owner = Self {
             session,
             pay: config.payments,
             folder: config.folder,
@@ -111,6 +122,10 @@ impl Owner {
             book: Book::default(),
             limits,
             prices: Prices::default(),
+            policy: SettlePolicy::default(),
+            store: None,
+            touched: Touched::default(),
+            unwritten: BTreeSet::new(),
             board: Board::default(),
             snapshots,
             past: (0, 0),
@@ -119,6 +134,12 @@ impl Owner {
             jobs: JoinSet::new(),
             ticks: 0,
         };
+        if let Some((store, kept)) = stored {
+            owner.store = Some(store);
+            let paid = owner.paid();
+            owner.restore(kept, &paid);
+            owner.publish(Look::Touched);
+        }
         Ok((owner, receiver))
     }
 
@@ -143,7 +164,7 @@ impl Owner {
                 },
                 Some(job) = self.jobs.join_next(), if !self.jobs.is_empty() => {
                     match job {
-                        Ok(job) => self.done(job),
+                        Ok(job) => self.done(job).await,
                         Err(error) => tracing::error!(%error, "a task of the client failed"),
                     }
                     self.publish(Look::Touched);
@@ -151,6 +172,9 @@ impl Owner {
                 _ = ticks.tick() => {
                     self.ticks = self.ticks.wrapping_add(1);
                     self.tick();
+                    let totals = self.ticks.is_multiple_of(TOTALS_LOOKS);
+                    let ages = self.ticks.is_multiple_of(AGES_LOOKS);
+                    self.keep_up(totals, ages).await;
                 }
             }
         }
@@ -194,7 +218,10 @@ impl Owner {
         self.jobs.shutdown().await;
         let session = self.session.clone();
         session.finish(self.grace).await;
-        self.tick();
+        self.publish(Look::All);
+        self.keep_up(true, true).await;
+        // The file is closed before the end is told.
+        drop(self.store.take());
         let _gone = done.send(());
     }
 
@@ -240,21 +267,24 @@ impl Owner {
             Run::Leaving(_) => {}
             Run::No => {
                 if let Some(data) = entry.wish.removing {
-                    let info = entry.wish.known.info().cloned();
-                    match (info, &entry.wish.place) {
-                        (Some(info), Place::Folder(folder)) if data => {
-                            let (session, folder) = (self.session.clone(), folder.clone());
-                            if entry.refused.is_none() {
-                                // One at a time: this is looked at again and again.
-                                entry.refused = Some("its files are being deleted".to_owned());
-                                self.jobs.spawn(async move {
-                                    let removed = session.remove_content(info, &folder).await;
-                                    Job::Left(hash, removed)
-                                });
-                            }
-                        }
-                        _ => self.forget(hash),
+                    // One task: this is looked at again and again.
+                    if std::mem::replace(&mut entry.deleting, true) {
+                        return;
                     }
+                    let made = match (entry.wish.known.info(), &entry.wish.place) {
+                        (Some(info), Place::Folder(folder)) if data => {
+                            Some((info.clone(), folder.clone()))
+                        }
+                        _ => None,
+                    };
+                    let session = self.session.clone();
+                    self.jobs.spawn(async move {
+                        let removed = match made {
+                            Some((info, folder)) => session.remove_content(info, &folder).await,
+                            None => Ok(()),
+                        };
+                        Job::Left(hash, removed)
+                    });
                 } else if entry.is_to_run()
                     && entry.refused.is_none()
                     && let Err(error) = entry.start(&self.session)
@@ -293,7 +323,7 @@ impl Owner {
         let Run::Yes(live) = std::mem::replace(&mut entry.run, Run::No) else {
             return;
         };
-        entry.run = Run::Leaving(live.handle.clone());
+        entry.run = Run::Leaving(live);
         entry.restart = false;
         let data = entry.wish.removing == Some(true);
         let (session, grace) = (self.session.clone(), self.grace);
@@ -303,12 +333,14 @@ impl Owner {
         });
     }
 
-    fn done(&mut self, job: Job) {
+    async fn done(&mut self, job: Job) {
         match job {
             Job::Left(hash, removed) => {
+                let (paid, now) = (self.paid(), self.clock.now());
                 if let Some(entry) = self.entries.get_mut(&hash) {
+                    // What it came to until its end.
+                    entry.look(&paid, now);
                     entry.run = Run::No;
-                    entry.refused = None;
                     entry.touched = true;
                     let removing = entry.wish.removing.is_some();
                     if let Err(error) = removed {
@@ -321,7 +353,7 @@ impl Owner {
                         );
                     }
                     match removing {
-                        true => self.forget(hash),
+                        true => self.forget(hash).await,
                         false => self.reconcile(hash),
                     }
                 }
@@ -333,6 +365,9 @@ impl Owner {
                         Place::Folder(_) => Place::Folder(folder),
                         Place::Content(_) => Place::Content(path.clone()),
                     };
+                    // Whether it could be written is seen as a problem: it is moved.
+                    self.unwritten.insert(hash);
+                    self.keep_up(false, false).await;
                 }
                 let answer = moved.map(|path| Answer::Moved { path });
                 let _gone = reply.send(answer.map_err(Into::into));
@@ -341,12 +376,16 @@ impl Owner {
     }
 
     /// A torrent is not in the list any more.
-    fn forget(&mut self, hash: InfoHash) {
+    async fn forget(&mut self, hash: InfoHash) {
         if let Some(entry) = self.entries.remove(&hash) {
             self.board.clear_subject(&hash.to_string());
             self.gone.push(hash);
             self.past.0 = self.past.0.saturating_add(entry.life.downloaded);
             self.past.1 = self.past.1.saturating_add(entry.life.uploaded);
+            let settings = Box::new(self.settings());
+            // If it is not written it is removed again at the next start.
+            let changes = vec![Change::Delete(hash), Change::Settings(settings)];
+            let _told = self.write(changes).await;
             let name = entry.name();
             self.tell(Happened::Removed { hash, name });
         }
@@ -403,9 +442,13 @@ impl Owner {
         if let Some(goal) = goal {
             entry.wish.paused = true;
             entry.wish.reached = Some(goal);
+            self.unwritten.insert(hash);
             self.reconcile(hash);
             let name = name.clone();
             self.tell(Happened::GoalReached { hash, name, goal });
+        }
+        if seen.metadata {
+            self.unwritten.insert(hash);
         }
         if seen.completed {
             let name = name.clone();

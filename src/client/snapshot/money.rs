@@ -1,6 +1,6 @@
 //! What is owed and paid, as readers see it. Amounts are in raw units of the token.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::types::{Address, RawAmount, TokenId, TxId, UnixMs};
 
@@ -45,7 +45,7 @@ pub struct Balance {
 }
 
 /// How debts are settled.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "mode", rename_all = "snake_case")]
 pub enum SettlePolicy {
     /// By a person.

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Revision, Versioned};
 use crate::types::{Address, InfoHash, RawAmount, UnixMs};
@@ -137,7 +137,7 @@ pub enum TorrentState {
 }
 
 /// Bytes a second, at most; `None`: no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Sent.
     pub up: Option<u64>,
@@ -147,7 +147,7 @@ pub struct Limits {
 
 /// What ends the sharing of a complete torrent, counted over its whole life. The first that
 /// is reached pauses it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Goals {
     /// Uploaded, in thousandths of the wanted bytes.
     pub ratio_permille: Option<u64>,
@@ -158,7 +158,7 @@ pub struct Goals {
 }
 
 /// Which goal was reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReachedGoal {
     /// [`Goals::ratio_permille`].
@@ -171,7 +171,7 @@ pub enum ReachedGoal {
 
 /// Prices in raw units per GiB. Of a torrent: `None` means that of all torrents, and 0 means
 /// for free. Of all torrents: `None` and 0 both mean for free.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prices {
     /// The lowest price at which peers that pay are served first.
     pub ask_raw: Option<u64>,

@@ -17,13 +17,17 @@ use crate::{
 };
 
 /// How long something may take, on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(40);
+pub(super) const DEADLINE: Duration = Duration::from_secs(40);
 
-pub(super) async fn client(folder: &Path) -> Client {
+pub(super) fn config(folder: &Path) -> ClientConfig {
     let session = Session::builder().state_dir(folder.join("state"));
     let mut config = ClientConfig::new(session, folder.join("downloads"));
     config.grace = Duration::from_secs(2);
-    Client::open(config).await.unwrap()
+    config
+}
+
+pub(super) async fn client(folder: &Path) -> Client {
+    Client::open(config(folder)).await.unwrap()
 }
 
 /// A file of this many bytes in `folder`, and its torrent.
@@ -71,7 +75,7 @@ pub(super) async fn state(client: &Client, hash: InfoHash, wanted: TorrentState)
     until(client, hash, &format!("{wanted:?}"), is).await
 }
 
-async fn gone(client: &Client, hash: InfoHash) {
+pub(super) async fn gone(client: &Client, hash: InfoHash) {
     let gone = async {
         let mut seen = Revision(0);
         loop {

@@ -1,3 +1,4 @@
 //! A client alone and among others, on loopback.
 
+mod kept;
 mod list;

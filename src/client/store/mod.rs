@@ -1,0 +1,142 @@
+//! The stored list: one SQLite file that one client at a time has open. A thread of its own
+//! writes, so that the owner's task is never held up by a disk.
+
+mod file;
+mod rows;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread::JoinHandle,
+};
+
+use tokio::sync::oneshot;
+
+use rows::read_all;
+pub(super) use rows::{Folder, Kept, Settings};
+
+use super::entry::{Life, Standing, Wish};
+use crate::types::InfoHash;
+
+/// Why the list cannot be kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Another client has it.
+    #[error("{0} is in use by another client: one at a time keeps a list")]
+    InUse(PathBuf),
+    /// It cannot be opened.
+    #[error("the list of torrents {path} cannot be opened: {reason}")]
+    Open {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A newer version made it.
+    #[error(
+        "the list of torrents {path} has schema {found}, and this version knows up to {known}: upgrade"
+    )]
+    TooNew {
+        /// Its file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest known one.
+        known: i64,
+    },
+    /// A row of it makes no sense.
+    #[error("the list of torrents is damaged: {0}")]
+    Damaged(String),
+    /// It cannot be written.
+    #[error("the list of torrents cannot be written: {0}")]
+    Write(String),
+}
+
+/// A change of the list.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// A torrent, without its totals.
+    Put(InfoHash, Box<Wish>),
+    /// What torrents came to.
+    Totals(Vec<(InfoHash, Life, Standing)>),
+    /// A torrent is removed.
+    Delete(InfoHash),
+    /// What is not of one torrent.
+    Settings(Box<Settings>),
+}
+
+type Job = (Vec<Change>, oneshot::Sender<Result<(), StoreError>>);
+
+/// The stored list.
+#[derive(Debug)]
+pub(super) struct Store {
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Store {
+    /// Opens the list, and reads all of it. It is made if it is not there.
+    pub(super) fn open(path: &Path) -> Result<(Self, Kept), StoreError> {
+        let lock = file::lock(path)?;
+        let mut conn = file::open(path)?;
+        let kept = read_all(&conn)?;
+        // Only the owner writes, and it waits for each answer.
+        let (jobs, inbox) = mpsc::channel::<Job>();
+        let writer = std::thread::Builder::new()
+            .name("seedrail-list".to_owned())
+            .spawn(move || {
+                while let Ok((changes, reply)) = inbox.recv() {
+                    let written = rows::write(&mut conn, &changes);
+                    let _gone = reply.send(written);
+                }
+                // The file is closed before others may open it.
+                drop(conn);
+                drop(lock);
+            })
+            .map_err(|error| StoreError::Open {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })?;
+        let store = Self {
+            jobs: Some(jobs),
+            writer: Some(writer),
+        };
+        Ok((store, kept))
+    }
+
+    /// Makes changes in one transaction; durable when it returns.
+    pub(super) async fn write(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let ended = || StoreError::Write("its thread has ended".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let jobs = self.jobs.as_ref().ok_or_else(ended)?;
+        jobs.send((changes, reply)).map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the thread that writes the list panicked");
+        }
+    }
+}
+
+/// The torrents in the list at `path`, if there is one; whether a client has it open.
+///
+/// # Errors
+/// It cannot be read.
+pub fn peek(path: &Path) -> Result<(bool, Vec<InfoHash>), StoreError> {
+    if !path.exists() {
+        return Ok((false, Vec::new()));
+    }
+    let open = match file::lock(path) {
+        Ok(_ours_for_a_moment) => false,
+        Err(StoreError::InUse(_)) => true,
+        Err(error) => return Err(error),
+    };
+    Ok((open, rows::hashes(&file::open_to_read(path)?)?))
+}

@@ -1,0 +1,307 @@
+//! The rows of the list, read and written.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{Change, StoreError};
+use crate::{
+    client::{
+        command::Files,
+        entry::{Known, Life, Place, Standing, Wish},
+        snapshot::{Goals, Limits, Prices, ReachedGoal, SettlePolicy},
+    },
+    swarm::metainfo::{Magnet, Metainfo},
+    types::InfoHash,
+};
+
+/// All that is in a list.
+#[derive(Debug, Default)]
+pub(in crate::client) struct Kept {
+    pub(in crate::client) torrents: Vec<Stored>,
+    /// `None`: nothing was set so far.
+    pub(in crate::client) settings: Option<Settings>,
+}
+
+/// A torrent of the list.
+#[derive(Debug)]
+pub(in crate::client) struct Stored {
+    pub(in crate::client) wish: Wish,
+    pub(in crate::client) life: Life,
+    pub(in crate::client) standing: Standing,
+}
+
+/// What is not of one torrent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::client) struct Settings {
+    /// Folders as bytes in hex: they may be no text.
+    pub(in crate::client) categories: BTreeMap<String, Option<Folder>>,
+    pub(in crate::client) tags: BTreeSet<String>,
+    /// `None`: those that the client was opened with.
+    pub(in crate::client) limits: Option<Limits>,
+    pub(in crate::client) prices: Option<Prices>,
+    pub(in crate::client) policy: Option<SettlePolicy>,
+    /// What torrents that are not in the list any more received and sent.
+    pub(in crate::client) past: (u64, u64),
+}
+
+/// A folder, whose name may be no text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub(in crate::client) struct Folder(pub(in crate::client) PathBuf);
+
+impl From<Folder> for String {
+    fn from(folder: Folder) -> Self {
+        hex::encode(folder.0.as_os_str().as_bytes())
+    }
+}
+
+impl TryFrom<String> for Folder {
+    type Error = hex::FromHexError;
+
+    fn try_from(text: String) -> Result<Self, hex::FromHexError> {
+        let bytes = hex::decode(text)?;
+        Ok(Self(OsString::from_vec(bytes).into()))
+    }
+}
+
+/// The part of a [`Wish`] that is one text.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WishText {
+    name: Option<String>,
+    category: Option<String>,
+    tags: BTreeSet<String>,
+    files: Option<Files>,
+    limits: Limits,
+    goals: Goals,
+    reached: Option<ReachedGoal>,
+    prices: Prices,
+    paused: bool,
+    trackers: Vec<String>,
+    overwrite: bool,
+    preallocate: bool,
+    removing: Option<bool>,
+}
+
+fn damaged(what: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged(what.to_string())
+}
+
+fn failed(error: rusqlite::Error) -> StoreError {
+    StoreError::Write(error.to_string())
+}
+
+fn text<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Write(error.to_string()))
+}
+
+fn parse<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| damaged(format!("{what}: {error}")))
+}
+
+/// The torrents in it.
+pub(super) fn hashes(conn: &Connection) -> Result<Vec<InfoHash>, StoreError> {
+    let mut query = conn
+        .prepare("SELECT hash FROM torrent ORDER BY hash")
+        .map_err(damaged)?;
+    let rows = query.query_map([], |row| row.get::<_, [u8; 20]>(0));
+    let rows = rows.map_err(damaged)?;
+    rows.map(|row| row.map(InfoHash::from_bytes).map_err(damaged))
+        .collect()
+}
+
+/// A row as it lies in the table.
+type Raw = (
+    [u8; 20],
+    bool,
+    Vec<u8>,
+    bool,
+    Vec<u8>,
+    String,
+    Option<String>,
+    Option<String>,
+);
+
+pub(super) fn read_all(conn: &Connection) -> Result<Kept, StoreError> {
+    let mut query = conn
+        .prepare(
+            "SELECT hash, is_file, source, is_content, place, wish, life, standing
+             FROM torrent LEFT JOIN totals USING (hash) ORDER BY hash",
+        )
+        .map_err(damaged)?;
+    let rows = query.query_map([], |row| {
+        Ok((
+            row.get(0)?,
+            row.get(1)?,
+            row.get(2)?,
+            row.get(3)?,
+            row.get(4)?,
+            row.get(5)?,
+            row.get(6)?,
+            row.get(7)?,
+        ))
+    });
+    let mut torrents = Vec::new();
+    for row in rows.map_err(damaged)? {
+        torrents.push(stored(row.map_err(damaged)?)?);
+    }
+    let settings: Option<String> = conn
+        .query_row(
+            "SELECT value FROM setting WHERE name = 'client'",
+            [],
+            |row| row.get(0),
+        )
+        .optional()
+        .map_err(damaged)?;
+    let settings = settings
+        .map(|text| parse("the settings", &text))
+        .transpose()?;
+    Ok(Kept { torrents, settings })
+}
+
+fn stored(row: Raw) -> Result<Stored, StoreError> {
+    let (hash, is_file, source, is_content, place, wish, life, standing) = row;
+    let hash = InfoHash::from_bytes(hash);
+    let known = match is_file {
+        true => {
+            let metainfo = Metainfo::from_bytes(&source);
+            Known::File(Arc::new(
+                metainfo.map_err(|error| damaged(format!("{hash}: {error}")))?,
+            ))
+        }
+        false => {
+            let link = std::str::from_utf8(&source).map_err(damaged)?;
+            let magnet: Magnet = link
+                .parse()
+                .map_err(|error| damaged(format!("{hash}: {error}")))?;
+            Known::Link(Box::new(magnet))
+        }
+    };
+    if known.hash() != hash {
+        return Err(damaged(format!(
+            "{hash} is another torrent, {}",
+            known.hash()
+        )));
+    }
+    let place = PathBuf::from(OsString::from_vec(place));
+    let what = hash.to_string();
+    let wish: WishText = parse(&what, &wish)?;
+    Ok(Stored {
+        wish: Wish {
+            known,
+            place: match is_content {
+                true => Place::Content(place),
+                false => Place::Folder(place),
+            },
+            name: wish.name,
+            category: wish.category,
+            tags: wish.tags,
+            files: wish.files,
+            limits: wish.limits,
+            goals: wish.goals,
+            reached: wish.reached,
+            prices: wish.prices,
+            paused: wish.paused,
+            trackers: wish.trackers,
+            overwrite: wish.overwrite,
+            preallocate: wish.preallocate,
+            removing: wish.removing,
+        },
+        life: life
+            .map(|life| parse(&what, &life))
+            .transpose()?
+            .unwrap_or_default(),
+        standing: standing
+            .map(|text| parse(&what, &text))
+            .transpose()?
+            .unwrap_or_default(),
+    })
+}
+
+/// All changes, or none.
+pub(super) fn write(conn: &mut Connection, changes: &[Change]) -> Result<(), StoreError> {
+    let transaction = conn.transaction().map_err(failed)?;
+    for change in changes {
+        match change {
+            Change::Put(hash, wish) => put(&transaction, *hash, wish)?,
+            Change::Totals(rows) => {
+                let mut put = transaction
+                    .prepare_cached(
+                        "INSERT INTO totals (hash, life, standing) VALUES (?1, ?2, ?3)
+                         ON CONFLICT (hash) DO UPDATE SET life = ?2, standing = ?3",
+                    )
+                    .map_err(failed)?;
+                for (hash, life, standing) in rows {
+                    put.execute(params![hash.as_bytes(), text(life)?, text(standing)?])
+                        .map_err(failed)?;
+                }
+            }
+            Change::Delete(hash) => {
+                transaction
+                    .execute("DELETE FROM torrent WHERE hash = ?1", [hash.as_bytes()])
+                    .map_err(failed)?;
+            }
+            Change::Settings(settings) => {
+                transaction
+                    .execute(
+                        "INSERT INTO setting (name, value) VALUES ('client', ?1)
+                         ON CONFLICT (name) DO UPDATE SET value = ?1",
+                        [text(settings)?],
+                    )
+                    .map_err(failed)?;
+            }
+        }
+    }
+    transaction.commit().map_err(failed)
+}
+
+fn put(conn: &Connection, hash: InfoHash, wish: &Wish) -> Result<(), StoreError> {
+    let (is_file, source) = match &wish.known {
+        Known::File(metainfo) => (true, metainfo.to_bytes()),
+        Known::Link(magnet) => (false, magnet.to_string().into_bytes()),
+    };
+    let (is_content, place) = match &wish.place {
+        Place::Content(path) => (true, path),
+        Place::Folder(folder) => (false, folder),
+    };
+    let row = WishText {
+        name: wish.name.clone(),
+        category: wish.category.clone(),
+        tags: wish.tags.clone(),
+        files: wish.files.clone(),
+        limits: wish.limits,
+        goals: wish.goals,
+        reached: wish.reached,
+        prices: wish.prices,
+        paused: wish.paused,
+        trackers: wish.trackers.clone(),
+        overwrite: wish.overwrite,
+        preallocate: wish.preallocate,
+        removing: wish.removing,
+    };
+    conn.execute(
+        "INSERT INTO torrent (hash, is_file, source, is_content, place, wish)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (hash) DO UPDATE
+         SET is_file = ?2, source = ?3, is_content = ?4, place = ?5, wish = ?6",
+        params![
+            hash.as_bytes(),
+            is_file,
+            source,
+            is_content,
+            place.as_os_str().as_bytes(),
+            text(&row)?
+        ],
+    )
+    .map_err(failed)?;
+    Ok(())
+}
