@@ -19,7 +19,7 @@ use super::{
     units::counted,
 };
 use crate::{
-    ledger::{ReceiptBook, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow},
+    ledger::{Adopted, ReceiptBook, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow},
     receipts::{
         LineRefusal, ReceiptDomain, ReceiptLine, ReceiptLines, SignedGrant, SignedReceipt, import,
     },
@@ -379,13 +379,13 @@ fn take_in(
         .iter()
         .map(|(line, reason)| json!({ "line": line, "reason": reason.code(), "message": reason.to_string() }))
         .collect();
-    let document = json!({
+    let mut document = json!({
         "new": report.new,
         "superseded": report.superseded,
         "unchanged": report.unchanged,
         "refused": refused,
     });
-    context.out.result(&document, || {
+    let words = || {
         let mut text = format!(
             "new {}, superseded {}, unchanged {}, refused {}",
             report.new, report.superseded, report.unchanged, report.refused_count
@@ -395,8 +395,21 @@ fn take_in(
             text.push_str(&format!("\n  line {line}: {}", printable::line(&reason)));
         }
         text
-    })?;
-    if adopting {
+    };
+    // A program gets one document, with the end of it all; a person reads what was imported
+    // before the question.
+    if adopting && context.out.json {
+        let adopted = adopt_evidence(context, ledger, account);
+        if let (Ok(adopted), Some(document)) = (&adopted, document.as_object_mut()) {
+            document.insert("adopted".into(), json!(adopted.receipts));
+            document.insert("added_raw".into(), json!(adopted.added));
+        }
+        context.out.result(&document, words)?;
+        adopted?;
+    } else {
+        context.out.result(&document, words)?;
+    }
+    if adopting && !context.out.json {
         // What was imported before and not adopted then is meant, too.
         if ledger.receipts(&evidence_of(account), None, 1)?.is_empty() {
             context.out.note(
@@ -406,7 +419,7 @@ fn take_in(
         } else {
             adopt(context, ledger, account)?;
         }
-    } else if !report.to_adopt.is_empty() {
+    } else if !adopting && !report.to_adopt.is_empty() {
         context.out.note(format!(
             "{} of them carry this account's own signature but are not from this ledger: evidence, \
              not debts, until `seedrail receipts adopt`",
@@ -441,7 +454,21 @@ fn evidence_of(account: Address) -> ReceiptFilter {
     }
 }
 
+/// Asks, and makes debts of the account's signatures from elsewhere.
 fn adopt(context: &Context, ledger: &dyn ReceiptBook, account: Address) -> Outcome {
+    let adopted = adopt_evidence(context, ledger, account)?;
+    let document = json!({ "adopted": adopted.receipts, "added_raw": adopted.added });
+    context.out.result(&document, || match adopted.receipts {
+        0 => "nothing to adopt".into(),
+        count => format!("{} adopted: debts now", counted(count, "receipt")),
+    })
+}
+
+fn adopt_evidence(
+    context: &Context,
+    ledger: &dyn ReceiptBook,
+    account: Address,
+) -> Outcome<Adopted> {
     let wanted = evidence_of(account);
     let mut epochs = Vec::new();
     let mut lines = Vec::new();
@@ -458,11 +485,7 @@ fn adopt(context: &Context, ledger: &dyn ReceiptBook, account: Address) -> Outco
         Ok(())
     })?;
     if epochs.is_empty() {
-        return context
-            .out
-            .result(&json!({ "adopted": 0, "added_raw": "0" }), || {
-                "nothing to adopt".into()
-            });
+        return Ok(Adopted::default());
     }
     if epochs.len() > lines.len() {
         let more = epochs.len() - lines.len();
@@ -476,12 +499,5 @@ fn adopt(context: &Context, ledger: &dyn ReceiptBook, account: Address) -> Outco
         lines.join("\n")
     ));
     context.out.confirm("Adopt them?", context.settings.yes)?;
-    let adopted = ledger.adopt(&epochs)?.into_inner();
-    let document = json!({ "adopted": adopted.receipts, "added_raw": adopted.added });
-    context.out.result(&document, || {
-        format!(
-            "{} adopted: debts now",
-            counted(adopted.receipts, "receipt")
-        )
-    })
+    Ok(ledger.adopt(&epochs)?.into_inner())
 }

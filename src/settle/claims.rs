@@ -14,11 +14,11 @@ use crate::{
     tron::{
         block::Block,
         permission::Permissions,
-        rpc::{Finality, NodeError},
+        rpc::{Finality, Node, NodeError},
         transaction::Transaction,
         verified::{MadeBy, Trail, Verified},
     },
-    types::{Address, BlockId, RawAmount, Token, TokenId, TxId},
+    types::{Address, RawAmount, Token, TokenId, TxId},
 };
 
 /// After how many empty answers, though the chain is further, a node is taken to have no blocks.
@@ -334,10 +334,9 @@ pub async fn settlement(
     let Some(info) = node.transaction_info(Finality::Solid, txid).await? else {
         return Ok(None);
     };
-    let Some(block) = node.block(Finality::Solid, info.block).await? else {
+    let Some(block) = known_block(node, ledger, info.block).await? else {
         return Err(SettleError::NoBlocks(info.block));
     };
-    by_known_witness(ledger, block.id(), block.made_by())?;
     let Some(transaction) = block
         .transactions
         .iter()
@@ -352,25 +351,56 @@ pub async fn settlement(
     Ok(signed.then_some(transfer))
 }
 
-/// Refuses a block whose witness the ledger does not know, or knows to sign with
-/// another key.
+/// A solid block that the ledger's witnesses answer for: made by one of them under its
+/// key, or followed, within as many blocks as a ledger learns from, by one that was. A
+/// witness that is no longer elected, or signs with another key now, made it then.
+/// `None` when the node does not have it.
 ///
 /// # Errors
-/// [`LedgerError::Strangers`].
-pub fn by_known_witness(
+/// [`LedgerError::Strangers`] when no known witness built on it; see [`SettleError`].
+pub async fn known_block(
+    node: &Node,
     ledger: &(impl ChainLog + ?Sized),
-    block: BlockId,
-    made_by: Option<MadeBy>,
-) -> Result<(), SettleError> {
+    number: u64,
+) -> Result<Option<Verified<Block>>, SettleError> {
     let known = ledger.witnesses()?;
-    let is_known = made_by.is_some_and(|made| {
-        known
-            .iter()
-            .any(|known| known.address == made.witness && known.signer == made.signer)
-    });
-    if is_known {
-        return Ok(());
+    let is_known = |made_by: Option<MadeBy>| {
+        made_by.is_some_and(|made| {
+            known
+                .iter()
+                .any(|known| known.address == made.witness && known.signer == made.signer)
+        })
+    };
+    match node.block(Finality::Solid, number).await {
+        Ok(Some(block)) if !is_known(block.made_by()) => {}
+        // The node client knows no more of who signs than the node tells it today.
+        Err(NodeError::Unknown { .. }) => {}
+        answer => return Ok(answer?),
     }
-    let witness = made_by.map_or(Address::ZERO, |made| made.witness);
+    let mut trail = Trail::starting_at(number);
+    let mut asked = None;
+    while trail.next < number.saturating_add(LEARNING.into()) {
+        let blocks = node
+            .blocks(Finality::Solid, trail.next, LEARNING.into())
+            .await?;
+        if blocks.is_empty() {
+            break;
+        }
+        for block in blocks {
+            if !trail.step(&block) {
+                return Err(SettleError::NotTheChains(block.id()));
+            }
+            let answers_for_it = is_known(block.made_by());
+            let asked = asked.get_or_insert(block);
+            if answers_for_it {
+                return Ok(Some(asked.clone()));
+            }
+        }
+    }
+    let Some(asked) = asked else {
+        return Ok(None);
+    };
+    let witness = asked.made_by().map_or(Address::ZERO, |made| made.witness);
+    let block = asked.id();
     Err(LedgerError::Strangers { block, witness }.into())
 }

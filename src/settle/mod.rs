@@ -24,9 +24,7 @@ mod unsolid;
 
 pub use audit::{Difference, DifferenceKind};
 pub use chain::{Answer, Chain, Head};
-pub use claims::{
-    Claim, Claims, by_known_witness, claims, is_signed_by, settlement, stored_claims,
-};
+pub use claims::{Claim, Claims, claims, is_signed_by, known_block, settlement, stored_claims};
 pub use engine::{
     ALIKE_FOR, Before, Begun, BroughtBack, CancelReport, Engine, FileQuote, FileReport, LIFETIME,
     OFFER_LIFETIME, OfferReport, OfferTerms, OrderName, Question, RecoverReport, RowEnd, RowState,

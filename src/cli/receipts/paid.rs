@@ -15,7 +15,7 @@ use crate::{
     },
     ledger::TransferRow,
     receipts::{NumberedLines, ReceiptLine},
-    settle::{MAX_PROOF_BYTES, PaymentProof, by_known_witness},
+    settle::{MAX_PROOF_BYTES, PaymentProof, known_block},
     tron::rpc::Finality,
     types::{Address, BlockId, RawAmount, Token, TokenId, TxId},
 };
@@ -205,10 +205,10 @@ async fn ask(context: &Context, found: &Found) -> Outcome {
         );
     }
     for block in found.blocks.keys() {
-        let theirs = chain.node.block(Finality::Solid, block.number()).await?;
-        if let (Some(ledger), Some(theirs)) = (&ledger, &theirs) {
-            by_known_witness(ledger.as_ref(), theirs.id(), theirs.made_by())?;
-        }
+        let theirs = match &ledger {
+            Some(ledger) => known_block(&chain.node, ledger.as_ref(), block.number()).await?,
+            None => chain.node.block(Finality::Solid, block.number()).await?,
+        };
         if theirs.map(|theirs| theirs.id()) != Some(*block) {
             return Err(Failure::new(
                 Exit::Disagree,

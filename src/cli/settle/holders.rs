@@ -110,8 +110,9 @@ async fn export(
     context.out.result(&document, || match count {
         0 => "nothing to sign".to_owned(),
         _ => format!(
-            "{count} transactions in {}, {} of them new. Each holder: `seedrail tx sign {} > SIGNED`; \
+            "{} in {}, {} of them new. Each holder: `seedrail tx sign {} > SIGNED`; \
              then `seedrail settle import SIGNED…`",
+            units::counted(count, "transaction"),
             file.display(),
             report.plan.payouts.len(),
             file.display()

@@ -222,7 +222,7 @@ impl Pool {
 fn another_chain(endpoint: &Endpoint, genesis: BlockId, chain: BlockId) -> NodeError {
     NodeError::unknown(
         endpoint.url(),
-        format!("it is on another chain (genesis {genesis}) than the other nodes ({chain})"),
+        format!("it is on another chain (genesis {genesis}) than the one seen first ({chain})"),
     )
 }
 

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use seedrail::{
     devnet::Devnet,
-    tron::rpc::{Finality, Node, NodeConfig},
+    ledger::{ChainLog, LedgerError, SqliteLedger},
+    settle::{NodeChain, SettleError, learn_witnesses, settlement},
+    tron::{
+        keys::SecretKey,
+        rpc::{Finality, Node, NodeConfig},
+    },
 };
 
 use crate::support::home::Home;
@@ -60,4 +65,76 @@ async fn a_checkpoint_that_the_chain_does_not_hold_is_refused() {
     }
     let good = plan(&solid.to_string());
     assert_eq!(good.code, 0, "{}", good.stderr);
+}
+
+/// The payee's ledger knows two of the witnesses. A payment that stands in a block of the
+/// third one counts, since a known one built on that block.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_in_a_block_of_an_unknown_witness_counts_once_a_known_one_built_on_it() {
+    let started = builder()
+        .witnesses(3)
+        .separate_witness_keys()
+        .start()
+        .await
+        .unwrap();
+    let (devnet, home) = on(started).await;
+    devnet.mine(2);
+    let node = Node::new(&NodeConfig::new(devnet.url())).unwrap();
+    let chain = NodeChain::new(node.clone());
+    let second = node.block(Finality::Head, 2).await.unwrap().unwrap().id();
+    let ledger = SqliteLedger::in_memory(devnet.genesis_id()).unwrap();
+    learn_witnesses(&ledger, &chain, Some(second))
+        .await
+        .unwrap();
+    let known = ledger.witnesses().unwrap();
+    assert_eq!(known.len(), 2);
+    let mut strangers = 0;
+    for amount in 1..=6 {
+        let amount = format!("{amount}BTT");
+        let send = [
+            "send", "--to", SOMEBODY, "--amount", &amount, "--yes", "--json",
+        ];
+        let sent = home.run(send).json();
+        let txid = sent["txid"].as_str().unwrap().parse().unwrap();
+        let info = node.transaction_info(Finality::Solid, txid).await.unwrap();
+        let number = info.unwrap().block;
+        let block = node.block(Finality::Solid, number).await.unwrap().unwrap();
+        let witness = block.made_by().unwrap().witness;
+        strangers += u32::from(known.iter().all(|known| known.address != witness));
+        devnet.mine(3);
+        let found = settlement(&chain, &ledger, txid).await.unwrap().unwrap();
+        assert_eq!(found.txid, txid);
+    }
+    assert!(
+        strangers > 0,
+        "no payment was in a block of the third witness"
+    );
+}
+
+/// Nobody whom the ledger knows built on it: another chain, or an invented one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_in_a_chain_of_unknown_witnesses_alone_does_not_count() {
+    let (ours, _) = on(builder().start().await.unwrap()).await;
+    ours.mine(5);
+    let ledger = SqliteLedger::in_memory(ours.genesis_id()).unwrap();
+    let chain = NodeChain::new(Node::new(&NodeConfig::new(ours.url())).unwrap());
+    learn_witnesses(&ledger, &chain, None).await.unwrap();
+    let theirs = builder()
+        .witness(SecretKey::from_bytes(&[7; 32]).unwrap())
+        .start()
+        .await
+        .unwrap();
+    let (theirs, home) = on(theirs).await;
+    let send = [
+        "send", "--to", SOMEBODY, "--amount", "1BTT", "--yes", "--json",
+    ];
+    let sent = home.run(send).json();
+    theirs.mine(60);
+    let chain = NodeChain::new(Node::new(&NodeConfig::new(theirs.url())).unwrap());
+    let txid = sent["txid"].as_str().unwrap().parse().unwrap();
+    let refused = settlement(&chain, &ledger, txid).await.unwrap_err();
+    assert!(
+        matches!(refused, SettleError::Ledger(LedgerError::Strangers { .. })),
+        "{refused}"
+    );
 }

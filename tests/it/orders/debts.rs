@@ -96,6 +96,32 @@ async fn receipts_that_are_known_already_are_adopted_when_that_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn importing_and_adopting_is_one_document_for_a_program() {
+    let site = Site::new(None, 2).await;
+    site.owe(1);
+    let file = site.home.path().join("receipts.jsonl");
+    let fresh = tempfile::tempdir().unwrap();
+    let import = [
+        "receipts",
+        "import",
+        file.to_str().unwrap(),
+        "--adopt",
+        "--json",
+    ];
+    let (code, printed, _) = run(&site, fresh.path(), &import);
+    // Nobody agreed: what was imported is said all the same.
+    assert_eq!(code, 2);
+    let document: Value = serde_json::from_str(&printed).expect(&printed);
+    assert_eq!(document["new"], 2);
+    assert_eq!(document["adopted"], Value::Null);
+    let (code, printed, told) = run(&site, fresh.path(), &[&import[..], &["--yes"]].concat());
+    assert_eq!(code, 0, "{told}");
+    let document: Value = serde_json::from_str(&printed).expect(&printed);
+    assert_eq!(document["unchanged"], 2);
+    assert_eq!(document["adopted"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_question_that_nobody_can_answer_names_only_flags_that_the_command_has() {
     let site = Site::new(None, 1).await;
     site.owe(1);
