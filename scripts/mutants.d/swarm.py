@@ -108,6 +108,20 @@ MUTANTS = [
             ),
         ],
     ),
+    (
+        "a seed serves all alike, whoever passes on what it gets",
+        [
+            (
+                "src/swarm/passing.rs",
+                "            return 1;\n        };\n        if record.is_alone() {",
+                "            return 1;\n        };\n"
+                "        if crate::mutant(NAME) {\n"
+                "            return 1;\n"
+                "        }\n"
+                "        if record.is_alone() {",
+            ),
+        ],
+    ),
 ]
 
 

@@ -53,12 +53,22 @@ pub struct Candidate {
     pub conn: ConnId,
     /// Its group.
     pub group: Group,
-    /// What it is worth: bytes a second that it gives us, or takes when seeding.
+    /// What it is worth to us: see [`worth`].
     pub rate: u64,
     /// Unchoked at present.
     pub unchoked: bool,
     /// Connected for less than a minute.
     pub new: bool,
+}
+
+/// What a connection is worth, see [`Candidate::rate`]: while `seeding` what it takes, more
+/// if it passes that on (`factor`, from 1), else what it gives.
+pub fn worth(seeding: bool, up_rate: u64, down_rate: u64, factor: u64) -> u64 {
+    if seeding {
+        up_rate.saturating_mul(factor.max(1))
+    } else {
+        down_rate
+    }
 }
 
 /// Remembers the optimistic one.

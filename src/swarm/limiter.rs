@@ -95,6 +95,13 @@ impl Allowance {
         true
     }
 
+    /// Its share among the free connections: see [`Scheduler::prefer`].
+    pub(super) fn prefer(&self, factor: u64) {
+        for (limiter, _) in &self.gates {
+            lock(&limiter.inner).scheduler.prefer(self.conn, factor);
+        }
+    }
+
     /// Gives back what is not needed, and wants nothing.
     pub(super) fn release(&self) {
         for (limiter, credit) in &self.gates {

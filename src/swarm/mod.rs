@@ -33,6 +33,7 @@ mod handle;
 mod limiter;
 mod listen;
 mod lock;
+mod passing;
 mod peer;
 mod phase;
 mod session;

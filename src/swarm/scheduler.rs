@@ -66,6 +66,8 @@ pub struct Scheduler {
     free: Class,
     vtime: u128,
     class_of: HashMap<ConnId, bool>,
+    /// How many times the share of other free connections each has; 1 is not kept.
+    factors: HashMap<ConnId, u64>,
 }
 
 /// A fraction of a class's share, above zero and at most one.
@@ -106,6 +108,18 @@ impl Scheduler {
             free: Class::new(100 - share),
             vtime: 0,
             class_of: HashMap::new(),
+            factors: HashMap::new(),
+        }
+    }
+
+    /// Gives a free connection so many times (at least once) the share of another free one,
+    /// from when it wants something next. It does not count while a payer wants data: no
+    /// free connection may come close to what a payer gets.
+    pub fn prefer(&mut self, conn: ConnId, factor: u64) {
+        if factor > 1 {
+            self.factors.insert(conn, factor);
+        } else {
+            self.factors.remove(&conn);
         }
     }
 
@@ -125,11 +139,12 @@ impl Scheduler {
     pub fn want(&mut self, conn: ConnId, class: UploadClass, bytes: u64) {
         let (paid, weight) = match class {
             UploadClass::Paid { weight } => (true, weight.max(1)),
-            UploadClass::Free => (false, 1),
-            UploadClass::Refused => return self.remove(conn),
+            UploadClass::Free if self.paid.active().next().is_some() => (false, 1),
+            UploadClass::Free => (false, self.factors.get(&conn).copied().unwrap_or(1)),
+            UploadClass::Refused => return self.end_flow(conn),
         };
         if self.class_of.get(&conn).is_some_and(|was| *was != paid) {
-            self.remove(conn);
+            self.end_flow(conn);
         }
         self.class_of.insert(conn, paid);
         let vtime = self.vtime;
@@ -156,6 +171,11 @@ impl Scheduler {
 
     /// Forgets a connection.
     pub fn remove(&mut self, conn: ConnId) {
+        self.factors.remove(&conn);
+        self.end_flow(conn);
+    }
+
+    fn end_flow(&mut self, conn: ConnId) {
         if let Some(paid) = self.class_of.remove(&conn) {
             let class = if paid { &mut self.paid } else { &mut self.free };
             class.remove(conn);
@@ -370,6 +390,23 @@ mod tests {
         assert!(close(got[0], 4 << 20));
         let mut scheduler = Scheduler::new(Some(1 << 20), 80);
         assert!(close(run(&mut scheduler, &[(1, PAID(7))], 4)[0], 4 << 20));
+    }
+
+    #[test]
+    fn a_preferred_free_connection_has_more_of_the_free_share_but_not_beside_payers() {
+        let mut scheduler = Scheduler::new(Some(4 << 20), 80);
+        scheduler.prefer(ConnId(1), 7);
+        let free = [(1, UploadClass::Free), (2, UploadClass::Free)];
+        let got = run(&mut scheduler, &free, 8);
+        assert!(close(got[0], 28 << 20) && close(got[1], 4 << 20), "{got:?}");
+        let mut scheduler = Scheduler::new(Some(4 << 20), 80);
+        scheduler.prefer(ConnId(1), 7);
+        let hungry = [(3, PAID(1)), free[0], free[1]];
+        let got = run(&mut scheduler, &hungry, 8);
+        assert!(4 * got[1] <= got[0] + 4 * MAX_CREDIT, "{got:?}");
+        assert!(close(got[1], got[2]), "{got:?}");
+        scheduler.remove(ConnId(1));
+        assert!(scheduler.factors.is_empty());
     }
 
     #[test]

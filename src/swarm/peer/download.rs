@@ -114,12 +114,26 @@ impl Conn {
             link.asking.found_nothing(now);
         }
         if asked.is_empty() {
+            drop(link);
+            if !more && races {
+                self.take_over(now, wish);
+            }
             return;
         }
         link.held_since = None;
         link.asking.note(&asked, now);
         drop(link);
         self.send_all(asked.into_iter().map(|(block, _)| Message::Request(block)));
+    }
+
+    /// Nothing is left to request: what a slower seller holds up is cancelled there. When
+    /// that is answered, it can be requested here.
+    fn take_over(&self, now: u64, wish: Wish) {
+        if let Some((other, block)) = self.torrent.take_over(now, wish)
+            && let Some(other) = self.torrent.conn(other)
+        {
+            other.cancel(block);
+        }
     }
 
     /// The next chunk to request, with its price.

@@ -56,7 +56,7 @@ impl Conn {
     }
 
     fn on_claim(&self, claim: Claim) -> Result<(), Close> {
-        let news = self.torrent.claimed(self.id, claim);
+        let news = self.torrent.claimed(self, claim);
         if news.map_err(Close::Protocol)? {
             self.update_interest();
         }

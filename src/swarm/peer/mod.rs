@@ -165,6 +165,8 @@ pub(super) struct Traffic {
     /// Milliseconds after `since`.
     received_at: AtomicU64,
     sent_at: AtomicU64,
+    /// How many times the share of one that passes nothing on it is worth.
+    pub(super) factor: AtomicU64,
     /// When a chunk was last moved, either way.
     moved_at: AtomicU64,
     /// 0: not writing.
@@ -183,6 +185,7 @@ impl Traffic {
             up_rate: AtomicU64::new(0),
             received_at: AtomicU64::new(0),
             sent_at: AtomicU64::new(0),
+            factor: AtomicU64::new(1),
             moved_at: AtomicU64::new(0),
             writing_since: AtomicU64::new(0),
         }
@@ -461,6 +464,10 @@ impl Conn {
     pub(super) fn tick(&self) {
         self.traffic.tick();
         let traffic = &self.traffic;
+        let factor = self.torrent.factor(self);
+        if traffic.factor.swap(factor, Ordering::Relaxed) != factor {
+            self.up_allowance.prefer(factor);
+        }
         if traffic.is_older(&traffic.received_at, SILENCE) {
             self.close("it was silent for too long");
         }

@@ -134,6 +134,10 @@ impl Conn {
     fn next_requests(&self) -> Vec<Block> {
         let mut chosen = Vec::new();
         let mut room = BURST;
+        // Only who speaks BEP 6 does not take a request that is overtaken for lost.
+        if self.fast {
+            self.torrent.order(self, &mut lock(&self.out).requests);
+        }
         loop {
             let head = lock(&self.out).requests.front().copied();
             let Some(head) = head else {
@@ -216,6 +220,7 @@ impl Conn {
             }
             self.write(&mut socket, burst.filled()).await?;
             burst.used = 0;
+            self.torrent.gave(self, &blocks);
             for block in blocks {
                 let bytes = u64::from(block.length);
                 self.traffic.up.fetch_add(bytes, Ordering::Relaxed);

@@ -14,6 +14,8 @@ pub(super) struct Request {
     pub(super) of: ConnId,
     pub(super) metered: bool,
     pub(super) answer_ms: u64,
+    /// Another waits for the answer to a cancel of it.
+    pub(super) given_up: bool,
 }
 
 /// A chunk of a piece in the making.
@@ -43,6 +45,8 @@ pub(super) struct Begun {
     /// For each connection: its chunks of this piece that are requested, or wait for the
     /// hash.
     pub(super) open: BTreeMap<ConnId, u32>,
+    /// Chunks that are not to be asked of a connection again until then: it was too slow.
+    pub(super) taken: BTreeMap<u32, (ConnId, u64)>,
 }
 
 /// A piece that is not in the making any more.
@@ -65,6 +69,18 @@ impl Begun {
             _ => false,
         };
         !self.alone || self.chunks.iter().any(slow)
+    }
+
+    /// The first missing chunk that may be asked of a connection.
+    pub(super) fn first_missing(&self, conn: ConnId, now_ms: u64) -> Option<u32> {
+        let may = |at: &u32| match self.taken.get(at) {
+            Some((from, until_ms)) => *from != conn || *until_ms <= now_ms,
+            None => true,
+        };
+        let missing = (0..)
+            .zip(&self.chunks)
+            .filter(|(_, chunk)| **chunk == Chunk::Missing);
+        missing.map(|(at, _)| at).find(may)
     }
 
     /// One request fewer of a connection's; true if it was the last.

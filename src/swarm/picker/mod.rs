@@ -53,6 +53,13 @@ const RACE_MARGIN_MS: u64 = 250;
 /// pass the limit: its seller is late, and is not owed if it comes after all.
 const TOO_LATE_MS: u64 = 2000;
 
+/// A priced request is taken over if that promises to win by this much, and by half of the
+/// time that the other itself needs: the cancel is answered first.
+const TAKE_OVER_MARGIN_MS: u64 = 500;
+
+/// A chunk that was taken over is not asked of the slow one again for so long.
+const TAKEN_MS: u64 = 5000;
+
 /// A suspect is asked for a piece alone as long as each chunk is expected within so many
 /// milliseconds.
 const MAX_ALONE_MS: u64 = 5000;
@@ -181,14 +188,14 @@ impl Picker {
         let own = |begun: &Begun| begun.lead == Some(asker.conn);
         let unled = |begun: &Begun| begun.lead.is_none();
         let open = |begun: &Begun| begun.is_open(asker.now_ms);
-        let found = self.pick_begun(theirs, own).or_else(|| {
+        let found = self.pick_begun(asker, theirs, own).or_else(|| {
             if asker.suspect || asker.metered {
                 self.begin(asker, theirs)
             } else {
-                self.pick_begun(theirs, unled)
+                self.pick_begun(asker, theirs, unled)
                     .or_else(|| self.begin(asker, theirs))
             }
-            .or_else(|| self.pick_begun(theirs, open))
+            .or_else(|| self.pick_begun(asker, theirs, open))
         });
         self.note(asker, found).or_else(|| self.race(asker, theirs))
     }
@@ -196,7 +203,7 @@ impl Picker {
     /// The same, but only from pieces that the connection takes part in already.
     pub fn pick_more(&mut self, asker: Asker, theirs: &Bitfield) -> Option<Block> {
         let mine = |begun: &Begun| !begun.alone && begun.open.contains_key(&asker.conn);
-        let found = self.pick_begun(theirs, mine);
+        let found = self.pick_begun(asker, theirs, mine);
         self.note(asker, found)
             .or_else(|| self.race_among(asker, theirs, mine))
     }
@@ -207,14 +214,20 @@ impl Picker {
         Some(self.layout.chunk(piece, chunk))
     }
 
-    fn pick_begun(&self, theirs: &Bitfield, of: impl Fn(&Begun) -> bool) -> Option<(u32, u32)> {
-        let mut begun = self
+    fn pick_begun(
+        &self,
+        asker: Asker,
+        theirs: &Bitfield,
+        of: impl Fn(&Begun) -> bool,
+    ) -> Option<(u32, u32)> {
+        let begun = self
             .begun
             .iter()
             .filter(|(piece, begun)| begun.missing > 0 && theirs.has(**piece) && of(begun));
-        let (piece, begun) = begun.next()?;
-        let at = begun.chunks.iter().position(|c| *c == Chunk::Missing)?;
-        Some((*piece, u32::try_from(at).ok()?))
+        let mut missing = begun.filter_map(|(piece, begun)| {
+            Some((*piece, begun.first_missing(asker.conn, asker.now_ms)?))
+        });
+        missing.next()
     }
 
     fn begin(&mut self, asker: Asker, theirs: &Bitfield) -> Option<(u32, u32)> {
@@ -243,6 +256,7 @@ impl Picker {
                 here,
                 duplicates: Contributions::new(),
                 open: BTreeMap::new(),
+                taken: BTreeMap::new(),
             },
         );
         Some((piece, u32::try_from(first).ok()?))

@@ -1,12 +1,14 @@
 //! Requesting what another connection was asked for, where that is slower.
 
 use super::{
-    Asker, MAX_ASKED, MAX_ASKED_LATE, Picker, RACE_MARGIN_MS, TOO_LATE_MS,
+    Asker, MAX_ASKED, MAX_ASKED_LATE, Picker, RACE_MARGIN_MS, TAKE_OVER_MARGIN_MS, TAKEN_MS,
+    TOO_LATE_MS,
     chunks::{Begun, Chunk, Request, exposed, metered},
     size,
 };
 use crate::swarm::{
     bitfield::Bitfield,
+    hooks::ConnId,
     wire::{Block, CHUNK},
 };
 
@@ -70,6 +72,51 @@ impl Picker {
         Some(self.layout.chunk(piece, chunk))
     }
 
+    /// A connection for which nothing was found, and that may not race because the duplicate
+    /// might cost too much: a priced request of another that is much slower. It is to be
+    /// cancelled; its chunk is missing when the cancel is answered, and not asked of that
+    /// connection again at once.
+    pub fn take_over(&mut self, asker: Asker, theirs: &Bitfield) -> Option<(ConnId, Block)> {
+        if asker.suspect || !asker.races || !asker.proven {
+            return None;
+        }
+        let own = asker.answer_ms.saturating_sub(asker.now_ms);
+        let worth = own + own / 2 + TAKE_OVER_MARGIN_MS;
+        let mut latest: Option<(u64, u32, u32)> = None;
+        for (piece, begun) in &self.begun {
+            if !theirs.has(*piece) || !begun.is_open(asker.now_ms) {
+                continue;
+            }
+            for (at, chunk) in (0..).zip(&begun.chunks) {
+                let Chunk::Asked(requests) = chunk else {
+                    continue;
+                };
+                let [one] = &requests[..] else {
+                    continue;
+                };
+                let expected = one.expected_in(asker.now_ms);
+                if one.metered
+                    && !one.given_up
+                    && one.of != asker.conn
+                    && expected > worth
+                    && latest.is_none_or(|(least, ..)| expected > least)
+                {
+                    latest = Some((expected, *piece, at));
+                }
+            }
+        }
+        let (_, piece, at) = latest?;
+        let begun = self.begun.get_mut(&piece)?;
+        let Some(Chunk::Asked(requests)) = begun.chunks.get_mut(size(at)) else {
+            return None;
+        };
+        let one = requests.first_mut()?;
+        one.given_up = true;
+        let until_ms = asker.now_ms.saturating_add(TAKEN_MS);
+        begun.taken.insert(at, (one.of, until_ms));
+        Some((one.of, self.layout.chunk(piece, at)))
+    }
+
     pub(super) fn request(&mut self, piece: u32, chunk: u32, asker: Asker, race: bool) {
         let length = u64::from(self.layout.chunk(piece, chunk).length);
         let Some(begun) = self.begun.get_mut(&piece) else {
@@ -82,7 +129,9 @@ impl Picker {
             of: asker.conn,
             metered: asker.metered,
             answer_ms: asker.answer_ms,
+            given_up: false,
         };
+        begun.taken.remove(&chunk);
         match state {
             Chunk::Missing => {
                 *state = Chunk::Asked(vec![request]);

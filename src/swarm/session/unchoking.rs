@@ -7,7 +7,7 @@ use std::{
 
 use super::shared::Shared;
 use crate::swarm::{
-    choker::{Candidate, Choker, Group, ROUND_SECONDS},
+    choker::{Candidate, Choker, Group, ROUND_SECONDS, worth},
     hooks::UploadClass,
 };
 
@@ -37,16 +37,14 @@ pub(super) async fn choke_loop(shared: Arc<Shared>, mut choker: Choker) {
                 continue;
             }
             let seeding = conn.torrent.is_complete();
-            let rate = if seeding {
-                &conn.traffic.up_rate
-            } else {
-                &conn.traffic.down_rate
-            };
+            let traffic = &conn.traffic;
+            let [up, down, factor] = [&traffic.up_rate, &traffic.down_rate, &traffic.factor]
+                .map(|count| count.load(Ordering::Relaxed));
             if interested {
                 candidates.push(Candidate {
                     conn: conn.id,
                     group: Group::of(conn.id, conn.remote.ip()),
-                    rate: rate.load(Ordering::Relaxed),
+                    rate: worth(seeding, up, down, factor),
                     unchoked,
                     new: conn.traffic.is_new(),
                 });

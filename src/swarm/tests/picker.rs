@@ -440,3 +440,50 @@ fn a_seller_that_never_answers_keeps_no_room_for_its_duplicates() {
     }
     assert!(picker.duplicate_bytes() <= picker.duplicate_limit());
 }
+
+#[test]
+fn what_a_slow_seller_holds_up_is_taken_over_without_a_duplicate() {
+    let mut picker = picker(1);
+    let all = Bitfield::full(1);
+    let slow = at(metered(A), 0, 60_000);
+    let asked: Vec<_> = std::iter::from_fn(|| picker.pick(slow, &all)).collect();
+    assert_eq!(asked.len(), 4);
+    let fast = at(metered(B), 1000, 100);
+    // Who might be a liar, is a suspect, or is little faster takes nothing over.
+    let unproven = Asker {
+        proven: false,
+        ..fast
+    };
+    let late = at(metered(B), 1000, 40_000);
+    for other in [unproven, suspect(B), late, slow] {
+        assert_eq!(picker.take_over(other, &all), None);
+    }
+    assert_eq!(picker.take_over(fast, &Bitfield::empty(1)), None);
+    let taken: Vec<_> = std::iter::from_fn(|| picker.take_over(fast, &all)).collect();
+    assert_eq!(taken.len(), 4, "each of them once: {taken:?}");
+    assert!(taken.iter().all(|(from, _)| *from == A));
+    // The seller answers the cancel: the chunk is not asked of it again, but of the other.
+    let (_, block) = taken[0];
+    picker.dropped(A, block);
+    assert_eq!(picker.pick(at(metered(A), 1100, 60_000), &all), None);
+    assert_eq!(picker.pick(at(metered(B), 1100, 100), &all), Some(block));
+    // If nobody else asks for it, it may have it again.
+    let (_, block) = taken[1];
+    picker.dropped(A, block);
+    assert_eq!(picker.pick(at(metered(A), 7000, 60_000), &all), Some(block));
+    // What was on its way all the same is used.
+    let (_, block) = taken[2];
+    let used = picker.received(A, block, Some(PriceTag::default()));
+    assert!(matches!(used, Received::Used { .. }), "{used:?}");
+    assert_eq!(picker.duplicate_bytes(), 0);
+}
+
+#[test]
+fn what_costs_nothing_is_raced_and_not_taken_over() {
+    let mut picker = picker(1);
+    let all = Bitfield::full(1);
+    let slow = at(free(A), 0, 60_000);
+    while picker.pick(slow, &all).is_some() {}
+    assert_eq!(picker.take_over(at(free(B), 1000, 100), &all), None);
+    assert!(picker.pick(at(free(B), 1000, 100), &all).is_some());
+}

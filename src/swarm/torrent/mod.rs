@@ -7,6 +7,7 @@ mod book;
 pub(super) mod core;
 mod discover;
 mod drive;
+mod passing;
 mod peers;
 mod pieces;
 mod relocate;
@@ -40,6 +41,7 @@ use super::{
     limiter::Limiter,
     lock::{Guard, Lock, Rank, lock},
     metainfo::Info,
+    passing::Passing,
     peer::{Conn, Told},
     phase::{self, Phase},
     picker::Picker,
@@ -132,6 +134,8 @@ pub(super) struct Torrent {
     /// Everything is there.
     full: AtomicBool,
     verified: verified::Verified,
+    /// Once it is complete: who passes on what it is given.
+    passing: Lock<Passing>,
     down: AtomicU64,
     up: AtomicU64,
     waste: AtomicU64,
@@ -198,6 +202,7 @@ impl Torrent {
             complete: AtomicBool::new(false),
             full: AtomicBool::new(false),
             verified: verified::Verified::default(),
+            passing: Lock::new(Rank::Leaf, Passing::default()),
             down: AtomicU64::new(0),
             up: AtomicU64::new(0),
             waste: AtomicU64::new(0),

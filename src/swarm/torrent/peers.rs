@@ -137,10 +137,18 @@ impl Torrent {
     /// It cannot be.
     pub(in crate::swarm) fn claimed(
         &self,
-        conn: ConnId,
+        conn: &Conn,
         claim: Claim,
     ) -> Result<bool, &'static str> {
-        lock(&self.state).core.claimed(conn, claim)
+        let one = match claim {
+            Claim::One(piece) => Some(piece),
+            _ => None,
+        };
+        let news = lock(&self.state).core.claimed(conn.id, claim)?;
+        if let Some(piece) = one.filter(|_| news) {
+            self.announced(conn, piece);
+        }
+        Ok(news)
     }
 
     pub(in crate::swarm) fn is_interested_in(&self, conn: ConnId) -> bool {
@@ -171,6 +179,7 @@ impl Torrent {
             }
         }
         self.act(state, others);
+        lock(&self.passing).left(conn.id);
         self.drained.notify_one();
     }
 

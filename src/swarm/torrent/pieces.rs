@@ -35,6 +35,12 @@ impl Torrent {
         lock(&self.state).core.pick(now, wish, named, more)
     }
 
+    /// A request of another, slower connection that is to be cancelled, so that its chunk
+    /// can be requested from this one.
+    pub(in crate::swarm) fn take_over(&self, now_ms: u64, wish: Wish) -> Option<(ConnId, Block)> {
+        lock(&self.state).core.take_over(now_ms, wish)
+    }
+
     /// Those of a few pieces that a peer has and we lack, if there are any.
     pub(in crate::swarm) fn offered(
         &self,

@@ -9,7 +9,7 @@ use crate::swarm::{
     hooks::{ConnId, PriceTag},
     peer::{Named, Told},
     phase::{self, Phase},
-    picker::{Asker, Ended, Received},
+    picker::{Asker, Ended, Picker, Received},
     wire::Block,
 };
 
@@ -35,6 +35,28 @@ impl TorrentCore {
         named: &Named,
         more: bool,
     ) -> Option<Block> {
+        let (picker, asker, bits) = self.asker(now_ms, wish)?;
+        let bits = named.only.as_ref().unwrap_or(bits);
+        if more {
+            return picker.pick_more(asker, bits);
+        }
+        let rather = named.rather.as_ref();
+        let rather = rather.and_then(|rather| picker.pick(asker, rather));
+        rather.or_else(|| picker.pick(asker, bits))
+    }
+
+    /// Nothing was found to request from a connection: a request of another, slower one that
+    /// is to be cancelled, so that its chunk can be requested here.
+    pub(in crate::swarm) fn take_over(
+        &mut self,
+        now_ms: u64,
+        wish: Wish,
+    ) -> Option<(ConnId, Block)> {
+        let (picker, asker, bits) = self.asker(now_ms, wish)?;
+        picker.take_over(asker, bits)
+    }
+
+    fn asker(&mut self, now_ms: u64, wish: Wish) -> Option<(&mut Picker, Asker, &Bitfield)> {
         if self.phase != Phase::Downloading {
             return None;
         }
@@ -49,13 +71,7 @@ impl TorrentCore {
             now_ms,
             answer_ms: wish.answer_ms,
         };
-        let bits = named.only.as_ref().or(peer.bits.as_ref())?;
-        if more {
-            return picker.pick_more(asker, bits);
-        }
-        let rather = named.rather.as_ref();
-        let rather = rather.and_then(|rather| picker.pick(asker, rather));
-        rather.or_else(|| picker.pick(asker, bits))
+        Some((picker, asker, peer.bits.as_ref()?))
     }
 
     /// Those of a few pieces that a peer has and we lack, if there are any.
