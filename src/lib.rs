@@ -12,6 +12,7 @@
 //!   exchange that carries them between peers.
 //! - `ledger`: durable rows; `settle`: from receipts to coins, exactly once.
 //! - `client`: one living client; commands go in, snapshots and events come out.
+//! - `api`: HTTP in front of a client: its own API, qBittorrent's, Transmission's, the page.
 //! - `cli`: the `seedrail` program, a thin caller of all of it.
 //!
 //! Without default features only `types` and `tron` are there, with few
@@ -49,6 +50,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+// A torrent of qBittorrent's API has more fields than `json!` takes by default.
+#![recursion_limit = "256"]
+
+#[cfg(feature = "api")]
+pub mod api;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "client")]

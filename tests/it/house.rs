@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "client",
         &["types", "tron", "swarm", "ledger", "receipts", "settle"],
     ),
+    ("api", &["types", "client"]),
     (
         "cli",
         &[

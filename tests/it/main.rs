@@ -5,6 +5,7 @@
     reason = "all of this is test code, its helpers too: a panic is the report"
 )]
 
+mod api;
 mod cli;
 mod demo;
 mod devnet;

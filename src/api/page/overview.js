@@ -1,0 +1,64 @@
+// Overview: what was earned, what is owed, what moves, what needs a hand.
+
+import { h, text } from './dom.js';
+import { amount, bytes, count, date, rate } from './format.js';
+import { state } from './store.js';
+
+export const title = 'Overview';
+
+const sum = (list, key) => list.reduce((all, one) => all + BigInt(one[key]), 0n);
+
+export function show(root) {
+  const cells = {};
+  const card = (key, name) => {
+    cells[key] = h('dd', null, '—');
+    return h('div', { class: 'card' }, h('dt', null, name), cells[key]);
+  };
+  const down = h('polyline', { class: 'down' }), up = h('polyline', { class: 'up' });
+  const caption = h('title', { id: 'plot-title' }, 'Rates of the last five minutes');
+  const problems = h('ul', { class: 'problems' });
+  root.append(
+    h('dl', { class: 'cards' },
+      card('earned', 'Earned since the start'), card('owed', 'Waiting to be paid to you'), card('owe', 'You owe'),
+      card('down', 'Down now'), card('up', 'Up now'), card('free', 'Free transfers left today'),
+      card('torrents', 'Torrents'), card('disk', 'Free disk space')),
+    h('h2', { id: 'needs' }, 'Needs you'), problems,
+    h('h2', null, 'Rates'),
+    h('svg', { class: 'plot', viewBox: '0 0 300 100', preserveAspectRatio: 'none', role: 'img', 'aria-labelledby': 'plot-title' }, caption, down, up),
+    h('p', { class: 'soft' }, 'Line: down. Dashes: up. The last five minutes.'));
+  let lastProblems = null;
+  return () => {
+    const { transfer, money, disks } = state;
+    if (transfer) {
+      text(cells.down, rate(transfer.down_rate));
+      text(cells.up, rate(transfer.up_rate));
+      text(caption, `Rates of the last five minutes: down ${rate(transfer.down_rate)}, up ${rate(transfer.up_rate)} now`);
+    }
+    if (money) {
+      text(cells.earned, amount(money.session_earned_raw));
+      text(cells.owed, amount(sum(money.positions, 'owes_us_raw')));
+      text(cells.owe, amount(sum(money.positions, 'we_owe_raw')));
+      // A transfer of BTT takes about 280 bytes of bandwidth.
+      const left = money.balance ? Math.floor(money.balance.bandwidth_left / 280) : null;
+      text(cells.free, left === null ? '—' : `about ${left}`);
+    } else {
+      for (const key of ['earned', 'owed', 'owe', 'free']) text(cells[key], 'payments are off');
+    }
+    const rows = [...state.torrents.values()];
+    text(cells.torrents, `${rows.length}, ${rows.filter((row) => row.complete).length} complete`);
+    const disk = disks?.disks.find((one) => one.folder === disks.folder);
+    text(cells.disk, disk?.free === null || disk === undefined ? '—' : bytes(disk.free));
+    const most = Math.max(1, ...state.rates.flat());
+    const line = (at) => state.rates.map((pair, x) => `${x + 300 - state.rates.length},${98 - (pair[at] / most) * 94}`).join(' ');
+    down.setAttribute('points', line(0));
+    up.setAttribute('points', line(1));
+    const list = state.problems?.problems ?? [];
+    const key = JSON.stringify(list);
+    if (key !== lastProblems) {
+      lastProblems = key;
+      problems.replaceChildren(...(list.length === 0 ? [h('li', null, 'Nothing. Everything runs.')] : list.map((one) => h('li', null,
+        h('b', null, one.message), one.hint, h('div', { class: 'soft' }, `since ${date(one.since)}`)))));
+      text(document.getElementById('needs'), list.length === 0 ? 'Needs you' : `Needs you: ${count(list.length, 'thing')}`);
+    }
+  };
+}

@@ -1,0 +1,166 @@
+//! Transmission's RPC.
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use super::{PASSWORD, Stand};
+
+fn basic(stand: &Stand) -> String {
+    let _used = &stand.token;
+    let pair = format!("admin:{PASSWORD}");
+    format!(
+        "Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(pair)
+    )
+}
+
+async fn call(stand: &Stand, id: &str, method: &str, arguments: Value) -> Value {
+    let basic = basic(stand);
+    let headers = [
+        ("Authorization", basic.as_str()),
+        ("X-Transmission-Session-Id", id),
+    ];
+    let body = json!({ "method": method, "arguments": arguments, "tag": 7 });
+    let reply = stand
+        .send(
+            "POST /transmission/rpc",
+            &headers,
+            body.to_string().as_bytes(),
+        )
+        .await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.json()["tag"], 7);
+    reply.json()
+}
+
+async fn id(stand: &Stand) -> String {
+    let basic = basic(stand);
+    let headers = [("Authorization", basic.as_str())];
+    let reply = stand.send("POST /transmission/rpc", &headers, b"{}").await;
+    assert_eq!(reply.status, 409);
+    reply
+        .header("x-transmission-session-id")
+        .unwrap()
+        .to_owned()
+}
+
+#[tokio::test]
+async fn a_client_is_asked_for_password_and_id_first() {
+    let stand = Stand::start().await;
+    let reply = stand.send("POST /transmission/rpc", &[], b"{}").await;
+    assert_eq!(reply.status, 401);
+    assert!(
+        reply
+            .header("www-authenticate")
+            .unwrap()
+            .starts_with("Basic")
+    );
+    let id = id(&stand).await;
+    let session = call(&stand, &id, "session-get", json!({})).await;
+    assert_eq!(session["result"], "success");
+    assert_eq!(session["arguments"]["rpc-version"], 16);
+    let unknown = call(&stand, &id, "session-close", json!({})).await;
+    assert_eq!(unknown["result"], "method name not recognized");
+}
+
+#[tokio::test]
+async fn a_torrent_is_added_listed_limited_and_removed() {
+    let stand = Stand::start().await;
+    let id = id(&stand).await;
+    let (_, file) = stand.torrent("film.mkv", 100_000);
+    let file = base64::engine::general_purpose::STANDARD.encode(file);
+    let add = json!({ "metainfo": file, "paused": true, "labels": ["films"] });
+    let added = call(&stand, &id, "torrent-add", add.clone()).await;
+    let number = added["arguments"]["torrent-added"]["id"].clone();
+    assert_eq!(number, 1);
+    let again = call(&stand, &id, "torrent-add", add).await;
+    assert_eq!(again["arguments"]["torrent-duplicate"]["name"], "film.mkv");
+
+    let fields = json!([
+        "id",
+        "name",
+        "status",
+        "totalSize",
+        "labels",
+        "isFinished",
+        "nonsense"
+    ]);
+    let list = call(&stand, &id, "torrent-get", json!({ "fields": fields })).await;
+    let row = &list["arguments"]["torrents"][0];
+    assert_eq!(
+        *row,
+        json!({
+            "id": 1, "name": "film.mkv", "status": 0, "totalSize": 100_000, "labels": ["films"],
+            "isFinished": false,
+        })
+    );
+    let table = json!({ "fields": ["id", "name"], "ids": [1], "format": "table" });
+    let table = call(&stand, &id, "torrent-get", table).await;
+    assert_eq!(
+        table["arguments"]["torrents"],
+        json!([["id", "name"], [1, "film.mkv"]])
+    );
+
+    let set = json!({ "ids": [1], "uploadLimit": 5, "uploadLimited": true, "seedRatioMode": 1, "seedRatioLimit": 2.5 });
+    assert_eq!(
+        call(&stand, &id, "torrent-set", set).await["result"],
+        "success"
+    );
+    let hash = *stand.client.snapshot().torrents.keys().next().unwrap();
+    stand
+        .until(hash, |one| {
+            let row = &one.row.value;
+            row.limits.up == Some(5000) && row.goals.ratio_permille == Some(2500)
+        })
+        .await;
+    let fixed = json!({ "ids": [1], "bandwidthPriority": 1 });
+    let fixed = call(&stand, &id, "torrent-set", fixed).await;
+    assert_eq!(
+        fixed["result"],
+        "`bandwidthPriority` cannot be changed here"
+    );
+    // Nothing named is not everything.
+    let none = call(&stand, &id, "torrent-remove", json!({})).await;
+    assert_eq!(none["result"], "`ids` is missing or not as it should be");
+    let gone = json!({ "ids": [hash], "delete-local-data": true });
+    assert_eq!(
+        call(&stand, &id, "torrent-remove", gone).await["result"],
+        "success"
+    );
+}
+
+#[tokio::test]
+async fn limits_are_in_thousands_and_turned_on_and_off() {
+    let stand = Stand::start().await;
+    let id = id(&stand).await;
+    let set = async |arguments: Value| {
+        call(&stand, &id, "session-set", arguments).await["result"].clone()
+    };
+    let down = || stand.client.snapshot().transfer.value.limits.down;
+    let wait = async |wanted: Option<u64>| {
+        while down() != wanted {
+            let seen = stand.client.snapshot().revision;
+            if down() != wanted {
+                stand.client.changed(seen).await.unwrap();
+            }
+        }
+    };
+    assert_eq!(
+        set(json!({ "speed-limit-down": 100, "speed-limit-down-enabled": true })).await,
+        "success"
+    );
+    wait(Some(100_000)).await;
+    assert_eq!(
+        set(json!({ "speed-limit-down-enabled": false })).await,
+        "success"
+    );
+    wait(None).await;
+    assert_ne!(
+        set(json!({ "speed-limit-down-enabled": true })).await,
+        "success"
+    );
+    assert_ne!(
+        set(json!({ "download-dir": "/elsewhere" })).await,
+        "success"
+    );
+}

@@ -1,0 +1,287 @@
+//! Our own API.
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use super::{DEADLINE, Stand};
+use crate::{
+    api::{site::MAX_STREAMS, v1},
+    client::snapshot::TorrentState,
+    types::InfoHash,
+};
+
+async fn add(stand: &Stand, name: &str) -> InfoHash {
+    let (_, file) = stand.torrent(name, 100_000);
+    let file = base64::engine::general_purpose::STANDARD.encode(file);
+    let body = json!({ "file": file, "paused": true, "category": "films", "tags": ["a"] });
+    let reply = stand.ask("POST /api/v1/torrents", &body.to_string()).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    assert_eq!(reply.json()["known"], false);
+    let hash: InfoHash = reply.json()["hash"].as_str().unwrap().parse().unwrap();
+    stand
+        .until(hash, |one| one.row.value.state == TorrentState::Paused)
+        .await;
+    hash
+}
+
+#[tokio::test]
+async fn a_torrent_is_added_changed_and_removed() {
+    let stand = Stand::start().await;
+    let hash = add(&stand, "film.mkv").await;
+    let path = format!("/api/v1/torrents/{hash}");
+    let row = stand.ask(&format!("GET {path}"), "").await.json();
+    assert_eq!(row["name"], "film.mkv");
+    assert_eq!(row["category"], "films");
+    assert_eq!(row["tags"], json!(["a"]));
+    assert_eq!(row["size"], 100_000);
+    assert_eq!(row["files"][0]["path"], "film.mkv");
+    assert_eq!(row["peers"], json!([]));
+
+    let change = json!({
+        "name": "A film", "category": null, "tags": {"add": ["b"], "remove": ["a"]},
+        "limits": {"up": 1000, "down": 0}, "goals": {"ratio_permille": 1500},
+    });
+    let reply = stand
+        .ask(&format!("PATCH {path}"), &change.to_string())
+        .await;
+    assert_eq!(reply.status, 204, "{}", reply.text());
+    stand
+        .until(hash, |one| one.row.value.goals.ratio_permille.is_some())
+        .await;
+    let row = stand.ask(&format!("GET {path}"), "").await.json();
+    assert_eq!(
+        (&row["name"], &row["category"]),
+        (&json!("A film"), &Value::Null)
+    );
+    assert_eq!(row["tags"], json!(["b"]));
+    assert_eq!(row["limits"], json!({"up": 1000, "down": null}));
+
+    for (line, status) in [
+        (format!("POST {path}/resume"), 204),
+        (format!("POST {path}/pause"), 204),
+        (format!("GET {path}/files"), 200),
+        (format!("GET {path}/trackers"), 200),
+        (format!("GET {path}/peers"), 200),
+        (format!("GET {path}/pieces"), 200),
+        (format!("DELETE {path}"), 204),
+    ] {
+        assert_eq!(stand.ask(&line, "").await.status, status, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_refused_with_one_word_and_a_sentence() {
+    let stand = Stand::start().await;
+    let none = "00".repeat(20);
+    for (line, body, status, code) in [
+        ("GET /api/v1/torrents/zz".to_owned(), "", 404, "not_found"),
+        (format!("GET /api/v1/torrents/{none}"), "", 404, "not_found"),
+        (
+            format!("POST /api/v1/torrents/{none}/pause"),
+            "",
+            404,
+            "not_found",
+        ),
+        (
+            format!("PATCH /api/v1/torrents/{none}"),
+            "{}",
+            404,
+            "not_found",
+        ),
+        (
+            format!("PATCH /api/v1/torrents/{none}"),
+            "{\"x\": 1}",
+            400,
+            "invalid",
+        ),
+        ("POST /api/v1/torrents".to_owned(), "{}", 400, "invalid"),
+        (
+            "POST /api/v1/torrents".to_owned(),
+            "{\"link\": \"http://a/b\"}",
+            400,
+            "invalid",
+        ),
+        (
+            "POST /api/v1/torrents".to_owned(),
+            "{\"file\": \"!\"}",
+            400,
+            "invalid",
+        ),
+        (
+            "POST /api/v1/torrents".to_owned(),
+            "{\"file\": \"AAAA\"}",
+            400,
+            "invalid",
+        ),
+        ("PUT /api/v1/torrents".to_owned(), "", 405, "method"),
+        ("GET /api/v1/nothing".to_owned(), "", 404, "not_found"),
+        ("GET /api/v1/state?since=x".to_owned(), "", 400, "invalid"),
+        ("GET /api/v1/money".to_owned(), "", 404, "not_found"),
+        ("PUT /api/v1/tags/%zz".to_owned(), "", 400, "invalid"),
+    ] {
+        let reply = stand.ask(&line, body).await;
+        assert_eq!(reply.status, status, "{line} {body}: {}", reply.text());
+        let error = &reply.json()["error"];
+        assert_eq!(error["code"], code, "{line}");
+        assert!(error["message"].as_str().unwrap().len() > 5, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_gets_what_is_different_since_its_revision() {
+    let stand = Stand::start().await;
+    let first = stand.ask("GET /api/v1/state", "").await.json();
+    assert_eq!(first["full"], true);
+    assert!(first["transfer"]["listen"].is_string());
+    let hash = add(&stand, "one").await;
+    let since = |state: &Value| format!("GET /api/v1/state?since={}", state["revision"]);
+    let second = stand.ask(&since(&first), "").await.json();
+    assert_eq!(second["full"], false);
+    assert_eq!(second["torrents"][0]["hash"], hash.to_string());
+    assert!(second["torrents"][0].get("files").is_none());
+    let of = format!("GET /api/v1/state?of={hash}");
+    let details = stand.ask(&of, "").await.json();
+    assert_eq!(details["torrent"]["files"][0]["path"], "one");
+
+    let gone = stand
+        .ask(&format!("DELETE /api/v1/torrents/{hash}"), "")
+        .await;
+    assert_eq!(gone.status, 204);
+    let mut third = second.clone();
+    while third["removed"] != json!([hash]) {
+        let revision = crate::client::snapshot::Revision(third["revision"].as_u64().unwrap());
+        stand.client.changed(revision).await.unwrap();
+        third = stand.ask(&since(&second), "").await.json();
+    }
+    // One of another process is none of ours.
+    let full = stand.ask("GET /api/v1/state?since=5", "").await.json();
+    assert_eq!(full["full"], true);
+}
+
+/// Reads messages of a stream until one has this text in it.
+async fn until(stream: &mut TcpStream, text: &str) -> String {
+    let mut all = Vec::new();
+    let read = async {
+        loop {
+            let mut bytes = [0; 4096];
+            let count = stream.read(&mut bytes).await.unwrap();
+            assert!(count > 0, "the stream ended");
+            all.extend(&bytes[..count]);
+            let so_far = String::from_utf8_lossy(&all).into_owned();
+            if so_far.contains(text) {
+                break so_far;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, read).await.unwrap()
+}
+
+async fn events(stand: &Stand) -> TcpStream {
+    let mut stream = TcpStream::connect(stand.address).await.unwrap();
+    let request = format!(
+        "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",
+        stand.token
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_stream_has_everything_first_and_then_what_happens() {
+    let stand = Stand::start().await;
+    let mut stream = events(&stand).await;
+    let first = until(&mut stream, "\"full\":true").await;
+    assert!(first.contains("text/event-stream"), "{first}");
+    assert!(first.contains("event: changes\ndata: "), "{first}");
+    let hash = add(&stand, "two").await;
+    let next = until(&mut stream, "event: happened").await;
+    let next = match next.contains("\"event\":\"added\"") {
+        true => next,
+        false => next + &until(&mut stream, "\"event\":\"added\"").await,
+    };
+    assert!(next.contains(&hash.to_string()), "{next}");
+}
+
+#[tokio::test]
+async fn only_so_many_streams_are_read_at_once() {
+    let stand = Stand::start().await;
+    let mut held = Vec::new();
+    for _ in 0..MAX_STREAMS {
+        let mut stream = events(&stand).await;
+        until(&mut stream, "HTTP/1.1 200").await;
+        held.push(stream);
+    }
+    let reply = stand.ask("GET /api/v1/events", "").await;
+    assert_eq!(reply.status, 503);
+    assert_eq!(reply.header("retry-after"), Some("5"));
+}
+
+#[test]
+fn the_description_has_every_path_with_its_scope_and_no_other() {
+    let document: Value = serde_json::from_str(include_str!("../openapi.json")).unwrap();
+    let mut described = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, what) in methods.as_object().unwrap() {
+            if method == "parameters" {
+                continue;
+            }
+            let scope = what["x-scope"].as_str().map(str::to_owned);
+            described.push((method.to_uppercase(), path.clone(), scope));
+            assert!(what["summary"].is_string(), "{method} {path}");
+            assert!(what["responses"].is_object(), "{method} {path}");
+        }
+    }
+    let mut routes: Vec<_> = v1::described()
+        .into_iter()
+        .map(|(method, path, scope)| {
+            let scope = scope.map(|scope| format!("{scope:?}").to_lowercase());
+            (method.to_owned(), path.to_owned(), scope)
+        })
+        .collect();
+    described.sort();
+    routes.sort();
+    assert_eq!(described, routes);
+}
+
+#[tokio::test]
+async fn metrics_are_families_with_a_type_each() {
+    let stand = Stand::start().await;
+    add(&stand, "three").await;
+    let reply = stand.ask("GET /metrics", "").await;
+    assert!(
+        reply
+            .header("content-type")
+            .unwrap()
+            .starts_with("text/plain; version=0.0.4")
+    );
+    let text = reply.text();
+    assert!(
+        text.contains("seedrail_torrents{state=\"paused\"} 1\n"),
+        "{text}"
+    );
+    let mut family = "";
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            family = rest.split(' ').next().unwrap();
+        } else if !line.starts_with('#') {
+            let name = line.split(['{', ' ']).next().unwrap();
+            assert_eq!(name, family, "{line}");
+            let value = line.rsplit(' ').next().unwrap();
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn health_is_told_to_everybody() {
+    let stand = Stand::start().await;
+    assert_eq!(stand.send("GET /healthz", &[], b"").await.text(), "ok\n");
+    let reply = stand.send("HEAD /healthz", &[], b"").await;
+    assert_eq!((reply.status, reply.text()), (200, ""));
+    let ready = stand.send("GET /readyz", &[], b"").await;
+    assert_eq!(ready.json(), json!({"ready": true, "reasons": []}));
+}

@@ -1,0 +1,200 @@
+//! Adding, changing and removing torrents.
+
+use axum::http::StatusCode;
+use base64::Engine as _;
+use serde_json::json;
+
+use super::{
+    done,
+    input::{AddIn, CategoryIn, ChangeIn, FolderIn, LimitsIn, MAX_LIST, PeersIn, UrlsIn},
+};
+use crate::{
+    api::{
+        answer::{self, Answered, Refusal},
+        request::Call,
+        scope::Scope,
+        site::Site,
+    },
+    client::command::{AddTorrent, Answer, Command, Files, Source},
+    types::InfoHash,
+};
+
+fn short<T>(what: &str, list: &[T]) -> Result<(), Refusal> {
+    match list.len() > MAX_LIST {
+        true => Err(Refusal::bad(format!("more than {MAX_LIST} {what}"))),
+        false => Ok(()),
+    }
+}
+
+/// A torrent to add: JSON, the bytes of a torrent file, or a form with such a file.
+fn to_add(call: &Call<'_>) -> Result<AddTorrent, Refusal> {
+    let kind = call.content_type();
+    let (given, bytes) = match kind.as_str() {
+        "application/json" => (call.json::<AddIn>()?, None),
+        "application/x-bittorrent" => (of_parameters(call)?, Some(call.body.to_vec())),
+        "multipart/form-data" | "application/x-www-form-urlencoded" => {
+            let upload = call.uploads.first().map(|upload| upload.bytes.to_vec());
+            (of_parameters(call)?, upload)
+        }
+        _ => {
+            return Err(Refusal::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "media_type",
+                "a torrent is added by application/json, application/x-bittorrent or a form",
+            ));
+        }
+    };
+    short("tags", &given.tags)?;
+    short("trackers", &given.trackers)?;
+    short("peers", &given.peers)?;
+    let bytes = match (bytes, &given.file) {
+        (Some(bytes), _) => Some(bytes),
+        (None, Some(text)) => Some(
+            base64::engine::general_purpose::STANDARD
+                .decode(text)
+                .map_err(|error| Refusal::bad(format!("`file` is no base64: {error}")))?,
+        ),
+        (None, None) => None,
+    };
+    let source = match (given.link, bytes) {
+        (Some(link), None) => Source::Link(link),
+        (None, Some(bytes)) => Source::File(bytes),
+        _ => return Err(Refusal::bad("either a link or a torrent file is needed")),
+    };
+    if given.prices.bid_raw.is_some_and(|bid| bid > 0) && !call.caller.scopes.has(Scope::Money) {
+        return Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "scope",
+            "a bid spends money: it needs the scope `money`",
+        ));
+    }
+    Ok(AddTorrent {
+        folder: given.folder,
+        name: given.name,
+        category: given.category,
+        tags: given.tags,
+        files: given.files.map(Files::from),
+        limits: given.limits.into(),
+        goals: given.goals.into(),
+        prices: given.prices.into(),
+        paused: given.paused,
+        trackers: given.trackers,
+        peers: given.peers,
+        recheck: given.recheck,
+        overwrite: given.overwrite,
+        preallocate: given.preallocate,
+        ..AddTorrent::new(source)
+    })
+}
+
+/// The simple fields, as a form or a query has them.
+fn of_parameters(call: &Call<'_>) -> Result<AddIn, Refusal> {
+    let text = |name: &str| {
+        let text = call.text(name).filter(|text| !text.is_empty());
+        text.map(str::to_owned)
+    };
+    Ok(AddIn {
+        link: text("link"),
+        folder: text("folder").map(Into::into),
+        name: text("name"),
+        category: text("category"),
+        paused: call.flag("paused")?.unwrap_or_default(),
+        ..AddIn::default()
+    })
+}
+
+pub(super) async fn add(site: &Site, call: &Call<'_>) -> Answered {
+    let torrent = Box::new(to_add(call)?);
+    match site.client.command(Command::Add(torrent)).await? {
+        Answer::Added { hash, known } => {
+            let status = match known {
+                true => StatusCode::OK,
+                false => StatusCode::CREATED,
+            };
+            answer::json_with(status, &json!({ "hash": hash, "known": known }))
+        }
+        Answer::Done | Answer::Moved { .. } => Err(Refusal::failed("nothing was added")),
+    }
+}
+
+/// Changes what is given, in this order: name, category, tags, files, limits, goals. The
+/// first that is refused ends it.
+pub(super) async fn change(site: &Site, call: &Call<'_>, hash: InfoHash) -> Answered {
+    let given: ChangeIn = call.json()?;
+    super::of(&site.client.snapshot(), hash)?;
+    let mut commands = Vec::new();
+    if let Some(name) = given.name {
+        commands.push(Command::Rename { hash, name });
+    }
+    if let Some(category) = given.category {
+        commands.push(Command::SetCategory { hash, category });
+    }
+    if let Some(tags) = given.tags {
+        short("tags", &tags.add)?;
+        short("tags", &tags.remove)?;
+        commands.push(Command::SetTags {
+            hash,
+            add: tags.add,
+            remove: tags.remove,
+        });
+    }
+    if let Some(files) = given.files {
+        let files = files.into();
+        commands.push(Command::SetFiles { hash, files });
+    }
+    if let Some(limits) = given.limits {
+        commands.push(Command::SetLimits {
+            hash: Some(hash),
+            limits: limits.into(),
+        });
+    }
+    if let Some(goals) = given.goals {
+        let goals = goals.into();
+        commands.push(Command::SetGoals { hash, goals });
+    }
+    for command in commands {
+        site.client.command(command).await?;
+    }
+    Ok(answer::done())
+}
+
+pub(super) async fn remove(site: &Site, call: &Call<'_>, hash: InfoHash) -> Answered {
+    let data = call.flag("data")?.unwrap_or_default();
+    done(site, Command::Remove { hash, data }).await
+}
+
+pub(super) async fn move_to(site: &Site, call: &Call<'_>, hash: InfoHash) -> Answered {
+    let FolderIn { folder } = call.json()?;
+    match site.client.command(Command::Move { hash, folder }).await? {
+        Answer::Moved { path } => answer::json(&json!({ "path": path })),
+        Answer::Done | Answer::Added { .. } => Ok(answer::done()),
+    }
+}
+
+pub(super) async fn add_trackers(site: &Site, call: &Call<'_>, hash: InfoHash) -> Answered {
+    let UrlsIn { urls } = call.json()?;
+    short("trackers", &urls)?;
+    done(site, Command::AddTrackers { hash, urls }).await
+}
+
+pub(super) async fn add_peers(site: &Site, call: &Call<'_>, hash: InfoHash) -> Answered {
+    let PeersIn { peers } = call.json()?;
+    short("peers", &peers)?;
+    done(site, Command::AddPeers { hash, peers }).await
+}
+
+/// The limits of all torrents together.
+pub(super) async fn limits(site: &Site, call: &Call<'_>) -> Answered {
+    let given: LimitsIn = call.json()?;
+    let limits = given.into();
+    done(site, Command::SetLimits { hash: None, limits }).await
+}
+
+pub(super) async fn save_category(site: &Site, call: &Call<'_>, name: &str) -> Answered {
+    let folder = match call.body.is_empty() {
+        true => None,
+        false => call.json::<CategoryIn>()?.folder,
+    };
+    let name = name.to_owned();
+    done(site, Command::SaveCategory { name, folder }).await
+}

@@ -1,0 +1,139 @@
+//! `app/…` and `log/main`.
+
+use serde_json::{Value, json};
+
+use crate::{
+    api::{
+        answer::{self, Answered, Refusal},
+        log::{weight, words},
+        request::Call,
+        site::Site,
+    },
+    client::{command::Command, snapshot::Limits},
+};
+
+/// The version of qBittorrent that this API is of: clients choose their calls by it.
+pub(super) const VERSION: &str = "v5.0.0";
+/// The API's own version, as qBittorrent 5.0.0 has it.
+pub(super) const API_VERSION: &str = "2.11.2";
+
+pub(super) fn build_info() -> Value {
+    json!({
+        "bitness": usize::BITS,
+        "boost": "",
+        "libtorrent": "",
+        "openssl": "",
+        "platform": std::env::consts::OS,
+        "qt": "",
+        "zlib": "",
+    })
+}
+
+pub(super) fn save_path(site: &Site) -> String {
+    let snapshot = site.client.snapshot();
+    snapshot.disks.value.folder.display().to_string()
+}
+
+/// The preferences that clients read. There is no queue, no folder for what is not complete,
+/// and no goal for all torrents.
+pub(super) fn preferences(site: &Site) -> Value {
+    let snapshot = site.client.snapshot();
+    let transfer = &snapshot.transfer.value;
+    json!({
+        "save_path": snapshot.disks.value.folder,
+        "temp_path_enabled": false,
+        "temp_path": "",
+        "export_dir": "",
+        "export_dir_fin": "",
+        "auto_tmm_enabled": false,
+        "torrent_content_layout": "Original",
+        "add_stopped_enabled": false,
+        "incomplete_files_ext": false,
+        "preallocate_all": false,
+        "listen_port": transfer.listen.port(),
+        "random_port": false,
+        "dl_limit": transfer.limits.down.unwrap_or_default(),
+        "up_limit": transfer.limits.up.unwrap_or_default(),
+        "alt_dl_limit": 0,
+        "alt_up_limit": 0,
+        "scheduler_enabled": false,
+        "dht": transfer.dht_nodes.is_some(),
+        "queueing_enabled": false,
+        "max_active_downloads": -1,
+        "max_active_torrents": -1,
+        "max_active_uploads": -1,
+        "dont_count_slow_torrents": false,
+        "max_ratio_enabled": false,
+        "max_ratio": -1,
+        "max_seeding_time_enabled": false,
+        "max_seeding_time": -1,
+        "max_inactive_seeding_time_enabled": false,
+        "max_inactive_seeding_time": -1,
+        // 0: a torrent that was shared enough stops.
+        "max_ratio_act": 0,
+        "web_ui_username": crate::api::gate::USER,
+    })
+}
+
+/// Changes the limits of all torrents together; nothing else is changed here, and whoever
+/// tries is told so.
+pub(super) async fn set_preferences(site: &Site, call: &Call<'_>) -> Answered {
+    let given: serde_json::Map<String, Value> = serde_json::from_str(call.need("json")?)
+        .map_err(|error| Refusal::bad(format!("`json` is none: {error}")))?;
+    let mut limits = site.client.snapshot().transfer.value.limits;
+    let now = preferences(site);
+    for (key, value) in &given {
+        let limit = || {
+            let limit = value
+                .as_i64()
+                .ok_or_else(|| Refusal::bad(format!("`{key}` is no number")))?;
+            Ok::<_, Refusal>(u64::try_from(limit).ok().filter(|limit| *limit > 0))
+        };
+        match key.as_str() {
+            "dl_limit" => limits.down = limit()?,
+            "up_limit" => limits.up = limit()?,
+            // Said again as it is: nothing changes.
+            key if now.get(key) == Some(value) => {}
+            key => {
+                let key: String = key.chars().take(80).collect();
+                return Err(Refusal::conflict(format!(
+                    "the preference `{key}` cannot be changed here"
+                )));
+            }
+        }
+    }
+    let Limits { up, down } = limits;
+    let limits = Limits { up, down };
+    site.client
+        .command(Command::SetLimits { hash: None, limits })
+        .await?;
+    Ok(super::ok())
+}
+
+/// The last events.
+pub(super) fn log(site: &Site, call: &Call<'_>) -> Answered {
+    let last = call.parsed::<i64>("last_known_id")?;
+    let last = last.and_then(|last| u64::try_from(last).ok());
+    let wanted = |kind: u8| {
+        let name = match kind {
+            1 => "normal",
+            2 => "info",
+            4 => "warning",
+            _ => "critical",
+        };
+        Ok::<_, Refusal>(call.flag(name)?.unwrap_or(true))
+    };
+    let mut rows = Vec::new();
+    for row in site.log.after(last) {
+        let kind = weight(&row.event.what);
+        if wanted(kind)? {
+            rows.push(json!({
+                "id": row.id,
+                "message": words(&row.event.what),
+                "timestamp": row.event.at.0.div_euclid(1000),
+                "type": kind,
+            }));
+        }
+    }
+    answer::json(&rows)
+}
