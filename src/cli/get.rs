@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    Context,
+    Context, daemon,
     events::{Troubles, next},
     failure::{Exit, Failure, Outcome},
     files::sha256,
@@ -127,6 +127,9 @@ impl Get {
             if let Some(folder) = &self.move_to {
                 self.check_target(folder, source)?;
             }
+        }
+        for source in &sources {
+            daemon::refuse_its_own(context, source.info_hash())?;
         }
         let terms = Terms {
             ask: self

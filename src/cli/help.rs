@@ -7,10 +7,18 @@ use clap::CommandFactory;
 use super::{Cli, terminal, topics::Topic};
 
 /// Every command, by what it is for.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Share and download",
-        &["get", "seed", "torrent", "tracker", "peers", "earnings"],
+        &[
+            "get", "seed", "daemon", "torrent", "tracker", "peers", "earnings",
+        ],
+    ),
+    (
+        "Steer the daemon",
+        &[
+            "add", "ls", "show", "pause", "resume", "rm", "limit", "watch",
+        ],
     ),
     (
         "Money",
@@ -53,6 +61,29 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             (
                 "seedrail seed film.torrent --content films/",
                 "Share content that was downloaded before",
+            ),
+        ],
+    ),
+    (
+        "daemon",
+        &[
+            (
+                "seedrail daemon",
+                "Keep a list of torrents, with a page to steer it",
+            ),
+            (
+                "seedrail daemon --ask 5BTT/GiB --up-limit 4MiB/s",
+                "Sell what is shared",
+            ),
+        ],
+    ),
+    (
+        "add",
+        &[
+            ("seedrail add film.torrent", "Download by the daemon"),
+            (
+                "seedrail add film.torrent --category films --paused",
+                "Put it into the list, and start it later",
             ),
         ],
     ),

@@ -10,6 +10,7 @@ mod chain;
 mod config;
 mod config_file;
 mod csv_flags;
+mod daemon;
 mod demo;
 mod devnet;
 mod earnings;
@@ -24,6 +25,7 @@ mod init;
 mod ledger;
 mod live;
 mod new_wallet;
+mod notify;
 mod output;
 mod pay;
 mod peers;
@@ -42,6 +44,7 @@ mod shell;
 mod signals;
 mod signed_by;
 mod source;
+mod steer;
 mod store;
 mod swarm;
 mod terminal;
@@ -250,6 +253,26 @@ enum Command {
     /// Share files, for free or for a price.
     #[command(visible_alias = "share")]
     Seed(seed::Seed),
+    /// Run a client that keeps a list of torrents, with a page and HTTP interfaces.
+    Daemon(Box<daemon::Daemon>),
+    /// Add torrents to the daemon's list.
+    Add(Box<steer::Add>),
+    /// List the daemon's torrents.
+    #[command(visible_alias = "list")]
+    Ls(steer::Ls),
+    /// Show one of the daemon's torrents, with its files and trackers.
+    Show(steer::Show),
+    /// Pause torrents of the daemon.
+    Pause(steer::Which),
+    /// Resume torrents of the daemon.
+    Resume(steer::Which),
+    /// Remove torrents from the daemon's list.
+    #[command(visible_alias = "remove")]
+    Rm(steer::Rm),
+    /// Limit the rates of a torrent of the daemon, or of all together.
+    Limit(steer::Limit),
+    /// Watch the daemon's torrents until Ctrl-C.
+    Watch(steer::Watch),
     /// Make and show torrent files.
     #[command(subcommand)]
     Torrent(torrent::Torrent),
@@ -374,10 +397,13 @@ fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
 }
 
 async fn run(command: Command, context: Context) -> Outcome {
-    use Command::{Demo, Devnet, Get, Seed, Tracker};
+    use Command::{Daemon, Demo, Devnet, Get, Seed, Tracker};
     let context = &context;
     // These end in order when they are told to; all others may be dropped.
-    let ends_in_order = matches!(command, Demo(_) | Devnet(_) | Get(_) | Seed(_) | Tracker(_));
+    let ends_in_order = matches!(
+        command,
+        Daemon(_) | Command::Watch(_) | Demo(_) | Devnet(_) | Get(_) | Seed(_) | Tracker(_)
+    );
     let work = async {
         match command {
             Command::Init(command) => command.run(context).await,
@@ -385,6 +411,15 @@ async fn run(command: Command, context: Context) -> Outcome {
             Command::Demo(command) => command.run(context).await,
             Command::Get(command) => command.run(context).await,
             Command::Seed(command) => command.run(context).await,
+            Command::Daemon(command) => command.run(context).await,
+            Command::Add(command) => command.run(context).await,
+            Command::Ls(command) => command.run(context).await,
+            Command::Show(command) => command.run(context).await,
+            Command::Pause(which) => which.pause(context).await,
+            Command::Resume(which) => which.resume(context).await,
+            Command::Rm(command) => command.run(context).await,
+            Command::Limit(command) => command.run(context).await,
+            Command::Watch(command) => command.run(context).await,
             Command::Torrent(command) => command.run(context).await,
             Command::Tracker(command) => command.run(context).await,
             Command::Settle(command) => command.run(context).await,

@@ -12,14 +12,14 @@ use super::{
     units::{Price, Size, btt_text},
 };
 use crate::{
-    ledger::{Ledger, TransferRow},
+    client::{Payments, PaymentsConfig, Settling},
     receipts::{
         Ask, Exposure, HoldReason,
-        pay::{Answer, ChainError, ChainView, PayConfig, PayEvent, PayExtension, Terms},
+        pay::{PayEvent, PayExtension, Terms},
     },
-    settle::{Chain as _, NodeChain, settlement},
+    settle::NodeChain,
     tron::rpc::{Finality, Node},
-    types::{Address, RawAmount, SystemClock, Token, TokenId, TxId},
+    types::{Address, RawAmount, Token, TokenId},
 };
 
 /// What an address that never settled may owe a seller unless said otherwise:
@@ -27,11 +27,10 @@ use crate::{
 const UNPROVEN_CAP_RAW: i64 = 10_000_000;
 
 /// What a price of the command line asks.
-pub(crate) fn ask(price: Price, unproven_cap: Option<RawAmount>) -> Ask {
+pub(crate) fn ask(price: Price, cap: Option<RawAmount>) -> Ask {
     Ask {
         floor_price: price.0,
-        unproven_cap: unproven_cap
-            .unwrap_or_else(|| RawAmount::new(UNPROVEN_CAP_RAW).unwrap_or_default()),
+        unproven_cap: cap.unwrap_or_else(unproven_cap),
     }
 }
 
@@ -44,13 +43,23 @@ pub(crate) async fn start(
     grant: &GrantFlags,
     piece_length: Option<u32>,
 ) -> Outcome<Option<Arc<PayExtension>>> {
-    if terms.ask.is_none() && terms.ask_for.is_empty() && terms.bid.is_none() {
+    if !terms.sells() && !terms.buys() {
         return Ok(None);
     }
-    context
-        .or_interrupt(begin(context, terms, grant, piece_length))
-        .await
-        .map(Some)
+    let begun = begin(context, terms, grant, piece_length, None);
+    let payments = context.or_interrupt(begun).await?;
+    Ok(Some(payments.extension()))
+}
+
+/// The same for a client that lives, with who settles debts.
+pub(super) async fn start_client(
+    context: &Context,
+    terms: Terms,
+    grant: &GrantFlags,
+    settling: Option<Settling>,
+) -> Outcome<Payments> {
+    let begun = begin(context, terms, grant, None, settling);
+    context.or_interrupt(begun).await
 }
 
 async fn begin(
@@ -58,7 +67,8 @@ async fn begin(
     terms: Terms,
     grant: &GrantFlags,
     piece_length: Option<u32>,
-) -> Outcome<Arc<PayExtension>> {
+    settling: Option<Settling>,
+) -> Outcome<Payments> {
     let token = TokenId::BTT;
     session::no_raw_key_among_strangers(context)?;
     let own = account::address(context)?;
@@ -66,13 +76,13 @@ async fn begin(
     chain::guard_mainnet(context)?;
     chain.token(context, Token::Trc10(token)).await?;
     let ledger = store::open(context, chain.genesis)?;
-    let view = NodeView {
-        chain: NodeChain::new(chain.node.clone()),
-        ledger: Arc::clone(&ledger),
+    let node = NodeChain {
+        node: chain.node.clone(),
+        moves_time: context.settings.network == Network::Devnet,
     };
     let checkpoint = context.settings.checkpoint;
-    trust::begin(context.out, ledger.as_ref(), &view.chain, checkpoint).await?;
-    if terms.bid.is_some() {
+    trust::begin(context.out, ledger.as_ref(), &node, checkpoint).await?;
+    if terms.buys() {
         let balance = balance_of(&chain.node, own, token)
             .await
             .map_err(Failure::from)?;
@@ -82,40 +92,41 @@ async fn begin(
         }
     }
     let account = chain.node.account(Finality::Solid, own).await?;
-    if let (true, None) = (sells(&terms), &account) {
+    if let (true, None) = (terms.sells(), &account) {
         context.out.warn(format!(
             "your account {own} is not on the chain yet: who pays you first pays for making it, and many will wait. `seedrail account activate {own}`, from another account, makes it"
         ));
     }
-    if terms.bid.is_some() && account.is_some_and(|account| account.balance.0 == 0) {
+    if terms.buys() && account.is_some_and(|account| account.balance.0 == 0) {
         context.out.note(
             "your account holds no TRX: it can pay a few sellers a day from its free bandwidth, and none whose account is not on the chain yet",
         );
     }
-    let spends = terms.bid.map(|_| terms.max_spend);
+    let spends = terms.buys().then_some(terms.max_spend);
     let identity = session::identity(context, chain.genesis, ledger.as_ref(), grant, spends)?;
     // One cap is for all: the prices differ, not what may be owed.
-    if let Some(ask) = terms.ask.iter().chain(terms.ask_for.values()).next() {
+    let ask = terms.asks().next().copied();
+    if let Some(ask) = &ask {
         exposure(context, ask, piece_length);
     }
     let out = context.out;
-    PayExtension::start(PayConfig {
+    let unproven_cap = ask.map_or_else(unproven_cap, |ask| ask.unproven_cap);
+    Payments::start(PaymentsConfig {
         identity,
-        genesis: chain.genesis,
+        chain: node,
+        ledger,
         token,
         terms,
-        on_private: false,
-        ledger,
-        chain: Arc::new(view),
-        clock: Arc::new(SystemClock),
-        on_event: Arc::new(move |event| tell(out, &event)),
+        unproven_cap,
+        on_event: Arc::new(move |event| tell(out, event)),
+        settling,
     })
     .await
     .map_err(|error| Failure::failed("payments", error))
 }
 
-fn sells(terms: &Terms) -> bool {
-    terms.ask.is_some() || !terms.ask_for.is_empty()
+fn unproven_cap() -> RawAmount {
+    RawAmount::new(UNPROVEN_CAP_RAW).unwrap_or_default()
 }
 
 /// A time to come, in its largest unit.
@@ -235,43 +246,4 @@ async fn balance_of(
     Ok(account
         .and_then(|account| account.tokens.get(&token).copied())
         .unwrap_or_default())
-}
-
-/// The user's own node, as payments ask it: what it says of payments is believed
-/// only of blocks by witnesses that the ledger knows.
-struct NodeView {
-    chain: NodeChain,
-    ledger: Arc<dyn Ledger>,
-}
-
-fn unknown(error: impl ToString) -> ChainError {
-    ChainError(error.to_string())
-}
-
-impl ChainView for NodeView {
-    fn solid_head(&self) -> Answer<'_, u64> {
-        Box::pin(async {
-            let head = self.chain.solid_head().await.map_err(unknown)?;
-            Ok(head.id.number())
-        })
-    }
-
-    fn balance(&self, address: Address, token: TokenId) -> Answer<'_, Option<RawAmount>> {
-        Box::pin(async move {
-            let account = self
-                .chain
-                .account(Finality::Solid, address)
-                .await
-                .map_err(unknown)?;
-            Ok(account.map(|account| account.tokens.get(&token).copied().unwrap_or_default()))
-        })
-    }
-
-    fn settlement(&self, txid: TxId) -> Answer<'_, Option<TransferRow>> {
-        Box::pin(async move {
-            settlement(&self.chain, self.ledger.as_ref(), txid)
-                .await
-                .map_err(unknown)
-        })
-    }
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    Context,
+    Context, daemon,
     events::{Troubles, next},
     failure::{Exit, Failure, Outcome},
     goals::{self, GoalFlags},
@@ -135,6 +135,9 @@ impl Seed {
         let mut made = Vec::new();
         for path in &self.path {
             made.push(self.shared(context, path, options.clone()).await?);
+        }
+        for one in &made {
+            daemon::refuse_its_own(context, one.metainfo.info.hash())?;
         }
         let mut limits = HashMap::new();
         for (name, rate) in &self.up_limit_for {
@@ -270,14 +273,14 @@ impl Seed {
     }
 
     /// The prices of single torrents, by info-hash.
-    fn asks_for(&self, made: &[Shared<'_>]) -> Outcome<HashMap<InfoHash, Ask>> {
+    fn asks_for(&self, made: &[Shared<'_>]) -> Outcome<HashMap<InfoHash, Option<Ask>>> {
         let mut asks = HashMap::new();
         for (name, price) in &self.ask_for {
             let hash = shared(made, "--ask-for", name)?;
             if price.0 == 0 {
                 return Err(Failure::usage("an ask of 0 is no ask"));
             }
-            asks.insert(hash, pay::ask(*price, self.unproven_cap));
+            asks.insert(hash, Some(pay::ask(*price, self.unproven_cap)));
         }
         Ok(asks)
     }

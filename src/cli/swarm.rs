@@ -18,7 +18,7 @@ use super::{
 use crate::{
     receipts::pay::PayExtension,
     swarm::{
-        self, Session, SessionError,
+        self, Session, SessionBuilder, SessionError,
         dht::{DhtOptions, WELL_KNOWN},
         ports::PortMapOptions,
     },
@@ -175,6 +175,21 @@ impl SwarmFlags {
         Ok(all)
     }
 
+    /// Settings for a client, and where it may listen.
+    pub(super) fn for_client(&self, context: &Context) -> (SessionBuilder, Vec<SocketAddr>) {
+        let places = self.places(KeptPort::new(context).port);
+        let first = places.first().copied();
+        let first = first.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        (self.builder(context, 80, first), places)
+    }
+
+    /// Keeps the port that a client listens at.
+    pub(super) fn keep_port(&self, context: &Context, listen: SocketAddr) {
+        if self.listen.is_none() {
+            KeptPort::new(context).keep(context, listen);
+        }
+    }
+
     async fn start(
         &self,
         context: &Context,
@@ -182,7 +197,15 @@ impl SwarmFlags {
         paid_share: u8,
         listen: SocketAddr,
     ) -> Result<Session, SessionError> {
-        let mut builder = Session::builder()
+        let mut builder = self.builder(context, paid_share, listen);
+        if let Some(pay) = pay {
+            builder = builder.extension(Arc::<PayExtension>::clone(pay));
+        }
+        builder.start().await
+    }
+
+    fn builder(&self, context: &Context, paid_share: u8, listen: SocketAddr) -> SessionBuilder {
+        Session::builder()
             .listen(listen)
             .up_limit(self.up_limit.map(|rate| rate.0))
             .down_limit(self.down_limit.map(|rate| rate.0))
@@ -194,11 +217,7 @@ impl SwarmFlags {
             .port_map((!self.no_port_map).then(PortMapOptions::default))
             .paid_share(paid_share)
             .state_dir(context.settings.home.join("swarm"))
-            .grace(GRACE);
-        if let Some(pay) = pay {
-            builder = builder.extension(Arc::<PayExtension>::clone(pay));
-        }
-        builder.start().await
+            .grace(GRACE)
     }
 }
 

@@ -87,7 +87,7 @@ pub(crate) const TOPICS: [Topic; 3] = [
             ),
             (
                 "130",
-                "ended by Ctrl-C, SIGTERM or SIGHUP before it was done; `seed`, `tracker` and `settle watch`, which run until stopped, end with 0",
+                "ended by Ctrl-C, SIGTERM or SIGHUP before it was done; `seed`, `daemon`, `tracker` and `settle watch`, which run until stopped, end with 0",
             ),
             ("141", "nobody reads the output any more (`… | head -1`)"),
         ],
@@ -110,6 +110,18 @@ pub(crate) const TOPICS: [Topic; 3] = [
             (
                 "swarm/",
                 "what was downloaded and checked, nodes of the hash table, the listening port",
+            ),
+            (
+                "client.db",
+                "the daemon's list of torrents, with prices and totals",
+            ),
+            (
+                "tokens.json",
+                "hashes of the tokens for the daemon's HTTP interfaces",
+            ),
+            (
+                "daemon.sock",
+                "the way from commands to the daemon, while it runs",
             ),
             ("mainnet-confirmed", "you agreed to use mainnet"),
         ],

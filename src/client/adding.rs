@@ -91,7 +91,6 @@ impl Owner {
         };
         let paid = self.paid().torrents.get(&hash).copied().unwrap_or_default();
         let mut entry = Entry::new(wish, life, Standing::default(), paid);
-        entry.peers = add.peers;
         entry.recheck = add.recheck;
         // What is not hashed here is not recorded, and would be hashed at the next start.
         let forgets = self.store.is_none();
@@ -139,7 +138,11 @@ impl Owner {
         if let (Place::Content(_), Some(_)) = (&place, &add.files) {
             return Err(ClientError::AllShared(known.hash()));
         }
-        Ok(Wish {
+        let linked = match &known {
+            Known::Link(magnet) => magnet.peers.clone(),
+            Known::File(_) => Vec::new(),
+        };
+        let mut wish = Wish {
             known,
             place,
             name: add.name.clone(),
@@ -152,10 +155,13 @@ impl Owner {
             prices: add.prices,
             paused: add.paused,
             trackers: add.trackers.clone(),
+            peers: Vec::new(),
             overwrite: add.overwrite,
             preallocate: add.preallocate,
             removing: None,
-        })
+        };
+        wish.add_peers(linked.into_iter().chain(add.peers.iter().copied()));
+        Ok(wish)
     }
 
     /// The folder that is named, or that of the category, or the client's.

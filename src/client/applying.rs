@@ -10,7 +10,7 @@ use super::{
     error::ClientError,
     labels::{check_folder, check_name},
     owner::{Owner, Reply},
-    snapshot::{Goals, Limits},
+    snapshot::{Goals, Limits, SettlePolicy},
     store::Change,
 };
 use crate::{
@@ -35,6 +35,12 @@ pub(super) enum Effect {
     Recheck(InfoHash),
     /// Limits of a torrent, or of all.
     Limits(Option<InfoHash>),
+    /// What is bought and sold at.
+    Prices,
+    /// How debts are settled.
+    Policy,
+    /// Debts are settled.
+    Settle,
     /// Peers are dialled.
     Peers(InfoHash, Vec<SocketAddr>),
 }
@@ -188,6 +194,25 @@ impl Owner {
                 Effect::None
             }
             Command::AddTrackers { hash, urls } => self.add_trackers(hash, urls)?,
+            Command::SetPrices { hash, prices } => {
+                self.need_payments()?;
+                match hash {
+                    Some(hash) => self.present(hash)?.wish.prices = prices,
+                    None => self.prices = prices,
+                }
+                Effect::Prices
+            }
+            Command::SetPolicy(policy) => {
+                if policy != SettlePolicy::Off {
+                    self.need_signer()?;
+                }
+                self.policy = policy;
+                Effect::Policy
+            }
+            Command::SettleNow => {
+                self.need_signer()?;
+                Effect::Settle
+            }
             Command::AddPeers { hash, peers } => {
                 if peers.len() > MAX_PEERS {
                     return Err(ClientError::TooMany {
@@ -195,7 +220,8 @@ impl Owner {
                         limit: MAX_PEERS,
                     });
                 }
-                self.present(hash)?;
+                let entry = self.present(hash)?;
+                entry.wish.add_peers(peers.iter().copied());
                 Effect::Peers(hash, peers)
             }
         };
@@ -331,6 +357,20 @@ impl Owner {
     fn act(&mut self, effect: Effect) {
         let hash = match &effect {
             Effect::None => return,
+            Effect::Prices => {
+                self.set_terms();
+                return;
+            }
+            Effect::Policy => {
+                self.set_policy();
+                return;
+            }
+            Effect::Settle => {
+                if let Some(settler) = self.pay.as_ref().and_then(|pay| pay.settler.as_ref()) {
+                    settler.now.notify_one();
+                }
+                return;
+            }
             Effect::Limits(None) => {
                 self.session.set_up_limit(self.limits.up);
                 self.session.set_down_limit(self.limits.down);
@@ -363,12 +403,21 @@ impl Owner {
                     live.handle.set_down_limit(down);
                 }
             }
-            Effect::Peers(_, peers) => entry.dial(peers),
+            Effect::Peers(_, peers) => {
+                if let Some(live) = entry.live() {
+                    peers.iter().for_each(|peer| live.handle.add_peer(*peer));
+                }
+            }
             Effect::Added(_) => {
                 let name = entry.name();
+                self.set_terms();
                 self.tell(super::event::Happened::Added { hash, name });
             }
-            Effect::None | Effect::Reconcile(_) => {}
+            Effect::None
+            | Effect::Prices
+            | Effect::Policy
+            | Effect::Settle
+            | Effect::Reconcile(_) => {}
         }
         self.reconcile(hash);
     }
@@ -385,17 +434,6 @@ impl Entry {
             Phase::Failed(_) => self.restart = true,
             phase if phase.trouble().is_some() => live.handle.resume(),
             _ => {}
-        }
-    }
-
-    /// Dials peers, now or when it runs.
-    fn dial(&mut self, peers: Vec<SocketAddr>) {
-        match &self.run {
-            Run::Yes(live) => peers.iter().for_each(|peer| live.handle.add_peer(*peer)),
-            Run::No | Run::Leaving(_) => {
-                self.peers.extend(peers);
-                self.peers.truncate(MAX_PEERS);
-            }
         }
     }
 }

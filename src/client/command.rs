@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::{Goals, Limits, Prices};
+use super::snapshot::{Goals, Limits, Prices, SettlePolicy};
 use crate::types::InfoHash;
 
 /// One thing that a client is told. Each may be told twice: the second time changes nothing.
@@ -101,6 +101,18 @@ pub enum Command {
         /// Their addresses, a group each.
         urls: Vec<String>,
     },
+    /// Changes the prices of a torrent, or of all that have none of their own. Connections
+    /// whose price changes are closed, and made anew.
+    SetPrices {
+        /// Which; `None`: all that have none of their own.
+        hash: Option<InfoHash>,
+        /// The prices.
+        prices: Prices,
+    },
+    /// Changes how debts are settled.
+    SetPolicy(SettlePolicy),
+    /// Settles debts now, whatever the policy says.
+    SettleNow,
     /// Dials more peers of a torrent.
     AddPeers {
         /// Which.

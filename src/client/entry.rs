@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeSet,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -25,6 +26,9 @@ use crate::{
     },
     types::{InfoHash, UnixMs},
 };
+
+/// Peers that are kept of those that the user named.
+const MAX_NAMED: usize = 100;
 
 /// What a torrent is known by.
 #[derive(Debug, Clone)]
@@ -104,6 +108,8 @@ pub(super) struct Wish {
     pub(super) paused: bool,
     /// Trackers besides its own, a group each.
     pub(super) trackers: Vec<String>,
+    /// Peers that the user named: they are dialled at each start.
+    pub(super) peers: Vec<SocketAddr>,
     pub(super) overwrite: bool,
     pub(super) preallocate: bool,
     /// It is to be removed; with its data?
@@ -182,8 +188,6 @@ pub(super) struct Entry {
     pub(super) recheck: bool,
     /// It must leave the session and start again, for what cannot be changed in it.
     pub(super) restart: bool,
-    /// Peers to dial when it starts.
-    pub(super) peers: Vec<std::net::SocketAddr>,
     /// Content that was hashed just now.
     pub(super) trusted: bool,
     /// A task deletes what is left of it.
@@ -198,6 +202,18 @@ pub(super) struct Entry {
     pub(super) touched: bool,
 }
 
+impl Wish {
+    /// Notes peers that the user named; of too many, the newest are kept.
+    pub(super) fn add_peers(&mut self, peers: impl IntoIterator<Item = SocketAddr>) {
+        for peer in peers {
+            self.peers.retain(|known| *known != peer);
+            self.peers.push(peer);
+        }
+        let over = self.peers.len().saturating_sub(MAX_NAMED);
+        self.peers.drain(..over);
+    }
+}
+
 impl Entry {
     pub(super) fn new(wish: Wish, life: Life, standing: Standing, paid: Tally) -> Self {
         let mut entry = Self {
@@ -210,7 +226,6 @@ impl Entry {
             trackers: Vec::new(),
             recheck: false,
             restart: false,
-            peers: Vec::new(),
             trusted: false,
             deleting: false,
             refused: None,
@@ -274,7 +289,7 @@ impl Entry {
                 path,
                 SeedOptions {
                     trackers: wish.trackers.clone(),
-                    peers: self.peers.clone(),
+                    peers: wish.peers.clone(),
                     trusted: self.trusted,
                     goals,
                     up_limit: wish.limits.up,
@@ -285,6 +300,7 @@ impl Entry {
                 path,
                 SeedOptions {
                     trackers: wish.trackers.clone(),
+                    peers: wish.peers.clone(),
                     up_limit: wish.limits.up,
                     ..SeedOptions::default()
                 },
@@ -296,7 +312,7 @@ impl Entry {
                 };
                 let options = AddOptions {
                     trackers: wish.trackers.clone(),
-                    peers: self.peers.clone(),
+                    peers: wish.peers.clone(),
                     seed: true,
                     files: wish.files.as_ref().map(selection).transpose()?,
                     recheck: self.recheck,
@@ -312,7 +328,6 @@ impl Entry {
         };
         self.trusted = false;
         self.refused = None;
-        self.peers.clear();
         let events = handle.events();
         self.run = Run::Yes(Box::new(Live {
             handle,

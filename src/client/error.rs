@@ -75,6 +75,12 @@ pub enum ClientError {
     /// The torrent does not run: only a running one can do this.
     #[error("torrent {0} is paused: resume it first")]
     Paused(InfoHash),
+    /// Nothing is bought or sold.
+    #[error("this client neither buys nor sells: start it with a price")]
+    NoPayments,
+    /// Nobody signs.
+    #[error("the wallet is not open here: start the client with its passphrase in a file")]
+    NoWallet,
     /// It cannot be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -121,6 +127,8 @@ impl ClientError {
             | Self::AllShared(_)
             | Self::TooMany { .. }
             | Self::Paused(_)
+            | Self::NoPayments
+            | Self::NoWallet
             | Self::Move(_) => ErrorKind::Conflict,
             Self::Link(_)
             | Self::NotALink(_)

@@ -18,28 +18,30 @@ mod goals;
 mod keeping;
 mod labels;
 mod look;
+mod money;
 mod owner;
+mod payments;
 mod problems;
 mod publish;
 mod store;
 mod trackers;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 pub use error::{ClientError, ErrorKind, OpenError};
 pub use look::held_words;
-pub use store::{StoreError, peek};
+pub use payments::{Payments, PaymentsConfig, Settling};
+pub use store::{Peek, StoreError, peek};
 
 use self::{
     command::{Answer, Command},
     event::Events,
     owner::{Order, Owner},
-    snapshot::{Changes, Revision, Snapshot},
+    snapshot::{Changes, Prices, Revision, SettlePolicy, Snapshot},
 };
 use crate::{
-    receipts::pay::PayExtension,
     swarm::SessionBuilder,
     types::{Clock, SystemClock},
 };
@@ -51,13 +53,20 @@ const ORDERS: usize = 64;
 pub struct ClientConfig {
     /// The swarm's settings. Payments are plugged in by the client.
     pub session: SessionBuilder,
+    /// Where to listen, in this order, until one is free; empty: as the session says.
+    pub places: Vec<SocketAddr>,
     /// The folder that torrents are put into if no other is named.
     pub folder: PathBuf,
     /// Where the list of torrents is kept; `None`: it is forgotten at the end. Settings that
     /// are in the list are preferred to those of the session.
     pub store: Option<PathBuf>,
     /// Buys and sells.
-    pub payments: Option<Arc<PayExtension>>,
+    pub payments: Option<Payments>,
+    /// Prices of torrents that have none of their own, in place of those in the list where
+    /// they are said.
+    pub prices: Prices,
+    /// How debts are settled; `None`: as the list says, and at first not.
+    pub policy: Option<SettlePolicy>,
     /// How long what is due may take to be settled when a torrent, or the client, ends.
     pub grace: Duration,
     /// The time.
@@ -78,9 +87,12 @@ impl ClientConfig {
     pub fn new(session: SessionBuilder, folder: PathBuf) -> Self {
         Self {
             session,
+            places: Vec::new(),
             folder,
             store: None,
             payments: None,
+            prices: Prices::default(),
+            policy: None,
             grace: Duration::from_secs(10),
             clock: Arc::new(SystemClock),
         }

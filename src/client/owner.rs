@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -23,13 +24,13 @@ use super::{
     keeping::{AGES_LOOKS, TOTALS_LOOKS},
     labels::Book,
     look::Paid,
-    problems::Board,
+    payments::{News, Running},
+    problems::{Board, Reach},
     snapshot::{Limits, Prices, ProblemCode, SettlePolicy, Snapshot},
     store::{Change, Store},
 };
 use crate::{
-    receipts::pay::PayExtension,
-    swarm::{Phase, Session, relocate::MoveError},
+    swarm::{Phase, Session, SessionBuilder, SessionError, relocate::MoveError},
     types::{Clock, InfoHash},
 };
 
@@ -71,7 +72,7 @@ enum Job {
 
 pub(super) struct Owner {
     pub(super) session: Session,
-    pub(super) pay: Option<Arc<PayExtension>>,
+    pub(super) pay: Option<Running>,
     pub(super) folder: PathBuf,
     pub(super) grace: Duration,
     pub(super) clock: Arc<dyn Clock>,
@@ -89,11 +90,40 @@ pub(super) struct Owner {
     pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
     /// What torrents that are not in the list any more received and sent.
     pub(super) past: (u64, u64),
+    /// Whether others can connect to us, as far as it was seen.
+    pub(super) reach: Reach,
     /// Torrents that were removed since the last snapshot.
     pub(super) gone: Vec<InfoHash>,
     events: broadcast::Sender<Event>,
     jobs: JoinSet<Job>,
     ticks: u64,
+}
+
+/// Starts a session at the first place that is free.
+async fn start_session(
+    builder: SessionBuilder,
+    places: &[SocketAddr],
+) -> Result<Session, SessionError> {
+    let Some((last, others)) = places.split_last() else {
+        return builder.start().await;
+    };
+    for place in others {
+        match builder.clone().listen(*place).start().await {
+            Err(SessionError::Bind { addr, source }) => {
+                tracing::debug!(%addr, %source, "another place is tried");
+            }
+            other => return other,
+        }
+    }
+    builder.listen(*last).start().await
+}
+
+/// What payments tell next; never, where there are none.
+async fn next_news(pay: &mut Option<Running>) -> Option<News> {
+    match pay {
+        Some(pay) => pay.news.recv().await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Owner {
@@ -103,32 +133,33 @@ impl Owner {
     ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), OpenError> {
         let mut builder = config.session.grace(config.grace);
         if let Some(pay) = &config.payments {
-            builder = builder.extension(Arc::<PayExtension>::clone(pay));
+            builder = builder.extension(pay.extension());
         }
         let [up, down] = builder.limits();
         let limits = Limits { up, down };
         // Before the port: another client of this home has it.
         let stored = config.store.as_deref().map(Store::open).transpose()?;
-        let session = builder.start().await?;
+        let session = start_session(builder, &config.places).await?;
         let first = super::publish::first(&session, &config.folder, limits, config.clock.now());
         let (snapshots, receiver) = watch::channel(Arc::new(first));
         let mut owner = Self {
             session,
-            pay: config.payments,
+            pay: config.payments.map(Running::new),
             folder: config.folder,
             grace: config.grace,
             clock: config.clock,
             entries: BTreeMap::new(),
             book: Book::default(),
             limits,
-            prices: Prices::default(),
-            policy: SettlePolicy::default(),
+            prices: config.prices,
+            policy: config.policy.unwrap_or_default(),
             store: None,
             touched: Touched::default(),
             unwritten: BTreeSet::new(),
             board: Board::default(),
             snapshots,
             past: (0, 0),
+            reach: Reach::new(),
             gone: Vec::new(),
             events,
             jobs: JoinSet::new(),
@@ -138,8 +169,24 @@ impl Owner {
             owner.store = Some(store);
             let paid = owner.paid();
             owner.restore(kept, &paid);
-            owner.publish(Look::Touched);
+            // What is said now counts more than what was kept.
+            let Prices {
+                ask_raw,
+                bid_raw,
+                bid_auto,
+            } = config.prices;
+            owner.prices.ask_raw = ask_raw.or(owner.prices.ask_raw);
+            if bid_raw.is_some() {
+                owner.prices.bid_raw = bid_raw;
+                owner.prices.bid_auto = bid_auto;
+            }
+            owner.policy = config.policy.unwrap_or(owner.policy);
+            let settings = Change::Settings(Box::new(owner.settings()));
+            owner.write(vec![settings]).await?;
         }
+        owner.set_terms();
+        owner.set_policy();
+        owner.publish(Look::Touched);
         Ok((owner, receiver))
     }
 
@@ -162,6 +209,7 @@ impl Owner {
                     // Nobody is there any more.
                     None => return,
                 },
+                Some(news) = next_news(&mut self.pay) => self.hear(news),
                 Some(job) = self.jobs.join_next(), if !self.jobs.is_empty() => {
                     match job {
                         Ok(job) => self.done(job).await,
@@ -220,6 +268,12 @@ impl Owner {
         session.finish(self.grace).await;
         self.publish(Look::All);
         self.keep_up(true, true).await;
+        if let Some(pay) = self.pay.take() {
+            let ended = tokio::task::spawn_blocking(move || pay.extension.shutdown());
+            if ended.await.is_err() {
+                tracing::debug!("the runtime is shutting down");
+            }
+        }
         // The file is closed before the end is told.
         drop(self.store.take());
         let _gone = done.send(());
@@ -236,13 +290,14 @@ impl Owner {
             return Paid::default();
         };
         let connections: HashMap<_, _> = pay
+            .extension
             .peers()
             .into_iter()
             .map(|view| (view.conn.0, view))
             .collect();
         Paid {
             connections,
-            torrents: pay.torrents().into_iter().collect(),
+            torrents: pay.extension.torrents().into_iter().collect(),
         }
     }
 
@@ -252,6 +307,8 @@ impl Owner {
         for hash in &hashes {
             self.reconcile(*hash);
         }
+        self.look_at_money();
+        self.look_at_reach();
         self.publish(match self.ticks.is_multiple_of(IDLE_LOOKS) {
             true => Look::All,
             false => Look::Busy,

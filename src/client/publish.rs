@@ -181,7 +181,10 @@ impl Owner {
             torrents,
             transfer: keep(&before.transfer, transfer, revision),
             labels: keep(&before.labels, labels, revision),
-            money: before.money.clone(),
+            money: self.money().map(|money| match &before.money {
+                Some(before) => keep(before, money, revision),
+                None => versioned(revision, money),
+            }),
             disks: match room {
                 Some(room) => keep(&before.disks, room, revision),
                 None => before.disks.clone(),
@@ -216,6 +219,10 @@ impl Snapshot {
             || self.labels.revision == revision
             || self.disks.revision == revision
             || self.problems.revision == revision
+            || self
+                .money
+                .as_ref()
+                .is_some_and(|money| money.revision == revision)
             || self
                 .torrents
                 .values()

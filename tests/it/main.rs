@@ -7,6 +7,7 @@
 
 mod api;
 mod cli;
+mod daemon;
 mod demo;
 mod devnet;
 mod docs;

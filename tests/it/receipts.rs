@@ -12,4 +12,5 @@ mod restored;
 mod spite;
 mod strangers;
 mod swarm;
+mod terms;
 mod told;

@@ -108,7 +108,12 @@ impl ChainView for RichChain {
     }
 }
 
-async fn pay(n: usize, ask: Option<u64>, bid: Option<u64>, folder: &Path) -> Arc<PayExtension> {
+pub(crate) async fn pay(
+    n: usize,
+    ask: Option<u64>,
+    bid: Option<u64>,
+    folder: &Path,
+) -> Arc<PayExtension> {
     let path = folder.join(format!("ledger-{n}"));
     PayExtension::start(PayConfig {
         identity: Identity::own(Arc::new(key(n))),

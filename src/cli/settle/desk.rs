@@ -47,7 +47,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 const TIDYING: Duration = Duration::from_secs(5);
 
 /// This process, as others are told of it.
-fn holder() -> String {
+pub(crate) fn holder() -> String {
     let process = format!("process {}", std::process::id());
     match std::fs::read_to_string("/proc/sys/kernel/hostname") {
         Ok(host) => format!("{process} on {}", host.trim()),

@@ -13,7 +13,7 @@ mod watch;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-pub(crate) use self::desk::Desk;
+pub(crate) use self::desk::{Desk, holder};
 use self::{
     cancel::Cancel,
     chain_side::{Adopt, Recover, audit},

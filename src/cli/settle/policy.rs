@@ -128,7 +128,7 @@ impl PolicyFlags {
         self.price
     }
 
-    pub(super) fn policy(&self) -> Policy {
+    pub(crate) fn policy(&self) -> Policy {
         let default = Policy::default();
         Policy {
             min_payout: self.min_payout.unwrap_or(default.min_payout),

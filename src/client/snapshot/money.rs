@@ -35,11 +35,11 @@ pub struct Balance {
     /// The account is on the chain.
     pub activated: bool,
     /// TRX, in SUN.
-    pub trx_sun: i64,
+    pub trx_sun: u64,
     /// The token.
     pub token_raw: RawAmount,
     /// Bytes of transactions that cost nothing today.
-    pub bandwidth_left: i64,
+    pub bandwidth_left: u64,
     /// When the node was asked.
     pub at: UnixMs,
 }

@@ -98,6 +98,14 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
+/// Whether it has its tables.
+pub(super) fn is_made(conn: &Connection, path: &Path) -> Result<bool, StoreError> {
+    let id: i64 = conn
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(refuse(path))?;
+    Ok(id == APPLICATION_ID)
+}
+
 fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let number = |conn: &Connection, name: &str| -> Result<i64, StoreError> {
         conn.pragma_query_value(None, name, |row| row.get(0))

@@ -15,7 +15,10 @@ use tokio::sync::oneshot;
 use rows::read_all;
 pub(super) use rows::{Folder, Kept, Settings};
 
-use super::entry::{Life, Standing, Wish};
+use super::{
+    entry::{Life, Standing, Wish},
+    snapshot::Prices,
+};
 use crate::types::InfoHash;
 
 /// Why the list cannot be kept.
@@ -125,18 +128,46 @@ impl Drop for Store {
     }
 }
 
-/// The torrents in the list at `path`, if there is one; whether a client has it open.
+/// What a list holds, for those who do not open it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peek {
+    /// A client has it open.
+    pub open: bool,
+    /// The torrents in it, with their own prices.
+    pub torrents: Vec<(InfoHash, Prices)>,
+    /// The prices of all others.
+    pub prices: Prices,
+}
+
+/// Looks into the list at `path`, if there is one.
 ///
 /// # Errors
 /// It cannot be read.
-pub fn peek(path: &Path) -> Result<(bool, Vec<InfoHash>), StoreError> {
+pub fn peek(path: &Path) -> Result<Peek, StoreError> {
     if !path.exists() {
-        return Ok((false, Vec::new()));
+        return Ok(Peek::default());
     }
     let open = match file::lock(path) {
         Ok(_ours_for_a_moment) => false,
         Err(StoreError::InUse(_)) => true,
         Err(error) => return Err(error),
     };
-    Ok((open, rows::hashes(&file::open_to_read(path)?)?))
+    let conn = file::open_to_read(path)?;
+    // One that is being made for the first time has no tables yet.
+    if !file::is_made(&conn, path)? {
+        return Ok(Peek {
+            open,
+            ..Peek::default()
+        });
+    }
+    let kept = read_all(&conn)?;
+    let torrents = kept.torrents.iter();
+    let prices = kept.settings.and_then(|settings| settings.prices);
+    Ok(Peek {
+        open,
+        torrents: torrents
+            .map(|one| (one.wish.known.hash(), one.wish.prices))
+            .collect(),
+        prices: prices.unwrap_or_default(),
+    })
 }

@@ -87,6 +87,8 @@ struct WishText {
     prices: Prices,
     paused: bool,
     trackers: Vec<String>,
+    #[serde(default)]
+    peers: Vec<std::net::SocketAddr>,
     overwrite: bool,
     preallocate: bool,
     removing: Option<bool>,
@@ -106,17 +108,6 @@ fn text<T: Serialize>(value: &T) -> Result<String, StoreError> {
 
 fn parse<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|error| damaged(format!("{what}: {error}")))
-}
-
-/// The torrents in it.
-pub(super) fn hashes(conn: &Connection) -> Result<Vec<InfoHash>, StoreError> {
-    let mut query = conn
-        .prepare("SELECT hash FROM torrent ORDER BY hash")
-        .map_err(damaged)?;
-    let rows = query.query_map([], |row| row.get::<_, [u8; 20]>(0));
-    let rows = rows.map_err(damaged)?;
-    rows.map(|row| row.map(InfoHash::from_bytes).map_err(damaged))
-        .collect()
 }
 
 /// A row as it lies in the table.
@@ -212,6 +203,7 @@ fn stored(row: Raw) -> Result<Stored, StoreError> {
             prices: wish.prices,
             paused: wish.paused,
             trackers: wish.trackers,
+            peers: wish.peers,
             overwrite: wish.overwrite,
             preallocate: wish.preallocate,
             removing: wish.removing,
@@ -284,6 +276,7 @@ fn put(conn: &Connection, hash: InfoHash, wish: &Wish) -> Result<(), StoreError>
         prices: wish.prices,
         paused: wish.paused,
         trackers: wish.trackers.clone(),
+        peers: wish.peers.clone(),
         overwrite: wish.overwrite,
         preallocate: wish.preallocate,
         removing: wish.removing,

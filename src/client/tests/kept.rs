@@ -8,10 +8,10 @@ use std::{
 
 use super::list::{DEADLINE, add, config, content, gone, shared, state, until};
 use crate::client::{
-    Client, ClientError, OpenError, StoreError,
+    Client, ClientError, OpenError, Peek, StoreError,
     command::{AddTorrent, Answer, Command, Files, Source},
     peek,
-    snapshot::{Goals, Limits, ProblemCode, Torrent, TorrentState},
+    snapshot::{Goals, Limits, Prices, ProblemCode, Torrent, TorrentState},
 };
 
 fn list(folder: &Path) -> PathBuf {
@@ -197,7 +197,7 @@ async fn what_cannot_be_written_is_not_done() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_has_one_client_at_a_time() {
     let home = tempfile::tempdir().unwrap();
-    assert_eq!(peek(&list(home.path())).unwrap(), (false, vec![]));
+    assert_eq!(peek(&list(home.path())).unwrap(), Peek::default());
     let client = kept(home.path()).await;
     let mut wanted = AddTorrent::new(Source::Link("ab".repeat(20)));
     wanted.paused = true;
@@ -209,9 +209,15 @@ async fn a_list_has_one_client_at_a_time() {
         matches!(refused, OpenError::Store(StoreError::InUse(_))),
         "{refused}"
     );
-    assert_eq!(peek(&list(home.path())).unwrap(), (true, vec![hash]));
+    let mut seen = Peek {
+        open: true,
+        torrents: vec![(hash, Prices::default())],
+        prices: Prices::default(),
+    };
+    assert_eq!(peek(&list(home.path())).unwrap(), seen);
     client.close().await;
-    assert_eq!(peek(&list(home.path())).unwrap(), (false, vec![hash]));
+    seen.open = false;
+    assert_eq!(peek(&list(home.path())).unwrap(), seen);
     let again = tokio::time::timeout(DEADLINE, kept(home.path()))
         .await
         .unwrap();

@@ -83,7 +83,7 @@ impl Conn {
             locked(&shared.budgets)
                 .entry(context.info_hash)
                 .or_insert_with(|| {
-                    let limit = shared.config.terms.max_per_torrent;
+                    let limit = shared.terms().max_per_torrent;
                     Arc::new(Mutex::new(Budget::new(limit)))
                 }),
         );

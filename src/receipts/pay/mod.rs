@@ -45,22 +45,64 @@ use worker::{Event, Worker};
 const MAX_QUEUED: usize = 4096;
 
 /// What a session sells and buys, and for how much.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Terms {
     /// Sells at this; `None` charges nothing.
     pub ask: Option<Ask>,
-    /// Sells these torrents at another price.
-    pub ask_for: HashMap<InfoHash, Ask>,
+    /// Sells these torrents at another price; `None` charges nothing for it.
+    pub ask_for: HashMap<InfoHash, Option<Ask>>,
     /// Addresses that are shared with for free.
     pub friends: HashSet<Address>,
     /// Buys at this; `None` pays nothing.
     pub bid: Option<Bid>,
+    /// Buys of these torrents at another price; `None` pays nothing for it.
+    pub bid_for: HashMap<InfoHash, Option<Bid>>,
     /// The most spent in this session, in raw units.
     pub max_spend: Option<RawAmount>,
     /// The most spent for one torrent in this session, in raw units.
     pub max_per_torrent: Option<RawAmount>,
     /// The most spent with one address in this session, in raw units.
     pub max_per_peer: Option<RawAmount>,
+}
+
+impl Terms {
+    /// What is asked for this torrent.
+    pub fn ask_of(&self, torrent: InfoHash) -> Option<Ask> {
+        self.ask_for.get(&torrent).copied().unwrap_or(self.ask)
+    }
+
+    /// What is bid for this torrent.
+    pub fn bid_of(&self, torrent: InfoHash) -> Option<Bid> {
+        self.bid_for.get(&torrent).copied().unwrap_or(self.bid)
+    }
+
+    /// Whether anything is sold.
+    pub fn sells(&self) -> bool {
+        self.asks().next().is_some()
+    }
+
+    /// Whether anything is bought.
+    pub fn buys(&self) -> bool {
+        self.bid.is_some() || self.bid_for.values().any(Option::is_some)
+    }
+
+    /// Whether both say the same of a torrent.
+    fn is_alike(&self, other: &Self, torrent: InfoHash) -> bool {
+        self.ask_of(torrent) == other.ask_of(torrent)
+            && self.bid_of(torrent) == other.bid_of(torrent)
+    }
+
+    /// All that is asked, for whatever.
+    pub fn asks(&self) -> impl Iterator<Item = &Ask> {
+        self.ask.iter().chain(self.ask_for.values().flatten())
+    }
+
+    fn check(&self) -> Result<(), PayError> {
+        match self.asks().any(|ask| ask.floor_price == 0) {
+            true => Err(PayError::FreeAsk),
+            false => Ok(()),
+        }
+    }
 }
 
 /// How payments are set up.
@@ -72,7 +114,7 @@ pub struct PayConfig {
     pub genesis: BlockId,
     /// What is paid in.
     pub token: TokenId,
-    /// What is sold and bought.
+    /// What is sold and bought at first ([`PayExtension::set_terms`]).
     pub terms: Terms,
     /// Takes part on private torrents too.
     pub on_private: bool,
@@ -311,6 +353,8 @@ struct Counters {
 /// What connections and the worker share.
 struct Shared {
     config: PayConfig,
+    /// Held for a moment, and never while another lock is taken.
+    terms: Mutex<Arc<Terms>>,
     domain: ReceiptDomain,
     instance: Instance,
     budget: Mutex<Budget>,
@@ -326,21 +370,23 @@ struct Shared {
 }
 
 impl Shared {
+    /// What is sold and bought from now on.
+    fn terms(&self) -> Arc<Terms> {
+        Arc::clone(&locked(&self.terms))
+    }
+
     fn ask_of(&self, torrent: InfoHash) -> Option<Ask> {
-        let terms = &self.config.terms;
-        terms.ask_for.get(&torrent).copied().or(terms.ask)
+        self.terms().ask_of(torrent)
     }
 
     /// The ask that lets strangers owe the most.
     fn most_exposed(&self) -> Option<Ask> {
-        let terms = &self.config.terms;
-        let asks = terms.ask.iter().chain(terms.ask_for.values());
-        asks.max_by_key(|ask| ask.unproven_cap).copied()
+        let terms = self.terms();
+        terms.asks().max_by_key(|ask| ask.unproven_cap).copied()
     }
 
     fn sells(&self) -> bool {
-        let terms = &self.config.terms;
-        terms.ask.is_some() || !terms.ask_for.is_empty()
+        self.terms().sells()
     }
 }
 
@@ -377,10 +423,7 @@ impl PayExtension {
             });
         }
         let terms = &config.terms;
-        let mut asks = terms.ask.iter().chain(terms.ask_for.values());
-        if asks.any(|ask| ask.floor_price == 0) {
-            return Err(PayError::FreeAsk);
-        }
+        terms.check()?;
         let own = config.identity.account();
         let mut limit = terms.max_spend;
         if let Some(grant) = config.identity.grant() {
@@ -405,9 +448,9 @@ impl PayExtension {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let head = config.chain.solid_head().await?;
-        let balance = match terms.bid {
-            Some(_) => config.chain.balance(own, config.token).await?,
-            None => None,
+        let balance = match terms.buys() {
+            true => config.chain.balance(own, config.token).await?,
+            false => None,
         };
         let balance = balance.unwrap_or(RawAmount::ZERO);
         let mut instance = Instance::default();
@@ -423,6 +466,7 @@ impl PayExtension {
             counters: Counters::default(),
             head: AtomicU64::new(head),
             conns: Mutex::new(Vec::new()),
+            terms: Mutex::new(Arc::new(config.terms.clone())),
             config,
         });
         let events = Arc::new(Inbox::new(MAX_QUEUED));
@@ -490,6 +534,35 @@ impl PayExtension {
         locked(&self.shared.left).insert(torrent, bytes_left);
     }
 
+    /// What is sold and bought.
+    pub fn terms(&self) -> Arc<Terms> {
+        self.shared.terms()
+    }
+
+    /// Sells and buys at other terms from now on. What was agreed on a connection holds as
+    /// long as that: where the price of its torrent changes, the connection is closed, what is
+    /// owed on it stays owed, and the peer is met anew. Limits of spending are those of the
+    /// start.
+    ///
+    /// # Errors
+    /// An ask of 0.
+    pub fn set_terms(&self, terms: Terms) -> Result<(), PayError> {
+        terms.check()?;
+        let terms = Arc::new(terms);
+        let before = std::mem::replace(&mut *locked(&self.shared.terms), Arc::clone(&terms));
+        let conns = locked(&self.shared.conns).clone();
+        for conn in conns {
+            if !before.is_alike(&terms, conn.context.info_hash) {
+                conn.close("the prices have changed");
+            }
+        }
+        // What may be bought depends on what we hold.
+        if terms.buys() && !before.buys() {
+            self.events.put(Event::AskNode);
+        }
+        Ok(())
+    }
+
     /// Stops the worker after what it has begun, and waits for it: the epochs
     /// are free afterwards. Blocks for a store or two.
     pub fn shutdown(&self) {
@@ -555,6 +628,7 @@ impl Extension for PayExtension {
 
     fn attach(&self, peer: PeerContext, link: Arc<dyn PeerLink>) -> Arc<dyn PeerExtension> {
         let shared = &self.shared;
+        let terms = shared.terms();
         let mut nonce = [0; 32];
         let random = getrandom::fill(&mut nonce);
         let (exchange, outputs) = Exchange::new(Setup {
@@ -562,8 +636,8 @@ impl Extension for PayExtension {
             token: shared.config.token,
             identity: shared.config.identity.clone(),
             revokes: shared.revokes.clone(),
-            ask: shared.ask_of(peer.info_hash),
-            bid: shared.config.terms.bid,
+            ask: terms.ask_of(peer.info_hash),
+            bid: terms.bid_of(peer.info_hash),
             torrent: peer.info_hash,
             piece_length: peer.piece_length,
             conn: peer.conn,
@@ -585,6 +659,10 @@ impl Extension for PayExtension {
             return Arc::new(Handle(conn));
         }
         locked(&shared.conns).push(Arc::clone(&conn));
+        // They may have changed before it could be seen that it is here.
+        if !terms.is_alike(&shared.terms(), conn.context.info_hash) {
+            conn.close("the prices have changed");
+        }
         if self
             .events
             .offer(Event::Attached(Arc::clone(&conn), outputs))

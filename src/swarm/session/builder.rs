@@ -35,6 +35,7 @@ use crate::swarm::{
 };
 
 /// Settings of a [`Session`].
+#[derive(Clone)]
 pub struct SessionBuilder {
     listen: SocketAddr,
     up_limit: Option<u64>,

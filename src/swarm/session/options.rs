@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 
-use crate::swarm::{
-    goals::SeedGoals,
-    metainfo::{Magnet, Metainfo},
-    selection::Selection,
+use crate::{
+    swarm::{
+        goals::SeedGoals,
+        metainfo::{Magnet, Metainfo},
+        selection::Selection,
+    },
+    types::InfoHash,
 };
 
 /// What to download.
@@ -15,6 +18,16 @@ pub enum Source {
     Torrent(Box<Metainfo>),
     /// A magnet link: the info dictionary comes from peers.
     Magnet(Magnet),
+}
+
+impl Source {
+    /// The torrent's identity.
+    pub fn info_hash(&self) -> InfoHash {
+        match self {
+            Self::Torrent(metainfo) => metainfo.info.hash(),
+            Self::Magnet(magnet) => magnet.info_hash,
+        }
+    }
 }
 
 /// How to seed.

@@ -228,10 +228,10 @@ impl Worker {
 
     /// With an automatic bid: what the budget left allows for the bytes left.
     pub(super) fn affordable(&self, conn: &Conn) -> Option<u64> {
-        let Some(Bid::Auto(_)) = self.shared.config.terms.bid else {
+        let torrent = conn.context.info_hash;
+        let Some(Bid::Auto(_)) = self.shared.terms().bid_of(torrent) else {
             return None;
         };
-        let torrent = conn.context.info_hash;
         let bytes = locked(&self.shared.left).get(&torrent).copied()?.max(1);
         let of_torrent = locked(&self.shared.budgets).get(&torrent).cloned()?;
         let units = locked(&self.shared.budget)
@@ -244,7 +244,7 @@ impl Worker {
     /// Who is here is told of a transfer to it that became solid meanwhile.
     pub(super) fn tell_payees(&mut self, now: UnixMs) {
         let lately = self.told.is_some() && now.since(self.looked_for_told) < TELL;
-        if lately || self.shared.config.terms.bid.is_none() {
+        if lately || !self.shared.terms().buys() {
             return;
         }
         self.looked_for_told = now;

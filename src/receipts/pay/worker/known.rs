@@ -93,7 +93,7 @@ impl Worker {
             let most = grant.grant.max_per_payee;
             most.checked_sub(used).unwrap_or(RawAmount::ZERO)
         });
-        match (granted, config.terms.max_per_peer) {
+        match (granted, self.shared.terms().max_per_peer) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (one, other) => one.or(other),
         }
@@ -123,7 +123,8 @@ impl Worker {
             KnownGrants::from_rows(rows, &ledger.revocations(payer)?).map_err(damaged)
         };
         let (standing, contradicted) = self.standing(pair.payee)?;
-        let friends = &self.shared.config.terms.friends;
+        let terms = self.shared.terms();
+        let friends = &terms.friends;
         Ok(Read {
             issued_under: own
                 .iter()

@@ -93,6 +93,8 @@ pub(super) enum Event {
         head: Result<u64, ChainError>,
         balance: Result<Option<RawAmount>, ChainError>,
     },
+    /// The node is asked now what it is asked now and then.
+    AskNode,
     Shutdown,
 }
 
@@ -277,6 +279,7 @@ impl Worker {
                     self.balance = balance.unwrap_or(RawAmount::ZERO);
                 }
             }
+            Event::AskNode => self.ask_node(),
             Event::Shutdown => {}
         }
     }

@@ -1,0 +1,382 @@
+//! `seedrail daemon`: a client that lives, with HTTP in front of it.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    Context, account,
+    failure::{Failure, Outcome},
+    notify::ServiceManager,
+    pay,
+    session::GrantFlags,
+    settings::private_folder,
+    swarm::{GRACE, SwarmFlags},
+    units::{self, BidArg, Price},
+};
+use crate::{
+    api::{ApiConfig, ApiError, Server, TlsFiles, serve},
+    client::{
+        Client, ClientConfig, OpenError, Payments, Peek, Settling, StoreError,
+        event::{Event, Happened},
+        peek,
+        snapshot::{Prices, SettlePolicy},
+    },
+    receipts::{Bid, pay::Terms},
+    types::{InfoHash, RawAmount},
+};
+
+/// The stored list, in the home folder.
+pub(super) fn list_file(home: &Path) -> PathBuf {
+    home.join("client.db")
+}
+
+/// Where commands of the same user reach the daemon, in the home folder.
+pub(super) fn socket_file(home: &Path) -> PathBuf {
+    home.join("daemon.sock")
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Daemon {
+    /// Folder that torrents are put into. Default: `downloads` in the home folder.
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Address and port of the page and the HTTP interfaces; `off` opens none.
+    #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:7080", value_parser = http)]
+    http: Http,
+    /// File with the password of `admin`, for the page and other programs.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// File with the certificate for HTTPS, and those that lead to its issuer (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// File with the certificate's private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// Name that the page is reached by; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
+    /// Path that the page is at behind a reverse proxy, for example /seedrail.
+    #[arg(long, value_name = "PATH", default_value = "")]
+    prefix: String,
+    /// Address range of reverse proxies that are believed; may be repeated.
+    #[arg(long, value_name = "RANGE")]
+    trusted_proxy: Vec<crate::api::Network>,
+    /// Serve other machines without encryption: passwords cross the network for all to read.
+    #[arg(long)]
+    allow_plain_http: bool,
+    /// Lowest price at first, for example 5BTT/GiB; later prices are kept in the list.
+    #[arg(long, value_name = "PRICE")]
+    ask: Option<Price>,
+    /// Highest price that you pay at first, for example 20BTT/GiB, or `auto` for as little as
+    /// is needed; later prices are kept in the list.
+    #[arg(long, value_name = "PRICE|auto")]
+    bid: Option<BidArg>,
+    /// Highest bid of `--bid auto`.
+    #[arg(long, value_name = "PRICE", requires = "bid")]
+    max_bid: Option<Price>,
+    /// Spending limit until the next start, for example 50BTT.
+    #[arg(long, value_name = "AMOUNT", value_parser = units::btt, requires = "bid")]
+    max_spend: Option<RawAmount>,
+    /// How debts are paid: `off`, `free` (as long as no fee is burnt), or an amount a day, for
+    /// example 10BTT. Without it the list says; at first `off`.
+    #[arg(long, value_name = "off|free|AMOUNT", value_parser = policy)]
+    settle: Option<SettlePolicy>,
+    /// Time between two looks for debts.
+    #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "10m")]
+    settle_every: Duration,
+    #[command(flatten)]
+    swarm: SwarmFlags,
+    #[command(flatten)]
+    grant: GrantFlags,
+}
+
+/// Where the page is.
+#[derive(Debug, Clone, Copy)]
+struct Http(Option<SocketAddr>);
+
+fn http(text: &str) -> Result<Http, String> {
+    if text == "off" {
+        return Ok(Http(None));
+    }
+    let address = text.parse();
+    let address = address.map_err(|_| format!("`{text}` is neither ADDRESS:PORT nor off"))?;
+    Ok(Http(Some(address)))
+}
+
+fn policy(text: &str) -> Result<SettlePolicy, String> {
+    match text {
+        "off" => Ok(SettlePolicy::Off),
+        "free" => Ok(SettlePolicy::Free),
+        amount => Ok(SettlePolicy::UpTo {
+            day_raw: units::btt(amount)?,
+        }),
+    }
+}
+
+/// Refuses a torrent that a running daemon of this home has: two would write to one place.
+pub(super) fn refuse_its_own(context: &Context, hash: InfoHash) -> Outcome {
+    let kept = peek(&list_file(&context.settings.home));
+    let kept = kept.map_err(|error| Failure::failed("list", error))?;
+    match kept.open && kept.torrents.iter().any(|(other, _)| *other == hash) {
+        true => Err(Failure::failed(
+            "in_daemon",
+            format!("the daemon of this home has torrent {hash} already"),
+        )
+        .hint(format!("`seedrail show {hash}` shows how far it is"))),
+        false => Ok(()),
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Session(error) => error.into(),
+            OpenError::Store(error @ StoreError::InUse(_)) => Self::failed("in_use", error)
+                .hint("a daemon of this home is running: `seedrail ls` asks it"),
+            OpenError::Store(error) => Self::failed("list", error),
+        }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        let code = match &error {
+            ApiError::PlainHttp(_) => return Self::usage(error),
+            ApiError::Listen { .. } => "listen",
+            _ => "http",
+        };
+        let mut message = error.to_string();
+        if let Some(source) = std::error::Error::source(&error) {
+            let why = source.to_string();
+            if !message.contains(&why) {
+                message = format!("{message}: {why}");
+            }
+        }
+        Self::failed(code, message)
+    }
+}
+
+impl Daemon {
+    /// Runs until a signal ends it in order.
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let manager = ServiceManager::of_environment();
+        let home = &context.settings.home;
+        private_folder(home)?;
+        let kept = peek(&list_file(home)).map_err(|error| Failure::failed("list", error))?;
+        if kept.open {
+            return Err(OpenError::Store(StoreError::InUse(list_file(home))).into());
+        }
+        let prices = self.prices()?;
+        let payments = self.payments(context, prices, &kept).await?;
+        let folder = self
+            .folder
+            .clone()
+            .unwrap_or_else(|| home.join("downloads"));
+        let folder = std::path::absolute(&folder).map_err(|error| Failure::file(&folder, error))?;
+        let (session, places) = self.swarm.for_client(context);
+        let mut config = ClientConfig::new(session, folder);
+        config.places = places;
+        config.store = Some(list_file(home));
+        config.payments = payments;
+        config.prices = prices;
+        config.policy = self.settle;
+        config.grace = GRACE;
+        let client = Client::open(config).await?;
+        let listen = client.snapshot().transfer.value.listen;
+        self.swarm.keep_port(context, listen);
+        let served = serve(self.api(home), client.clone()).await;
+        let server = match served {
+            Ok(server) => server,
+            Err(error) => {
+                client.close().await;
+                return Err(error.into());
+            }
+        };
+        self.announce(context, &client, &server)?;
+        manager.tell("READY=1");
+        self.watch(context, &client, &manager).await;
+        manager.tell("STOPPING=1");
+        server.stop().await;
+        client.close().await;
+        context.out.event(&json!({ "event": "ended" }))?;
+        context
+            .out
+            .note("ended in order; `seedrail daemon` goes on from here");
+        Ok(())
+    }
+
+    fn prices(&self) -> Outcome<Prices> {
+        let (bid_raw, bid_auto) = match (self.bid, self.max_bid) {
+            (None, _) => (None, false),
+            (Some(BidArg::Fixed(price)), None) => (Some(price.0), false),
+            (Some(BidArg::Fixed(_)), Some(_)) => {
+                return Err(Failure::usage("--max-bid goes with --bid auto"));
+            }
+            (Some(BidArg::Auto), Some(most)) => (Some(most.0), true),
+            (Some(BidArg::Auto), None) => {
+                return Err(
+                    Failure::usage("--bid auto needs an end").hint("give --max-bid 20BTT/GiB")
+                );
+            }
+        };
+        Ok(Prices {
+            ask_raw: self.ask.map(|ask| ask.0),
+            bid_raw,
+            bid_auto,
+        })
+    }
+
+    /// Payments, if there is a price, said now or kept.
+    async fn payments(
+        &self,
+        context: &Context,
+        prices: Prices,
+        kept: &Peek,
+    ) -> Outcome<Option<Payments>> {
+        let bid = |price: u64, auto: bool| {
+            (price > 0).then_some(match auto {
+                true => Bid::Auto(price),
+                false => Bid::Fixed(price),
+            })
+        };
+        let ask = |price: u64| (price > 0).then(|| pay::ask(Price(price), None));
+        let (bid_raw, auto) = match prices.bid_raw {
+            Some(raw) => (raw, prices.bid_auto),
+            None => (kept.prices.bid_raw.unwrap_or(0), kept.prices.bid_auto),
+        };
+        let own = kept.torrents.iter();
+        let terms = Terms {
+            ask: ask(prices.ask_raw.or(kept.prices.ask_raw).unwrap_or(0)),
+            bid: bid(bid_raw, auto),
+            max_spend: self.max_spend,
+            ask_for: own
+                .clone()
+                .filter_map(|(hash, prices)| Some((*hash, ask(prices.ask_raw?))))
+                .collect(),
+            bid_for: own
+                .filter_map(|(hash, prices)| Some((*hash, bid(prices.bid_raw?, prices.bid_auto))))
+                .collect(),
+            ..Terms::default()
+        };
+        if !terms.sells() && !terms.buys() {
+            if self
+                .settle
+                .is_some_and(|policy| policy != SettlePolicy::Off)
+            {
+                return Err(Failure::usage("--settle goes with --ask or --bid")
+                    .hint("without a price nothing is bought, and nothing is owed"));
+            }
+            return Ok(None);
+        }
+        let settling = match self.settle {
+            // A wallet that is open is a wallet that may pay: only when that is wanted.
+            None | Some(SettlePolicy::Off) => None,
+            Some(_) => {
+                let signer = account::signer(context)?;
+                let mut policy = context.settings.settle.policy();
+                policy.activate = false;
+                Some(Settling {
+                    signer: Arc::from(signer),
+                    policy,
+                    every: self.settle_every,
+                    holder: super::settle::holder(),
+                })
+            }
+        };
+        let payments = pay::start_client(context, terms, &self.grant, settling).await?;
+        Ok(Some(payments))
+    }
+
+    fn api(&self, home: &Path) -> ApiConfig {
+        let tls = self.tls_certificate.clone().zip(self.tls_key.clone());
+        ApiConfig {
+            listen: self.http.0,
+            socket: Some(socket_file(home)),
+            password_file: self.password_file.clone(),
+            tokens_file: home.join("tokens.json"),
+            hosts: self.host.clone(),
+            prefix: self.prefix.clone(),
+            trusted_proxies: self.trusted_proxy.clone(),
+            allow_plain_http: self.allow_plain_http,
+            tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
+        }
+    }
+
+    fn announce(&self, context: &Context, client: &Client, server: &Server) -> Outcome {
+        let snapshot = client.snapshot();
+        let listen = snapshot.transfer.value.listen;
+        let torrents = snapshot.torrents.len();
+        let socket = socket_file(&context.settings.home);
+        let document = json!({
+            "event": "started",
+            "listen": listen,
+            "http": server.address(),
+            "url": server.url(),
+            "first_url": server.first_url().map(|url| url.to_string()),
+            "socket": socket,
+            "torrents": torrents,
+        });
+        context.out.result(&document, || {
+            let mut text = format!(
+                "{} in the list; peers are listened for at {listen}",
+                units::counted(torrents as u64, "torrent")
+            );
+            match (server.first_url(), server.url()) {
+                (Some(url), _) => text.push_str(&format!(
+                    "\nthe page, with a token that is shown only now: {}",
+                    url.as_str()
+                )),
+                (None, Some(url)) => text.push_str(&format!("\nthe page: {url}")),
+                (None, None) => {}
+            }
+            text.push_str("\nCtrl-C ends it; `seedrail add`, `ls` and others steer it");
+            text
+        })
+    }
+
+    /// Tells of what happens until a signal comes.
+    async fn watch(&self, context: &Context, client: &Client, manager: &ServiceManager) {
+        let mut events = client.events();
+        let every = manager.every().unwrap_or(Duration::from_secs(3600));
+        let mut watchdog = tokio::time::interval(every);
+        loop {
+            tokio::select! {
+                () = context.interrupt.wait() => return,
+                event = events.next() => match event {
+                    Some(event) => tell(context, &event),
+                    None => return,
+                },
+                _ = watchdog.tick() => if manager.every().is_some() {
+                    manager.tell("WATCHDOG=1");
+                },
+            }
+        }
+    }
+}
+
+/// Says once what a person wants to know later.
+fn tell(context: &Context, event: &Event) {
+    match &event.what {
+        Happened::Added { name, .. } => tracing::info!(name, "added"),
+        Happened::Removed { name, .. } => tracing::info!(name, "removed"),
+        Happened::Completed { name, .. } => context.out.note(format!("complete: {name}")),
+        Happened::GoalReached { name, .. } => {
+            context.out.note(format!("shared enough, paused: {name}"));
+        }
+        Happened::Problem { message, hint, .. } => {
+            context.out.warn(format!("{message}. {hint}"));
+        }
+        Happened::Failed { name, reason, .. } => context.out.warn(format!("{name}: {reason}")),
+        Happened::PeerBanned { .. }
+        | Happened::TrackerFailed { .. }
+        | Happened::ProblemOver { .. }
+        | Happened::Resync => tracing::debug!(event = ?event.what),
+    }
+}

@@ -1,0 +1,155 @@
+//! Prices at run time, and what is shown of money.
+
+use std::sync::Arc;
+
+use super::{
+    error::ClientError,
+    owner::Owner,
+    snapshot::{Money, NodeState, Prices, ProblemCode, SettlePolicy},
+};
+use crate::{
+    receipts::{Ask, Bid, pay::Terms},
+    types::RawAmount,
+};
+
+/// What we may owe before a person is told, if nothing is paid by itself: 10 BTT.
+const DUE_FROM_RAW: i64 = 10_000_000;
+
+fn ask(price: u64, unproven_cap: RawAmount) -> Option<Ask> {
+    (price > 0).then_some(Ask {
+        floor_price: price,
+        unproven_cap,
+    })
+}
+
+fn bid(prices: &Prices, price: u64) -> Option<Bid> {
+    (price > 0).then_some(match prices.bid_auto {
+        true => Bid::Auto(price),
+        false => Bid::Fixed(price),
+    })
+}
+
+impl Owner {
+    /// Refuses what payments are needed for.
+    pub(super) fn need_payments(&self) -> Result<(), ClientError> {
+        match self.pay {
+            Some(_) => Ok(()),
+            None => Err(ClientError::NoPayments),
+        }
+    }
+
+    /// Refuses what a wallet is needed for.
+    pub(super) fn need_signer(&self) -> Result<(), ClientError> {
+        self.need_payments()?;
+        match self.pay.as_ref().is_some_and(|pay| pay.settler.is_some()) {
+            true => Ok(()),
+            false => Err(ClientError::NoWallet),
+        }
+    }
+
+    /// Has payments sell and buy as the prices say: torrents that were added later
+    /// included.
+    pub(super) fn set_terms(&mut self) {
+        let Some(pay) = &self.pay else {
+            return;
+        };
+        let cap = pay.unproven_cap;
+        let all = self.prices;
+        let mut terms = Terms {
+            ask: ask(all.ask_raw.unwrap_or(0), cap),
+            bid: bid(&all, all.bid_raw.unwrap_or(0)),
+            ask_for: Default::default(),
+            bid_for: Default::default(),
+            ..pay.base.clone()
+        };
+        for (hash, entry) in &self.entries {
+            let prices = &entry.wish.prices;
+            if let Some(price) = prices.ask_raw {
+                terms.ask_for.insert(*hash, ask(price, cap));
+            }
+            if let Some(price) = prices.bid_raw {
+                terms.bid_for.insert(*hash, bid(prices, price));
+            }
+        }
+        if terms == *pay.extension.terms() {
+            return;
+        }
+        if let Err(error) = pay.extension.set_terms(terms) {
+            // An ask of 0 is none: it is not made above.
+            tracing::error!(%error, "the prices are not taken");
+        }
+    }
+
+    pub(super) fn set_policy(&self) {
+        if let Some(settler) = self.pay.as_ref().and_then(|pay| pay.settler.as_ref()) {
+            settler.policy.send_replace(self.policy);
+        }
+    }
+
+    /// What readers see.
+    pub(super) fn money(&self) -> Option<Money> {
+        let pay = self.pay.as_ref()?;
+        let totals = pay.extension.totals();
+        let reading = pay.readings.borrow().clone();
+        let of = |reading: &Arc<super::payments::Reading>| {
+            (
+                reading.positions.clone(),
+                reading.batches.clone(),
+                reading.grants.clone(),
+            )
+        };
+        let (positions, batches, grants) = reading.as_ref().map(of).unwrap_or_default();
+        Some(Money {
+            account: pay.account,
+            token: pay.token,
+            session_spent_raw: totals.spent_raw,
+            session_earned_raw: totals.earned_raw,
+            balance: reading.as_ref().and_then(|reading| reading.balance),
+            policy: self.policy,
+            positions,
+            batches,
+            grants,
+            node: reading.map_or_else(NodeState::default, |reading| reading.node.clone()),
+        })
+    }
+
+    /// Problems that are seen in what was read.
+    pub(super) fn look_at_money(&mut self) {
+        let Some(pay) = &self.pay else {
+            return;
+        };
+        let Some(reading) = pay.readings.borrow().clone() else {
+            return;
+        };
+        match reading.balance.is_some_and(|balance| !balance.activated) {
+            true => self.problem(
+                ProblemCode::NotActivated,
+                None,
+                "your account is not on the chain yet: who pays you first pays for making it"
+                    .to_owned(),
+                "Activate it from another account: `seedrail account activate`.",
+            ),
+            false => self.over(ProblemCode::NotActivated, None),
+        }
+        for position in &reading.positions {
+            if position.we_owe_raw == RawAmount::ZERO {
+                self.over(ProblemCode::CreditLimit, Some(position.account.to_string()));
+            }
+        }
+        let is_off = self.policy == SettlePolicy::Off;
+        let is_large = reading.owed_raw.get() >= DUE_FROM_RAW;
+        match is_off && is_large {
+            true => self.problem(
+                ProblemCode::DebtsDue,
+                None,
+                format!(
+                    "you owe {} BTT, and nothing is paid by itself",
+                    reading.owed_raw.to_decimal(crate::types::Decimals::BTT)
+                ),
+                "Settle it: `seedrail settle run`.",
+            ),
+            false if is_off => self.over(ProblemCode::DebtsDue, None),
+            false => {}
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Payments of a client: the `sr_pay` extension on the ledger and the node, what is read of
+//! both for readers, and the settling of debts by policy.
+
+mod news;
+mod node_view;
+mod reading;
+mod settling;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, watch};
+
+pub(super) use news::News;
+use node_view::NodeView;
+pub(super) use reading::Reading;
+pub(super) use settling::Settler;
+
+use crate::{
+    ledger::Ledger,
+    receipts::{
+        Identity,
+        pay::{PayConfig, PayError, PayEvent, PayExtension, Terms},
+    },
+    settle::{NodeChain, Policy},
+    tron::keys::Signer,
+    types::{Address, RawAmount, SystemClock, TokenId},
+};
+
+/// News that wait for the client. What comes on top is not told; the newest reading of the
+/// ledger is never lost.
+const NEWS: usize = 256;
+
+/// How payments are set up.
+pub struct PaymentsConfig {
+    /// Who we are, and what signs receipts.
+    pub identity: Identity,
+    /// The chain, at our own node.
+    pub chain: NodeChain,
+    /// Where receipts and payouts are kept.
+    pub ledger: Arc<dyn Ledger>,
+    /// What is paid in.
+    pub token: TokenId,
+    /// What is sold and bought at first.
+    pub terms: Terms,
+    /// What an address that never settled may owe us.
+    pub unproven_cap: RawAmount,
+    /// Is told what happens, before the client is. Must not block.
+    pub on_event: Arc<dyn Fn(&PayEvent) + Send + Sync>,
+    /// Settles debts; `None`: a person does.
+    pub settling: Option<Settling>,
+}
+
+/// How debts are settled.
+pub struct Settling {
+    /// Signs the payouts.
+    pub signer: Arc<dyn Signer>,
+    /// What is paid, besides what the policy says of fees.
+    pub policy: Policy,
+    /// Between two looks for debts.
+    pub every: Duration,
+    /// How this process names itself to others who wait for the account.
+    pub holder: String,
+}
+
+impl std::fmt::Debug for PaymentsConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PaymentsConfig")
+            .field("identity", &self.identity)
+            .field("terms", &self.terms)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Payments that were started, for a session and for a client.
+pub struct Payments {
+    extension: Arc<PayExtension>,
+    pub(super) account: Address,
+    pub(super) token: TokenId,
+    pub(super) chain: NodeChain,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) unproven_cap: RawAmount,
+    pub(super) settling: Option<Arc<Settling>>,
+    pub(super) news: mpsc::Receiver<News>,
+    pub(super) teller: mpsc::Sender<News>,
+}
+
+impl std::fmt::Debug for Payments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Payments")
+            .field("account", &self.account)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Payments {
+    /// Starts payments. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`PayError`].
+    pub async fn start(config: PaymentsConfig) -> Result<Self, PayError> {
+        let account = config.identity.account();
+        let view = NodeView {
+            chain: config.chain.clone(),
+            ledger: Arc::clone(&config.ledger),
+        };
+        let (teller, news) = mpsc::channel(NEWS);
+        let (tell, told) = (teller.clone(), config.on_event);
+        let extension = PayExtension::start(PayConfig {
+            identity: config.identity,
+            genesis: config.ledger.genesis(),
+            token: config.token,
+            terms: config.terms,
+            on_private: false,
+            ledger: Arc::clone(&config.ledger) as Arc<dyn crate::ledger::ReceiptBook>,
+            chain: Arc::new(view),
+            clock: Arc::new(SystemClock),
+            on_event: Arc::new(move |event| {
+                told(&event);
+                // Full when no client listens, or one is far behind: then only the newest
+                // are not told of, and the ledger has what counts.
+                let _full = tell.try_send(News::Pay(event));
+            }),
+        })
+        .await?;
+        Ok(Self {
+            extension,
+            account,
+            token: config.token,
+            chain: config.chain,
+            ledger: config.ledger,
+            unproven_cap: config.unproven_cap,
+            settling: config.settling.map(Arc::new),
+            news,
+            teller,
+        })
+    }
+
+    /// What a session is given.
+    pub fn extension(&self) -> Arc<PayExtension> {
+        Arc::clone(&self.extension)
+    }
+}
+
+/// Payments in the owner's hands.
+pub(super) struct Running {
+    pub(super) extension: Arc<PayExtension>,
+    pub(super) unproven_cap: RawAmount,
+    /// What the user's own limits and friends are.
+    pub(super) base: Terms,
+    pub(super) news: mpsc::Receiver<News>,
+    pub(super) readings: watch::Receiver<Option<Arc<Reading>>>,
+    pub(super) settler: Option<Settler>,
+    pub(super) account: Address,
+    pub(super) token: TokenId,
+}
+
+impl Running {
+    /// Starts what reads, and what settles.
+    pub(super) fn new(payments: Payments) -> Self {
+        let readings = reading::start(
+            payments.ledger.clone(),
+            payments.chain.clone(),
+            payments.account,
+            payments.token,
+        );
+        let settler = payments.settling.map(|settling| {
+            Settler::start(
+                settling,
+                payments.ledger,
+                payments.chain,
+                payments.token,
+                payments.teller,
+            )
+        });
+        let base = Terms::clone(&payments.extension.terms());
+        Self {
+            extension: payments.extension,
+            unproven_cap: payments.unproven_cap,
+            base,
+            news: payments.news,
+            readings,
+            settler,
+            account: payments.account,
+            token: payments.token,
+        }
+    }
+}
