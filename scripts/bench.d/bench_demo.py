@@ -12,12 +12,12 @@ from measure import ROOT, commit, heading, memory_of, run
 def main(arguments):
     rounds = arguments.rounds
     measured = commit()
-    run("cargo", "build", "--release", "--locked", "--quiet")
+    run("cargo", "build", "--profile", "dist", "--locked", "--quiet")
     results = []
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
         start = time.monotonic()
-        child = subprocess.Popen([ROOT / "target/release/seedrail", "demo", "--json"], stdin=subprocess.DEVNULL,
+        child = subprocess.Popen([ROOT / "target/dist/seedrail", "demo", "--json"], stdin=subprocess.DEVNULL,
                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         peak = processes = 0
         while child.poll() is None:

@@ -21,7 +21,7 @@ class Process:
 
     def __init__(self, *options):
         self.begin = time.monotonic()
-        self.child = subprocess.Popen([ROOT / "target/release/seedrail", "devnet", "--json", "--port", "0", *options],
+        self.child = subprocess.Popen([ROOT / "target/dist/seedrail", "devnet", "--json", "--port", "0", *options],
                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self):
@@ -43,7 +43,7 @@ def start_and_idle():
 
 def main(arguments):
     measured = commit()
-    run("cargo", "build", "--release", "--locked", "--quiet")
+    run("cargo", "build", "--profile", "dist", "--locked", "--quiet")
     bench, cores = benchmark("devnet"), os.cpu_count()
     rows = {}
 

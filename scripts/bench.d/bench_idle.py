@@ -11,7 +11,7 @@ from pathlib import Path
 
 from measure import ROOT, commit, heading, memory_of, run
 
-SEEDRAIL = ROOT / "target/release/seedrail"
+SEEDRAIL = ROOT / "target/dist/seedrail"
 TORRENTS = 1000
 # After the first announces; a minute is two of the tracker's turns.
 SETTLE, WATCH = 20, 60
@@ -65,7 +65,7 @@ def once(folder):
 
 def main(arguments):
     measured = commit()
-    run("cargo", "build", "--release", "--locked", "--quiet")
+    run("cargo", "build", "--profile", "dist", "--locked", "--quiet")
     with tempfile.TemporaryDirectory(prefix="seedrail-bench-") as folder:
         folder = Path(folder)
         (folder / "seeds").mkdir()

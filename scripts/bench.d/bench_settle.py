@@ -19,7 +19,7 @@ from measure import ROOT, benchmark, commit, heading, run
 
 DEBTS, PAYOUTS, BY_TRONWEB = 1_000_000, 10_000, 300
 BLOCK_TIME = "100ms"
-SEEDRAIL = ROOT / "target/release/seedrail"
+SEEDRAIL = ROOT / "target/dist/seedrail"
 
 
 def plan(rounds):
@@ -102,7 +102,7 @@ def bound():
 
 def batch(rounds):
     run("scripts/peers", "javascript")
-    run("cargo", "build", "--release", "--locked", "--quiet")
+    run("cargo", "build", "--profile", "dist", "--locked", "--quiet")
     best, ours, theirs = [], [], []
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from measure import ROOT, commit, heading, run
 
-SEEDRAIL = ROOT / "target/release/seedrail"
+SEEDRAIL = ROOT / "target/dist/seedrail"
 HERE = Path(__file__).resolve().parent
 PIECES = (("1 MiB", 1 << 20), ("4 MiB", 4 << 20))
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -217,7 +217,7 @@ PAIRS = (("bound", "bound"), ("ours", "ours"), ("aria2", "aria2"), ("libtorrent"
 
 def main(arguments):
     measured = commit()
-    run("cargo", "build", "--release", "--locked", "--quiet")
+    run("cargo", "build", "--profile", "dist", "--locked", "--quiet")
     with tempfile.TemporaryDirectory(prefix="seedrail-bench-") as folder:
         bench = Bench(folder, arguments.size)
         memory = Memory(arguments.size + arguments.size // 2)
