@@ -18,6 +18,7 @@ mod ledger;
 mod lying;
 mod oracle;
 mod orders;
+mod packages;
 mod pages;
 mod receipts;
 mod settle;
