@@ -13,6 +13,7 @@ mod devnet;
 mod docs;
 mod house;
 mod interrupt;
+mod json_reference;
 mod kill;
 mod ledger;
 mod lying;

@@ -38,7 +38,7 @@ fn is_as_recorded(name: &str, now: &str) {
 
 /// The names of the commands on a help page, which stand before its options; without
 /// `help` itself.
-fn commands(page: &str) -> Vec<String> {
+pub(crate) fn commands(page: &str) -> Vec<String> {
     page.lines()
         .skip_while(|line| !["Commands:", "Share and download:"].contains(line))
         .take_while(|line| !["Options:", "Arguments:"].contains(line))

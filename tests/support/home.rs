@@ -10,6 +10,8 @@ use std::{
 use seedrail::devnet::Devnet;
 use serde_json::Value;
 
+use super::schema;
+
 /// What a run left behind.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -33,6 +35,7 @@ impl Run {
         let mut document: Value =
             serde_json::from_str(self.stderr.lines().last().unwrap_or_default())
                 .unwrap_or_else(|e| panic!("{e}: {self:?}"));
+        schema::check_error(&document);
         let error = document["error"].take();
         for key in ["code", "message"] {
             assert!(
@@ -115,20 +118,24 @@ impl Home {
         arguments: impl IntoIterator<Item = S>,
         stdin: &str,
     ) -> Run {
-        let mut child = self
-            .command()
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = self.command();
+        command.args(arguments);
+        let arguments = command
+            .get_args()
+            .map(|one| one.to_string_lossy().into_owned());
+        let arguments: Vec<String> = arguments.collect();
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         // A command that fails early does not read its stdin.
         let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
         let output = child.wait_with_output().unwrap();
-        Run {
+        let run = Run {
             code: output.status.code().unwrap(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        };
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        schema::check(&arguments, &run.stdout);
+        run
     }
 
     /// The command in this home, its output caught; no variable of the caller's

@@ -12,6 +12,7 @@ pub(crate) mod market;
 pub(crate) mod pay_proxy;
 pub(crate) mod peer;
 pub(crate) mod postgres_server;
+pub(crate) mod schema;
 pub(crate) mod scripted;
 pub(crate) mod site;
 pub(crate) mod small_disk;

@@ -15,6 +15,8 @@ use seedrail::{
 };
 use tempfile::TempDir;
 
+use super::schema;
+
 /// One payer, his ledger, and his node.
 pub(crate) struct Site {
     pub(crate) devnet: Devnet,
@@ -93,7 +95,9 @@ impl Site {
     }
 
     pub(crate) fn succeeds(&self, arguments: &[&str]) -> String {
-        succeeds(self.seedrail(arguments).output().unwrap())
+        let printed = succeeds(self.seedrail(arguments).output().unwrap());
+        schema::check(arguments, &printed);
+        printed
     }
 
     pub(crate) fn payee(n: u32) -> Address {
