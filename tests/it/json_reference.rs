@@ -22,11 +22,16 @@ fn reference() -> String {
             write!(text, "\nAs `{name}`.\n").unwrap();
             continue;
         }
-        if schema["type"] == "array" {
+        if let Some(words) = schema["description"].as_str() {
+            write!(text, "\n{words}\n").unwrap();
+        } else if schema["type"] == "array" {
             text.push_str("\nA list of:\n");
         }
         let whole = vec![schema.clone()];
         for one in schema["oneOf"].as_array().unwrap_or(&whole) {
+            if properties(one).is_empty() {
+                continue;
+            }
             text.push_str("\n| field | type | meaning |\n|---|---|---|\n");
             for (name, kind, meaning) in properties(one) {
                 writeln!(text, "| `{name}` | {kind} | {meaning} |").unwrap();
