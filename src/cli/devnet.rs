@@ -17,7 +17,7 @@ use super::{
     units,
 };
 use crate::{
-    devnet::{Devnet as Running, Pace, Parameters, Preset},
+    devnet::{Devnet as Running, Pace, Parameters, Preset, Trc20},
     types::{Address, Decimals, RawAmount, Sun, Token, TokenId, UnitAmount, UnixMs},
 };
 
@@ -53,6 +53,10 @@ pub(crate) struct Devnet {
     /// BTT for each of them.
     #[arg(long, value_name = "AMOUNT", default_value = "1000000000BTT", value_parser = units::btt)]
     btt: RawAmount,
+    /// TRC-20 tokens to deploy at genesis, each with its decimals: USDT:6,BTT:18. Every account
+    /// gets 1,000,000,000 of each.
+    #[arg(long, value_name = "SYMBOL:DECIMALS", value_delimiter = ',')]
+    trc20: Vec<Trc20>,
     /// A file with a recovery phrase of your own; it is never shown.
     #[arg(long, value_name = "FILE")]
     mnemonic_file: Option<PathBuf>,
@@ -97,6 +101,33 @@ pub(crate) struct Devnet {
 enum Action {
     /// Give an account of a running devnet TRX or tokens out of nothing.
     Fund(Fund),
+    /// Deploy a TRC-20 token on a running devnet; all of it is the holder's.
+    DeployTrc20(DeployTrc20),
+}
+
+#[derive(Debug, Args)]
+struct DeployTrc20 {
+    /// Its symbol and decimals: USDT:6.
+    token: Trc20,
+    /// Who gets 1,000,000,000 of it.
+    holder: Address,
+    /// Where the devnet answers.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+    url: String,
+}
+
+impl DeployTrc20 {
+    async fn run(&self, context: &Context) -> Outcome {
+        let (symbol, decimals) = (self.token.symbol(), self.token.decimals());
+        let body = json!({ "symbol": symbol, "decimals": decimals, "holder": self.holder });
+        let answer = command(&self.url, "deploytrc20", &body).await?;
+        let address = answer.get("address").and_then(serde_json::Value::as_str);
+        let address = address.unwrap_or_default();
+        let document = json!({ "symbol": symbol, "decimals": decimals, "address": address });
+        context
+            .out
+            .result(&document, || format!("{symbol} is at {address}."))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -113,34 +144,42 @@ struct Fund {
 /// How long a devnet may take to answer.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 
+/// What a running devnet answers to a command.
+async fn command(url: &str, name: &str, body: &serde_json::Value) -> Outcome<serde_json::Value> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::failed("devnet", format!("{url}: {error}"))
+            .hint("is it running? `seedrail devnet` starts one; name another with --url URL")
+    };
+    // An error says that it is there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder()
+        .timeout(ANSWER_TIME)
+        .build()
+        .map_err(|error| failed(&error))?;
+    let asked = client
+        .post(format!("{}/devnet/{name}", url.trim_end_matches('/')))
+        .header("content-type", "application/json")
+        .body(body.to_string());
+    let answer = asked.send().await.map_err(|error| failed(&error))?;
+    let text = answer.text().await.map_err(|error| failed(&error))?;
+    let answer: serde_json::Value = serde_json::from_str(&text).map_err(|_| {
+        failed(&format!(
+            "this is no devnet: it does not know /devnet/{name}"
+        ))
+    })?;
+    match answer.get("error").and_then(serde_json::Value::as_str) {
+        Some(error) => Err(failed(&error)),
+        None => Ok(answer),
+    }
+}
+
 impl Fund {
     async fn run(&self, context: &Context) -> Outcome {
-        let failed = |error: &dyn std::fmt::Display| {
-            Failure::failed("devnet", format!("{}: {error}", self.url))
-                .hint("is it running? `seedrail devnet` starts one; name another with --url URL")
-        };
         let mut body = json!({ "address": self.address, "amount_raw": self.amount.raw });
         if let (Token::Trc10(id), Some(body)) = (self.amount.token, body.as_object_mut()) {
             body.insert("token".into(), id.get().into());
         }
-        // An error says that it is there already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .timeout(ANSWER_TIME)
-            .build()
-            .map_err(|error| failed(&error))?;
-        let url = format!("{}/devnet/fund", self.url.trim_end_matches('/'));
-        let asked = client
-            .post(url)
-            .header("content-type", "application/json")
-            .body(body.to_string());
-        let answer = asked.send().await.map_err(|error| failed(&error))?;
-        let text = answer.text().await.map_err(|error| failed(&error))?;
-        let answer: serde_json::Value = serde_json::from_str(&text)
-            .map_err(|_| failed(&"this is no devnet: it does not know /devnet/fund"))?;
-        if let Some(error) = answer.get("error").and_then(serde_json::Value::as_str) {
-            return Err(failed(&error));
-        }
+        command(&self.url, "fund", &body).await?;
         let document = json!({ "address": self.address, "amount_raw": self.amount.raw });
         context.out.result(&document, || {
             format!("{} has {} more.", self.address, self.amount)
@@ -176,8 +215,10 @@ fn pace(text: &str) -> Result<Pace, String> {
 
 impl Devnet {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
-        if let Some(Action::Fund(fund)) = &self.action {
-            return fund.run(context).await;
+        match &self.action {
+            Some(Action::Fund(fund)) => return fund.run(context).await,
+            Some(Action::DeployTrc20(deploy)) => return deploy.run(context).await,
+            None => {}
         }
         let mut builder = Running::builder()
             .address(self.listen)
@@ -188,6 +229,9 @@ impl Devnet {
             .btt(self.btt)
             .hd_path(&self.hd_path)
             .idle_blocks(!self.no_idle_blocks);
+        for token in &self.trc20 {
+            builder = builder.trc20(token.clone());
+        }
         if self.lenient_expiration {
             builder = builder.lenient_expiration();
         }
@@ -289,6 +333,9 @@ fn announce(context: &Context, devnet: &Running, options: &Devnet) -> Outcome {
         "genesis": devnet.genesis_id(),
         "mnemonic": (!own_phrase).then(|| devnet.mnemonic()),
         "accounts": accounts.iter().map(|(address, key)| json!({ "address": address, "private_key": key })).collect::<Vec<_>>(),
+        "trc20": devnet.trc20().iter().map(|(token, address)| json!({
+            "symbol": token.symbol(), "decimals": token.decimals(), "address": address,
+        })).collect::<Vec<_>>(),
         "btt": { "id": TokenId::BTT, "decimals": Decimals::BTT.get() },
     });
     if let Some(path) = &options.config_out {
@@ -332,6 +379,13 @@ fn announce(context: &Context, devnet: &Running, options: &Devnet) -> Outcome {
             TokenId::BTT,
             Decimals::BTT.get()
         ));
+        for (token, address) in devnet.trc20() {
+            text.push_str(&format!(
+                "{:<10} TRC-20 {address}, {} decimals\n",
+                token.symbol(),
+                token.decimals()
+            ));
+        }
         text.push_str(&format!(
             "Endpoints  /wallet /walletsolidity /jsonrpc /tre /v1 /devnet; {url}/ is a page\n"
         ));

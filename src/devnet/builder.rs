@@ -24,6 +24,7 @@ use crate::{
         params::{ParameterError, Parameters, Preset},
         rules::ChainRules,
         state::Operations,
+        trc20::Trc20,
     },
     tron::{
         keys::SecretKey,
@@ -144,6 +145,7 @@ pub struct Builder {
     keep_blocks: Option<u64>,
     operations: Operations,
     network_stake: NetworkStake,
+    trc20: Vec<Trc20>,
     hd_path: String,
     habits: Habits,
     origins: Vec<String>,
@@ -244,6 +246,15 @@ impl Builder {
             bandwidth: bandwidth_trx.into(),
             energy: energy_trx.into(),
         };
+        self
+    }
+
+    /// A TRC-20 token that is deployed at genesis; each account gets 1,000,000,000 of it. See
+    /// [`Devnet::trc20`] for its address.
+    pub fn trc20(mut self, token: Trc20) -> Self {
+        if !self.trc20.contains(&token) {
+            self.trc20.push(token);
+        }
         self
     }
 
@@ -453,6 +464,7 @@ impl Builder {
             },
             operations: self.operations,
             network_stake: self.network_stake,
+            trc20: self.trc20.clone(),
         };
         let default_lag = u64::from(self.pace != Pace::Instant);
         // A witness permission may name any key that the devnet knows.
@@ -588,6 +600,7 @@ impl Devnet {
             keep_blocks: None,
             operations: Operations::Voted,
             network_stake: NetworkStake::default(),
+            trc20: Vec::new(),
             hd_path: HD_PATH.to_owned(),
             habits: Habits {
                 idle_blocks: true,

@@ -23,7 +23,7 @@ use crate::{
     tron::{
         block::{Block, BlockHeader, merkle_root},
         keys::SecretKey,
-        transaction::{MAX_EXPIRATION_AHEAD, Transaction, TransactionResult},
+        transaction::{MAX_EXPIRATION_AHEAD, Transaction},
     },
     types::{BlockId, TxId, UnixMs},
 };
@@ -240,7 +240,7 @@ impl Chain {
         let mut cheats = self.at.cheats.iter().peekable();
         for number in 0..=self.head().number() {
             if number > 0 {
-                records.extend(self.block(number).map(|sealed| record_of(sealed)));
+                records.extend(self.block(number).map(|sealed| Record::of(sealed)));
             }
             while let Some((_, cheat)) = cheats.next_if(|(after, _)| *after == number) {
                 records.push(Record::Cheat(cheat.clone()));
@@ -324,6 +324,11 @@ impl Chain {
         self.at.blocks.back().unwrap_or(&self.genesis)
     }
 
+    /// What it began with.
+    pub(crate) fn start(&self) -> &Genesis {
+        &self.start
+    }
+
     pub(crate) fn genesis(&self) -> &Arc<Sealed> {
         &self.genesis
     }
@@ -396,7 +401,11 @@ impl Chain {
         let next_slot = self.next_slot();
         let state = &self.at.pending_state;
         execute::check_broadcast(state, &incoming, next_slot)?;
-        let (mut state, _) = execute::apply(state, &incoming, next_slot)?;
+        let time = UnixMs(self.head().time().0.saturating_add(self.rules.interval_ms));
+        let slot = self
+            .rules
+            .slot(self.head().number() + 1, time, self.head_state());
+        let (mut state, _) = execute::apply(state, &incoming, next_slot, slot)?;
         state.put_place(
             incoming.txid(),
             Place {
@@ -418,7 +427,7 @@ impl Chain {
             .max(self.at.not_before);
         let pending = std::mem::take(&mut self.at.pending);
         let made = self.make(pending.clone(), time, self.next_slot());
-        if !self.record(|| record_of(&made.sealed)) {
+        if !self.record(|| Record::of(&made.sealed)) {
             self.at.pending = pending;
             return Arc::clone(self.head());
         }
@@ -437,6 +446,8 @@ impl Chain {
     fn make(&self, incoming: Vec<Incoming>, time: UnixMs, next_slot: UnixMs) -> Made {
         let parent = self.head();
         let number = parent.number() + 1;
+        let (witness, signer) = self.rules.turn(number, self.head_state());
+        let slot = self.rules.slot(number, time, self.head_state());
         let mut state = self.head_state().clone();
         let mut transactions = Vec::new();
         let mut receipts = Vec::new();
@@ -449,7 +460,7 @@ impl Chain {
                 left.push(incoming);
                 continue;
             }
-            match execute::apply(&state, &incoming, next_slot) {
+            match execute::apply(&state, &incoming, next_slot, slot) {
                 Ok((next, receipt)) => {
                     state = next;
                     state.put_place(
@@ -460,7 +471,7 @@ impl Chain {
                         },
                     );
                     let mut transaction = incoming.transaction().clone();
-                    transaction.set_results(vec![TransactionResult::SUCCESS]);
+                    transaction.set_results(vec![receipt.result()]);
                     bytes += size;
                     transactions.push(transaction);
                     receipts.push(receipt);
@@ -468,7 +479,6 @@ impl Chain {
                 Err(reject) => dropped.push((incoming, reject)),
             }
         }
-        let (witness, signer) = self.rules.turn(number, self.head_state());
         let header = BlockHeader {
             number,
             timestamp: time,
@@ -487,6 +497,7 @@ impl Chain {
         let id = block.id();
         let (reference, hash) = reference_of(&id);
         state.put_reference(reference, hash);
+        state.put_block_id(id);
         state.properties.head = id;
         state.properties.head_time = time;
         committee::after_block(&mut state, number, witness);
@@ -681,19 +692,5 @@ impl Chain {
     /// Forgets a remembered position. False if there is none.
     pub(crate) fn drop_snapshot(&mut self, id: u64) -> bool {
         self.snapshots.remove(&id).is_some()
-    }
-}
-
-fn record_of(sealed: &Sealed) -> Record {
-    Record::Block {
-        id: sealed.id,
-        time_ms: sealed.time(),
-        next_slot_ms: sealed.next_slot,
-        transactions: sealed
-            .block
-            .transactions
-            .iter()
-            .map(|transaction| hex::encode(transaction.encode()))
-            .collect(),
     }
 }

@@ -5,9 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     devnet::{
+        genesis::{self, trc20_owner},
         params::ParameterError,
         state::{Account, State, Usage},
+        trc20::{Trc20, Trc20Error},
+        vm::{CONTRACT, Code, Word, storage_row as row},
     },
+    tron::contract::SmartContract,
     types::{Address, UnixMs},
 };
 
@@ -43,6 +47,15 @@ pub enum CheatError {
         /// What was given.
         value: i64,
     },
+    /// No word of 32 bytes.
+    #[error("`{0}` is no word: it is up to 64 digits of hex")]
+    Word(String),
+    /// Code that is no hex, or too long.
+    #[error("the code for {0} is not hex of at most 1 MiB")]
+    Code(Address),
+    /// A token that cannot be deployed.
+    #[error(transparent)]
+    Trc20(#[from] Trc20Error),
     /// The state that was to be loaded is none, or the one to be dumped is no
     /// longer there.
     #[error("{0}")]
@@ -108,6 +121,22 @@ pub(crate) enum Cheat {
     Lock {
         addresses: Vec<Address>,
     },
+    /// Code at an address, in hex; it becomes a contract if it is none.
+    SetCode {
+        address: Address,
+        code: String,
+    },
+    /// A word of a contract's storage; both in hex.
+    SetStorage {
+        address: Address,
+        slot: String,
+        value: String,
+    },
+    /// A TRC-20 token of our own; all of it is the holder's.
+    Trc20 {
+        token: Trc20,
+        holder: Address,
+    },
 }
 
 impl Cheat {
@@ -136,6 +165,23 @@ impl Cheat {
                 }
                 Ok(())
             }
+            Self::SetCode { address, code } => set_code(state, *address, code),
+            Self::SetStorage {
+                address,
+                slot,
+                value,
+            } => {
+                let (slot, value) = (word(slot)?, word(value)?);
+                state.put_storage(*address, row(&slot), value);
+                Ok(())
+            }
+            Self::Trc20 { token, holder } => {
+                let owner = trc20_owner();
+                let contract = token.contract(owner, &[*holder]);
+                let txid = genesis::transaction(&contract.clone().into()).txid();
+                token.deploy(state, owner, &contract, txid)?;
+                Ok(())
+            }
             Self::Lock { addresses } => {
                 for address in addresses {
                     state.lock(address);
@@ -144,6 +190,42 @@ impl Cheat {
             }
         }
     }
+}
+
+/// A word in hex, with or without `0x`.
+fn word(text: &str) -> Result<Word, CheatError> {
+    let digits = text.trim().trim_start_matches("0x");
+    Word::from_str_radix(digits, 16)
+        .ok()
+        .filter(|_| !digits.is_empty())
+        .ok_or_else(|| CheatError::Word(text.chars().take(80).collect()))
+}
+
+/// The longest code that is set by hand, bytes.
+const MAX_CODE: usize = 1 << 20;
+
+fn set_code(state: &mut State, address: Address, code: &str) -> Result<(), CheatError> {
+    let digits = code.trim().trim_start_matches("0x");
+    let bytes = hex::decode(digits)
+        .ok()
+        .filter(|bytes| bytes.len() <= MAX_CODE)
+        .ok_or(CheatError::Code(address))?;
+    let account = Account {
+        kind: CONTRACT,
+        ..account(state, address)
+    };
+    state.put_account(account);
+    if state.contract(&address).is_none() {
+        let contract = SmartContract {
+            origin_address: address.to_bytes().to_vec(),
+            contract_address: address.to_bytes().to_vec(),
+            consume_user_resource_percent: 100,
+            ..SmartContract::default()
+        };
+        state.put_contract(address, contract);
+    }
+    state.save_code(address, Code::new(bytes));
+    Ok(())
 }
 
 /// The account, or a new one that is not in the state yet.

@@ -128,6 +128,7 @@ pub(crate) fn after_block(state: &mut State, number: u64, witness: Address) {
         count(state);
     }
     state.properties.next_maintenance = maintenance_after(state, time);
+    state.properties.cycle += 1;
 }
 
 fn decide(state: &mut State, now: UnixMs) {

@@ -4,8 +4,11 @@
 use crate::{
     devnet::{
         cheat::{AccountFields, Cheat, CheatError},
+        execute::created_address,
+        genesis::{transaction, trc20_owner},
         journal::Document,
         node::Node,
+        trc20::Trc20,
     },
     types::Address,
 };
@@ -59,6 +62,37 @@ pub(crate) fn unlock(node: &Node, addresses: Vec<Address>) -> Result<(), CheatEr
 /// They need one again.
 pub(crate) fn lock(node: &Node, addresses: Vec<Address>) -> Result<(), CheatError> {
     node.chain().cheat(Cheat::Lock { addresses })
+}
+
+/// Puts code at an address.
+pub(crate) fn set_code(node: &Node, address: Address, code: String) -> Result<(), CheatError> {
+    node.chain().cheat(Cheat::SetCode { address, code })
+}
+
+/// Sets a word of a contract's storage.
+pub(crate) fn set_storage(
+    node: &Node,
+    address: Address,
+    slot: String,
+    value: String,
+) -> Result<(), CheatError> {
+    node.chain().cheat(Cheat::SetStorage {
+        address,
+        slot,
+        value,
+    })
+}
+
+/// Deploys a TRC-20 token for a holder; its address.
+pub(crate) fn deploy_trc20(
+    node: &Node,
+    token: Trc20,
+    holder: Address,
+) -> Result<Address, CheatError> {
+    let contract = token.contract(trc20_owner(), &[holder]);
+    let txid = transaction(&contract.clone().into()).txid();
+    node.chain().cheat(Cheat::Trc20 { token, holder })?;
+    Ok(created_address(&txid, &contract.owner_address))
 }
 
 /// The chain as the text of a state file.

@@ -11,13 +11,16 @@ use sha2::{Digest, Sha256};
 use crate::{
     devnet::{
         committee::{self, Witness},
+        execute::created_address,
         params::Parameters,
         state::{Account, Operations, Properties, State, Usage, reference_of},
+        trc20::Trc20,
     },
     tron::{
         block::{Block, BlockHeader, merkle_root},
         contract::{
-            AssetIssueContract, Contract, Key, Permission, TransferAssetContract, TransferContract,
+            AssetIssueContract, Contract, CreateSmartContract, Key, Permission,
+            TransferAssetContract, TransferContract,
         },
         keys::SecretKey,
         proto::Writer,
@@ -72,6 +75,9 @@ pub(crate) struct Genesis {
     pub(crate) witness_signers: Vec<Address>,
     #[serde(default, skip_serializing_if = "Operations::is_configured")]
     pub(crate) operations: Operations,
+    /// TRC-20 tokens, which every account of this block holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) trc20: Vec<Trc20>,
     /// Stake of nobody here, in TRX: what the others of a large chain have.
     #[serde(default, skip_serializing_if = "NetworkStake::is_none")]
     pub(crate) network_stake: NetworkStake,
@@ -133,6 +139,11 @@ pub(crate) fn well_known_key(name: &str) -> SecretKey {
     SecretKey::from_bytes(&digest).expect("SHA-256 of these names is in the curve's range")
 }
 
+/// Who deploys TRC-20 tokens, and may mint more of them.
+pub(crate) fn trc20_owner() -> Address {
+    well_known_key("owner of TRC-20 tokens").address()
+}
+
 /// BTT as on mainnet: the id, the name since the redenomination, six decimals.
 fn btt(issuer: Address, genesis: UnixMs) -> AssetIssueContract {
     AssetIssueContract {
@@ -153,7 +164,7 @@ fn btt(issuer: Address, genesis: UnixMs) -> AssetIssueContract {
 }
 
 /// A genesis transaction: a contract and nothing else, unsigned.
-fn transaction(contract: &Contract) -> Transaction {
+pub(crate) fn transaction(contract: &Contract) -> Transaction {
     let kind = contract.contract_type();
     let mut any = Writer::new();
     any.bytes(1, kind.type_url().as_bytes())
@@ -186,6 +197,8 @@ impl Genesis {
                 operations: self.operations,
                 next_maintenance: self.time,
                 next_proposal: 1,
+                cycle: 0,
+                genesis: BlockId::from_bytes([0; 32]),
             },
         );
         let mut transactions = Vec::new();
@@ -203,6 +216,12 @@ impl Genesis {
         }
         if let Some(issuer) = self.issuer {
             self.issue_btt(&mut state, issuer, &mut transactions);
+        }
+        for (token, contract, made) in self.tokens() {
+            // The code is ours, the symbols were looked at, and each was named once.
+            let deployed = token.deploy(&mut state, trc20_owner(), &contract, made.txid());
+            debug_assert!(deployed.is_ok(), "{deployed:?}");
+            transactions.push(made);
         }
 
         let mut signers = self.witness_signers.iter();
@@ -246,8 +265,38 @@ impl Genesis {
         let id = block.id();
         let (bytes, hash) = reference_of(&id);
         state.put_reference(bytes, hash);
+        state.put_block_id(id);
         state.properties.head = id;
+        state.properties.genesis = id;
         (block, state)
+    }
+
+    /// The tokens, how they are made, and by which transactions.
+    fn tokens(&self) -> Vec<(&Trc20, CreateSmartContract, Transaction)> {
+        let holders: Vec<Address> = self
+            .accounts
+            .iter()
+            .map(|account| account.address)
+            .collect();
+        self.trc20
+            .iter()
+            .map(|token| {
+                let contract = token.contract(trc20_owner(), &holders);
+                let made = transaction(&Contract::from(contract.clone()));
+                (token, contract, made)
+            })
+            .collect()
+    }
+
+    /// Where each token is.
+    pub(crate) fn token_addresses(&self) -> Vec<(Trc20, Address)> {
+        self.tokens()
+            .into_iter()
+            .map(|(token, contract, made)| {
+                let at = created_address(&made.txid(), &contract.owner_address);
+                (token.clone(), at)
+            })
+            .collect()
     }
 
     fn issue_btt(&self, state: &mut State, issuer: Address, transactions: &mut Vec<Transaction>) {

@@ -14,6 +14,7 @@ use crate::{
         journal::JournalError,
         node::{Node, Pace},
         reject::Reject,
+        trc20::Trc20,
     },
     tron::{
         block::Block,
@@ -54,6 +55,11 @@ impl Devnet {
     /// `/walletsolidity` alike.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The TRC-20 tokens that were deployed at genesis, and their addresses.
+    pub fn trc20(&self) -> Vec<(Trc20, Address)> {
+        self.node.chain().start().token_addresses()
     }
 
     /// The address it listens on.

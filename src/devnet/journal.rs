@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    devnet::{cheat::Cheat, genesis::Genesis},
+    devnet::{chain::Sealed, cheat::Cheat, genesis::Genesis},
     types::{BlockId, UnixMs},
 };
 
@@ -89,6 +89,21 @@ pub(crate) enum Record {
         lines: usize,
         not_before_ms: UnixMs,
     },
+}
+
+impl Record {
+    /// A block's.
+    pub(crate) fn of(sealed: &Sealed) -> Self {
+        let transactions = sealed.block.transactions.iter();
+        Self::Block {
+            id: sealed.id,
+            time_ms: sealed.time(),
+            next_slot_ms: sealed.next_slot,
+            transactions: transactions
+                .map(|transaction| hex::encode(transaction.encode()))
+                .collect(),
+        }
+    }
 }
 
 /// A whole chain: how it began, what came, and when the next block may come.

@@ -3,7 +3,14 @@
 
 use std::{fmt, time::Duration};
 
-use super::{chain::Sealed, execute::Receipt, incoming::Incoming, reject::Reject};
+use super::{
+    abi,
+    chain::Sealed,
+    execute::{Execution, Receipt},
+    incoming::Incoming,
+    reject::Reject,
+    vm::ContractResult,
+};
 use crate::{
     tron::{
         contract::{Contract, type_name},
@@ -41,6 +48,17 @@ pub enum Event {
         summary: String,
         /// What it cost.
         fee: Sun,
+        /// Of a contract's: the energy that it used.
+        energy: Option<u64>,
+        /// Why it failed, when it is in its block all the same.
+        failure: Option<String>,
+    },
+    /// A contract printed a line by `console.log`.
+    Console {
+        /// The transaction it ran for.
+        txid: TxId,
+        /// The line.
+        text: String,
     },
     /// A block is on the chain.
     Block {
@@ -75,7 +93,11 @@ impl Event {
     pub(crate) fn of_block(sealed: &Sealed) -> Vec<Self> {
         let executed = sealed.block.transactions.iter().zip(&sealed.receipts);
         let mut events: Vec<_> = executed
-            .map(|(transaction, receipt)| Self::executed(transaction, receipt))
+            .flat_map(|(transaction, receipt)| {
+                let mut lines = vec![Self::executed(transaction, receipt)];
+                lines.extend(Self::printed(transaction, receipt));
+                lines
+            })
             .collect();
         events.push(Self::Block {
             number: sealed.number(),
@@ -88,12 +110,43 @@ impl Event {
     fn executed(transaction: &Transaction, receipt: &Receipt) -> Self {
         let contract = transaction.raw_data().ok();
         let contract = contract.and_then(|raw| raw.contracts.first()?.decoded().ok());
+        let execution = receipt.outcome.execution.as_deref();
         Self::Transaction {
             txid: transaction.txid(),
             summary: summary(contract.as_ref(), transaction),
             fee: Sun(u64::try_from(receipt.fee()).unwrap_or_default()),
+            energy: execution
+                .map(|execution| u64::try_from(execution.energy.total).unwrap_or_default()),
+            failure: execution.and_then(failure),
         }
     }
+
+    /// What it printed, in order.
+    fn printed(transaction: &Transaction, receipt: &Receipt) -> Vec<Self> {
+        let execution = receipt.outcome.execution.as_deref();
+        let lines = execution.map_or(&[][..], |execution| &execution.console);
+        let txid = transaction.txid();
+        lines
+            .iter()
+            .map(|call| Self::Console {
+                txid,
+                text: abi::printed(call),
+            })
+            .collect()
+    }
+}
+
+/// Why a contract failed: the chain's word for it, then its own.
+fn failure(execution: &Execution) -> Option<String> {
+    let message = execution.message.as_ref()?;
+    let name = execution.result.name();
+    Some(match execution.result {
+        ContractResult::Revert => match abi::reason(&execution.output) {
+            Some(reason) => format!("{name}: {reason}"),
+            None => name.to_owned(),
+        },
+        _ => format!("{name}: {message}"),
+    })
 }
 
 /// `TransferContract T… -> T…, 5 TRX`.
@@ -105,6 +158,14 @@ fn summary(contract: Option<&Contract>, transaction: &Transaction) -> String {
         return name.unwrap_or("no contract that can be read").to_owned();
     };
     let name = contract.contract_type().name();
+    if let Contract::TriggerSmart(call) = contract
+        && let (Ok(from), Ok(to)) = (
+            Address::from_bytes(&call.owner_address),
+            Address::from_bytes(&call.contract_address),
+        )
+    {
+        return format!("{name} {from} -> {to}");
+    }
     match contract.as_transfer() {
         Some(transfer) => {
             let amount = UnitAmount {
@@ -148,9 +209,24 @@ impl fmt::Display for Event {
                 }
                 write!(f, "  {status}, {} ms", took.as_millis())
             }
-            Self::Transaction { txid, summary, fee } => {
-                write!(f, "    {txid}\n      {summary}; done, fee {fee}")
+            Self::Transaction {
+                txid,
+                summary,
+                fee,
+                energy,
+                failure,
+            } => {
+                write!(f, "    {txid}\n      {summary}; ")?;
+                match failure {
+                    Some(why) => write!(f, "failed, {}, fee {fee}", plain(why))?,
+                    None => write!(f, "done, fee {fee}")?,
+                }
+                match energy {
+                    Some(energy) => write!(f, ", energy {energy}"),
+                    None => Ok(()),
+                }
             }
+            Self::Console { text, .. } => write!(f, "      console.log: {}", plain(text)),
             Self::Block {
                 number,
                 id,

@@ -20,12 +20,14 @@
 #[doc = include_str!("../../docs/devnet.md")]
 struct Page;
 
+mod abi;
 mod api;
 mod bandwidth;
 mod builder;
 mod chain;
 mod cheat;
 mod committee;
+mod contracts;
 mod control;
 mod execute;
 mod faults;
@@ -43,6 +45,9 @@ mod rules;
 mod state;
 #[cfg(test)]
 mod tests;
+mod trc20;
+mod turns;
+mod vm;
 
 pub use builder::{Builder, DEFAULT_MNEMONIC, DevnetAccount, DevnetError};
 pub use cheat::{AccountFields, CheatError};
@@ -53,3 +58,4 @@ pub use log::Event;
 pub use node::Pace;
 pub use params::{Parameter, ParameterError, Parameters, Preset};
 pub use reject::Reject;
+pub use trc20::{Trc20, Trc20Error};

@@ -18,6 +18,7 @@ use crate::{
         incoming::Incoming,
         log::Event,
         reject::Reject,
+        turns::Turns,
     },
     types::{Clock, UnixMs},
 };
@@ -57,6 +58,8 @@ pub(crate) struct Node {
     /// Held by whoever is next to lock the chain, so that one who locks it again and
     /// again lets the others in.
     turn: Mutex<()>,
+    /// Turns of calls that belong to no transaction.
+    pub(crate) turns: Turns,
     pace: Mutex<Pace>,
     clock: Arc<dyn Clock>,
     /// How far this node's time is ahead of its clock, ms.
@@ -108,6 +111,7 @@ impl Node {
         let node = Self {
             chain: Mutex::new(chain),
             turn: Mutex::new(()),
+            turns: Turns::default(),
             pace: Mutex::new(pace),
             clock,
             offset_ms: AtomicI64::new(0),

@@ -118,6 +118,7 @@ parameters! {
     ConsensusLogicOptimization "getConsensusLogicOptimization" 1 1;
     AllowTvmCancun "getAllowTvmCancun" 1 1;
     AllowTvmBlob "getAllowTvmBlob" 1 1;
+    AllowTvmSelfdestructRestriction "getAllowTvmSelfdestructRestriction" 0 0;
 }
 
 /// The parameter that a proposal names by this number (`ProposalUtil.ProposalType`).
@@ -195,6 +196,7 @@ pub(crate) const fn proposed(number: i64) -> Option<Parameter> {
         87 => P::AllowStrictMath,
         88 => P::ConsensusLogicOptimization,
         89 => P::AllowTvmBlob,
+        94 => P::AllowTvmSelfdestructRestriction,
         _ => return None,
     })
 }
@@ -238,6 +240,14 @@ impl<'de> serde::Deserialize<'de> for Parameters {
                 .map_err(serde::de::Error::custom)?;
         }
         Ok(parameters)
+    }
+}
+
+impl Parameter {
+    /// Whether it came after the version whose answers this node gives: it is listed
+    /// only once it is on.
+    pub(crate) const fn is_later(self) -> bool {
+        matches!(self, Self::AllowTvmSelfdestructRestriction)
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn increase(usage: Usage, more: i64, now: i64) -> i64 {
 
 impl StakedUsage {
     /// The window in slots.
-    fn window_slots(self) -> i64 {
+    pub(crate) fn window_slots(self) -> i64 {
         match (self.window, self.optimized) {
             (0, _) => DAY_SLOTS,
             (window, true) if window < WINDOW_PRECISION => DAY_SLOTS,

@@ -1,6 +1,10 @@
 //! What a chain is made with, and whose turn a block is.
 
-use crate::{devnet::state::State, tron::keys::SecretKey, types::Address};
+use crate::{
+    devnet::{execute::Slot, state::State},
+    tron::keys::SecretKey,
+    types::{Address, UnixMs},
+};
 
 /// States kept below the solid head, for `/walletsolidity` while it is held
 /// back: a fault may hold it for this many blocks.
@@ -50,6 +54,15 @@ impl ChainRules {
             .get(first)
             .expect("a chain has at least one witness");
         (own.address(), own)
+    }
+
+    /// Block `number` on top of the parent's state, as contracts in it see it.
+    pub(super) fn slot(&self, number: u64, time: UnixMs, state: &State) -> Slot {
+        Slot {
+            number,
+            time,
+            witness: self.turn(number, state).0,
+        }
     }
 
     /// States kept: those of the blocks that are not solid, and some below.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     devnet::{
         committee::{Proposal, Witness},
+        contracts::Contracts,
         params::Parameters,
     },
     tron::contract::{AssetIssueContract, Key, Permission},
@@ -343,6 +344,10 @@ pub(crate) struct Properties {
     pub(crate) next_maintenance: UnixMs,
     /// The number the next proposal gets.
     pub(crate) next_proposal: i64,
+    /// Maintenance cycles that have ended.
+    pub(crate) cycle: i64,
+    /// The first block.
+    pub(crate) genesis: BlockId,
 }
 
 /// The network-wide free bandwidth of a day (`PUBLIC_NET_LIMIT`).
@@ -365,7 +370,13 @@ pub(crate) struct State {
     proposals: RedBlackTreeMapSync<i64, Arc<Proposal>>,
     /// Accounts that have ever voted.
     voters: HashTrieSetSync<Address>,
+    pub(crate) contracts: Contracts,
+    /// The ids of the newest blocks, which contracts may ask for.
+    block_ids: HashTrieMapSync<u64, BlockId>,
 }
+
+/// Blocks below its own that a contract may ask for the id of.
+const KNOWN_BLOCKS: u64 = 257;
 
 impl State {
     /// Nothing but parameters.
@@ -384,6 +395,8 @@ impl State {
             witnesses: RedBlackTreeMapSync::new_sync(),
             proposals: RedBlackTreeMapSync::new_sync(),
             voters: HashTrieSetSync::new_sync(),
+            contracts: Contracts::default(),
+            block_ids: HashTrieMapSync::new_sync(),
         }
     }
 
@@ -404,6 +417,24 @@ impl State {
 
     pub(crate) fn put_account(&mut self, account: Account) {
         self.accounts.insert_mut(account.address, Arc::new(account));
+    }
+
+    pub(crate) fn remove_account(&mut self, address: &Address) {
+        self.accounts.remove_mut(address);
+    }
+
+    /// The id of one of the newest blocks.
+    pub(crate) fn block_id(&self, number: u64) -> Option<&BlockId> {
+        self.block_ids.get(&number)
+    }
+
+    /// Notes a block, and forgets the one that no contract may ask for any more.
+    pub(crate) fn put_block_id(&mut self, id: BlockId) {
+        let number = id.number();
+        self.block_ids.insert_mut(number, id);
+        if let Some(old) = number.checked_sub(KNOWN_BLOCKS) {
+            self.block_ids.remove_mut(&old);
+        }
     }
 
     #[cfg(test)]

@@ -8,6 +8,7 @@
 mod clock;
 mod committee;
 mod conformance;
+mod contracts;
 mod guide;
 mod http;
 mod limits;

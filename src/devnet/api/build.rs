@@ -10,6 +10,7 @@ use crate::{
             failure::Failure,
             merge::{from_hex_string, merge},
             request::Call,
+            trigger::integer,
         },
         execute,
         reject::Reject,
@@ -17,7 +18,7 @@ use crate::{
         state::Resource,
     },
     tron::{
-        contract::{Contract, ContractType},
+        contract::{Abi, Contract, ContractType, CreateSmartContract, Message as _, SmartContract},
         json::transaction_to_json,
         transaction::{Draft, RefBlock, Transaction},
     },
@@ -70,8 +71,73 @@ pub(super) fn contract_of(endpoint: &str) -> Option<ContractType> {
     })
 }
 
+/// A transaction as the node builds it.
+pub(super) fn draft(ctx: &Ctx<'_>, contract: Contract) -> Draft {
+    let expiration = ctx.real_head().time().0.saturating_add(EXPIRATION_MS);
+    Draft::new(
+        contract,
+        RefBlock::from(ctx.solid_block().id),
+        UnixMs(expiration),
+        ctx.now(),
+    )
+}
+
+/// `DeployContractServlet`, which reads its parameters by itself. Hardly anything of it
+/// is checked before it is broadcast.
+fn deploy(call: &Call, body: &Value, visible: bool) -> Result<(Contract, i64), Failure> {
+    let text = |name: &str| match body.get(name) {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(other) => Some(other.to_string()),
+    };
+    let owner = match text("owner_address") {
+        Some(_) => call.address("owner_address")?,
+        None => Vec::new(),
+    };
+    let abi = match text("abi") {
+        Some(abi) => merge(&format!("{{\"entrys\":{abi}}}"), Abi::FIELDS, visible)?,
+        None => Vec::new(),
+    };
+    let abi = Abi::decode(&abi).map_err(|error| Failure::validate(error.to_string()))?;
+    // Java's "null" in a text that is missing is no hex.
+    let code = match (text("bytecode"), text("parameter")) {
+        (None, None) => String::new(),
+        (code, parameter) => {
+            code.unwrap_or_else(|| "null".to_owned()) + &parameter.unwrap_or_default()
+        }
+    };
+    let number = |name: &str| integer(body, name);
+    let percent = number("consume_user_resource_percent");
+    if !(0..=100).contains(&percent) {
+        return Err(Failure::validate("percent must be >= 0 and <= 100"));
+    }
+    let contract = CreateSmartContract {
+        owner_address: owner.clone(),
+        new_contract: Some(SmartContract {
+            origin_address: owner,
+            abi: Some(abi),
+            bytecode: from_hex_string(&code).ok_or_else(Failure::not_hex)?,
+            call_value: number("call_value"),
+            consume_user_resource_percent: percent,
+            name: text("name").unwrap_or_default(),
+            origin_energy_limit: number("origin_energy_limit"),
+            ..SmartContract::default()
+        }),
+        call_token_value: number("call_token_value"),
+        token_id: number("token_id"),
+    };
+    Ok((Contract::from(contract), number("fee_limit")))
+}
+
 pub(super) fn build(ctx: &Ctx<'_>, call: &Call, kind: ContractType) -> Result<Value, Failure> {
     let visible = call.visible()?;
+    if kind == ContractType::CreateSmart {
+        let body = call.json()?.unwrap_or_else(|| json!({}));
+        let (contract, fee_limit) = deploy(call, &body, visible)?;
+        let mut draft = draft(ctx, contract);
+        draft.fee_limit_sun = fee_limit;
+        return finish(call, draft, visible);
+    }
     let value = merge(&call.body, kind.fields(), visible)?;
     let contract =
         Contract::decode(kind, &value).map_err(|error| Failure::validate(error.to_string()))?;
@@ -80,13 +146,11 @@ pub(super) fn build(ctx: &Ctx<'_>, call: &Call, kind: ContractType) -> Result<Va
         other => Failure::validate(other.to_string()),
     })?;
 
-    let expiration = ctx.real_head().time().0.saturating_add(EXPIRATION_MS);
-    let mut draft = Draft::new(
-        contract,
-        RefBlock::from(ctx.solid_block().id),
-        UnixMs(expiration),
-        ctx.now(),
-    );
+    finish(call, draft(ctx, contract), visible)
+}
+
+/// Adds what a request may say of any transaction.
+fn finish(call: &Call, mut draft: Draft, visible: bool) -> Result<Value, Failure> {
     let body = call.json()?.unwrap_or_default();
     if let Some(id) = body.get("Permission_id").filter(|id| !id.is_null()) {
         let id = id.as_i64().or_else(|| id.as_str()?.parse().ok());

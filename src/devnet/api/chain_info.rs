@@ -17,6 +17,7 @@ pub(super) fn get_chain_parameters(ctx: &Ctx<'_>, _: &Call) -> Result<Value, Fai
     let state = ctx.state();
     let list: Value = Parameter::ALL
         .iter()
+        .filter(|parameter| !parameter.is_later() || state.parameters.get(**parameter) != 0)
         .map(|parameter| {
             let mut entry = Map::new();
             entry.insert("key".into(), parameter.name().into());

@@ -15,6 +15,7 @@ use crate::{
         control,
         faults::Fault,
         node::{Node, Pace},
+        trc20::Trc20,
     },
     types::{Address, UnixMs},
 };
@@ -51,6 +52,9 @@ const COMMANDS: &[(&str, &[&str])] = &[
             "latest_operation_ms",
         ],
     ),
+    ("deploytrc20", &["symbol", "decimals", "holder"]),
+    ("setcode", &["address", "code"]),
+    ("setstorage", &["address", "slot", "value"]),
     ("unlock", &["addresses"]),
     ("lock", &["addresses"]),
     ("setparameter", &["name", "value"]),
@@ -115,6 +119,11 @@ fn unsigned(body: &Value, name: &str, default: u64) -> Result<u64, String> {
         None => Ok(default),
         Some(value) => u64::try_from(value).map_err(|_| format!("`{name}` is negative: {value}")),
     }
+}
+
+fn text<'a>(body: &'a Value, name: &str) -> Result<&'a str, String> {
+    let text = body.get(name).and_then(Value::as_str);
+    text.ok_or_else(|| format!("`{name}` is missing"))
 }
 
 fn address(body: &Value) -> Result<Address, String> {
@@ -217,6 +226,28 @@ fn run(node: &Arc<Node>, name: &str, body: &Value) -> Result<Value, String> {
             let fields: AccountFields =
                 serde_json::from_value(fields).map_err(|error| error.to_string())?;
             control::set_account(node, to, fields).map_err(|error| error.to_string())?;
+        }
+        "deploytrc20" => {
+            let decimals = u8::try_from(required(body, "decimals")?);
+            let decimals = decimals.map_err(|_| "`decimals` is 0 to 36")?;
+            let token = Trc20::new(text(body, "symbol")?, decimals);
+            let token = token.map_err(|error| error.to_string())?;
+            let holder = text(body, "holder")?.parse::<Address>();
+            let holder = holder.map_err(|error| error.to_string())?;
+            let at = control::deploy_trc20(node, token, holder);
+            return Ok(json!({ "address": at.map_err(|error| error.to_string())? }));
+        }
+        "setcode" => {
+            let code = text(body, "code")?.to_owned();
+            control::set_code(node, address(body)?, code).map_err(|error| error.to_string())?;
+        }
+        "setstorage" => {
+            let (slot, value) = (
+                text(body, "slot")?.to_owned(),
+                text(body, "value")?.to_owned(),
+            );
+            control::set_storage(node, address(body)?, slot, value)
+                .map_err(|error| error.to_string())?;
         }
         "unlock" | "lock" => {
             let addresses: Vec<Address> = body

@@ -5,13 +5,13 @@ use serde_json::{Map, Value, json};
 use sha3::{Digest as _, Keccak256};
 
 use super::{
-    Ctx, build,
+    Ctx, build, eth_contract,
     failure::Failure,
     filters::{self, Logs},
     request::{Call, Verb},
 };
 use crate::{
-    devnet::{chain::Sealed, params::Parameter},
+    devnet::{chain::Sealed, execute::Receipt, params::Parameter, vm::Log},
     tron::{
         block::Block,
         contract::{Contract, ContractType},
@@ -57,7 +57,7 @@ impl Refusal {
     }
 }
 
-type Answer = Result<Value, Refusal>;
+pub(super) type Answer = Result<Value, Refusal>;
 type Method = fn(&Ctx<'_>, &[Value]) -> Answer;
 
 /// A method and how many parameters it takes.
@@ -82,8 +82,8 @@ fn method(name: &str) -> Option<(usize, Method)> {
             Ok(json!([hex_bytes(ctx.head().id.as_bytes()), null, null]))
         }),
         "eth_getBalance" => (2, balance),
-        "eth_getCode" => (2, code),
-        "eth_getStorageAt" => (3, storage),
+        "eth_getCode" => (2, eth_contract::code),
+        "eth_getStorageAt" => (3, eth_contract::storage),
         "eth_getBlockTransactionCountByHash" => (1, count_by_hash),
         "eth_getBlockTransactionCountByNumber" => (1, count_by_number),
         "eth_getBlockByHash" => (2, block_by_hash),
@@ -92,10 +92,10 @@ fn method(name: &str) -> Option<(usize, Method)> {
         "eth_getTransactionByBlockHashAndIndex" => (2, transaction_in_hash),
         "eth_getTransactionByBlockNumberAndIndex" => (2, transaction_in_number),
         "eth_getTransactionReceipt" => (1, receipt),
-        "eth_call" => (2, call),
-        "eth_estimateGas" => (1, estimate),
+        "eth_call" => (2, eth_contract::call),
+        "eth_estimateGas" => (1, eth_contract::estimate),
         "buildTransaction" => (1, build_transaction),
-        "eth_getLogs" => (1, |ctx, list| Logs::read(ctx, list)?.none_yet(ctx)),
+        "eth_getLogs" => (1, |ctx, list| Logs::read(ctx, list)?.found(ctx)),
         "eth_newFilter" => (1, filters::new_filter),
         "eth_newBlockFilter" => (0, filters::new_block_filter),
         "eth_uninstallFilter" => (1, filters::uninstall),
@@ -184,7 +184,10 @@ fn chain_id(ctx: &Ctx<'_>, _: &[Value]) -> Answer {
 }
 
 /// `ByteArray.fromHexString`, with its words for what is no hex.
-fn bytes(value: Option<&Value>, refuse: impl Fn() -> Refusal) -> Result<Vec<u8>, Refusal> {
+pub(super) fn bytes(
+    value: Option<&Value>,
+    refuse: impl Fn() -> Refusal,
+) -> Result<Vec<u8>, Refusal> {
     let text = value.and_then(Value::as_str).ok_or_else(&refuse)?;
     let digits = text.strip_prefix("0x").unwrap_or(text);
     let padded = match digits.len() % 2 {
@@ -211,7 +214,7 @@ pub(super) fn address(value: Option<&Value>) -> Result<Address, Refusal> {
 }
 
 /// Only the newest state is read.
-fn latest(tag: Option<&Value>) -> Result<(), Refusal> {
+pub(super) fn latest(tag: Option<&Value>) -> Result<(), Refusal> {
     let tag = match tag {
         // As EIP-1898 has it; java-tron looks no further than that the block is known.
         Some(Value::Object(_)) => return Ok(()),
@@ -242,29 +245,6 @@ fn balance(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
     Ok(number(
         state.account(&address).map_or(0, |account| account.balance),
     ))
-}
-
-fn code(_: &Ctx<'_>, list: &[Value]) -> Answer {
-    latest(list.get(1))?;
-    address(list.first())?;
-    Ok("0x".into())
-}
-
-fn storage(_: &Ctx<'_>, list: &[Value]) -> Answer {
-    latest(list.get(2))?;
-    address(list.first())?;
-    bytes(list.get(1), || {
-        let message = "exception decoding Hex string: invalid characters encountered in Hex string";
-        Refusal {
-            code: -32001,
-            message: message.to_owned(),
-            data: Some(json!({
-                "exceptionTypeName": "org.bouncycastle.util.encoders.DecoderException",
-                "message": message,
-            })),
-        }
-    })?;
-    Ok(hex_bytes(&[0; 32]))
 }
 
 fn hash(value: Option<&Value>) -> Result<[u8; 32], Refusal> {
@@ -348,7 +328,7 @@ fn block_json(ctx: &Ctx<'_>, sealed: &Sealed, full: bool) -> Value {
         "difficulty": "0x0",
         "extraData": "0x",
         "gasLimit": number(limits.fold(0, i64::saturating_add)),
-        "gasUsed": "0x0",
+        "gasUsed": number(sealed.receipts.iter().map(energy_of).sum()),
         "hash": hex_bytes(sealed.id.as_bytes()),
         "logsBloom": hex_bytes(&[0; 256]),
         "miner": body_of(&header.witness_address),
@@ -389,6 +369,10 @@ fn moved(contract: Option<&Contract>) -> (Value, i64) {
         Some(Contract::Transfer(c)) => (body_of(&c.to_address), c.amount),
         Some(Contract::TransferAsset(c)) => (body_of(&c.to_address), c.amount),
         Some(Contract::ParticipateAssetIssue(c)) => (body_of(&c.to_address), c.amount),
+        Some(Contract::TriggerSmart(c)) => (body_of(&c.contract_address), c.call_value),
+        Some(Contract::UpdateSetting(c)) => (body_of(&c.contract_address), 0),
+        Some(Contract::UpdateEnergyLimit(c)) => (body_of(&c.contract_address), 0),
+        Some(Contract::ClearAbi(c)) => (body_of(&c.contract_address), 0),
         _ => (Value::Null, 0),
     }
 }
@@ -410,16 +394,21 @@ fn transaction_json(ctx: &Ctx<'_>, sealed: &Sealed, index: usize) -> Value {
         let found = signature.and_then(|signature| signature.get::<std::ops::Range<usize>>(range));
         hex_bytes(found.unwrap_or(&[0; 32]))
     };
+    let input = match &contract {
+        Some(Contract::TriggerSmart(call)) => hex_bytes(&call.data),
+        _ => "0x".into(),
+    };
+    let energy = sealed.receipts.get(index).map_or(0, energy_of);
     let v = signature.and_then(|signature| signature.get(64).copied());
     let v = v.map_or(0, |v| if v < 27 { v + 27 } else { v });
     json!({
         "blockHash": hex_bytes(sealed.id.as_bytes()),
         "blockNumber": unsigned(sealed.number()),
         "from": body_of(owner),
-        "gas": "0x0",
+        "gas": number(energy),
         "gasPrice": number(gas_price(ctx)),
         "hash": hex_bytes(transaction.txid().as_bytes()),
-        "input": "0x",
+        "input": input,
         "nonce": "0x0000000000000000",
         "r": part(0..32),
         "s": part(32..64),
@@ -465,17 +454,25 @@ fn receipt(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
         .and_then(first_contract);
     let owner = contract.as_ref().map_or(&[][..], Contract::owner_address);
     let (to, _) = moved(contract.as_ref());
+    let noted = sealed.receipts.get(index);
+    let execution = noted.and_then(|noted| noted.outcome.execution.as_deref());
+    let made = match (&contract, execution) {
+        (Some(Contract::CreateSmart(_)), Some(execution)) => hex_bytes(execution.contract.body()),
+        _ => Value::Null,
+    };
+    let is_done = execution.is_none_or(|execution| execution.message.is_none());
+    let so_far = sealed.receipts.iter().take(index + 1).map(energy_of).sum();
     Ok(json!({
         "blockHash": hex_bytes(sealed.id.as_bytes()),
         "blockNumber": unsigned(sealed.number()),
-        "contractAddress": null,
-        "cumulativeGasUsed": "0x0",
+        "contractAddress": made,
+        "cumulativeGasUsed": number(so_far),
         "effectiveGasPrice": number(gas_price(ctx)),
         "from": body_of(owner),
-        "gasUsed": "0x0",
-        "logs": [],
+        "gasUsed": number(noted.map_or(0, energy_of)),
+        "logs": logs_of(&sealed, index).collect::<Vec<_>>(),
         "logsBloom": hex_bytes(&[0; 256]),
-        "status": "0x1",
+        "status": if is_done { "0x1" } else { "0x0" },
         "to": to,
         "transactionHash": hex_bytes(txid.as_bytes()),
         "transactionIndex": format!("{index:#x}"),
@@ -483,41 +480,43 @@ fn receipt(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
     }))
 }
 
-fn call(_: &Ctx<'_>, list: &[Value]) -> Answer {
-    latest(list.get(1))?;
-    let Some(Value::Object(what)) = list.first() else {
-        return Err(Refusal::invalid());
-    };
-    if let Some(from) = what.get("from").filter(|from| !from.is_null()) {
-        address(Some(from))?;
-    }
-    let to = what.get("to").filter(|to| !to.is_null());
-    match to {
-        Some(to) => address(Some(to))?,
-        None => return Err(Refusal::params("invalid address hash value")),
-    };
-    Err(Refusal::new(-32600, "Smart contract is not exist."))
+/// The energy that a transaction took, whoever paid for it.
+fn energy_of(receipt: &Receipt) -> i64 {
+    receipt.energy().total
 }
 
-fn estimate(_: &Ctx<'_>, list: &[Value]) -> Answer {
-    let Some(Value::Object(what)) = list.first() else {
-        return Err(Refusal::invalid());
-    };
-    let given = |name: &str| what.get(name).and_then(Value::as_str);
-    if let Some(from) = what.get("from") {
-        address(Some(from))?;
-    }
-    let Some(to) = what.get("to") else {
-        return Err(match given("data") {
-            Some(_) => Refusal::new(-32000, "this node has no virtual machine"),
-            None => Refusal::invalid(),
-        });
-    };
-    address(Some(to))?;
-    match given("value").and_then(quantity) {
-        Some(1..) => Ok("0x0".into()),
-        _ => Err(Refusal::invalid()),
-    }
+/// The logs of a transaction.
+pub(super) fn logs_in(receipt: &Receipt) -> &[Log] {
+    let execution = receipt.outcome.execution.as_deref();
+    execution.map_or(&[], |execution| &execution.logs)
+}
+
+/// The logs of a block's transaction as Ethereum's tools read them; they are counted
+/// through the block.
+pub(super) fn logs_of(sealed: &Sealed, index: usize) -> impl Iterator<Item = Value> {
+    let before = sealed.receipts.iter().take(index);
+    let first: usize = before.map(|receipt| logs_in(receipt).len()).sum();
+    let logs = sealed.receipts.get(index).map_or(&[][..], logs_in);
+    logs.iter()
+        .enumerate()
+        .map(move |(n, log)| log_json(sealed, index, first + n, log))
+}
+
+/// A log, at its place in the block.
+pub(super) fn log_json(sealed: &Sealed, index: usize, at: usize, log: &Log) -> Value {
+    let transaction = sealed.block.transactions.get(index);
+    let txid = transaction.map(Transaction::txid);
+    json!({
+        "address": hex_bytes(log.address.body()),
+        "blockHash": hex_bytes(sealed.id.as_bytes()),
+        "blockNumber": unsigned(sealed.number()),
+        "data": hex_bytes(&log.data),
+        "logIndex": format!("{at:#x}"),
+        "removed": false,
+        "topics": log.topics.iter().map(|topic| hex_bytes(topic)).collect::<Vec<_>>(),
+        "transactionHash": txid.map_or(Value::Null, |txid| hex_bytes(txid.as_bytes())),
+        "transactionIndex": format!("{index:#x}"),
+    })
 }
 
 /// Of TRX or a token: there is no contract that could be called.

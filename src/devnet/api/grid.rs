@@ -1,12 +1,12 @@
 //! TronGrid's `/v1` and older event services, from this chain's own blocks: accounts,
-//! their transactions, and the events that no contract has made.
+//! and their transactions; what contracts did is in `events`.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
 use super::{
-    Ctx, account,
+    Ctx, account, events,
     request::{Call, Verb},
     transaction,
 };
@@ -17,11 +17,11 @@ use crate::{
 };
 
 /// Entries of a page (`limit`).
-const MAX_PAGE: usize = 200;
-const PAGE: usize = 20;
+pub(super) const MAX_PAGE: usize = 200;
+pub(super) const PAGE: usize = 20;
 
 /// A page of results, as TronGrid wraps it.
-fn page(ctx: &Ctx<'_>, data: Vec<Value>, fingerprint: Option<String>) -> Value {
+pub(super) fn page(ctx: &Ctx<'_>, data: Vec<Value>, fingerprint: Option<String>) -> Value {
     let mut meta = Map::new();
     meta.insert("at".into(), ctx.now().0.into());
     meta.insert("page_size".into(), data.len().into());
@@ -31,7 +31,7 @@ fn page(ctx: &Ctx<'_>, data: Vec<Value>, fingerprint: Option<String>) -> Value {
     json!({ "data": data, "success": true, "meta": meta })
 }
 
-fn wrong(message: &str) -> Value {
+pub(super) fn wrong(message: &str) -> Value {
     json!({ "success": false, "statusCode": 400, "error": message })
 }
 
@@ -41,13 +41,24 @@ pub(super) fn answer(ctx: &Ctx<'_>, path: &str, query: &BTreeMap<String, String>
     Some(match parts.as_slice() {
         ["accounts", who] => with(who, |who| page(ctx, one(ctx, &who), None)),
         ["accounts", who, "transactions"] => with(who, |who| transactions(ctx, who, query)),
-        ["accounts", who, "transactions", "trc20"] | ["accounts", who, "trc20", "balance"] => {
+        ["accounts", who, "transactions", "trc20"] => {
+            with(who, |who| events::trc20(ctx, who, query))
+        }
+        ["contracts", who, "events"] => with(who, |who| events::of_contract(ctx, who, query)),
+        ["accounts", who, "trc20", "balance"] | ["contracts", who, "transactions" | "tokens"] => {
             with(who, |_| page(ctx, Vec::new(), None))
         }
-        ["contracts", who, "events" | "transactions" | "tokens"] => {
-            with(who, |_| page(ctx, Vec::new(), None))
+        ["blocks", "latest", "events"] => {
+            events::of_place(ctx, None, Some(ctx.head().number()), query)
         }
-        ["blocks", _, "events"] | ["transactions", _, "events"] => page(ctx, Vec::new(), None),
+        ["blocks", number, "events"] => match number.parse() {
+            Ok(number) => events::of_place(ctx, None, Some(number), query),
+            Err(_) => wrong("A block number is required."),
+        },
+        ["transactions", txid, "events"] => match txid.parse() {
+            Ok(txid) => events::of_place(ctx, Some(txid), None, query),
+            Err(_) => wrong("A transaction id is required."),
+        },
         _ => return None,
     })
 }
@@ -84,6 +95,7 @@ fn sides(contract: &Contract, who: &Address) -> (bool, bool) {
         Contract::DelegateResource(c) => Some(&c.receiver_address),
         Contract::UnDelegateResource(c) => Some(&c.receiver_address),
         Contract::AccountCreate(c) => Some(&c.account_address),
+        Contract::TriggerSmart(c) => Some(&c.contract_address),
         _ => None,
     };
     (
@@ -177,9 +189,9 @@ fn shown(
         ("block_timestamp", sealed.time().0),
         ("net_fee", receipt.net.fee),
         ("net_usage", receipt.net.usage),
-        ("energy_fee", 0),
-        ("energy_usage", 0),
-        ("energy_usage_total", 0),
+        ("energy_fee", receipt.energy().fee),
+        ("energy_usage", receipt.energy().usage),
+        ("energy_usage_total", receipt.energy().total),
     ] {
         shown.insert(name.into(), value.into());
     }

@@ -211,11 +211,30 @@ async fn respond(
         }
         _ => return beside(node, path, &call).unwrap_or_else(|| unknown(&method, path)),
     };
-    match answer(node, side, name, &call, deliveries) {
+    // A contract's code takes as long as it takes.
+    if RUNS_CODE.contains(&name) {
+        let (name, path) = (name.to_owned(), path.to_owned());
+        return aside(node, move |node| {
+            shown(answer(node, side, &name, &call, deliveries), &method, &path)
+        })
+        .await;
+    }
+    shown(answer(node, side, name, &call, deliveries), &method, path)
+}
+
+/// Endpoints that run a contract's code before they answer.
+const RUNS_CODE: [&str; 3] = [
+    "triggersmartcontract",
+    "triggerconstantcontract",
+    "estimateenergy",
+];
+
+fn shown(answer: Answer, method: &Method, path: &str) -> Response {
+    match answer {
         Answer::Json(value) => ok(&value),
         Answer::Empty => plain(StatusCode::OK, String::new()),
-        Answer::Unknown => unknown(&method, path),
-        Answer::NotAllowed => not_allowed(&method, path),
+        Answer::Unknown => unknown(method, path),
+        Answer::NotAllowed => not_allowed(method, path),
     }
 }
 

@@ -58,6 +58,11 @@ fn address(value: Option<&Value>) -> Result<Address, Refusal> {
         .map_err(|error: crate::types::AddressError| params(error.to_string()))
 }
 
+fn text(value: Option<&Value>, name: &str) -> Result<String, Refusal> {
+    let text = value.and_then(Value::as_str).map(str::to_owned);
+    text.ok_or_else(|| params(format!("{name} is missing")))
+}
+
 fn hex_number(number: u64) -> Value {
     format!("{number:#x}").into()
 }
@@ -218,6 +223,18 @@ fn run(node: &Arc<Node>, method: &str, list: &[Value], left: &mut u64) -> Result
             let sun = quantity(list.get(1), "balance", None)?;
             let sun = i64::try_from(sun).map_err(|_| params("balance is over 2^63 sun"))?;
             control::set_balance(node, address(first)?, sun)
+                .map_err(|error| params(error.to_string()))?;
+            Value::Bool(true)
+        }
+        "tre_setAccountCode" | "anvil_setCode" | "hardhat_setCode" => {
+            let code = text(list.get(1), "code")?;
+            control::set_code(node, address(first)?, code)
+                .map_err(|error| params(error.to_string()))?;
+            Value::Bool(true)
+        }
+        "tre_setAccountStorageAt" | "anvil_setStorageAt" | "hardhat_setStorageAt" => {
+            let (slot, value) = (text(list.get(1), "slot")?, text(list.get(2), "value")?);
+            control::set_storage(node, address(first)?, slot, value)
                 .map_err(|error| params(error.to_string()))?;
             Value::Bool(true)
         }

@@ -12,6 +12,9 @@ mod committee;
 mod contracts;
 mod control;
 mod eth;
+mod eth_contract;
+mod events;
+mod execution;
 mod failure;
 mod filters;
 mod grid;
@@ -24,6 +27,7 @@ mod page;
 mod request;
 mod stake;
 mod transaction;
+mod trigger;
 
 use std::sync::Arc;
 
@@ -220,9 +224,11 @@ fn route(name: &str) -> Option<(Endpoint, Get, bool)> {
         "listwitnesses" => (committee::list_witnesses, Answers, true),
         // Empty on a node without peers, and where the count is not kept.
         "listnodes" | "totaltransaction" => (chain_info::get_nothing, Answers, false),
-        "getcontract" | "getcontractinfo" => (contracts::get_contract, Answers, false),
-        "triggersmartcontract" => (contracts::trigger, Silent, false),
-        "triggerconstantcontract" | "estimateenergy" => (contracts::call_constant, Silent, true),
+        "getcontract" => (contracts::get_contract, Answers, false),
+        "getcontractinfo" => (contracts::get_contract_info, Answers, false),
+        "triggersmartcontract" => (trigger::trigger, Silent, false),
+        "triggerconstantcontract" => (trigger::call_constant, Silent, true),
+        "estimateenergy" => (trigger::estimate, Silent, true),
         "listproposals" => (committee::list_proposals, Answers, false),
         "getproposalbyid" => (committee::get_proposal, Answers, false),
         "getpaginatedproposallist" => (committee::page_of_proposals, Answers, false),
@@ -311,4 +317,25 @@ fn answer(node: &Node, side: Side, name: &str, call: &Call, deliveries: u32) -> 
         Some((endpoint, _, _)) => reply(endpoint(&ctx, call)),
         None => Answer::Unknown,
     }
+}
+
+/// The answer to `triggerconstantcontract` on a state, without a node around it.
+#[cfg(test)]
+pub(crate) fn constant_call(state: &State, slot: super::execute::Slot, body: &str) -> Value {
+    let call = Call {
+        verb: Verb::Post,
+        query: std::collections::BTreeMap::new(),
+        body: body.to_owned(),
+    };
+    trigger::constant_on(&call, state, slot)
+}
+
+/// The answer to `gettransactioninfobyid`, without a node around it.
+#[cfg(test)]
+pub(crate) fn transaction_info(
+    txid: &TxId,
+    receipt: &super::execute::Receipt,
+    place: (u64, UnixMs),
+) -> Value {
+    transaction::info_of(txid, receipt, place, false)
 }

@@ -72,7 +72,9 @@ pub(super) fn html(ctx: &Ctx<'_>) -> String {
             break;
         };
         for event in Event::of_block(&sealed).into_iter().rev() {
-            if let Event::Transaction { txid, summary, fee } = event
+            if let Event::Transaction {
+                txid, summary, fee, ..
+            } = event
                 && left > 0
             {
                 left -= 1;

@@ -9,11 +9,12 @@ use crate::{
             account::{permission_json, put},
             block::{NUM, VALUE},
             broadcast::pack,
+            execution::{put_logs, text_json},
             failure::Failure,
             request::Call,
         },
         chain::Sealed,
-        execute::Receipt,
+        execute::{Execution, Receipt},
         incoming::Incoming,
         permission,
     },
@@ -21,7 +22,7 @@ use crate::{
         json::transaction_to_json,
         transaction::{Transaction, TransactionResult},
     },
-    types::TxId,
+    types::{TxId, UnixMs},
 };
 
 fn txid(call: &Call) -> Result<Option<TxId>, Failure> {
@@ -54,31 +55,69 @@ pub(super) fn get_by_id(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
         .map_or_else(|| json!({}), |incoming| pending_json(&incoming, visible)))
 }
 
-/// The bandwidth part of a receipt.
+/// What bandwidth and energy cost.
 fn receipt_json(receipt: &Receipt) -> Value {
     let mut out = Map::new();
+    let energy = receipt.energy();
+    put(&mut out, "energy_usage", energy.usage);
+    put(&mut out, "energy_fee", energy.fee);
+    put(&mut out, "origin_energy_usage", energy.origin_usage);
+    put(&mut out, "energy_usage_total", energy.total);
     put(&mut out, "net_usage", receipt.net.usage);
     put(&mut out, "net_fee", receipt.net.fee);
+    if let Some(execution) = &receipt.outcome.execution {
+        out.insert("result".into(), execution.result.name().into());
+    }
+    put(&mut out, "energy_penalty_total", energy.penalty);
     Value::Object(out)
 }
 
-fn info_json(sealed: &Sealed, index: usize) -> Value {
-    let (Some(transaction), Some(receipt)) = (
+/// What a contract's transaction did.
+fn put_execution(out: &mut Map<String, Value>, execution: &Execution, visible: bool) {
+    let output = hex::encode(&execution.output);
+    out.insert("contractResult".into(), json!([output]));
+    let address = super::account::address_text(&execution.contract, visible);
+    out.insert("contract_address".into(), address.into());
+    if let Some(message) = &execution.message {
+        out.insert("result".into(), "FAILED".into());
+        out.insert("resMessage".into(), text_json(message, visible));
+    }
+    put_logs(out, ("log", &execution.logs), &execution.internal, visible);
+}
+
+fn info_json(sealed: &Sealed, index: usize, visible: bool) -> Value {
+    match (
         sealed.block.transactions.get(index),
         sealed.receipts.get(index),
-    ) else {
-        return json!({});
-    };
-    let mut out = Map::new();
-    out.insert("id".into(), transaction.txid().to_string().into());
-    put(&mut out, "fee", receipt.fee());
-    if sealed.number() != 0 {
-        out.insert("blockNumber".into(), sealed.number().into());
+    ) {
+        (Some(transaction), Some(receipt)) => {
+            let place = (sealed.number(), sealed.time());
+            info_of(&transaction.txid(), receipt, place, visible)
+        }
+        _ => json!({}),
     }
-    put(&mut out, "blockTimeStamp", sealed.time().0);
+}
+
+/// What became of a transaction in the block of this number and time.
+pub(super) fn info_of(
+    txid: &TxId,
+    receipt: &Receipt,
+    (number, time): (u64, UnixMs),
+    visible: bool,
+) -> Value {
+    let mut out = Map::new();
+    out.insert("id".into(), txid.to_string().into());
+    put(&mut out, "fee", receipt.fee());
+    if number != 0 {
+        out.insert("blockNumber".into(), number.into());
+    }
+    put(&mut out, "blockTimeStamp", time.0);
     out.insert("contractResult".into(), json!([""]));
     out.insert("receipt".into(), receipt_json(receipt));
     let outcome = &receipt.outcome;
+    if let Some(execution) = &outcome.execution {
+        put_execution(&mut out, execution, visible);
+    }
     if let Some(id) = outcome.asset_issue_id {
         out.insert("assetIssueID".into(), id.to_string().into());
     }
@@ -101,9 +140,12 @@ fn info_json(sealed: &Sealed, index: usize) -> Value {
 }
 
 pub(super) fn get_info_by_id(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
-    call.visible()?;
+    let visible = call.visible()?;
     let found = txid(call)?.and_then(|txid| ctx.find(&txid));
-    Ok(found.map_or_else(|| json!({}), |(sealed, index)| info_json(&sealed, index)))
+    Ok(found.map_or_else(
+        || json!({}),
+        |(sealed, index)| info_json(&sealed, index, visible),
+    ))
 }
 
 pub(super) fn get_receipt_by_id(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
@@ -118,6 +160,7 @@ pub(super) fn get_receipt_by_id(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Fai
 }
 
 pub(super) fn get_info_by_block_num(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
+    let visible = call.visible()?;
     let number = call.number(NUM)?;
     if number <= 0 {
         return Ok(json!({}));
@@ -126,7 +169,7 @@ pub(super) fn get_info_by_block_num(ctx: &Ctx<'_>, call: &Call) -> Result<Value,
         return Ok(json!([]));
     };
     Ok((0..sealed.block.transactions.len())
-        .map(|index| info_json(&sealed, index))
+        .map(|index| info_json(&sealed, index, visible))
         .collect())
 }
 

@@ -34,25 +34,6 @@ pub(super) fn refuse(state: &State, contract: &Contract) -> Result<Outcome, Reje
                 _ => "no frozenBalance(BANDWIDTH)",
             })
         }
-        Contract::TriggerSmart(_) => Reject::validate("No contract or not a smart contract"),
-        Contract::UpdateSetting(update) => {
-            existing(state, &owner()?)?;
-            if !(0..=100).contains(&update.consume_user_resource_percent) {
-                return Reject::validate("percent not in [0, 100]");
-            }
-            Reject::validate("Contract does not exist")
-        }
-        Contract::UpdateEnergyLimit(update) => {
-            existing(state, &owner()?)?;
-            if update.origin_energy_limit <= 0 {
-                return Reject::validate("origin energy limit must be > 0");
-            }
-            Reject::validate("Contract does not exist")
-        }
-        Contract::ClearAbi(_) => {
-            existing(state, &owner()?)?;
-            Reject::validate("Contract not exists")
-        }
         Contract::ExchangeInject(exchange) => no_exchange(state, contract, exchange.exchange_id),
         Contract::ExchangeWithdraw(exchange) => no_exchange(state, contract, exchange.exchange_id),
         Contract::ExchangeTransaction(exchange) => {

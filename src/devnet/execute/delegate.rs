@@ -66,7 +66,7 @@ pub(crate) fn foreseen_bytes(state: &State, staked: i64) -> i64 {
     BASE_BYTES + (longest - shortest).max(0)
 }
 
-pub(super) fn delegate(
+pub(crate) fn delegate(
     state: &mut State,
     contract: &DelegateResourceContract,
 ) -> Result<Outcome, Reject> {
@@ -193,7 +193,7 @@ fn unlock_expired(state: &mut State, from: Address, to: Address) {
     state.put_delegation((from, to, false), free);
 }
 
-pub(super) fn undelegate(
+pub(crate) fn undelegate(
     state: &mut State,
     contract: &UnDelegateResourceContract,
 ) -> Result<Outcome, Reject> {

@@ -6,6 +6,8 @@
 mod absent;
 mod account;
 mod asset;
+mod contract;
+mod contract_admin;
 mod delegate;
 mod proposal;
 mod stake;
@@ -13,9 +15,15 @@ mod transfer;
 mod witness;
 
 pub(crate) use {
-    delegate::{delegable, foreseen_bytes},
-    stake::MAX_UNFREEZING,
+    contract::{
+        Constant, EnergyBill, Execution, NO_PROGRAM, Slot, created_address, run_constant, words,
+    },
+    delegate::{delegable, delegate, foreseen_bytes, undelegate},
+    stake::{MAX_UNFREEZING, cancel_all, freeze, unfreeze, withdraw},
+    witness::tron_power,
 };
+
+use contract::Sending;
 
 use crate::{
     devnet::{
@@ -28,7 +36,9 @@ use crate::{
     },
     tron::{
         contract::{Contract, ContractType, type_name},
-        transaction::{MAX_EXPIRATION_AHEAD, MAX_RESULT_SIZE_IN_TX, MAX_TRANSACTION_BYTES},
+        transaction::{
+            MAX_EXPIRATION_AHEAD, MAX_RESULT_SIZE_IN_TX, MAX_TRANSACTION_BYTES, TransactionResult,
+        },
     },
     types::{Address, UnixMs},
 };
@@ -42,6 +52,8 @@ pub(crate) struct Outcome {
     pub(crate) withdraw_expire_amount: i64,
     /// Bandwidth, energy, power given back to stake by a cancellation.
     pub(crate) cancelled: Option<[i64; 3]>,
+    /// What a contract did.
+    pub(crate) execution: Option<Box<Execution>>,
 }
 
 /// What the chain notes about an executed transaction (`TransactionInfo`).
@@ -56,7 +68,22 @@ pub(crate) struct Receipt {
 impl Receipt {
     /// Everything burnt, sun.
     pub(crate) fn fee(&self) -> i64 {
-        self.net.fee + self.multi_sign_fee + self.memo_fee + self.outcome.fee
+        self.net.fee + self.multi_sign_fee + self.memo_fee + self.outcome.fee + self.energy().fee
+    }
+
+    /// Who paid for a contract's energy.
+    pub(crate) fn energy(&self) -> EnergyBill {
+        let execution = self.outcome.execution.as_ref();
+        execution.map_or_else(EnergyBill::default, |execution| execution.energy)
+    }
+
+    /// What the chain notes beside the transaction itself.
+    pub(crate) fn result(&self) -> TransactionResult {
+        let execution = self.outcome.execution.as_ref();
+        TransactionResult {
+            contract_ret: execution.map_or(1, |execution| execution.result.number()),
+            ..TransactionResult::SUCCESS
+        }
     }
 }
 
@@ -83,11 +110,13 @@ pub(crate) fn check_broadcast(
 /// Executes a transaction on top of a state (`Manager.processTransaction`).
 /// Nothing is changed when it is refused: the state is a new one.
 ///
-/// `next_slot` is the earliest time of the block that may hold it.
+/// `next_slot` is the earliest time of the block that may hold it, `slot` the block it is
+/// for.
 pub(crate) fn apply(
     state: &State,
     incoming: &Incoming,
     next_slot: UnixMs,
+    slot: Slot,
 ) -> Result<(State, Receipt), Reject> {
     let count = incoming.raw().contracts.len();
     if count != 1 {
@@ -117,8 +146,16 @@ pub(crate) fn apply(
         let fee = state.parameters.get(Parameter::MemoFee);
         receipt.memo_fee = bandwidth::charge(&mut state, incoming.owner(), fee)?;
     }
-    check_fee_limit(&state, incoming)?;
-    receipt.outcome = run(&mut state, incoming.contract()?)?;
+    let sending = Sending {
+        txid: incoming.txid(),
+        fee_limit: incoming.raw().fee_limit_sun,
+        slot,
+    };
+    receipt.outcome = match incoming.contract()? {
+        Contract::CreateSmart(create) => contract::create(&mut state, create, &sending)?,
+        Contract::TriggerSmart(call) => contract::call(&mut state, call, &sending)?,
+        other => run(&mut state, other)?,
+    };
     Ok((state, receipt))
 }
 
@@ -146,17 +183,6 @@ fn check_size_and_time(
     let head = state.properties.head_time;
     if expiration < next_slot || expiration > head.plus(MAX_EXPIRATION_AHEAD) {
         return Err(Reject::Expired);
-    }
-    Ok(())
-}
-
-/// Checked for every transaction, though only smart contracts use it.
-fn check_fee_limit(state: &State, incoming: &Incoming) -> Result<(), Reject> {
-    let limit = state.parameters.get(Parameter::MaxFeeLimit);
-    let fee_limit = incoming.raw().fee_limit_sun;
-    let smart = matches!(incoming.contract(), Ok(Contract::TriggerSmart(_)));
-    if smart && !(0..=limit).contains(&fee_limit) {
-        return Reject::validate(format!("feeLimit must be >= 0 and <= {limit}"));
     }
     Ok(())
 }
@@ -192,13 +218,12 @@ fn run(state: &mut State, contract: &Contract) -> Result<Outcome, Reject> {
         Contract::ProposalCreate(contract) => proposal::create(state, contract),
         Contract::ProposalApprove(contract) => proposal::approve(state, contract),
         Contract::ProposalDelete(contract) => proposal::delete(state, contract),
+        Contract::UpdateSetting(contract) => contract_admin::setting(state, contract),
+        Contract::UpdateEnergyLimit(contract) => contract_admin::energy_limit(state, contract),
+        Contract::ClearAbi(contract) => contract_admin::clear_abi(state, contract),
         Contract::WithdrawBalance(_)
         | Contract::FreezeBalance(_)
         | Contract::UnfreezeBalance(_)
-        | Contract::TriggerSmart(_)
-        | Contract::UpdateSetting(_)
-        | Contract::UpdateEnergyLimit(_)
-        | Contract::ClearAbi(_)
         | Contract::ExchangeInject(_)
         | Contract::ExchangeWithdraw(_)
         | Contract::ExchangeTransaction(_)
@@ -211,10 +236,7 @@ fn run(state: &mut State, contract: &Contract) -> Result<Outcome, Reject> {
 
 /// Whether [`run`] judges contracts of this type as the chain does.
 const fn is_executed(kind: ContractType) -> bool {
-    !matches!(
-        kind,
-        ContractType::ExchangeCreate | ContractType::CreateSmart
-    )
+    !matches!(kind, ContractType::ExchangeCreate)
 }
 
 /// The name of a contract type of the chain that this node does not execute.

@@ -42,7 +42,7 @@ fn change(state: &mut State, account: &mut Account, resource: Resource, by: i64)
 }
 
 /// `FreezeBalanceV2Actuator.java`.
-pub(super) fn freeze(
+pub(crate) fn freeze(
     state: &mut State,
     contract: &FreezeBalanceV2Contract,
 ) -> Result<Outcome, Reject> {
@@ -86,7 +86,7 @@ fn collect(account: &mut Account, now: UnixMs) -> Result<i64, Reject> {
 }
 
 /// `UnfreezeBalanceV2Actuator.java`.
-pub(super) fn unfreeze(
+pub(crate) fn unfreeze(
     state: &mut State,
     contract: &UnfreezeBalanceV2Contract,
 ) -> Result<Outcome, Reject> {
@@ -134,7 +134,7 @@ pub(super) fn unfreeze(
 }
 
 /// `WithdrawExpireUnfreezeActuator.java`.
-pub(super) fn withdraw(
+pub(crate) fn withdraw(
     state: &mut State,
     contract: &WithdrawExpireUnfreezeContract,
 ) -> Result<Outcome, Reject> {
@@ -153,7 +153,7 @@ pub(super) fn withdraw(
 
 /// `CancelAllUnfreezeV2Actuator.java`: what waits becomes stake again, what is
 /// due becomes balance.
-pub(super) fn cancel_all(
+pub(crate) fn cancel_all(
     state: &mut State,
     contract: &CancelAllUnfreezeV2Contract,
 ) -> Result<Outcome, Reject> {

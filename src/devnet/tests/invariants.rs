@@ -61,6 +61,7 @@ fn genesis() -> Genesis {
         witness_signers: Vec::new(),
         operations: Operations::Voted,
         network_stake: NetworkStake::default(),
+        trc20: Vec::new(),
     }
 }
 

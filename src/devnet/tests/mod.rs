@@ -1,3 +1,4 @@
 //! Tests that need what the room keeps to itself.
 
 mod invariants;
+mod tvm;

@@ -6,6 +6,7 @@ use crate::{
     tron::{
         block::Block,
         contract::{ContractType, FieldSchema, Kind},
+        keys::keccak256_parts,
         proto::{ProtoError, Reader},
         transaction::{
             CONTRACT_RET, RawContract, RawData, Transaction, TransactionError, TransactionResult,
@@ -174,6 +175,16 @@ pub fn transaction_to_json(
         object.insert("signature".into(), signatures.into());
     }
     object.insert("txID".into(), transaction.txid().to_string().into());
+    if let Some(contract) = raw.contracts.first()
+        && contract.contract_type == ContractType::CreateSmart.number()
+        && let Ok(contract) = contract.decoded()
+    {
+        // `WalletUtil.generateContractAddress`: hex whatever `visible` says.
+        let txid = transaction.txid();
+        let hash = keccak256_parts(&[txid.as_bytes(), contract.owner_address()]);
+        let body = hex::encode(hash.get(12..).unwrap_or_default());
+        object.insert("contract_address".into(), format!("41{body}").into());
+    }
     object.insert("raw_data".into(), raw_data_to_json(&raw, visible)?);
     object.insert(
         "raw_data_hex".into(),

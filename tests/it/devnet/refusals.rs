@@ -79,9 +79,9 @@ async fn a_contract_that_is_not_executed_is_refused_by_name_with_its_own_id() {
     let owner = devnet.accounts()[0].address.to_bytes();
     let mut create = Writer::new();
     create.bytes(1, &owner).int64(3, 5);
-    let json = json!({ "owner_address": hex::encode(owner), "call_token_value": 5 });
-    let name = "CreateSmartContract";
-    let transaction = signed(&devnet, 30, name, create.as_bytes());
+    let json = json!({ "owner_address": hex::encode(owner), "first_token_balance": 5 });
+    let name = "ExchangeCreateContract";
+    let transaction = signed(&devnet, 41, name, create.as_bytes());
     let body = shown(&transaction, name, json);
     let expected =
         format!("Contract validate error : contract type {name} is not executed by this node");

@@ -168,11 +168,6 @@ async fn a_chain_without_contracts_and_exchanges_answers_in_json() {
             "Not support Market Transaction",
         ),
         (
-            "deploycontract",
-            json!({}),
-            "CreateSmartContract is not executed by this node",
-        ),
-        (
             "getnewshieldedaddress",
             json!({}),
             "ShieldedTransactionApi is not allowed",

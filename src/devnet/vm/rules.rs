@@ -1,0 +1,95 @@
+//! Which of the machine's features the committee has turned on.
+
+use crate::devnet::params::{Parameter, Parameters};
+
+macro_rules! rules {
+    ($( $(#[$doc:meta])* $field:ident: $parameter:ident, )*) => {
+        /// The chain parameters that the machine looks at, read once a transaction.
+        #[derive(Debug, Clone, Copy)]
+        pub(super) struct Rules {
+            $( $(#[$doc])* pub(super) $field: bool, )*
+            /// Sun a unit of energy.
+            pub(super) energy_fee: i64,
+            pub(super) dynamic_threshold: i64,
+            pub(super) dynamic_increase: i64,
+            pub(super) dynamic_max: i64,
+        }
+
+        impl Rules {
+            pub(super) fn new(parameters: &Parameters) -> Self {
+                let is_on = |parameter| parameters.get(parameter) == 1;
+                Self {
+                    $( $field: is_on(Parameter::$parameter), )*
+                    energy_fee: parameters.get(Parameter::EnergyFee),
+                    dynamic_threshold: parameters.get(Parameter::DynamicEnergyThreshold),
+                    dynamic_increase: parameters.get(Parameter::DynamicEnergyIncreaseFactor),
+                    dynamic_max: parameters.get(Parameter::DynamicEnergyMaxFactor),
+                }
+            }
+        }
+    };
+}
+
+rules! {
+    trc10: AllowTvmTransferTrc10,
+    constantinople: AllowTvmConstantinople,
+    solidity059: AllowTvmSolidity059,
+    istanbul: AllowTvmIstanbul,
+    shielded: AllowShieldedTrc20Transaction,
+    vote: AllowTvmVote,
+    london: AllowTvmLondon,
+    shanghai: AllowTvmShangHai,
+    cancun: AllowTvmCancun,
+    blob: AllowTvmBlob,
+    /// One unit for a memory opcode.
+    higher_cpu: AllowHigherLimitForMaxCpuTimeOfOneTx,
+    short_chain_id: AllowOptimizedReturnValueOfChainId,
+    /// The price of VOTEWITNESS and SELFDESTRUCT.
+    adjustment: AllowEnergyAdjustment,
+    dynamic: AllowDynamicEnergy,
+    /// TIP-6780.
+    restricted_selfdestruct: AllowTvmSelfdestructRestriction,
+}
+
+/// Since when an opcode is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Since {
+    Always,
+    /// `AllowTvmTransferTrc10`.
+    Trc10,
+    /// `AllowTvmConstantinople`.
+    Constantinople,
+    /// `AllowTvmSolidity059`.
+    Solidity059,
+    /// `AllowTvmIstanbul`.
+    Istanbul,
+    /// `AllowTvmVote`.
+    Vote,
+    /// `AllowTvmLondon`.
+    London,
+    /// Stake 2.0, which this chain has from its first block.
+    FreezeV2,
+    /// `AllowTvmShangHai`.
+    Shanghai,
+    /// `AllowTvmCancun`.
+    Cancun,
+    /// `AllowTvmBlob`.
+    Blob,
+}
+
+impl Rules {
+    pub(super) const fn has(&self, since: Since) -> bool {
+        match since {
+            Since::Always | Since::FreezeV2 => true,
+            Since::Trc10 => self.trc10,
+            Since::Constantinople => self.constantinople,
+            Since::Solidity059 => self.solidity059,
+            Since::Istanbul => self.istanbul,
+            Since::Vote => self.vote,
+            Since::London => self.london,
+            Since::Shanghai => self.shanghai,
+            Since::Cancun => self.cancun,
+            Since::Blob => self.blob,
+        }
+    }
+}

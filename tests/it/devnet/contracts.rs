@@ -1,0 +1,295 @@
+//! Contracts over HTTP: a TRC-20 token from genesis, a contract that is deployed, called,
+//! paid for, reverted and read by Ethereum's and TronGrid's ways.
+
+use std::sync::{Arc, Mutex};
+
+use seedrail::{
+    devnet::{Devnet, DevnetAccount, Event, Pace, Trc20},
+    tron::keys::{SignRequest, Signer},
+    types::Address,
+};
+use serde_json::{Value, json};
+
+use super::http::{get, post, result};
+
+fn usdt() -> Trc20 {
+    "USDT:6".parse().unwrap()
+}
+
+/// A word of an argument.
+fn word(number: u128) -> String {
+    format!("{number:064x}")
+}
+
+fn of_address(address: &Address) -> String {
+    format!("{:0>64}", hex::encode(address.body()))
+}
+
+/// Signs what the node built, and sends it; the answer and the transaction's information.
+async fn send(devnet: &Devnet, by: &DevnetAccount, mut built: Value) -> (Value, Value) {
+    let raw = hex::decode(built["raw_data_hex"].as_str().unwrap()).unwrap();
+    let request = SignRequest::Transaction { raw_data: &raw };
+    let signature = by.key.sign_request(&request).unwrap();
+    built["signature"] = json!([hex::encode(signature.to_transaction_bytes())]);
+    let answer = post(devnet, "/wallet/broadcasttransaction", built.clone()).await;
+    let id = json!({ "value": built["txID"] });
+    let info = post(devnet, "/wallet/gettransactioninfobyid", id).await;
+    (answer, info)
+}
+
+async fn trigger(
+    devnet: &Devnet,
+    by: &DevnetAccount,
+    contract: &str,
+    function: &str,
+    parameter: String,
+) -> Value {
+    let call = json!({
+        "owner_address": by.address.to_hex(), "contract_address": contract,
+        "function_selector": function, "parameter": parameter, "fee_limit": 100_000_000,
+    });
+    let answer = post(devnet, "/wallet/triggersmartcontract", call).await;
+    assert_eq!(answer["result"]["result"], true, "{answer}");
+    answer["transaction"].clone()
+}
+
+#[tokio::test]
+async fn a_token_from_genesis_is_paid_with() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&lines);
+    let builder = Devnet::builder().instant().idle_blocks(false).trc20(usdt());
+    let devnet = builder
+        .log(move |event: &Event| heard.lock().unwrap().push(event.to_string()))
+        .start()
+        .await
+        .unwrap();
+    let [alice, bob, ..] = devnet.accounts() else {
+        panic!("there are ten");
+    };
+    let tokens = devnet.trc20();
+    let [(token, at)] = tokens.as_slice() else {
+        panic!("there is one");
+    };
+    assert_eq!((token.symbol(), token.decimals()), ("USDT", 6));
+    let contract = at.to_hex();
+
+    // A view is answered at once, a transfer is a transaction.
+    let call = json!({
+        "owner_address": alice.address.to_hex(), "contract_address": contract,
+        "function_selector": "balanceOf(address)", "parameter": of_address(&bob.address),
+    });
+    let held = post(&devnet, "/wallet/triggerconstantcontract", call.clone()).await;
+    let billion = 1_000_000_000_000_000u128;
+    assert_eq!(held["constant_result"], json!([word(billion)]), "{held}");
+    let sent = format!("{}{}", of_address(&bob.address), word(7));
+    let function = "transfer(address,uint256)";
+    let built = trigger(&devnet, alice, &contract, function, sent.clone()).await;
+    let before = post(&devnet, "/wallet/getburntrx", json!({})).await;
+    let (answer, info) = send(&devnet, alice, built).await;
+    assert_eq!(answer["result"], true, "{answer}");
+    assert_eq!(info["receipt"]["result"], "SUCCESS", "{info}");
+    assert_eq!(info["contractResult"], json!([word(1)]));
+    assert_eq!(info["log"][0]["address"], hex::encode(at.body()));
+    assert_eq!(info["log"][0]["topics"][1], of_address(&alice.address));
+    // What was burnt is what the energy and the bytes cost.
+    let after = post(&devnet, "/wallet/getburntrx", json!({})).await;
+    let burnt = |answer: &Value| answer["burnTrxAmount"].as_i64().unwrap_or_default();
+    assert_eq!(
+        burnt(&after) - burnt(&before),
+        info["fee"].as_i64().unwrap()
+    );
+    let used = info["receipt"]["energy_usage_total"].as_i64().unwrap();
+    assert_eq!(info["receipt"]["energy_fee"], used * 100);
+    let held = post(&devnet, "/wallet/triggerconstantcontract", call).await;
+    assert_eq!(held["constant_result"], json!([word(billion + 7)]));
+    let estimate = json!({
+        "owner_address": alice.address.to_hex(), "contract_address": contract,
+        "function_selector": function, "parameter": sent,
+    });
+    let estimate = post(&devnet, "/wallet/estimateenergy", estimate).await;
+    let needed = estimate["energy_required"].as_i64().unwrap();
+    assert!((used..used + 10_001).contains(&needed), "{used}, {needed}");
+
+    // A failed one is in its block all the same, and the log says why.
+    let much = format!("{}{}", of_address(&bob.address), word(billion * 2));
+    let built = trigger(&devnet, alice, &contract, function, much).await;
+    let (answer, info) = send(&devnet, alice, built).await;
+    assert_eq!(answer["result"], true, "{answer}");
+    assert_eq!(info["result"], "FAILED", "{info}");
+    assert_eq!(info["receipt"]["result"], "REVERT");
+    assert!(info.get("log").is_none());
+    let told = lines.lock().unwrap().join("\n");
+    assert!(
+        told.contains("failed, REVERT: balance is too small"),
+        "{told}"
+    );
+    assert!(told.contains(&format!("energy {used}")), "{told}");
+
+    // Ethereum's tools and TronGrid's see the same transfer.
+    let filter = json!([{ "fromBlock": "0x1", "toBlock": "latest",
+        "address": format!("0x{}", hex::encode(at.body())) }]);
+    let logs = result(&devnet, "/jsonrpc", "eth_getLogs", filter).await;
+    assert_eq!(logs.as_array().unwrap().len(), 1, "{logs}");
+    assert_eq!(logs[0]["data"], format!("0x{}", word(7)));
+    let txid = logs[0]["transactionHash"].clone();
+    let receipt = result(
+        &devnet,
+        "/jsonrpc",
+        "eth_getTransactionReceipt",
+        json!([txid]),
+    )
+    .await;
+    assert_eq!(receipt["status"], "0x1");
+    assert_eq!(receipt["logs"][0], logs[0]);
+    assert_eq!(receipt["gasUsed"], format!("{used:#x}"));
+    let ask = json!([{ "to": format!("0x{}", hex::encode(at.body())),
+        "data": "0x313ce567" }, "latest"]);
+    let decimals = result(&devnet, "/jsonrpc", "eth_call", ask).await;
+    assert_eq!(decimals, format!("0x{}", word(6)));
+    let events = get(&devnet, &format!("/v1/contracts/{at}/events")).await;
+    let event = &events["data"][0];
+    assert_eq!(event["event_name"], "Transfer", "{events}");
+    assert_eq!(event["result"]["value"], "7");
+    let path = format!("/v1/accounts/{}/transactions/trc20?limit=5", bob.address);
+    let paid = get(&devnet, &path).await;
+    assert_eq!(paid["data"][0]["value"], "7", "{paid}");
+    assert_eq!(paid["data"][0]["token_info"]["symbol"], "USDT");
+    assert_eq!(paid["data"][0]["from"], alice.address.to_string());
+}
+
+/// Code that keeps the first word of what it is called with, and gives back what it keeps
+/// when it is called with nothing.
+const STORE: &str = "36600c575f545f5260205ff35b5f355f5500";
+
+fn deploying(code: &str) -> String {
+    let size = code.len() / 2;
+    format!("61{size:04x}80600a5f395ff3{code}")
+}
+
+#[tokio::test]
+async fn a_contract_is_deployed_called_changed_and_taken_back() {
+    let devnet = Devnet::builder()
+        .instant()
+        .idle_blocks(false)
+        .start()
+        .await
+        .unwrap();
+    let me = &devnet.accounts()[0];
+    let build = json!({
+        "owner_address": me.address.to_hex(), "bytecode": deploying(STORE), "abi": "[]",
+        "name": "Store", "fee_limit": 100_000_000, "origin_energy_limit": 1_000_000,
+        "consume_user_resource_percent": 100,
+    });
+    let built = post(&devnet, "/wallet/deploycontract", build).await;
+    let contract = built["contract_address"].as_str().unwrap().to_owned();
+    let (answer, info) = send(&devnet, me, built).await;
+    assert_eq!(answer["result"], true, "{answer}");
+    assert_eq!(info["contract_address"], contract);
+    assert_eq!(info["contractResult"], json!([STORE]), "{info}");
+    let told = post(&devnet, "/wallet/getcontract", json!({ "value": contract })).await;
+    assert_eq!(told["name"], "Store");
+    let told = post(
+        &devnet,
+        "/wallet/getcontractinfo",
+        json!({ "value": contract }),
+    )
+    .await;
+    assert_eq!(told["runtimecode"], STORE);
+
+    let read = async || {
+        let call = json!({ "owner_address": me.address.to_hex(), "contract_address": contract });
+        let answer = post(&devnet, "/wallet/triggerconstantcontract", call).await;
+        answer["constant_result"][0].clone()
+    };
+    let write = async |data: String| {
+        let call = json!({
+            "owner_address": me.address.to_hex(), "contract_address": contract,
+            "data": data, "fee_limit": 100_000_000,
+        });
+        let answer = post(&devnet, "/wallet/triggersmartcontract", call).await;
+        send(&devnet, me, answer["transaction"].clone()).await.1
+    };
+    assert_eq!(read().await, word(0));
+    let snapshot = devnet.snapshot();
+    let info = write(word(5)).await;
+    assert_eq!(info["receipt"]["result"], "SUCCESS", "{info}");
+    assert_eq!(read().await, word(5));
+    let dumped = devnet.dump().unwrap();
+    assert!(devnet.revert(snapshot));
+    assert_eq!(read().await, word(0));
+    // A chain that is made again from its blocks is the same one.
+    devnet.load(&dumped).unwrap();
+    assert_eq!(read().await, word(5));
+
+    // By hand.
+    let slot = json!([contract, "0x0", "0x2a"]);
+    let done = result(&devnet, "/tre", "tre_setAccountStorageAt", slot).await;
+    assert_eq!(done, true);
+    assert_eq!(read().await, word(42));
+    let other = json!([contract, "0x60075f5260205ff3"]);
+    let done = result(&devnet, "/tre", "tre_setAccountCode", other).await;
+    assert_eq!(done, true);
+    assert_eq!(read().await, word(7));
+
+    // Its maker alone may change it.
+    let setting = json!({
+        "owner_address": me.address.to_hex(), "contract_address": contract,
+        "consume_user_resource_percent": 30,
+    });
+    let built = post(&devnet, "/wallet/updatesetting", setting.clone()).await;
+    send(&devnet, me, built).await;
+    let told = post(&devnet, "/wallet/getcontract", json!({ "value": contract })).await;
+    assert_eq!(told["consume_user_resource_percent"], 30);
+    let mut foreign = setting;
+    foreign["owner_address"] = devnet.accounts()[1].address.to_hex().into();
+    let refused = post(&devnet, "/wallet/updatesetting", foreign).await;
+    let error = refused["Error"].as_str().unwrap_or_default();
+    assert!(
+        error.contains("is not the owner of the contract"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_token_is_deployed_by_hand_once() {
+    let devnet = Devnet::builder().pace(Pace::Manual).start().await.unwrap();
+    let holder = devnet.accounts()[0].address;
+    let body = json!({ "symbol": "TEST", "decimals": 18, "holder": holder });
+    let deployed = post(&devnet, "/devnet/deploytrc20", body.clone()).await;
+    let at: Address = deployed["address"].as_str().unwrap().parse().unwrap();
+    let ask = json!([{ "to": format!("0x{}", hex::encode(at.body())),
+        "data": "0x18160ddd" }, "latest"]);
+    let supply = result(&devnet, "/jsonrpc", "eth_call", ask).await;
+    assert_eq!(
+        supply,
+        format!("0x{}", word(1_000_000_000_000_000_000_000_000_000))
+    );
+    let again = post(&devnet, "/devnet/deploytrc20", body).await;
+    let error = again["error"].as_str().unwrap_or_default();
+    assert!(error.contains("is there already"), "{again}");
+}
+
+#[tokio::test]
+async fn a_call_without_an_end_stops_no_other_request() {
+    let devnet = Devnet::builder().pace(Pace::Manual).start().await.unwrap();
+    let me = devnet.accounts()[0].address.to_hex();
+    // JUMPDEST PUSH0 JUMP
+    let spin = json!({ "owner_address": me, "data": "5b5f56" });
+    let (spun, head) = tokio::join!(
+        post(&devnet, "/wallet/triggerconstantcontract", spin),
+        async {
+            let begun = std::time::Instant::now();
+            let head = get(&devnet, "/wallet/getnowblock").await;
+            (head, begun.elapsed())
+        }
+    );
+    let (head, took) = head;
+    assert!(head["blockID"].is_string());
+    assert!(took < std::time::Duration::from_millis(1_500), "{took:?}");
+    let message = spun["result"]["message"].as_str().unwrap();
+    let message = String::from_utf8(hex::decode(message).unwrap()).unwrap();
+    assert!(
+        message.contains("CPU timeout") || message.contains("Not enough energy"),
+        "{message}"
+    );
+}
