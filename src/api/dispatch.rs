@@ -199,7 +199,12 @@ async fn route(site: &Arc<Site>, peer: Peer, request: Request) -> Answered {
 }
 
 /// Whether the caller may do this.
-fn allow(site: &Site, caller: &Caller, scope: Scope, headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn allow(
+    site: &Site,
+    caller: &Caller,
+    scope: Scope,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
     if caller.by == By::Nothing {
         return Err(Refusal::new(
             StatusCode::UNAUTHORIZED,

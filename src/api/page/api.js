@@ -15,9 +15,12 @@ let onLogin = () => {};
 /** Who is told that the session has ended. */
 export function whenLoggedOut(action) { onLogin = action; }
 
-/** Calls the API; the answer's JSON, or null. `body`: an object, or a file. */
-export async function call(method, path, body) {
-  const headers = {};
+/**
+ * Calls the API; the answer's JSON, or null. `body`: an object, or a file. `confirm`: what
+ * the password was given again for.
+ */
+export async function call(method, path, body, confirm) {
+  const headers = confirm ? { 'seedrail-confirm': confirm } : {};
   let payload;
   if (body instanceof Blob) {
     headers['content-type'] = 'application/x-bittorrent';

@@ -56,6 +56,14 @@ export function ask(title, fields, submit, danger) {
   });
 }
 
+/** Asks for the password of admin again; a code for one request that moves money, or null. */
+export async function confirmMoney(call, title, fields = []) {
+  const form = await ask(title, [fields, field('Password of admin', { name: 'confirm', type: 'password', required: true, autocomplete: 'current-password' })], 'Confirm');
+  if (!form) return null;
+  const { confirm } = await call('POST', 'session/confirm', { password: form.get('confirm') });
+  return { confirm, form };
+}
+
 /** A field with its label. */
 export function field(label, props) {
   const id = `f-${props.name}`;

@@ -23,6 +23,13 @@ export function amount(raw) {
   return `${sign}${whole}${part ? `.${part}` : ''} BTT`;
 }
 
+/** Raw units, as a text, from BTT as typed. */
+export function toRaw(text) {
+  const match = /^(\d{1,12})(?:\.(\d{1,6}))?$/.exec(text.trim());
+  if (!match) throw new Error(`“${text}” is no amount: digits, a point, at most 6 digits after it.`);
+  return (BigInt(match[1]) * 1000000n + BigInt((match[2] ?? '').padEnd(6, '0'))).toString();
+}
+
 /** TRX from SUN. */
 export const trx = (sun) => amount(sun).replace('BTT', 'TRX');
 

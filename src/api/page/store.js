@@ -51,8 +51,11 @@ export function apply(changes) {
 export function connect(status) {
   source?.close();
   source = new EventSource(streamUrl(null, of));
-  source.addEventListener('open', () => status('live'));
-  source.addEventListener('changes', (message) => apply(JSON.parse(message.data)));
+  status('connecting');
+  source.addEventListener('changes', (message) => {
+    apply(JSON.parse(message.data));
+    status('live');
+  });
   source.addEventListener('happened', (message) => {
     const event = JSON.parse(message.data);
     for (const action of happenings) action(event);

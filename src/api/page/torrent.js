@@ -1,8 +1,8 @@
 // One torrent: files, pieces, peers, trackers.
 
 import { call } from './api.js';
-import { attempt, field, ask, h, table, text } from './dom.js';
-import { STATES, amount, bytes, date, duration, fromKib, kib, percent, rate } from './format.js';
+import { ask, attempt, confirmMoney, field, h, table, text } from './dom.js';
+import { STATES, amount, bytes, date, duration, fromKib, kib, percent, rate, toRaw } from './format.js';
 import { state } from './store.js';
 import { removeDialog } from './torrents.js';
 
@@ -54,10 +54,21 @@ export function show(root, hash) {
     const form = await ask('Move the files', [field('Folder', { name: 'folder', required: true, value: state.torrents.get(hash)?.folder ?? '' })], 'Move');
     if (form) await attempt(() => call('POST', `torrents/${hash}/move`, { folder: form.get('folder') }), 'Moved.');
   };
+  const prices = () => attempt(async () => {
+    const form = await ask('Price and bid', [
+      field('Your price, BTT per GiB (empty: as for all, 0: free)', { name: 'ask', inputmode: 'decimal' }),
+      field('Your bid, BTT per GiB (empty: as for all, 0: none)', { name: 'bid', inputmode: 'decimal' }),
+    ], 'Set');
+    if (!form) return;
+    const raw = (name) => (form.get(name) ? Number(toRaw(form.get(name))) : null);
+    const wanted = { ask_raw: raw('ask'), bid_raw: raw('bid'), bid_auto: false };
+    const given = wanted.bid_raw ? await confirmMoney(call, `Bid ${amount(wanted.bid_raw)} per GiB?`) : {};
+    if (given) await call('PATCH', `torrents/${hash}`, { prices: wanted }, given.confirm);
+  });
   const remove = async () => { if (await removeDialog([hash])) location.hash = '#/torrents'; };
   const button = (name, onclick, kind) => h('button', { type: 'button', class: kind, onclick }, name);
   root.append(trouble,
-    h('div', { class: 'bar' }, toggle, button('Verify again', post('recheck', 'Verifying.')), button('Rename…', rename), button('Limits…', limits), button('Move…', move), button('Remove…', remove, 'bad')),
+    h('div', { class: 'bar' }, toggle, button('Verify again', post('recheck', 'Verifying.')), button('Rename…', rename), button('Limits…', limits), button('Price…', prices), button('Move…', move), button('Remove…', remove, 'bad')),
     h('dl', { class: 'cards' }, card('state', 'State'), card('done', 'Done'), card('rates', 'Down and up'), card('ratio', 'Ratio'), card('money', 'Earned and spent'), card('price', 'Price and bid'), card('time', 'Seeded for'), card('added', 'Added')),
     h('h2', null, 'Pieces'), canvas,
     h('h2', null, 'Files'), files.element,

@@ -31,7 +31,7 @@ const COLUMNS = [
   } },
   { key: 'done', title: 'Done', kind: '', sort: (row) => (row.wanted ? done(row) / row.wanted : 0), cell: (row, cell) => {
     let bar = cell.firstChild;
-    if (!bar) { bar = h('progress', { max: 1000, 'aria-label': 'Done' }); cell.append(bar, h('span', { class: 'wide' })); }
+    if (!bar) { bar = h('progress', { max: 1000, value: 0, 'aria-label': 'Done' }); cell.append(bar, h('span', { class: 'wide' })); }
     const value = row.checked_permille ?? (row.wanted ? Math.floor((done(row) * 1000) / row.wanted) : 0);
     if (bar.value !== value) bar.value = value;
     text(cell.lastChild, ` ${percent(done(row), row.wanted)}`);

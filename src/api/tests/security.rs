@@ -217,6 +217,60 @@ async fn a_bid_needs_the_scope_of_money() {
 }
 
 #[tokio::test]
+async fn what_moves_money_needs_its_scope_or_a_confirmation_for_each_request() {
+    let stand = Stand::start().await;
+    let link = "00".repeat(20);
+    let add = format!("{{\"link\": \"{link}\", \"paused\": true}}");
+    assert_eq!(stand.ask("POST /api/v1/torrents", &add).await.status, 201);
+    let bid = "{\"bid_raw\": 5}";
+    let own = format!("{{\"prices\": {bid}}}");
+    let torrent = format!("PATCH /api/v1/torrents/{link}");
+    let lines = [
+        ("POST /api/v1/money/settle", ""),
+        ("PUT /api/v1/money/policy", "{\"mode\": \"free\"}"),
+        ("PUT /api/v1/prices", bid),
+        (torrent.as_str(), own.as_str()),
+    ];
+    for (line, body) in lines {
+        let reply = stand.ask(line, body).await;
+        assert_eq!(reply.status, 403, "{line}");
+        assert_eq!(reply.json()["error"]["code"], "scope", "{line}");
+    }
+    // No bid is no money.
+    let free = stand.ask("PUT /api/v1/prices", "{\"bid_raw\": 0}").await;
+    assert_ne!(free.status, 403);
+
+    let password = format!("{{\"password\": \"{PASSWORD}\"}}");
+    let reply = stand.post("/api/v1/session", &password).await;
+    let cookie = reply.cookie().to_owned();
+    let json = ("Content-Type", "application/json");
+    for (line, body) in lines {
+        let headers = [("Cookie", cookie.as_str()), json];
+        let send = async |code: &str| {
+            let headers = [
+                ("Cookie", cookie.as_str()),
+                json,
+                ("Seedrail-Confirm", code),
+            ];
+            stand.send(line, &headers, body.as_bytes()).await
+        };
+        let refused = send("00").await;
+        assert_eq!(refused.json()["error"]["code"], "confirm", "{line}");
+        let path = "POST /api/v1/session/confirm";
+        let given = stand.send(path, &headers, password.as_bytes()).await;
+        let code = given.json()["confirm"].as_str().unwrap().to_owned();
+        // It is allowed; this client has no payments.
+        let done = send(&code).await;
+        assert!(
+            done.status == 409 || done.status == 204,
+            "{line}: {}",
+            done.text()
+        );
+        assert_eq!(send(&code).await.status, 403, "{line}: a code is good once");
+    }
+}
+
+#[tokio::test]
 async fn money_is_confirmed_with_the_password_and_not_with_a_token() {
     let stand = Stand::start().await;
     let log_in = format!("{{\"token\": \"{}\"}}", stand.token);

@@ -6,16 +6,20 @@ use serde_json::json;
 
 use super::{
     done,
-    input::{AddIn, CategoryIn, ChangeIn, FolderIn, LimitsIn, MAX_LIST, PeersIn, UrlsIn},
+    input::{AddIn, CategoryIn, ChangeIn, FolderIn, LimitsIn, MAX_LIST, PeersIn, PricesIn, UrlsIn},
 };
 use crate::{
     api::{
         answer::{self, Answered, Refusal},
+        dispatch,
         request::Call,
         scope::Scope,
         site::Site,
     },
-    client::command::{AddTorrent, Answer, Command, Files, Source},
+    client::{
+        command::{AddTorrent, Answer, Command, Files, Source},
+        snapshot::Prices,
+    },
     types::InfoHash,
 };
 
@@ -26,8 +30,26 @@ fn short<T>(what: &str, list: &[T]) -> Result<(), Refusal> {
     }
 }
 
+/// A bid spends money: it needs the scope, unless it is there already or is none.
+fn allow_bid(site: &Site, call: &Call<'_>, old: Prices, new: Prices) -> Result<(), Refusal> {
+    let bid = new.bid_raw.filter(|bid| *bid > 0);
+    let same = (old.bid_raw, old.bid_auto) == (new.bid_raw, new.bid_auto);
+    match bid {
+        Some(_) if !same => dispatch::allow(site, &call.caller, Scope::Money, &call.headers),
+        _ => Ok(()),
+    }
+}
+
+/// The prices of all torrents that have none of their own.
+pub(super) async fn prices(site: &Site, call: &Call<'_>) -> Answered {
+    let prices = call.json::<PricesIn>()?.into();
+    let old = site.client.snapshot().transfer.value.prices;
+    allow_bid(site, call, old, prices)?;
+    done(site, Command::SetPrices { hash: None, prices }).await
+}
+
 /// A torrent to add: JSON, the bytes of a torrent file, or a form with such a file.
-fn to_add(call: &Call<'_>) -> Result<AddTorrent, Refusal> {
+fn to_add(site: &Site, call: &Call<'_>) -> Result<AddTorrent, Refusal> {
     let kind = call.content_type();
     let (given, bytes) = match kind.as_str() {
         "application/json" => (call.json::<AddIn>()?, None),
@@ -61,13 +83,8 @@ fn to_add(call: &Call<'_>) -> Result<AddTorrent, Refusal> {
         (None, Some(bytes)) => Source::File(bytes),
         _ => return Err(Refusal::bad("either a link or a torrent file is needed")),
     };
-    if given.prices.bid_raw.is_some_and(|bid| bid > 0) && !call.caller.scopes.has(Scope::Money) {
-        return Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "scope",
-            "a bid spends money: it needs the scope `money`",
-        ));
-    }
+    let prices = given.prices.into();
+    allow_bid(site, call, Prices::default(), prices)?;
     Ok(AddTorrent {
         folder: given.folder,
         name: given.name,
@@ -76,7 +93,7 @@ fn to_add(call: &Call<'_>) -> Result<AddTorrent, Refusal> {
         files: given.files.map(Files::from),
         limits: given.limits.into(),
         goals: given.goals.into(),
-        prices: given.prices.into(),
+        prices,
         paused: given.paused,
         trackers: given.trackers,
         peers: given.peers,
@@ -104,7 +121,7 @@ fn of_parameters(call: &Call<'_>) -> Result<AddIn, Refusal> {
 }
 
 pub(super) async fn add(site: &Site, call: &Call<'_>) -> Answered {
-    let torrent = Box::new(to_add(call)?);
+    let torrent = Box::new(to_add(site, call)?);
     match site.client.command(Command::Add(torrent)).await? {
         Answer::Added { hash, known } => {
             let status = match known {
@@ -117,11 +134,15 @@ pub(super) async fn add(site: &Site, call: &Call<'_>) -> Answered {
     }
 }
 
-/// Changes what is given, in this order: name, category, tags, files, limits, goals. The
-/// first that is refused ends it.
+/// Changes what is given, in this order: name, category, tags, files, limits, goals,
+/// prices. The first that is refused ends it.
 pub(super) async fn change(site: &Site, call: &Call<'_>, hash: InfoHash) -> Answered {
     let given: ChangeIn = call.json()?;
-    super::of(&site.client.snapshot(), hash)?;
+    let torrent = super::of(&site.client.snapshot(), hash)?;
+    if let Some(prices) = given.prices {
+        // Before anything is changed.
+        allow_bid(site, call, torrent.row.value.prices, prices.into())?;
+    }
     let mut commands = Vec::new();
     if let Some(name) = given.name {
         commands.push(Command::Rename { hash, name });
@@ -151,6 +172,12 @@ pub(super) async fn change(site: &Site, call: &Call<'_>, hash: InfoHash) -> Answ
     if let Some(goals) = given.goals {
         let goals = goals.into();
         commands.push(Command::SetGoals { hash, goals });
+    }
+    if let Some(prices) = given.prices {
+        commands.push(Command::SetPrices {
+            hash: Some(hash),
+            prices: prices.into(),
+        });
     }
     for command in commands {
         site.client.command(command).await?;

@@ -139,6 +139,7 @@ pub(super) struct ChangeIn {
     pub(super) files: Option<FilesIn>,
     pub(super) limits: Option<LimitsIn>,
     pub(super) goals: Option<GoalsIn>,
+    pub(super) prices: Option<PricesIn>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -87,6 +87,9 @@ pub(super) async fn answer(site: &Arc<Site>, found: &Found, call: &Call<'_>) -> 
         Act::AddTag => done(site, Command::AddTags(vec![found.name()?.to_owned()])).await,
         Act::RemoveTag => done(site, Command::RemoveTags(vec![found.name()?.to_owned()])).await,
         Act::Money => list::money(site),
+        Act::Prices => change::prices(site, call).await,
+        Act::Policy => done(site, Command::SetPolicy(call.json()?)).await,
+        Act::Settle => done(site, Command::SettleNow).await,
         Act::Log => answer::json(&site.log.after(call.parsed("after")?)),
         Act::Problems => answer::json(&site.client.snapshot().problems.value.problems),
     }

@@ -38,6 +38,9 @@ pub(super) enum Act {
     Money,
     Problems,
     Log,
+    Prices,
+    Policy,
+    Settle,
 }
 
 /// A path with one method.
@@ -78,6 +81,15 @@ const fn write(method: &'static str, path: &'static str, act: Act) -> Route {
     }
 }
 
+const fn money(method: &'static str, path: &'static str, act: Act) -> Route {
+    Route {
+        method,
+        path,
+        needs: Some(Scope::Money),
+        act,
+    }
+}
+
 pub(super) const ROUTES: &[Route] = &[
     all("GET", "/api/v1/openapi.json", Act::OpenApi),
     all("GET", "/api/v1/session", Act::WhoAmI),
@@ -108,6 +120,9 @@ pub(super) const ROUTES: &[Route] = &[
     write("PUT", "/api/v1/tags/{name}", Act::AddTag),
     write("DELETE", "/api/v1/tags/{name}", Act::RemoveTag),
     read("/api/v1/money", Act::Money),
+    write("PUT", "/api/v1/prices", Act::Prices),
+    money("PUT", "/api/v1/money/policy", Act::Policy),
+    money("POST", "/api/v1/money/settle", Act::Settle),
     read("/api/v1/problems", Act::Problems),
     read("/api/v1/log", Act::Log),
 ];
