@@ -110,6 +110,10 @@ pub(in crate::ledger) fn renew(
 }
 
 /// Ends a lease by the clock before its time.
+#[cfg_attr(
+    not(feature = "postgres"),
+    allow(dead_code, reason = "PostgreSQL alone uses it")
+)]
 pub(in crate::ledger) fn release(
     tx: &Transaction<'_>,
     account: Address,

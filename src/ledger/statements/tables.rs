@@ -53,6 +53,10 @@ pub(in crate::ledger) fn walk(
 }
 
 /// Puts rows of a page into the same table of another ledger.
+#[cfg_attr(
+    not(feature = "postgres"),
+    allow(dead_code, reason = "PostgreSQL alone uses it")
+)]
 pub(in crate::ledger) fn put(
     tx: &Transaction<'_>,
     table: &str,
@@ -82,6 +86,10 @@ pub(in crate::ledger) fn put(
 }
 
 /// Rows of `meta` that say what database they are in, not what is in it.
+#[cfg_attr(
+    not(feature = "postgres"),
+    allow(dead_code, reason = "PostgreSQL alone uses it")
+)]
 pub(in crate::ledger) fn is_own(table: &str, row: &Row) -> Result<bool, LedgerError> {
     let own = BTreeSet::from(["genesis", "application", "schema"]);
     Ok(table == "meta" && own.contains(row.get::<String>("name")?.as_str()))
