@@ -3,7 +3,7 @@
 //! `api` are callers of it.
 //!
 //! One task owns all state ([`Client`] is a handle to it). What readers see is a
-//! [`Snapshot`](snapshot::Snapshot) that never changes. `DESIGN.md` beside this file has the
+//! [`Snapshot`] that never changes. `DESIGN.md` beside this file has the
 //! rules.
 
 pub mod command;
