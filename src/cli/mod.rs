@@ -271,6 +271,8 @@ enum Command {
     Rm(steer::Rm),
     /// Limit the rates of a torrent of the daemon, or of all together.
     Limit(steer::Limit),
+    /// Change the prices of a torrent of the daemon, or of all.
+    Price(steer::PriceCommand),
     /// Watch the daemon's torrents until Ctrl-C.
     Watch(steer::Watch),
     /// Make and show torrent files.
@@ -419,6 +421,7 @@ async fn run(command: Command, context: Context) -> Outcome {
             Command::Resume(which) => which.resume(context).await,
             Command::Rm(command) => command.run(context).await,
             Command::Limit(command) => command.run(context).await,
+            Command::Price(command) => command.run(context).await,
             Command::Watch(command) => command.run(context).await,
             Command::Torrent(command) => command.run(context).await,
             Command::Tracker(command) => command.run(context).await,

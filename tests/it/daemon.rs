@@ -373,6 +373,19 @@ async fn one_daemon_sells_and_another_buys_and_settles_by_itself() {
         seller.is_some_and(|position| position["we_owe_raw"] == "0")
     });
 
+    // Prices change while it runs; a bid is agreed to.
+    let unsure = buyer.run(["price", "--bid", "30BTT/GiB", "--json"]);
+    assert_ne!(unsure.code, 0, "{unsure:?}");
+    buyer
+        .run(["price", "--bid", "30BTT/GiB", "--yes", "--json"])
+        .json();
+    buyer
+        .run(["price", &hash, "--bid", "free", "--json"])
+        .json();
+    let state = ask(&buyer, "/api/v1/state");
+    assert_eq!(state["transfer"]["prices"]["bid_raw"], 30_000_000);
+    assert_eq!(row(&buyer, &hash)["prices"]["bid_raw"], 0);
+
     // What was earned, and the price, are kept.
     let earned = row(&seller, &hash)["earned_raw"].as_u64().unwrap();
     signal(&selling.0, "-TERM");

@@ -40,8 +40,30 @@ impl Daemon {
         path: &str,
         body: Option<&Value>,
     ) -> Outcome<Value> {
+        self.ask_with(context, (method, path), body, "").await
+    }
+
+    /// The same, for what may spend money: it was agreed to.
+    pub(super) async fn ask_for_money(
+        &self,
+        context: &Context,
+        (method, path): (&str, &str),
+        body: Option<&Value>,
+    ) -> Outcome<Value> {
+        let scope = "Seedrail-Scopes: money\r\n";
+        self.ask_with(context, (method, path), body, scope).await
+    }
+
+    async fn ask_with(
+        &self,
+        context: &Context,
+        (method, path): (&str, &str),
+        body: Option<&Value>,
+        header: &str,
+    ) -> Outcome<Value> {
         let asked = async {
-            let answer = tokio::time::timeout(PATIENCE, self.talk(method, path, body)).await;
+            let talk = self.talk((method, path), body, header);
+            let answer = tokio::time::timeout(PATIENCE, talk).await;
             let silent = || io::Error::from(io::ErrorKind::TimedOut);
             match answer.unwrap_or_else(|_| Err(silent())) {
                 Ok(answer) => Ok(answer),
@@ -67,7 +89,12 @@ impl Daemon {
         }
     }
 
-    async fn talk(&self, method: &str, path: &str, body: Option<&Value>) -> io::Result<Vec<u8>> {
+    async fn talk(
+        &self,
+        (method, path): (&str, &str),
+        body: Option<&Value>,
+        header: &str,
+    ) -> io::Result<Vec<u8>> {
         let mut stream = UnixStream::connect(&self.socket).await?;
         let body = body.map(Value::to_string).unwrap_or_default();
         let kind = match body.is_empty() {
@@ -75,7 +102,7 @@ impl Daemon {
             false => "Content-Type: application/json\r\n",
         };
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{kind}\
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{kind}{header}\
              Content-Length: {}\r\n\r\n",
             body.len()
         );

@@ -1,7 +1,10 @@
 //! The commands that steer the daemon of this home, over its Unix socket.
 
 mod http;
+mod price;
 mod words;
+
+pub(crate) use price::PriceCommand;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
