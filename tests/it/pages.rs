@@ -89,6 +89,10 @@ impl Desk {
         let (chain, tracker) = (self.chain, self.tracker);
         match line {
             "seedrail devnet" => format!("{line} --port {chain} --block-time 500ms"),
+            "seedrail daemon" => {
+                let alone = "--listen 127.0.0.1:0 --no-dht --no-lsd --no-port-map";
+                format!("{line} --http 127.0.0.1:{} {alone}", free_port())
+            }
             "seedrail tracker" => format!("{line} --listen 127.0.0.1:{tracker}"),
             line => line
                 .replace("127.0.0.1:6969", &format!("127.0.0.1:{tracker}"))
@@ -184,6 +188,23 @@ fn the_page_of_the_readme_does_what_it_says() {
          SEEDRAIL_PRIVATE_KEY=9b6ac6a6faf1dc64240f654475a7e668141e4205262367feb7269ef332113929 \
          seedrail",
     ));
+}
+
+#[test]
+fn the_daemon_of_the_readme_does_what_it_says() {
+    let mut desk = Desk::new();
+    let blocks = blocks("README.md", Some("## A daemon"));
+    assert_eq!(blocks.len(), 2);
+    // The files of the page before.
+    desk.run(
+        "head -c 1M /dev/urandom > film.bin
+         seedrail torrent create film.bin -o film.torrent",
+    );
+    for (runs_on, block) in blocks {
+        desk.type_block(runs_on, &block);
+    }
+    let list: Value = serde_json::from_str(&desk.run("seedrail ls --json")).unwrap();
+    assert_eq!(list[0]["name"], "film.bin");
 }
 
 #[test]
