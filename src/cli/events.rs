@@ -55,6 +55,12 @@ impl Troubles {
                 json!({ "event": "tracker_warning", "url": url, "message": message }),
                 Some(format!("tracker {url} warns: {message}")),
             ),
+            Event::WebSeedFailed { url, message } => (
+                json!({ "event": "web_seed_failed", "url": url, "message": message }),
+                Some(format!(
+                    "web seed {url} is not asked any more: {message}; going on with other sources"
+                )),
+            ),
             Event::DiskError { message, full } => (
                 json!({ "event": "disk_error", "message": message, "full": full }),
                 Some(match full {

@@ -92,6 +92,10 @@ pub(crate) struct Get {
     /// Tracker besides those of the torrent; may be repeated.
     #[arg(long, value_name = "URL")]
     tracker: Vec<String>,
+    /// Web seed besides those of the torrent: an HTTP server that has the content; may be
+    /// repeated.
+    #[arg(long, value_name = "URL")]
+    web_seed: Vec<String>,
     #[command(flatten)]
     goals: GoalFlags,
     #[command(flatten)]
@@ -155,6 +159,7 @@ impl Get {
             .event(&json!({ "event": "started", "listen": session.listen_addr() }))?;
         let options = AddOptions {
             trackers: self.tracker.clone(),
+            web_seeds: torrent::web_seeds(self.web_seed.clone())?,
             peers: self.swarm.peers().await?,
             // It stays until told to finish: what is due is settled then.
             seed: true,
@@ -563,6 +568,7 @@ fn document(stats: &Stats, spent: u64, live: &[LivePeer]) -> Value {
         "rate": stats.down_rate,
         "uploaded": stats.uploaded,
         "peers": stats.peers.len(),
+        "web_seeds": progress::web_seeds(stats),
         "spent_raw": spent.to_string(),
         "payments": live.iter().map(LivePeer::document).collect::<Vec<_>>(),
     })

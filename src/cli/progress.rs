@@ -95,9 +95,20 @@ pub(super) fn lines(
     text
 }
 
+/// How many web seeds are asked.
+pub(super) fn web_seeds(stats: &Stats) -> usize {
+    let asked = stats
+        .web_seeds
+        .iter()
+        .filter(|seed| seed.given_up.is_none());
+    asked.count()
+}
+
 /// Why nothing is downloaded.
 pub(super) fn why_waiting(stats: &Stats) -> &'static str {
-    if stats.peers.is_empty() {
+    if stats.peers.is_empty() && stats.phase != Phase::Metadata && web_seeds(stats) > 0 {
+        "waiting for the answers of web seeds"
+    } else if stats.peers.is_empty() {
         "no peers are connected yet"
     } else if stats.phase == Phase::Metadata {
         "no peer has sent the torrent's list of files yet"
@@ -185,6 +196,11 @@ fn line(name: &str, row: Row<'_>, (name_width, bar_width): (usize, usize)) -> St
     }
     let peers = counted(stats.peers.len() as u64, "peer");
     line.push_str(&format!(", {peers}"));
+    let web_seeds = web_seeds(stats);
+    if web_seeds > 0 {
+        let web_seeds = counted(web_seeds as u64, "web seed");
+        line.push_str(&format!(", {web_seeds}"));
+    }
     for (word, raw) in [("spent", tally.spent_raw), ("earned", tally.earned_raw)] {
         if raw > 0 {
             line.push_str(&format!(", {word} {}", btt_text(raw)));
@@ -312,6 +328,7 @@ mod tests {
             down_rate: 1 << 20,
             up_rate: 512 << 10,
             peers: Vec::new(),
+            web_seeds: Vec::new(),
         }
     }
 

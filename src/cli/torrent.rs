@@ -60,6 +60,9 @@ pub(crate) struct Create {
     /// Announce URL of a tracker; may be repeated.
     #[arg(long, value_name = "URL")]
     tracker: Vec<String>,
+    /// URL of a web seed (BEP 19), an HTTP server that has the content; may be repeated.
+    #[arg(long, value_name = "URL")]
+    web_seed: Vec<String>,
     /// Size of a piece, a power of two. Default: depends on the size of the content.
     #[arg(long, value_name = "SIZE")]
     piece_size: Option<Size>,
@@ -120,6 +123,20 @@ pub(super) fn write(path: &Path, metainfo: &Metainfo, overwrite: bool) -> Outcom
     }
 }
 
+/// URLs of web seeds, checked.
+pub(super) fn web_seeds(urls: Vec<String>) -> Outcome<Vec<String>> {
+    for text in &urls {
+        let url = url::Url::parse(text).ok();
+        let usable = |url: &url::Url| matches!(url.scheme(), "http" | "https");
+        if !url.as_ref().is_some_and(usable) || text.len() > 2048 {
+            return Err(Failure::usage(format!(
+                "`{text}` is no URL of a web seed (http or https)"
+            )));
+        }
+    }
+    Ok(urls)
+}
+
 /// The options of a torrent, checked.
 pub(crate) fn options(
     trackers: Vec<String>,
@@ -146,6 +163,7 @@ pub(crate) fn options(
     Ok(CreateOptions {
         piece_size,
         trackers,
+        web_seeds: Vec::new(),
         private,
         comment: None,
         pad_files,
@@ -235,7 +253,8 @@ impl Torrent {
 
 impl Create {
     async fn run(self, context: &Context) -> Outcome {
-        let options = options(self.tracker, self.piece_size, self.private, self.pad_files)?;
+        let mut options = options(self.tracker, self.piece_size, self.private, self.pad_files)?;
+        options.web_seeds = web_seeds(self.web_seed)?;
         let metainfo = hash(context, &self.path, options).await?;
         write(&self.output, &metainfo, self.overwrite)?;
         let document = json!({
@@ -301,6 +320,7 @@ fn show(context: &Context, metainfo: &Metainfo, counts: Option<&[Counted]>) -> O
         "pieces": info.layout().pieces(),
         "private": info.is_private(),
         "trackers": metainfo.trackers,
+        "web_seeds": metainfo.web_seeds,
         "comment": metainfo.comment,
         "created_by": metainfo.created_by,
         "files": files,
@@ -331,6 +351,9 @@ fn show(context: &Context, metainfo: &Metainfo, counts: Option<&[Counted]>) -> O
         }
         for url in metainfo.trackers.iter().flatten() {
             text.push_str(&format!("  tracker    {}\n", printable::line(url)));
+        }
+        for url in &metainfo.web_seeds {
+            text.push_str(&format!("  web seed   {}\n", printable::line(url)));
         }
         for (url, answer) in counts.unwrap_or_default() {
             let url = printable::line(url);

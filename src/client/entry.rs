@@ -312,6 +312,7 @@ impl Entry {
                 };
                 let options = AddOptions {
                     trackers: wish.trackers.clone(),
+                    web_seeds: Vec::new(),
                     peers: wish.peers.clone(),
                     seed: true,
                     files: wish.files.as_ref().map(selection).transpose()?,

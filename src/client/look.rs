@@ -100,6 +100,7 @@ impl Entry {
                         .iter()
                         .map(|url| vec![url.clone()])
                         .collect();
+                    metainfo.web_seeds.clone_from(&magnet.web_seeds);
                     self.wish.known = Known::File(Arc::new(metainfo));
                     seen.metadata = true;
                 }
@@ -263,6 +264,10 @@ impl Entry {
                     Known::File(_) => None,
                 }),
             trackers: self.tiers().into_iter().flatten().collect(),
+            web_seeds: match known {
+                Known::Link(magnet) => magnet.web_seeds.clone(),
+                Known::File(metainfo) => metainfo.web_seeds.clone(),
+            },
             peers: Vec::new(),
             files: Vec::new(),
         };

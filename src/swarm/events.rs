@@ -103,6 +103,13 @@ pub enum Event {
         /// Why.
         message: String,
     },
+    /// A web seed is not asked any more: it is of no use, or sent a bad piece.
+    WebSeedFailed {
+        /// Which.
+        url: String,
+        /// Why.
+        message: String,
+    },
     /// A file could not be read or written. What is verified is kept; writing is
     /// tried again later.
     DiskError {

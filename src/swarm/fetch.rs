@@ -96,6 +96,19 @@ impl Http {
     /// # Errors
     /// The HTTP library cannot be set up.
     pub(super) fn new(source: IpAddr) -> Result<Self, reqwest::Error> {
+        // Announces are far apart, and opentracker resets what it kept open.
+        Self::with_idle(source, 0)
+    }
+
+    /// The same, but a connection or two to each server are kept for the next request.
+    ///
+    /// # Errors
+    /// The HTTP library cannot be set up.
+    pub(super) fn keeping(source: IpAddr) -> Result<Self, reqwest::Error> {
+        Self::with_idle(source, 2)
+    }
+
+    fn with_idle(source: IpAddr, idle: usize) -> Result<Self, reqwest::Error> {
         // Whoever installed one before is as good.
         let _already = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
@@ -106,8 +119,7 @@ impl Http {
                 .no_proxy()
                 .referer(false)
                 .redirect(reqwest::redirect::Policy::none())
-                // Announces are far apart, and opentracker resets what it kept open.
-                .pool_max_idle_per_host(0)
+                .pool_max_idle_per_host(idle)
                 .local_address(Some(source).filter(|ip| !ip.is_unspecified()))
         };
         Ok(Self {

@@ -19,6 +19,7 @@ use super::{
     ports::PortMapping,
     relocate::MoveError,
     torrent::{PeerSource, Torrent},
+    web::WebSeedRow,
 };
 use crate::types::InfoHash;
 
@@ -69,6 +70,8 @@ pub struct Stats {
     pub up_rate: u64,
     /// One row for each connection.
     pub peers: Vec<PeerRow>,
+    /// One row for each web seed.
+    pub web_seeds: Vec<WebSeedRow>,
 }
 
 impl TorrentHandle {
@@ -122,6 +125,7 @@ impl TorrentHandle {
             info_hash: self.torrent.hash,
             name: self.torrent.name(),
             trackers: self.torrent.trackers(),
+            web_seeds: self.torrent.public_web_seeds(),
             peers: Vec::new(),
             files: Vec::new(),
         }
@@ -195,6 +199,8 @@ impl TorrentHandle {
     /// Figures at this moment.
     pub fn stats(&self) -> Stats {
         let peers = self.torrent.rows();
+        let web_seeds = self.torrent.web_seed_rows();
+        let from_web: u64 = web_seeds.iter().map(|seed| seed.down_rate).sum();
         let (pieces_have, pieces) = self.torrent.progress();
         let (downloaded, uploaded, wasted) = self.torrent.totals();
         let total = || self.torrent.info().map(|info| info.layout().total());
@@ -220,9 +226,10 @@ impl TorrentHandle {
             wasted,
             paid_duplicates: self.torrent.duplicate_bytes(),
             seeding_for: self.torrent.seeding_for(),
-            down_rate: peers.iter().map(|peer| peer.down_rate).sum(),
+            down_rate: peers.iter().map(|peer| peer.down_rate).sum::<u64>() + from_web,
             up_rate: peers.iter().map(|peer| peer.up_rate).sum(),
             peers,
+            web_seeds,
         }
     }
 

@@ -39,6 +39,7 @@ mod phase;
 mod session;
 mod torrent;
 mod utp;
+mod web;
 
 pub use events::Event;
 pub use fetch::fetch_torrent;
@@ -48,6 +49,7 @@ pub use mse::Encryption;
 pub use peer::{PeerRow, Transport};
 pub use phase::{Pause, Phase, Resumes};
 pub use session::{AddOptions, SeedOptions, Session, SessionBuilder, SessionError, Source};
+pub use web::WebSeedRow;
 
 #[cfg(test)]
 mod tests;

@@ -26,3 +26,4 @@ mod tracker_manners;
 mod transfer;
 mod transports;
 mod udp_tracker;
+mod web_seeds;

@@ -19,3 +19,4 @@ pub(crate) mod small_disk;
 pub(crate) mod terminal;
 pub(crate) mod torrents;
 pub(crate) mod waiting;
+pub(crate) mod web;

@@ -50,6 +50,8 @@ pub struct CreateOptions {
     pub piece_size: Option<u32>,
     /// Tracker URLs, one tier each.
     pub trackers: Vec<String>,
+    /// Web seeds (BEP 19).
+    pub web_seeds: Vec<String>,
     /// Peers only from the trackers (BEP 27).
     pub private: bool,
     /// Free text.
@@ -176,6 +178,7 @@ pub(super) fn of_listed(
     let trackers = options.trackers.iter().map(|url| vec![url.clone()]);
     let metainfo = Metainfo {
         trackers: trackers.collect(),
+        web_seeds: options.web_seeds.clone(),
         comment: options.comment.clone(),
         created_by: Some(concat!("Seedrail ", env!("CARGO_PKG_VERSION")).to_owned()),
         ..Metainfo::new(info)

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, ops::RangeInclusive, str::FromStr};
 
 use url::Url;
 
-use super::{MAX_TRACKERS, names};
+use super::{MAX_TRACKERS, MAX_WEB_SEED_BYTES, MAX_WEB_SEEDS, names};
 use crate::{swarm::selection::select_only, types::InfoHash};
 
 /// The longest link that is read.
@@ -36,6 +36,8 @@ pub struct Magnet {
     pub name: Option<String>,
     /// `tr`: trackers.
     pub trackers: Vec<String>,
+    /// `ws`: web seeds (BEP 19).
+    pub web_seeds: Vec<String>,
     /// `x.pe`: peers.
     pub peers: Vec<SocketAddr>,
     /// `so`: positions of the wanted files, from 0 on; none: every file.
@@ -57,13 +59,14 @@ impl FromStr for Magnet {
         let mut hash = None;
         let mut name = None;
         let mut trackers = Vec::new();
+        let mut web_seeds: Vec<String> = Vec::new();
         let mut peers = Vec::new();
         let mut files = Vec::new();
         for (key, value) in url.query_pairs() {
             let key = key.to_ascii_lowercase();
             // `xt.1`, `tr.x`: several of a kind may be numbered, by anything.
             let kind = match key.split_once('.') {
-                Some((kind @ ("xt" | "tr" | "dn"), _)) => kind,
+                Some((kind @ ("xt" | "tr" | "dn" | "ws"), _)) => kind,
                 _ => &*key,
             };
             match kind {
@@ -82,6 +85,11 @@ impl FromStr for Magnet {
                 "tr" if trackers.len() < MAX_TRACKERS && !value.trim().is_empty() => {
                     trackers.push(value.trim().to_owned());
                 }
+                "ws" if web_seeds.len() < MAX_WEB_SEEDS => {
+                    let url = Some(value.trim());
+                    let url = url.filter(|url| !url.is_empty() && url.len() <= MAX_WEB_SEED_BYTES);
+                    web_seeds.extend(url.map(str::to_owned));
+                }
                 "x.pe" if peers.len() < MAX_PEERS => peers.extend(value.parse::<SocketAddr>()),
                 "so" => files.extend(select_only(&value)),
                 _ => {}
@@ -91,6 +99,7 @@ impl FromStr for Magnet {
             info_hash: hash.ok_or(MagnetError::NoHash)?,
             name,
             trackers,
+            web_seeds,
             peers,
             files,
         })
@@ -135,6 +144,7 @@ impl Magnet {
             info_hash: parse_hash(text).ok()?,
             name: None,
             trackers: Vec::new(),
+            web_seeds: Vec::new(),
             peers: Vec::new(),
             files: Vec::new(),
         })
@@ -157,6 +167,9 @@ impl fmt::Display for Magnet {
         }
         for tracker in &self.trackers {
             write!(f, "&tr={}", escape(tracker))?;
+        }
+        for url in &self.web_seeds {
+            write!(f, "&ws={}", escape(url))?;
         }
         for peer in &self.peers {
             write!(f, "&x.pe={peer}")?;
@@ -234,6 +247,7 @@ mod tests {
                 info_hash: InfoHash::from_bytes(hash),
                 name,
                 trackers: vec![tracker],
+                web_seeds: vec!["http://h/a b?c=d&e".to_owned()],
                 peers: vec![SocketAddr::from(peer)],
                 files: files.into_iter().map(|(from, more)| from..=from + more).collect(),
             };

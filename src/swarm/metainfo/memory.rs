@@ -44,6 +44,7 @@ pub fn make_or_recall(
             .iter()
             .map(|url| vec![url.clone()])
             .collect();
+        metainfo.web_seeds.clone_from(&options.web_seeds);
         metainfo.comment.clone_from(&options.comment);
         let links = listed.links;
         return Ok((Made { metainfo, links }, true));

@@ -30,6 +30,11 @@ pub const MAX_INFO_BYTES: usize = 48 << 20;
 /// The most trackers kept of one torrent; further ones are dropped.
 pub const MAX_TRACKERS: usize = 64;
 
+/// The most web seeds kept of one torrent.
+pub const MAX_WEB_SEEDS: usize = 64;
+/// The longest URL of a web seed.
+const MAX_WEB_SEED_BYTES: usize = 2048;
+
 /// The most DHT nodes kept of one torrent file.
 pub const MAX_NODES: usize = 64;
 
@@ -233,6 +238,8 @@ pub struct Metainfo {
     pub info: Info,
     /// Tracker URLs in tiers (BEP 12), at most [`MAX_TRACKERS`] in all.
     pub trackers: Vec<Vec<String>>,
+    /// Web seeds (BEP 19), at most [`MAX_WEB_SEEDS`].
+    pub web_seeds: Vec<String>,
     /// Nodes of the distributed hash table (BEP 5), at most [`MAX_NODES`].
     pub nodes: Vec<(String, u16)>,
     /// Free text.
@@ -249,6 +256,7 @@ impl Metainfo {
         Self {
             info,
             trackers: Vec::new(),
+            web_seeds: Vec::new(),
             nodes: Vec::new(),
             comment: None,
             created_by: None,
@@ -270,6 +278,7 @@ impl Metainfo {
         Ok(Self {
             info,
             trackers: trackers(&value),
+            web_seeds: web_seeds(&value),
             nodes: nodes(&value),
             comment: text(&value, "comment"),
             created_by: text(&value, "created by"),
@@ -298,6 +307,14 @@ impl Metainfo {
             });
             put("nodes", Value::List(nodes.collect()));
         }
+        match &self.web_seeds[..] {
+            [] => {}
+            [one] => put("url-list", one.as_str().into()),
+            several => {
+                let urls = several.iter().map(|url| url.as_str().into());
+                put("url-list", Value::List(urls.collect()));
+            }
+        }
         if let Some(comment) = &self.comment {
             put("comment", comment.as_str().into());
         }
@@ -323,6 +340,7 @@ impl Metainfo {
             info_hash: self.info.hash,
             name: Some(self.info.name.clone()),
             trackers: self.trackers.iter().flatten().cloned().collect(),
+            web_seeds: self.web_seeds.clone(),
             peers: Vec::new(),
             files: Vec::new(),
         }
@@ -447,6 +465,22 @@ fn nodes(value: &Value) -> Vec<(String, u16)> {
     nodes.take(MAX_NODES).collect()
 }
 
+/// One URL, or a list of them.
+fn web_seeds(value: &Value) -> Vec<String> {
+    let Some(value) = value.get("url-list") else {
+        return Vec::new();
+    };
+    let all = value
+        .as_list()
+        .unwrap_or(std::slice::from_ref(value))
+        .iter();
+    let urls = all.filter_map(Value::as_str).map(str::trim);
+    urls.filter(|url| !url.is_empty() && url.len() <= MAX_WEB_SEED_BYTES)
+        .take(MAX_WEB_SEEDS)
+        .map(str::to_owned)
+        .collect()
+}
+
 fn trackers(value: &Value) -> Vec<Vec<String>> {
     let mut left = MAX_TRACKERS;
     let mut tiers = Vec::new();
@@ -518,6 +552,19 @@ mod tests {
         assert_eq!(info.hash().as_bytes(), Sha1::digest(raw).as_slice());
         let meta = Metainfo::new(info);
         assert_eq!(Metainfo::from_bytes(&meta.to_bytes()), Ok(meta));
+    }
+
+    #[test]
+    fn web_seeds_are_one_url_or_a_bounded_list_of_them() {
+        let of = |list: Value| web_seeds(&Value::dict([("url-list", list)]));
+        assert_eq!(of(" http://a/ ".into()), ["http://a/"]);
+        assert_eq!(of("".into()), Vec::<String>::new());
+        let long = |bytes: usize| Value::from("x".repeat(bytes).as_str());
+        let mut list = vec![long(MAX_WEB_SEED_BYTES + 1), 7i64.into()];
+        list.extend(std::iter::repeat_n(long(MAX_WEB_SEED_BYTES), 100));
+        let kept = of(list.into());
+        assert_eq!(kept.len(), MAX_WEB_SEEDS);
+        assert!(kept.iter().all(|url| url.len() == MAX_WEB_SEED_BYTES));
     }
 
     #[test]

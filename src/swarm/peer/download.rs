@@ -199,9 +199,7 @@ impl Conn {
             }),
             (Received::Owed | Received::Duplicate, _) => {}
             (Received::Used { cancel, .. }, _) => {
-                for other in cancel.into_iter().filter_map(|id| self.torrent.conn(id)) {
-                    other.cancel(block);
-                }
+                self.torrent.cancel(cancel, block);
             }
         }
     }
@@ -228,7 +226,7 @@ impl Conn {
     }
 
     /// Somebody else was faster.
-    fn cancel(&self, block: Block) {
+    pub(in crate::swarm) fn cancel(&self, block: Block) {
         let now = self.torrent.now_ms();
         let mut link = lock(&self.link);
         let cancelled = link.asking.cancel(&block, self.fast, now);

@@ -163,6 +163,8 @@ impl Session {
             place: Place::Content(path),
             trackers: metainfo.trackers.clone(),
             named_trackers: options.trackers,
+            web_seeds: Vec::new(),
+            named_web_seeds: Vec::new(),
             seed: true,
             goals: options.goals,
             limits: [options.up_limit, None],
@@ -233,6 +235,8 @@ impl Session {
             name: None,
             trackers: Vec::new(),
             named_trackers: options.trackers,
+            web_seeds: Vec::new(),
+            named_web_seeds: options.web_seeds,
             info: None,
             place: Place::Folder(folder.to_owned()),
             seed: options.seed,
@@ -244,6 +248,7 @@ impl Session {
             Source::Torrent(metainfo) => {
                 self.hint_nodes(&metainfo);
                 setup.trackers = metainfo.trackers;
+                setup.web_seeds = metainfo.web_seeds;
                 setup.info = Some(Arc::new(metainfo.info));
             }
             Source::Magnet(magnet) => {
@@ -251,6 +256,7 @@ impl Session {
                 let linked = Some(magnet.files).filter(|files| !files.is_empty());
                 setup.files = setup.files.or(linked.map(Selection::positions));
                 setup.name = magnet.name;
+                setup.web_seeds = magnet.web_seeds;
                 setup.trackers = magnet.trackers.into_iter().map(|url| vec![url]).collect();
             }
         }

@@ -51,6 +51,9 @@ pub struct SeedOptions {
 pub struct AddOptions {
     /// Trackers besides those of the torrent, one tier each.
     pub trackers: Vec<String>,
+    /// Web seeds (BEP 19) that the user names, besides those of the torrent. One inside our
+    /// own network is asked only if it is one of them.
+    pub web_seeds: Vec<String>,
     /// Peers to dial.
     pub peers: Vec<SocketAddr>,
     /// Go on when the download is complete. If not, the torrent finishes itself.
@@ -78,6 +81,7 @@ impl Default for AddOptions {
     fn default() -> Self {
         Self {
             trackers: Vec::new(),
+            web_seeds: Vec::new(),
             peers: Vec::new(),
             seed: true,
             files: None,

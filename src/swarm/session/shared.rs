@@ -21,6 +21,7 @@ use crate::{
     swarm::{
         buffers::Buffers,
         dht::Dht,
+        fetch::Http,
         half_open::HalfOpen,
         hooks::{ConnId, Extension},
         limiter::Limiter,
@@ -58,6 +59,8 @@ pub(in crate::swarm) struct Shared {
     pub(in crate::swarm) up: Arc<Limiter>,
     pub(in crate::swarm) down: Arc<Limiter>,
     pub(in crate::swarm) tracker: tracker::Client,
+    /// For web seeds.
+    pub(in crate::swarm) web: Http,
     pub(in crate::swarm) torrents: Lock<HashMap<InfoHash, Arc<Torrent>>>,
     pub(in crate::swarm) conns: Lock<BTreeMap<ConnId, Arc<Conn>>>,
     /// Incoming connections without a handshake.

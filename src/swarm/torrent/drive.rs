@@ -35,6 +35,7 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
     for tier in torrent.tiers.clone() {
         shared.spawn(torrent.clone().announce_loop(tier));
     }
+    torrent.start_web_seeds();
     if !torrent.is_private() {
         shared.spawn(torrent.clone().dht_loop());
     }

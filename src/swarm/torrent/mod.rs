@@ -13,6 +13,7 @@ mod pieces;
 mod relocate;
 mod resume;
 mod verified;
+mod web;
 
 use std::{
     collections::HashMap,
@@ -48,6 +49,7 @@ use super::{
     selection::{Selection, Wanted},
     session::Shared,
     storage::{Claimed, Room, Storage},
+    web::WebSeed,
     wire::Message,
 };
 use crate::types::InfoHash;
@@ -67,6 +69,10 @@ pub(super) struct Setup {
     pub(super) trackers: Vec<Vec<String>>,
     /// Those of them that the user named, not a torrent file or link of others.
     pub(super) named_trackers: Vec<String>,
+    /// Web seeds that a torrent file or link names.
+    pub(super) web_seeds: Vec<String>,
+    /// Those that the user named.
+    pub(super) named_web_seeds: Vec<String>,
     /// Goes on after the download is complete.
     pub(super) seed: bool,
     pub(super) goals: SeedGoals,
@@ -136,6 +142,7 @@ pub(super) struct Torrent {
     verified: verified::Verified,
     /// Once it is complete: who passes on what it is given.
     passing: Lock<Passing>,
+    web_seeds: OnceLock<Vec<Arc<WebSeed>>>,
     down: AtomicU64,
     up: AtomicU64,
     waste: AtomicU64,
@@ -203,6 +210,7 @@ impl Torrent {
             full: AtomicBool::new(false),
             verified: verified::Verified::default(),
             passing: Lock::new(Rank::Leaf, Passing::default()),
+            web_seeds: OnceLock::new(),
             down: AtomicU64::new(0),
             up: AtomicU64::new(0),
             waste: AtomicU64::new(0),
@@ -423,11 +431,10 @@ impl Torrent {
                     conn.wake();
                 }
             }
-            Output::Close(conn, why) => {
-                if let Some(conn) = self.conn(conn) {
-                    conn.close(why);
-                }
-            }
+            Output::Close(conn, why) => match self.conn(conn) {
+                Some(conn) => conn.close(why),
+                None => self.give_up_web_seed(conn, why),
+            },
             Output::LookAgain => self.wake_all(),
             Output::DialMore => self.changed.notify_one(),
             // Done under the lock.
@@ -453,6 +460,9 @@ impl Torrent {
     pub(super) fn wake_all(&self) {
         for conn in self.conns() {
             conn.wake();
+        }
+        for seed in self.web_seeds() {
+            seed.wake();
         }
     }
 

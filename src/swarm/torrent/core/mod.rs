@@ -53,6 +53,8 @@ pub(in crate::swarm) enum Input {
     Listens { conn: ConnId, addr: SocketAddr },
     /// Never again with the peer at this address.
     Ban { addr: SocketAddr, why: &'static str },
+    /// A web seed may be asked: it has everything.
+    WebSeedCame(ConnId),
     /// The connection is over.
     Left { conn: ConnId, reason: String },
     /// A piece is on disk, and its hash is the right one.
@@ -165,6 +167,7 @@ impl TorrentCore {
             }
             Input::Listens { conn, addr } => self.listens(conn, addr, now_ms, &mut out),
             Input::Ban { addr, why } => self.ban(addr, why, &mut out),
+            Input::WebSeedCame(conn) => self.web_seed_came(conn, &mut out),
             Input::Left { conn, reason } => self.left(conn, reason, &mut out),
             Input::Verified(piece) => self.verified(piece, &mut out),
             Input::Wrong(piece) => self.wrong(piece, &mut out),

@@ -90,6 +90,8 @@ pub(super) struct Peer {
     /// How often it named all its pieces at once.
     claims: u32,
     listens_at: Option<SocketAddr>,
+    /// A web seed: it has no address, and is told nothing.
+    web: bool,
     /// Its pieces are asked of it alone: a piece it had a part in was bad.
     pub(super) suspect: bool,
     /// It had a part in a piece whose hash matched.
@@ -206,7 +208,7 @@ impl TorrentCore {
         }
         let dialling = self.book.dialling();
         let room = max_peers
-            .saturating_sub(self.peers.len() + dialling)
+            .saturating_sub(self.connected() + dialling)
             .min(MAX_DIALLING.saturating_sub(dialling));
         self.book.choose(room, complete, now_ms, priority)
     }
@@ -215,11 +217,47 @@ impl TorrentCore {
     pub(in crate::swarm) fn arrives(&self, addr: SocketAddr, max_peers: usize) -> Arrival {
         if !self.phase.is_open() || self.bans.has(addr) {
             Arrival::Refused
-        } else if self.peers.len() < max_peers {
+        } else if self.connected() < max_peers {
             Arrival::Welcome
         } else {
             Arrival::Full
         }
+    }
+
+    /// Connections, without web seeds.
+    fn connected(&self) -> usize {
+        self.peers.values().filter(|peer| !peer.web).count()
+    }
+
+    /// A web seed may be asked.
+    pub(super) fn web_seed_came(&mut self, conn: ConnId, out: &mut Vec<Output>) {
+        let Some(picker) = &mut self.picker else {
+            return;
+        };
+        if self.peers.contains_key(&conn) {
+            return;
+        }
+        let bits = Bitfield::full(picker.have().len());
+        picker.peer_came(&bits);
+        let peer = Peer {
+            remote: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+            peer_id: PeerId::default(),
+            outgoing: true,
+            bits: Some(bits),
+            early: Early::default(),
+            claims: 0,
+            listens_at: None,
+            web: true,
+            suspect: false,
+            proven: false,
+        };
+        self.peers.insert(conn, peer);
+        out.push(Output::LookAgain);
+    }
+
+    /// Whether a connection is a web seed.
+    pub(super) fn is_web(&self, conn: ConnId) -> bool {
+        self.peers.get(&conn).is_some_and(|peer| peer.web)
     }
 
     /// Which connection of a full torrent gives way to a peer at `addr`, and why.
@@ -283,6 +321,7 @@ impl TorrentCore {
             early: Early::default(),
             claims: 0,
             listens_at: joining.outgoing.then_some(joining.remote),
+            web: false,
             suspect: self.departed.take_suspect(joining.remote),
             proven: false,
         };
@@ -431,6 +470,10 @@ impl TorrentCore {
             let lost = picker.disown(conn);
             Self::tell_dropped(conn, lost, out);
         }
+        out.push(Output::LookAgain);
+        if peer.web {
+            return;
+        }
         self.book.left(conn);
         self.departed.note(conn, peer.remote);
         if peer.suspect {
@@ -442,7 +485,6 @@ impl TorrentCore {
             reason,
         }));
         out.push(Output::DialMore);
-        out.push(Output::LookAgain);
     }
 
     /// Where a connection leads or led, if it is not long ago.

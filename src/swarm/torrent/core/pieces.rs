@@ -183,6 +183,7 @@ impl TorrentCore {
         out.push(Output::Event(Event::PieceFailed { piece }));
         // Also those that have left: a liar must not leave its blame behind.
         match &senders[..] {
+            [one] if self.is_web(*one) => out.push(Output::Close(*one, "it sent a bad piece")),
             [one] => {
                 if let Some(remote) = self.remote(*one) {
                     self.ban(remote, "it sent a bad piece", out);

@@ -245,3 +245,29 @@ fn a_full_torrent_gives_the_place_of_the_longest_idle_and_never_of_one_that_pays
     );
     assert_eq!(chosen(&[busy, standing(2, 5, false)]), None);
 }
+
+#[test]
+fn a_web_seed_takes_no_place_and_is_closed_for_a_bad_piece_alone() {
+    let mut core = core();
+    let web = ConnId(9);
+    let came = core.input(0, Input::WebSeedCame(web));
+    assert_eq!(came, [Output::LookAgain]);
+    assert_eq!(core.input(0, Input::WebSeedCame(web)), []);
+    assert_eq!(core.arrives(at(1, 1), 1), Arrival::Welcome);
+    assert_eq!(core.dialable(), []);
+    let piece = send_piece(&mut core, &[web], None);
+    let outputs = core.input(0, Input::Wrong(piece));
+    assert!(outputs.contains(&Output::Close(web, "it sent a bad piece")));
+    let banned = |output: &Output| matches!(output, Output::Event(Event::PeerBanned { .. }));
+    assert!(!outputs.iter().any(banned), "{outputs:?}");
+    // It leaves with a piece begun, whose end is nobody's blame.
+    let block = ask(&mut core, web, false).unwrap();
+    core.received(web, block, None);
+    let left = Input::Left {
+        conn: web,
+        reason: String::new(),
+    };
+    assert_eq!(core.input(0, left), [Output::LookAgain]);
+    let outputs = core.input(0, Input::Wrong(block.piece));
+    assert!(!outputs.iter().any(banned), "{outputs:?}");
+}
