@@ -147,24 +147,25 @@ fn exposure(context: &Context, ask: &Ask, piece_length: Option<u32>) {
     }
     let bounds = Exposure::of(ask, piece_length.unwrap_or(0));
     let btt = |raw: u128| btt_text(u64::try_from(raw).unwrap_or(u64::MAX));
-    let window = match piece_length {
-        Some(_) => format!(
-            "a window of {} to {} is sent to a payer ahead of receipts, and {} and 2 % of what it paid more if it comes and goes",
-            Size(bounds.first_window),
-            Size(bounds.largest_window),
-            Size(bounds.written_off),
-        ),
-        None => format!(
-            "a window of {} to {} is sent to a payer ahead of receipts, more for large pieces (two of them and 1 MiB), and two pieces, 1 MiB and 2 % of what it paid more if it comes and goes",
-            Size(bounds.first_window),
-            Size(bounds.largest_window),
-        ),
-    };
     context.out.note(format!(
-        "at risk: {window}; in all, one that never settled may take {}, those of one /24 {}, all such together {}",
+        "you sell on credit: at most {} to a peer that never settled, {} to all such of one network (/24), {} to all \
+         such together; `seed --unproven-cap` changes that",
         btt(bounds.per_address),
         btt(bounds.per_network),
         btt(bounds.total),
+    ));
+    let (more, kept) = match piece_length {
+        Some(_) => (String::new(), Size(bounds.written_off).to_string()),
+        None => (
+            ", more where pieces are large (two of them and 1 MiB)".to_owned(),
+            "two pieces, 1 MiB".to_owned(),
+        ),
+    };
+    context.out.note(format!(
+        "ahead of its receipts a payer gets {} at first and up to {} later{more}; one that leaves without paying may \
+         keep {kept} and 2 % of what it paid",
+        Size(bounds.first_window),
+        Size(bounds.largest_window),
     ));
 }
 

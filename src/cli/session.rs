@@ -135,9 +135,20 @@ fn told(signed: &SignedGrant) -> String {
     let grant = &signed.grant;
     let hours = grant.not_after.saturating_sub(now_secs()) / 3600;
     format!(
-        "{} signs for {}: at most {} in all, {} for one peer, {hours} h more",
+        "{} signs for {}, {}; it ends in {hours} h",
         grant.signer,
         grant.payer,
+        limits(grant)
+    )
+}
+
+/// What a session key may spend.
+fn limits(grant: &SpendGrant) -> String {
+    if grant.max_total == RawAmount::ZERO {
+        return "and can spend nothing".to_owned();
+    }
+    format!(
+        "at most {} in all and {} for one peer",
         btt_text(grant.max_total.unsigned()),
         btt_text(grant.max_per_payee.unsigned()),
     )
@@ -266,14 +277,13 @@ fn make(
     };
     let open = open_total(&ledger.grants(payer)?, ledger)?;
     context.out.note(format!(
-        "a new session key {} may sign for {payer}: at most {} in all, {} for one peer, for {} h{}",
+        "your wallet lets a new session key, {}, sign for {payer}, {}; it ends in {} h{}",
         grant.signer,
-        btt_text(max_total.unsigned()),
-        btt_text(max_per_payee.unsigned()),
+        limits(&grant),
         lasts.as_secs() / 3600,
         match open {
             0 => String::new(),
-            open => format!(" (others that are open may sign {} more)", btt_text(open)),
+            open => format!("; other open session keys may sign {} more", btt_text(open)),
         }
     ));
     if max_total > RawAmount::ZERO {

@@ -360,10 +360,11 @@ async fn with_a_price_for_one_torrent_alone_the_other_is_free() {
     assert_eq!(spent_by(&payer, &torrent, &seller), 0);
     // What is at risk is told, and for the pieces that are shared.
     let said = seller.end();
-    let window =
-        "a window of 3 MiB to 16 MiB is sent to a payer ahead of receipts, and 3 MiB and 2 %";
+    let window = "a payer gets 3 MiB at first and up to 16 MiB later";
     assert!(said.contains(window), "{said}");
-    assert!(said.contains("may take 10"), "{said}");
+    assert!(said.contains("may keep 3 MiB and 2 %"), "{said}");
+    let credit = "at most 10 BTT to a peer that never settled, 20 BTT to all such of one network";
+    assert!(said.contains(credit), "{said}");
 }
 
 #[test]
