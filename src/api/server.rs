@@ -240,26 +240,44 @@ async fn keep_log(site: Arc<Site>) {
     }
 }
 
+/// The next connection, once there is a place for it; `None` when the server ends.
+async fn next<T, F>(
+    room: &Arc<Semaphore>,
+    site: &Site,
+    accept: impl Fn() -> F,
+) -> Option<(OwnedSemaphorePermit, T)>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    loop {
+        let next = async {
+            let place = Arc::clone(room).acquire_owned().await;
+            (place, accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            () = ended(site.ends.clone()) => return None,
+        };
+        let place = place.ok()?;
+        match accepted {
+            Ok(accepted) => return Some((place, accepted)),
+            Err(error) => {
+                // It is free for others meanwhile.
+                drop(place);
+                pause(&error).await;
+            }
+        }
+    }
+}
+
 async fn tcp_loop(listener: TcpListener, acceptor: Option<TlsAcceptor>, site: Arc<Site>) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut open = JoinSet::new();
     loop {
         while open.try_join_next().is_some() {}
-        let next = async {
-            let place = Arc::clone(&room).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            next = next => next,
-            () = ended(site.ends.clone()) => break,
-        };
-        let Ok(place) = place else { break };
-        let (stream, address) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                pause(&error).await;
-                continue;
-            }
+        let Some((place, (stream, address))) = next(&room, &site, || listener.accept()).await
+        else {
+            break;
         };
         // Small answers to small questions: waiting to fill a packet helps none.
         if let Err(error) = stream.set_nodelay(true) {
@@ -301,25 +319,16 @@ async fn socket_loop(listener: UnixListener, own: u32, site: Arc<Site>) {
     let mut open = JoinSet::new();
     loop {
         while open.try_join_next().is_some() {}
-        let next = async {
-            let place = Arc::clone(&room).acquire_owned().await;
-            (place, listener.accept().await)
+        let Some((place, (stream, _))) = next(&room, &site, || listener.accept()).await else {
+            break;
         };
-        let (place, accepted) = tokio::select! {
-            next = next => next,
-            () = ended(site.ends.clone()) => break,
-        };
-        let Ok(place) = place else { break };
-        match accepted {
-            Ok((stream, _)) => match stream.peer_cred() {
-                Ok(peer) if may_enter(peer.uid(), own) => {
-                    let wire = Wire::new(stream, site.times.write);
-                    open.spawn(connection(wire, Peer::Socket, place, Arc::clone(&site)));
-                }
-                Ok(peer) => tracing::warn!(uid = peer.uid(), "another user came to the socket"),
-                Err(error) => tracing::warn!(%error, "nobody knows who came to the socket"),
-            },
-            Err(error) => pause(&error).await,
+        match stream.peer_cred() {
+            Ok(peer) if may_enter(peer.uid(), own) => {
+                let wire = Wire::new(stream, site.times.write);
+                open.spawn(connection(wire, Peer::Socket, place, Arc::clone(&site)));
+            }
+            Ok(peer) => tracing::warn!(uid = peer.uid(), "another user came to the socket"),
+            Err(error) => tracing::warn!(%error, "nobody knows who came to the socket"),
         }
     }
     drop(listener);
