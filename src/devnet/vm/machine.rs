@@ -322,6 +322,25 @@ impl<'a> Context<'a> {
         caller.pc += 1;
     }
 
+    /// What a callee gave back, and whether it is done. One that failed is undone, and gave
+    /// back nothing.
+    fn output(
+        &mut self,
+        caller: &mut Frame,
+        callee: &mut Frame,
+        end: End,
+    ) -> Option<(Vec<u8>, bool)> {
+        match end {
+            End::Done(output) => Some((output, true)),
+            End::Reverted(output) => Some((output, false)),
+            End::Failed(_) => {
+                self.undo(callee);
+                caller.push(Word::ZERO);
+                None
+            }
+        }
+    }
+
     fn resume_call(
         &mut self,
         caller: &mut Frame,
@@ -331,14 +350,8 @@ impl<'a> Context<'a> {
         output_at: usize,
         output_size: usize,
     ) {
-        let (output, is_done) = match end {
-            End::Done(output) => (output, true),
-            End::Reverted(output) => (output, false),
-            End::Failed(_) => {
-                self.undo(callee);
-                caller.push(Word::ZERO);
-                return;
-            }
+        let Some((output, is_done)) = self.output(caller, callee, end) else {
+            return;
         };
         if !is_done {
             self.undo(callee);
@@ -358,14 +371,8 @@ impl<'a> Context<'a> {
         address: Address,
         energy: i64,
     ) {
-        let (output, is_done) = match end {
-            End::Done(output) => (output, true),
-            End::Reverted(output) => (output, false),
-            End::Failed(_) => {
-                self.undo(callee);
-                caller.push(Word::ZERO);
-                return;
-            }
+        let Some((output, is_done)) = self.output(caller, callee, end) else {
+            return;
         };
         let is_invalid = self.rules.london && output.first() == Some(&0xef);
         let keeping = i64::try_from(output.len())
