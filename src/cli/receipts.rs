@@ -398,17 +398,13 @@ fn take_in(
     };
     // A program gets one document, with the end of it all; a person reads what was imported
     // before the question.
-    if adopting && context.out.json {
-        let adopted = adopt_evidence(context, ledger, account);
-        if let (Ok(adopted), Some(document)) = (&adopted, document.as_object_mut()) {
-            document.insert("adopted".into(), json!(adopted.receipts));
-            document.insert("added_raw".into(), json!(adopted.added));
-        }
-        context.out.result(&document, words)?;
-        adopted?;
-    } else {
-        context.out.result(&document, words)?;
+    let adopted = (adopting && context.out.json).then(|| adopt_evidence(context, ledger, account));
+    if let (Some(Ok(adopted)), Some(document)) = (&adopted, document.as_object_mut()) {
+        document.insert("adopted".into(), json!(adopted.receipts));
+        document.insert("added_raw".into(), json!(adopted.added));
     }
+    context.out.result(&document, words)?;
+    adopted.transpose()?;
     if adopting && !context.out.json {
         // What was imported before and not adopted then is meant, too.
         if ledger.receipts(&evidence_of(account), None, 1)?.is_empty() {
