@@ -8,9 +8,10 @@ ours may have more, as 5.0 has. What may differ is listed here, each with its re
 """
 
 import sys
-import time
 
 import requests
+
+from waiting import until
 
 reference_url, our_url, token, path = sys.argv[1:]
 HASH = None
@@ -61,12 +62,8 @@ def compare(where, theirs, mine, faults):
             compare(f"{where}[]", theirs[0], mine[0], faults)
 
 
-def until(what, done):
-    for _ in range(400):
-        if all(done(program) for program in (reference, ours)):
-            return
-        time.sleep(0.1)
-    raise SystemExit(f"waited for: {what}")
+def until_both(what, done):
+    until(what, lambda: all(done(program) for program in (reference, ours)))
 
 
 faults = []
@@ -110,8 +107,8 @@ both("GET", "torrents/info", {"category": "tv-sonarr"})
 # Sonarr and cross-seed add a file, paused and with a category.
 both("POST", "torrents/add", {"category": "tv-sonarr", "paused": "true", "tags": "cross-seed"},
      {"torrents": ("film.torrent", TORRENT, "application/x-bittorrent")})
-until("added", lambda program: len(program.ask("GET", "torrents/info").json()) == 1)
-until("paused", lambda program: program.ask("GET", "torrents/info").json()[0]["state"] in ("pausedDL", "stoppedDL"))
+until_both("added", lambda program: len(program.ask("GET", "torrents/info").json()) == 1)
+until_both("paused", lambda program: program.ask("GET", "torrents/info").json()[0]["state"] in ("pausedDL", "stoppedDL"))
 HASH = reference.ask("GET", "torrents/info").json()[0]["hash"]
 NONE = "00" * 20
 both("POST", "torrents/add", None, {"torrents": ("film.torrent", TORRENT, "application/x-bittorrent")})
@@ -180,7 +177,7 @@ both("POST", "transfer/setUploadLimit", {})
 both("GET", "log/main", {"last_known_id": "-1"})
 both("POST", "torrents/removeCategories", {"categories": "tv-sonarr"})
 both("POST", "torrents/delete", {"hashes": HASH, "deleteFiles": "true"})
-until("removed", lambda program: program.ask("GET", "torrents/info").json() == [])
+until_both("removed", lambda program: program.ask("GET", "torrents/info").json() == [])
 
 if faults:
     raise SystemExit("\n".join(faults))

@@ -4,20 +4,12 @@ web_qbittorrent.py URL PASSWORD TORRENT_FILE
 """
 
 import sys
-import time
 
 import qbittorrentapi
 
+from waiting import until
+
 url, password, path = sys.argv[1:]
-
-
-def until(what, done):
-    """Waits for what the client shows a moment later."""
-    for _ in range(400):
-        if done():
-            return
-        time.sleep(0.1)
-    raise SystemExit(f"waited for: {what}")
 
 
 wrong = qbittorrentapi.Client(host=url, username="admin", password="wrong")

@@ -4,20 +4,12 @@ web_transmission.py PORT PASSWORD TORRENT_FILE
 """
 
 import sys
-import time
 
 import transmission_rpc
 
+from waiting import until
+
 port, password, path = sys.argv[1:]
-
-
-def until(what, done):
-    """Waits for what the client shows a moment later."""
-    for _ in range(400):
-        if done():
-            return
-        time.sleep(0.1)
-    raise SystemExit(f"waited for: {what}")
 
 
 try:
