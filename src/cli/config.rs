@@ -9,6 +9,7 @@ use super::{
     Context,
     account::{PASSPHRASE_VARIABLE, PRIVATE_KEY_VARIABLE},
     failure::{Failure, Outcome},
+    file_options::FileOption,
     settings::{Origin, read_config},
 };
 
@@ -59,11 +60,7 @@ impl Config {
                 json!(settings.account),
                 origins.account,
             ),
-            path_row(
-                "key_file",
-                &settings.key_file,
-                given(settings.key_file.is_some(), Origin::Flag),
-            ),
+            path_row("key_file", &settings.key_file, origins.key_file),
             (
                 "private_key".to_owned(),
                 variable(PRIVATE_KEY_VARIABLE).into(),
@@ -73,7 +70,7 @@ impl Config {
             path_row(
                 "passphrase_file",
                 &settings.passphrase_file,
-                given(settings.passphrase_file.is_some(), Origin::Flag),
+                origins.passphrase_file,
             ),
             (
                 "passphrase".to_owned(),
@@ -95,10 +92,21 @@ impl Config {
             let from = given(is_set, Origin::Config);
             rows.push((format!("settle.{name}"), value.clone(), from));
         }
-        let document: Map<String, Value> = rows
-            .iter()
-            .map(|(name, value, from)| (name.clone(), json!({ "value": value, "from": from })))
-            .collect();
+        // Options of commands: what is typed with them counts more.
+        let of_table = |option: &FileOption| {
+            let name = format!("{}.{}", option.table?, option.key);
+            Some((name, option.value.clone(), Origin::Config))
+        };
+        let options: Vec<_> = context.file.options.iter().filter_map(of_table).collect();
+        let document = |rows: &[(String, Value, Origin)]| -> Map<String, Value> {
+            rows.iter()
+                .map(|(name, value, from)| (name.clone(), json!({ "value": value, "from": from })))
+                .collect()
+        };
+        let options_document = Value::Object(document(&options));
+        let mut document = document(&rows);
+        document.insert("options".to_owned(), options_document);
+        rows.extend(options);
         context.out.result(&Value::Object(document), || {
             let lines = rows
                 .iter()

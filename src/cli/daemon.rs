@@ -15,8 +15,10 @@ use super::{
     failure::{Failure, Outcome},
     notify::ServiceManager,
     pay,
+    reload::Running,
     session::GrantFlags,
     settings::private_folder,
+    signals::Reloads,
     swarm::{GRACE, SwarmFlags},
     units::{self, BidArg, Price},
 };
@@ -174,6 +176,11 @@ impl Daemon {
             return Err(OpenError::Store(StoreError::InUse(list_file(home))).into());
         }
         let prices = self.prices()?;
+        if self.tls_certificate.is_some() != self.tls_key.is_some() {
+            return Err(Failure::usage(
+                "--tls-certificate and --tls-key go together",
+            ));
+        }
         let payments = self.payments(context, prices, &kept).await?;
         let folder = self
             .folder
@@ -199,9 +206,11 @@ impl Daemon {
                 return Err(error.into());
             }
         };
+        // Before anybody is told that it is there: SIGHUP does not end it any more.
+        let reloads = context.interrupt.reloads()?;
         self.announce(context, &client, &server)?;
         manager.tell("READY=1");
-        self.watch(context, &client, &manager).await;
+        self.watch(context, &client, &manager, reloads).await;
         manager.tell("STOPPING=1");
         server.stop().await;
         client.close().await;
@@ -212,7 +221,17 @@ impl Daemon {
         Ok(())
     }
 
-    fn prices(&self) -> Outcome<Prices> {
+    /// The limits that were said, up and down.
+    pub(super) fn limits(&self) -> [Option<u64>; 2] {
+        self.swarm.limits()
+    }
+
+    /// How debts are paid, if that was said.
+    pub(super) fn policy(&self) -> Option<SettlePolicy> {
+        self.settle
+    }
+
+    pub(super) fn prices(&self) -> Outcome<Prices> {
         let (bid_raw, bid_auto) = match (self.bid, self.max_bid) {
             (None, _) => (None, false),
             (Some(BidArg::Fixed(price)), None) => (Some(price.0), false),
@@ -342,13 +361,25 @@ impl Daemon {
     }
 
     /// Tells of what happens until a signal comes.
-    async fn watch(&self, context: &Context, client: &Client, manager: &ServiceManager) {
+    async fn watch(
+        &self,
+        context: &Context,
+        client: &Client,
+        manager: &ServiceManager,
+        mut reloads: Reloads,
+    ) {
+        let mut running = Running::new(context);
         let mut events = client.events();
         let every = manager.every().unwrap_or(Duration::from_secs(3600));
         let mut watchdog = tokio::time::interval(every);
         loop {
             tokio::select! {
                 () = context.interrupt.wait() => return,
+                () = reloads.next() => {
+                    manager.tell("RELOADING=1");
+                    running.reload(context, client).await;
+                    manager.tell("READY=1");
+                }
                 event = events.next() => match event {
                     Some(event) => tell(context, &event),
                     None => return,

@@ -16,6 +16,7 @@ mod devnet;
 mod earnings;
 mod events;
 mod failure;
+mod file_options;
 mod files;
 mod get;
 mod get_many;
@@ -34,6 +35,7 @@ mod plot;
 mod printable;
 mod progress;
 mod receipts;
+mod reload;
 mod seed;
 mod send;
 mod send_file;
@@ -74,6 +76,7 @@ use clap::{ArgAction, FromArgMatches, Parser, Subcommand, error::ErrorKind, pars
 
 use self::{
     failure::{Exit, Failure, Outcome},
+    file_options::{FileOptions, Typed},
     output::{LogWriter, Output},
     settings::{Origin, Settings},
     signals::Interrupt,
@@ -212,6 +215,9 @@ pub(crate) struct Global {
     /// Which of these came from the environment.
     #[arg(skip)]
     from_environment: Vec<String>,
+    /// Which of these came from `config.toml`.
+    #[arg(skip)]
+    from_file: Vec<String>,
 }
 
 impl Global {
@@ -219,6 +225,8 @@ impl Global {
     fn given(&self, id: &str) -> Origin {
         if self.from_environment.iter().any(|known| known == id) {
             Origin::Environment
+        } else if self.from_file.iter().any(|known| known == id) {
+            Origin::Config
         } else {
             Origin::Flag
         }
@@ -309,6 +317,10 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) out: Output,
     pub(crate) interrupt: Interrupt,
+    /// What was typed.
+    arguments: Vec<OsString>,
+    /// The options that `config.toml` gives.
+    file: FileOptions,
     /// Whether the work under way ends by itself, and in order, when Ctrl-C comes.
     pub(crate) ends_in_order: Arc<AtomicBool>,
 }
@@ -343,9 +355,13 @@ pub fn main() -> ExitCode {
             Err(failure) => ExitCode::from(failure.exit as u8),
         };
     }
-    let cli = match parse(&arguments) {
-        Ok(cli) => cli,
-        Err(error) => return usage_error(&error, json),
+    let (cli, file) = match parse(&arguments) {
+        Ok(parsed) => parsed,
+        Err(Wrong::Typed(error)) => return usage_error(&error, json),
+        Err(Wrong::Filed(failure)) => {
+            Output { json, quiet: false }.failure(&failure);
+            return ExitCode::from(failure.exit as u8);
+        }
     };
     start_logging(&cli.global);
     let out = Output {
@@ -371,6 +387,8 @@ pub fn main() -> ExitCode {
                 settings,
                 out,
                 interrupt,
+                arguments,
+                file,
                 ends_in_order: Arc::default(),
             },
         )
@@ -387,15 +405,37 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
-    let matches = help::command().try_get_matches_from(arguments)?;
-    let mut cli = Cli::from_arg_matches(&matches)?;
+/// What cannot be parsed.
+enum Wrong {
+    /// What was typed.
+    Typed(clap::Error),
+    /// What is in `config.toml`.
+    Filed(Failure),
+}
+
+/// The command with its options: those that were typed, of the environment, of `config.toml`.
+fn parse(arguments: &[OsString]) -> Result<(Cli, FileOptions), Wrong> {
+    let typed = Typed::of(arguments).map_err(Wrong::Typed)?;
+    let file = typed.path.as_deref().map(file_options::read).transpose();
+    let file = file.map_err(Wrong::Filed)?.unwrap_or_default();
+    let counting = typed.counting(&file);
+    let all = typed.with(arguments, &counting);
+    let matches = match help::command().try_get_matches_from(all) {
+        Ok(matches) => matches,
+        // What is typed wrong comes first.
+        Err(error) => match help::command().try_get_matches_from(arguments) {
+            Ok(_) => return Err(Wrong::Filed(typed.blame(&counting, &error))),
+            Err(error) => return Err(Wrong::Typed(error)),
+        },
+    };
+    let mut cli = Cli::from_arg_matches(&matches).map_err(Wrong::Typed)?;
     cli.global.from_environment = matches
         .ids()
         .filter(|id| matches.value_source(id.as_str()) == Some(ValueSource::EnvVariable))
         .map(ToString::to_string)
         .collect();
-    Ok(cli)
+    cli.global.from_file = counting.iter().map(|option| option.key.clone()).collect();
+    Ok((cli, file))
 }
 
 async fn run(command: Command, context: Context) -> Outcome {

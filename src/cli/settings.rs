@@ -13,12 +13,13 @@ use std::{
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use etcetera::BaseStrategy;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use zeroize::Zeroizing;
 
 use super::{
     Global,
     failure::{Failure, Outcome},
+    file_options::line_and_column,
     settle::policy::{PolicyConfig, PolicyFlags},
 };
 use crate::{
@@ -92,7 +93,7 @@ impl Network {
 }
 
 /// The home folder of somebody who names none.
-fn default_home() -> Result<PathBuf, etcetera::HomeDirError> {
+pub(super) fn default_home() -> Result<PathBuf, etcetera::HomeDirError> {
     Ok(etcetera::choose_base_strategy()?
         .data_dir()
         .join("seedrail"))
@@ -130,6 +131,10 @@ impl fmt::Display for Network {
 /// `config.toml`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "options are known here, and read by `file_options`"
+)]
 pub(crate) struct ConfigFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) network: Option<Network>,
@@ -139,6 +144,27 @@ pub(crate) struct ConfigFile {
     pub(crate) networks: BTreeMap<Network, NetworkConfig>,
     #[serde(default, skip_serializing_if = "PolicyConfig::is_empty")]
     pub(crate) settle: PolicyConfig,
+    // Options of the command line, which `file_options` reads.
+    #[serde(default, skip_serializing)]
+    api_key_file: IgnoredAny,
+    #[serde(default, skip_serializing)]
+    checkpoint: IgnoredAny,
+    #[serde(default, skip_serializing)]
+    key_file: IgnoredAny,
+    #[serde(default, skip_serializing)]
+    ledger: IgnoredAny,
+    #[serde(default, skip_serializing)]
+    passphrase_file: IgnoredAny,
+    #[serde(default, skip_serializing)]
+    requests_per_second: IgnoredAny,
+    #[serde(default, skip_serializing)]
+    signer: IgnoredAny,
+    #[serde(default, skip_serializing)]
+    daemon: BTreeMap<String, IgnoredAny>,
+    #[serde(default, skip_serializing)]
+    get: BTreeMap<String, IgnoredAny>,
+    #[serde(default, skip_serializing)]
+    seed: BTreeMap<String, IgnoredAny>,
 }
 
 /// Where a network's nodes are, if not where this program expects them.
@@ -173,6 +199,8 @@ pub(crate) struct Origins {
     pub(crate) account: Origin,
     pub(crate) signer: Origin,
     pub(crate) ledger: Origin,
+    pub(crate) key_file: Origin,
+    pub(crate) passphrase_file: Origin,
 }
 
 /// Where the ledger is. Neither form shows a password.
@@ -304,7 +332,10 @@ impl Settings {
             _ => (Vec::new(), Origin::Default),
         };
         let (api_key, api_key_from) = match &global.api_key_file {
-            Some(path) => (Some(read_secret(path)?.trim().to_owned()), Origin::Flag),
+            Some(path) => {
+                let key = read_secret(path)?.trim().to_owned();
+                (Some(key), global.given("api_key_file"))
+            }
             None => match std::env::var(API_KEY_VARIABLE) {
                 Ok(key) if !key.is_empty() => (Some(key), Origin::Environment),
                 _ => (None, Origin::Default),
@@ -340,13 +371,21 @@ impl Settings {
                 api_key: api_key_from,
                 requests_per_second: global
                     .requests_per_second
-                    .map_or(Origin::Default, |_| Origin::Flag),
+                    .map_or(Origin::Default, |_| global.given("requests_per_second")),
                 account: account_from,
                 signer: global
                     .signer
                     .as_ref()
                     .map_or(Origin::Default, |_| global.given("signer")),
                 ledger: ledger_from,
+                key_file: global
+                    .key_file
+                    .as_ref()
+                    .map_or(Origin::Default, |_| global.given("key_file")),
+                passphrase_file: global
+                    .passphrase_file
+                    .as_ref()
+                    .map_or(Origin::Default, |_| global.given("passphrase_file")),
             },
             home,
             network,
@@ -400,10 +439,7 @@ pub(crate) fn read_config(path: &Path) -> Outcome<ConfigFile> {
     match fs::read_to_string(path) {
         Ok(text) => toml::from_str(&text).map_err(|error| {
             let place = error.span().map_or_else(String::new, |span| {
-                let before = text.get(..span.start).unwrap_or_default();
-                let line = before.matches('\n').count() + 1;
-                let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-                format!(", line {line}, column {column}")
+                format!(", {}", line_and_column(&text, span.start))
             });
             let message = format!("{}{place}: {}", path.display(), error.message());
             Failure::failed("config", message)

@@ -1,4 +1,5 @@
-//! Ctrl-C, SIGTERM and the end of the terminal (SIGHUP): told once to all who wait.
+//! Ctrl-C, SIGTERM and the end of the terminal (SIGHUP): told once to all who wait. A daemon
+//! reads its configuration again on SIGHUP, unless its terminal has ended.
 
 use std::{
     sync::{
@@ -50,7 +51,7 @@ static LISTENING: OnceLock<Interrupt> = OnceLock::new();
 pub(crate) fn is_interrupted() -> bool {
     LISTENING
         .get()
-        .is_some_and(|interrupt| *interrupt.0.borrow())
+        .is_some_and(|interrupt| *interrupt.raised.borrow())
 }
 
 /// Whether the signal of a terminal that ends shall be ignored, as far as it is known.
@@ -73,9 +74,37 @@ async fn heard(signal: &mut Option<Signal>) {
     }
 }
 
+/// Whether the terminal that was there at the start is not any more.
+fn is_terminal_gone() -> bool {
+    TERMINAL.get().is_some() && tcgetattr(rustix::stdio::stdin()).is_err()
+}
+
+/// SIGHUP as service managers send it: read the configuration again. The end of the terminal
+/// sends it, too, and ends the program as before.
+#[derive(Debug)]
+pub(crate) struct Reloads(Signal);
+
+impl Reloads {
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        loop {
+            match self.0.recv().await {
+                Some(()) if is_terminal_gone() => {}
+                Some(()) => return,
+                // None comes any more.
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
 /// Cheap to clone; every clone hears the same signal.
 #[derive(Debug, Clone)]
-pub(crate) struct Interrupt(watch::Receiver<bool>);
+pub(crate) struct Interrupt {
+    raised: watch::Receiver<bool>,
+    /// SIGHUP does not end the program while its terminal is there.
+    reloads: Arc<AtomicBool>,
+}
 
 impl Interrupt {
     /// Takes the signals over. A second one ends the process at once.
@@ -102,19 +131,28 @@ impl Interrupt {
                 sender.send_replace(true);
             });
         }
+        let reloads = Arc::new(AtomicBool::new(false));
+        let is_reload = Arc::clone(&reloads);
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     _ = int.recv() => {}
                     _ = term.recv() => {}
-                    () = heard(&mut hangup) => {}
+                    () = heard(&mut hangup) => {
+                        if is_reload.load(Ordering::SeqCst) && !is_terminal_gone() {
+                            continue;
+                        }
+                    }
                 }
                 if sender.send_replace(true) {
                     end();
                 }
             }
         });
-        let interrupt = Self(receiver);
+        let interrupt = Self {
+            raised: receiver,
+            reloads,
+        };
         // A second one, in one process, would be told of the same signals.
         LISTENING.get_or_init(|| interrupt.clone());
         Ok(interrupt)
@@ -136,9 +174,17 @@ impl Interrupt {
         });
     }
 
+    /// From now on SIGHUP is a wish to read the configuration again.
+    pub(crate) fn reloads(&self) -> Outcome<Reloads> {
+        let failed = |error: std::io::Error| Failure::failed("signals", error);
+        let heard = signal(SignalKind::hangup()).map_err(failed)?;
+        self.reloads.store(true, Ordering::SeqCst);
+        Ok(Reloads(heard))
+    }
+
     /// Returns once a signal has come.
     pub(crate) async fn wait(&self) {
-        let mut receiver = self.0.clone();
+        let mut receiver = self.raised.clone();
         // The sender lives as long as the runtime; without it nothing ever comes.
         if receiver.wait_for(|raised| *raised).await.is_err() {
             std::future::pending::<()>().await;

@@ -162,6 +162,11 @@ impl SwarmFlags {
             .map_or(Ipv6Addr::UNSPECIFIED.into(), |listen| listen.ip())
     }
 
+    /// The limits that were said, up and down.
+    pub(super) fn limits(&self) -> [Option<u64>; 2] {
+        [self.up_limit, self.down_limit].map(|rate| rate.map(|rate| rate.0))
+    }
+
     /// The addresses of the peers that were named.
     pub(super) async fn peers(&self) -> Outcome<Vec<SocketAddr>> {
         let mut all = Vec::new();

@@ -57,8 +57,8 @@ pub struct ClientConfig {
     pub places: Vec<SocketAddr>,
     /// The folder that torrents are put into if no other is named.
     pub folder: PathBuf,
-    /// Where the list of torrents is kept; `None`: it is forgotten at the end. Settings that
-    /// are in the list are preferred to those of the session.
+    /// Where the list of torrents is kept; `None`: it is forgotten at the end. Limits of the
+    /// session, where there are any, are preferred to those in the list.
     pub store: Option<PathBuf>,
     /// Buys and sells.
     pub payments: Option<Payments>,

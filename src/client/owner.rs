@@ -180,6 +180,10 @@ impl Owner {
                 owner.prices.bid_raw = bid_raw;
                 owner.prices.bid_auto = bid_auto;
             }
+            owner.limits.up = limits.up.or(owner.limits.up);
+            owner.limits.down = limits.down.or(owner.limits.down);
+            owner.session.set_up_limit(owner.limits.up);
+            owner.session.set_down_limit(owner.limits.down);
             owner.policy = config.policy.unwrap_or(owner.policy);
             let settings = Change::Settings(Box::new(owner.settings()));
             owner.write(vec![settings]).await?;

@@ -284,6 +284,75 @@ async fn one_daemon_a_home_tells_its_manager_and_is_steered() {
     assert!(!home.path().join("daemon.sock").exists());
 }
 
+#[test]
+fn it_is_set_up_by_a_file_and_reads_it_again_on_a_signal() {
+    let home = Home::new();
+    let config = "[daemon]\nhttp = \"off\"\nlisten = \"127.0.0.1:0\"\nno_dht = true\n\
+                  no_lsd = true\nno_port_map = true\nup_limit = \"1MiB/s\"\n";
+    home.file("config.toml", format!("{config}down_limit = \"fast\"\n"));
+    let wrong = home.run(["daemon", "--json"]).error(1);
+    let message = wrong["message"].as_str().unwrap();
+    assert!(
+        message.contains("line 8, column 1") && message.contains("down_limit"),
+        "{message}"
+    );
+    home.file("config.toml", format!("{config}down_limit = \"2MiB/s\"\n"));
+    let shown = home.run(["config", "show", "--json"]).json();
+    assert_eq!(
+        shown["options"]["daemon.up_limit"],
+        serde_json::json!({ "value": "1MiB/s", "from": "config" })
+    );
+
+    let mut command = home.command();
+    // What is typed counts more.
+    command.args(["daemon", "--json", "--down-limit", "3MiB/s"]);
+    command.stderr(std::process::Stdio::inherit());
+    let mut daemon = Ended(command.spawn().unwrap());
+    let mut output = BufReader::new(daemon.0.stdout.take().unwrap());
+    let mut tells = || {
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        serde_json::from_str::<Value>(&line).unwrap()
+    };
+    let started = tells();
+    assert_eq!(
+        (&started["event"], &started["http"]),
+        (&"started".into(), &Value::Null)
+    );
+    let limits = || ask(&home, "/api/v1/state")["transfer"]["limits"].clone();
+    assert_eq!(
+        limits(),
+        serde_json::json!({ "up": 1 << 20, "down": 3 << 20 })
+    );
+
+    let changed = config.replace("1MiB/s", "5MiB/s") + "down_limit = \"4MiB/s\"\nhost = [\"a\"]\n";
+    home.file("config.toml", &changed);
+    signal(&daemon.0, "-HUP");
+    let expected = serde_json::json!({
+        "event": "reloaded", "changed": ["daemon.up_limit"], "needs_restart": ["daemon.host"]
+    });
+    assert_eq!(tells(), expected);
+    assert_eq!(
+        limits(),
+        serde_json::json!({ "up": 5 << 20, "down": 3 << 20 })
+    );
+
+    home.file("config.toml", changed.replace("up_limit", "upper_limit"));
+    signal(&daemon.0, "-HUP");
+    let failed = tells();
+    assert_eq!(failed["event"], "reload_failed");
+    let message = failed["message"].as_str().unwrap();
+    assert!(
+        message.contains("line 7") && message.contains("upper_limit"),
+        "{message}"
+    );
+    assert_eq!(limits()["up"], 5 << 20);
+
+    signal(&daemon.0, "-TERM");
+    assert_eq!(tells()["event"], "ended");
+    assert_eq!(end(daemon).code(), Some(0));
+}
+
 /// A home on this devnet, with the key of one of its accounts.
 fn home_of(devnet: &Devnet, account: usize) -> Home {
     let key = devnet.accounts()[account].key.expose_bytes();
