@@ -56,6 +56,9 @@ pub(super) fn words(event: &Happened) -> String {
         Happened::Failed { name, reason, .. } => format!("{name} cannot go on: {reason}"),
         Happened::PeerBanned { peer, reason, .. } => format!("peer {peer} is banned: {reason}"),
         Happened::TrackerFailed { url, message, .. } => format!("tracker {url}: {message}"),
+        Happened::TrackerWarned { url, message, .. } => format!("tracker {url} warns: {message}"),
+        Happened::WebSeedFailed { url, message, .. } => format!("web seed {url}: {message}"),
+        Happened::DiskRefused { message, .. } => message.clone(),
         Happened::Problem { message, hint, .. } => format!("{message} {hint}"),
         Happened::ProblemOver { code, .. } => format!("the problem {code:?} is over"),
         Happened::Resync => "events were missed".to_owned(),
@@ -71,9 +74,12 @@ pub(super) fn weight(event: &Happened) -> u8 {
         | Happened::GoalReached { .. }
         | Happened::ProblemOver { .. } => 1,
         Happened::Resync => 2,
-        Happened::PeerBanned { .. } | Happened::TrackerFailed { .. } | Happened::Problem { .. } => {
-            4
-        }
+        Happened::PeerBanned { .. }
+        | Happened::TrackerFailed { .. }
+        | Happened::TrackerWarned { .. }
+        | Happened::WebSeedFailed { .. }
+        | Happened::DiskRefused { .. }
+        | Happened::Problem { .. } => 4,
         Happened::Failed { .. } => 8,
     }
 }

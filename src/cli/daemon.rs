@@ -25,12 +25,11 @@ use super::{
 use crate::{
     api::{ApiConfig, ApiError, Server, TlsFiles, serve},
     client::{
-        Client, ClientConfig, OpenError, Payments, Peek, Settling, StoreError,
+        Client, ClientConfig, OpenError, Payments, Peek, Settling, StoreError, Trade,
         event::{Event, Happened},
         peek,
         snapshot::{Prices, SettlePolicy},
     },
-    receipts::{Bid, pay::Terms},
     types::{InfoHash, RawAmount},
 };
 
@@ -187,7 +186,7 @@ impl Daemon {
             .clone()
             .unwrap_or_else(|| home.join("downloads"));
         let folder = std::path::absolute(&folder).map_err(|error| Failure::file(&folder, error))?;
-        let (session, places) = self.swarm.for_client(context);
+        let (session, places) = self.swarm.for_client(context, 80);
         let mut config = ClientConfig::new(session, folder);
         config.places = places;
         config.store = Some(list_file(home));
@@ -259,32 +258,21 @@ impl Daemon {
         prices: Prices,
         kept: &Peek,
     ) -> Outcome<Option<Payments>> {
-        let bid = |price: u64, auto: bool| {
-            (price > 0).then_some(match auto {
-                true => Bid::Auto(price),
-                false => Bid::Fixed(price),
-            })
+        let (bid_raw, bid_auto) = match prices.bid_raw {
+            Some(raw) => (Some(raw), prices.bid_auto),
+            None => (kept.prices.bid_raw, kept.prices.bid_auto),
         };
-        let ask = |price: u64| (price > 0).then(|| pay::ask(Price(price), None));
-        let (bid_raw, auto) = match prices.bid_raw {
-            Some(raw) => (raw, prices.bid_auto),
-            None => (kept.prices.bid_raw.unwrap_or(0), kept.prices.bid_auto),
-        };
-        let own = kept.torrents.iter();
-        let terms = Terms {
-            ask: ask(prices.ask_raw.or(kept.prices.ask_raw).unwrap_or(0)),
-            bid: bid(bid_raw, auto),
+        let trade = Trade {
+            prices: Prices {
+                ask_raw: prices.ask_raw.or(kept.prices.ask_raw),
+                bid_raw,
+                bid_auto,
+            },
+            own: kept.torrents.iter().copied().collect(),
             max_spend: self.max_spend,
-            ask_for: own
-                .clone()
-                .filter_map(|(hash, prices)| Some((*hash, ask(prices.ask_raw?))))
-                .collect(),
-            bid_for: own
-                .filter_map(|(hash, prices)| Some((*hash, bid(prices.bid_raw?, prices.bid_auto))))
-                .collect(),
-            ..Terms::default()
+            ..Trade::default()
         };
-        if !terms.sells() && !terms.buys() {
+        if !trade.sells() && !trade.buys() {
             if self
                 .settle
                 .is_some_and(|policy| policy != SettlePolicy::Off)
@@ -309,8 +297,7 @@ impl Daemon {
                 })
             }
         };
-        let payments = pay::start_client(context, terms, &self.grant, settling).await?;
-        Ok(Some(payments))
+        pay::start(context, trade, &self.grant, None, settling).await
     }
 
     fn api(&self, home: &Path) -> ApiConfig {
@@ -407,6 +394,9 @@ fn tell(context: &Context, event: &Event) {
         Happened::Failed { name, reason, .. } => context.out.warn(format!("{name}: {reason}")),
         Happened::PeerBanned { .. }
         | Happened::TrackerFailed { .. }
+        | Happened::TrackerWarned { .. }
+        | Happened::WebSeedFailed { .. }
+        | Happened::DiskRefused { .. }
         | Happened::ProblemOver { .. }
         | Happened::Resync => tracing::debug!(event = ?event.what),
     }

@@ -2,39 +2,39 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use clap::Args;
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::{
     Context, daemon,
-    events::{Troubles, next},
     failure::{Exit, Failure, Outcome},
     files::sha256,
+    foreground::{Foreground, Moment, absolute},
     get_many,
     goals::{self, GoalFlags},
-    live::{self, LivePeer},
-    pay,
-    progress::{self, Screen},
+    live, pay,
+    progress::{self, Screen, Shown},
     session::GrantFlags,
     source,
-    swarm::{GRACE, SHOW_EVERY, SwarmFlags, end},
+    swarm::SwarmFlags,
     torrent,
     units::{self, BidArg, Price, Size, btt_text},
 };
 use crate::{
-    receipts::{
-        Bid,
-        pay::{PayExtension, Terms},
+    client::{
+        Trade,
+        command::{self, AddTorrent, Answer, Command, Files},
+        snapshot::{Goals, Obstacle, Prices, Torrent, TorrentRow, TorrentState},
     },
     swarm::{
-        AddOptions, Event, Phase, SeedGoals, Session, SessionError, Source, Stats, TorrentError,
-        TorrentHandle, selection::Selection,
+        SessionError, Source,
+        selection::{Selection, SelectionError},
     },
-    types::RawAmount,
+    types::{InfoHash, RawAmount},
 };
 
 #[derive(Debug, Args)]
@@ -65,8 +65,8 @@ pub(crate) struct Get {
     /// Files to download: numbers as `torrent show` prints them, or names, for example
     /// `1,3-5` or `disc 1/*.flac`; may be repeated. The choice is remembered; `all` undoes
     /// it.
-    #[arg(long, value_name = "FILES")]
-    files: Vec<Selection>,
+    #[arg(long, value_name = "FILES", value_parser = files)]
+    files: Vec<String>,
     /// Verify again all data on disk.
     #[arg(long)]
     recheck: bool,
@@ -104,6 +104,11 @@ pub(crate) struct Get {
     grant: GrantFlags,
 }
 
+/// What names files.
+fn files(text: &str) -> Result<String, SelectionError> {
+    text.parse::<Selection>().map(|_| text.to_owned())
+}
+
 impl Get {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         if self.goals.any() && !self.seed {
@@ -121,10 +126,14 @@ impl Get {
         if self.source.len() > 1 && !self.files.is_empty() {
             return Err(Failure::usage("--files goes with one torrent"));
         }
-        let files = self.files.iter().cloned().reduce(Selection::and);
+        let chosen = self.files.iter().map(|text| text.parse::<Selection>());
+        let chosen: Vec<_> = chosen
+            .collect::<Result<_, _>>()
+            .map_err(torrent::unknown_files)?;
+        let chosen = chosen.into_iter().reduce(Selection::and);
         for source in &sources {
-            if let (Source::Torrent(torrent), Some(files)) = (source, &files) {
-                files
+            if let (Source::Torrent(torrent), Some(chosen)) = (source, &chosen) {
+                chosen
                     .choose(&torrent.info)
                     .map_err(torrent::unknown_files)?;
             }
@@ -135,219 +144,203 @@ impl Get {
         for source in &sources {
             daemon::refuse_its_own(context, source.info_hash())?;
         }
-        let terms = Terms {
-            ask: self
-                .ask
-                .filter(|ask| ask.0 > 0)
-                .map(|price| pay::ask(price, None)),
-            bid: self.bid()?,
+        let trade = Trade {
+            prices: self.prices()?,
             max_spend: self.max_spend,
             max_per_peer: self.max_per_peer,
-            ..Terms::default()
+            ..Trade::default()
         };
+        let prices = trade.prices;
         let piece_length = |source: &Source| match source {
             Source::Torrent(metainfo) => Some(metainfo.info.layout().piece_length()),
             Source::Magnet(_) => None,
         };
         let piece_length = sources.iter().filter_map(piece_length).max();
-        let pay = pay::start(context, terms, &self.grant, piece_length).await?;
+        let pay = pay::start(context, trade, &self.grant, piece_length, None).await?;
         std::fs::create_dir_all(&self.output)
             .map_err(|error| Failure::file(&self.output, error))?;
-        let session = self.swarm.session(context, pay.as_ref(), 80).await?;
+        let mut client = Foreground::open(context, &self.swarm, 80, prices, pay).await?;
         context
             .out
-            .event(&json!({ "event": "started", "listen": session.listen_addr() }))?;
-        let options = AddOptions {
-            trackers: self.tracker.clone(),
-            web_seeds: torrent::web_seeds(self.web_seed.clone())?,
-            peers: self.swarm.peers().await?,
-            // It stays until told to finish: what is due is settled then.
-            seed: true,
-            files,
-            recheck: self.recheck,
-            overwrite: self.overwrite,
-            preallocate: self.preallocate,
-            ..AddOptions::default()
-        };
+            .event(&json!({ "event": "started", "listen": client.listen() }))?;
+        let web_seeds = torrent::web_seeds(self.web_seed.clone())?;
+        let peers = self.swarm.peers().await?;
+        let folder = absolute(&self.output)?;
+        let mut hashes = Vec::new();
+        for source in sources {
+            let torrent = AddTorrent {
+                folder: Some(folder.clone()),
+                trackers: self.tracker.clone(),
+                web_seeds: web_seeds.clone(),
+                peers: peers.clone(),
+                files: (!self.files.is_empty()).then(|| Files::Patterns(self.files.clone())),
+                recheck: self.recheck,
+                overwrite: self.overwrite,
+                preallocate: self.preallocate,
+                ..AddTorrent::new(command::Source::Parsed(Box::new(source)))
+            };
+            let (hash, is_new) = client.add(torrent).await?;
+            match is_new {
+                true => hashes.push(hash),
+                // Named twice.
+                false => context
+                    .out
+                    .note(SessionError::AlreadyAdded(hash).to_string()),
+            }
+        }
         let started = Instant::now();
-        if self.source.len() > 1 {
+        let (hash, is_one) = match hashes.as_slice() {
+            [hash] => (*hash, self.source.len() == 1),
+            [hash, ..] => (*hash, false),
+            [] => return Ok(()),
+        };
+        if !is_one {
             let outcome = self
-                .many(context, &session, sources, options, goals, pay.as_deref())
+                .many(context, &mut client, &hashes, goals, started)
                 .await;
-            session.finish(GRACE).await;
-            end(pay).await?;
+            client.close().await;
             return outcome;
         }
-        let source = sources.remove(0);
-        let handle = session.add(source, &self.output, options)?;
-        let outcome = self.follow(context, &handle, pay.as_ref()).await;
+        let outcome = self.follow(context, &mut client, hash).await;
         let elapsed = started.elapsed();
         let outcome = match (outcome, &self.move_to) {
-            (Ok(_), Some(folder)) => relocate(context, &handle, folder).await,
+            (Ok(_), Some(folder)) => relocate(context, &mut client, hash, folder).await,
             (outcome, _) => outcome,
         };
         let shared = if self.seed && outcome.is_ok() {
-            self.share(context, &handle, goals, pay.as_deref()).await
+            self.share(context, &mut client, hash, goals).await
         } else {
             Ok(())
         };
-        let stats = handle.stats();
-        session.finish(GRACE).await;
-        let totals = pay.as_ref().map(|pay| pay.totals()).unwrap_or_default();
-        let (spent, earned) = (totals.spent_raw, totals.earned_raw);
-        end(pay).await?;
-        let path = outcome.map_err(|failure| stopped(failure, &stats, spent))?;
+        client.close().await;
+        let (spent, _) = client.totals();
+        let torrent = one(&client, hash)?;
+        let row = &torrent.row.value;
+        let path = outcome.map_err(|failure| stopped(failure, row, spent))?;
         shared?;
-        if let Some(goal) = handle.reached() {
-            let document = goals::document(&handle, goal, &stats, earned);
-            context.out.event(&document)?;
-            context.out.note(goals::words(goal, &stats, earned));
+        if let Some(goal) = row.reached {
+            context.out.event(&goals::document(row, goal))?;
+            context.out.note(goals::words(row, goal));
         }
-        self.done(context, &path, elapsed, &stats, spent).await
+        self.done(context, &path, elapsed, row, spent).await
     }
 
     /// Several torrents beside each other.
     async fn many(
         &self,
         context: &Context,
-        session: &Session,
-        sources: Vec<Source>,
-        options: AddOptions,
-        goals: SeedGoals,
-        pay: Option<&PayExtension>,
+        client: &mut Foreground<'_>,
+        hashes: &[InfoHash],
+        goals: Goals,
+        started: Instant,
     ) -> Outcome {
-        let mut handles = Vec::new();
-        for source in sources {
-            match session.add(source, &self.output, options.clone()) {
-                Ok(handle) => handles.push(handle),
-                // Named twice.
-                Err(error @ SessionError::AlreadyAdded(_)) => context.out.note(error.to_string()),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let ends = get_many::follow(context, &handles, pay, goals).await?;
+        let shown = |row: &TorrentRow| self.shown(row);
+        let ends = get_many::follow(context, client, hashes, started, &shown).await?;
         if let Some(folder) = &self.move_to {
-            for handle in ends.complete.iter().filter_map(|at| handles.get(*at)) {
-                relocate(context, handle, folder).await?;
+            for hash in &ends.complete {
+                relocate(context, client, *hash, folder).await?;
             }
         }
         if self.seed && !ends.complete.is_empty() {
-            let complete = ends.complete.iter().filter_map(|at| handles.get(*at));
-            let complete: Vec<TorrentHandle> = complete.cloned().collect();
-            for handle in &complete {
-                handle.set_goals(goals);
+            for hash in &ends.complete {
+                let hash = *hash;
+                client.command(Command::SetGoals { hash, goals }).await?;
             }
             context.out.note("sharing what is complete until Ctrl-C");
-            get_many::share(context, &complete, pay, goals).await?;
+            get_many::share(context, client, &ends.complete).await?;
         }
         ends.outcome()
     }
 
-    /// What is bid; a bid of 0 is none.
-    fn bid(&self) -> Outcome<Option<Bid>> {
-        match (self.bid, self.max_bid, self.max_spend) {
-            (None, ..) => Ok(None),
+    /// What is bid and asked; a price of 0 is none.
+    fn prices(&self) -> Outcome<Prices> {
+        let (bid_raw, bid_auto) = match (self.bid, self.max_bid, self.max_spend) {
+            (None, ..) => (None, false),
             (Some(BidArg::Fixed(_)), Some(_), _) => {
-                Err(Failure::usage("--max-bid goes with --bid auto"))
+                return Err(Failure::usage("--max-bid goes with --bid auto"));
             }
-            (Some(BidArg::Fixed(price)), None, _) => {
-                Ok(Some(Bid::Fixed(price.0)).filter(|_| price.0 > 0))
+            (Some(BidArg::Fixed(price)), None, _) => (Some(price.0), false),
+            (Some(BidArg::Auto), None, None) => {
+                return Err(Failure::usage("--bid auto needs an end")
+                    .hint("give --max-bid 20BTT/GiB, or --max-spend 50BTT"));
             }
-            (Some(BidArg::Auto), None, None) => Err(Failure::usage("--bid auto needs an end")
-                .hint("give --max-bid 20BTT/GiB, or --max-spend 50BTT")),
             (Some(BidArg::Auto), most, _) => {
-                Ok(Some(Bid::Auto(most.map_or(u64::MAX >> 1, |price| price.0))))
+                (Some(most.map_or(u64::MAX >> 1, |price| price.0)), true)
             }
-        }
+        };
+        Ok(Prices {
+            ask_raw: self.ask.map(|price| price.0),
+            bid_raw,
+            bid_auto,
+        })
+    }
+
+    /// Where it is, as the user named the folder.
+    fn shown(&self, row: &TorrentRow) -> PathBuf {
+        let path = row.path.clone().unwrap_or_default();
+        let inside = absolute(&self.output).ok();
+        let inside = inside.and_then(|folder| path.strip_prefix(folder).ok().map(Path::to_owned));
+        inside.map_or(path, |inside| self.output.join(inside))
     }
 
     /// Shows figures until the download is complete.
     async fn follow(
         &self,
         context: &Context,
-        handle: &TorrentHandle,
-        pay: Option<&Arc<PayExtension>>,
+        client: &mut Foreground<'_>,
+        hash: InfoHash,
     ) -> Outcome<PathBuf> {
         let bar = context.out.bar(0, "{msg}");
-        let mut tick = tokio::time::interval(SHOW_EVERY);
-        let complete = handle.wait_complete();
-        tokio::pin!(complete);
-        let mut events = handle.events();
-        let mut troubles = Troubles::default();
         let mut waiting = Waiting::default();
         let outcome = loop {
-            tokio::select! {
-                event = events.recv() => {
-                    // One that missed some is told the next ones.
-                    if let Ok(event) = event {
-                        waiting.hear(&event);
-                        self.hear(context, handle, &mut troubles, &event)?;
-                    }
-                    continue;
-                }
-                outcome = &mut complete => {
-                    break outcome.map_err(|error| self.failed(handle, &error));
-                }
-                () = context.interrupt.wait() => break Err(Failure::interrupted()),
-                _ = tick.tick() => {}
+            let moment = client.moment().await?;
+            for torrent in client.begun(&[hash])? {
+                self.tell_chosen(context, &torrent);
             }
-            let ports = handle.port_mapping();
-            troubles.tell_ports(context, ports)?;
-            let stats = handle.stats();
-            let spent = pay.map_or(0, |pay| pay.totals().spent_raw);
-            if let Some(pay) = pay {
-                pay.wants(handle.info_hash(), stats.bytes_left);
+            let torrent = one(client, hash)?;
+            let row = &torrent.row.value;
+            if row.is_done() {
+                break Ok(self.shown(row));
+            } else if row.state == TorrentState::Failed {
+                break Err(failed(row));
+            } else if moment == Moment::Stopped {
+                break Err(Failure::interrupted());
+            } else if moment == Moment::Figures {
+                waiting.tell(context, &torrent, client.full);
+                let hindrance = client.full.then_some("the disk is full");
+                self.show(context, &bar, client, torrent.clone(), hindrance)?;
             }
-            let live = live::peers(pay.map(AsRef::as_ref), std::slice::from_ref(handle));
-            waiting.tell(context, &stats);
-            let (screen, one) = (Screen::of_stderr(), std::slice::from_ref(handle));
-            let tallies = progress::tallies(pay.map(AsRef::as_ref));
-            let mut text = progress::lines(
-                &screen,
-                one,
-                std::slice::from_ref(&stats),
-                SeedGoals::default(),
-                &tallies,
-                waiting.full.then_some("the disk is full"),
-            );
-            if self.show_peers {
-                live::add_lines(&screen, &mut text, &live);
-            }
-            bar.set_message(text);
-            bar.tick();
-            context.out.event(&document(&stats, spent, &live))?;
         };
         bar.finish_and_clear();
-        // What came together with the end is told, too.
-        while let Some(event) = next(&mut events) {
-            self.hear(context, handle, &mut troubles, &event)?;
-        }
-        outcome.map_err(|failure| match handle.is_file_in_the_way() {
-            true => failure.hint("-o DIR downloads elsewhere, --overwrite writes over it"),
-            false => failure,
-        })
+        outcome
     }
 
-    fn hear(
+    fn show(
         &self,
         context: &Context,
-        handle: &TorrentHandle,
-        troubles: &mut Troubles,
-        event: &Event,
+        bar: &ProgressBar,
+        client: &Foreground<'_>,
+        torrent: Shown,
+        hindrance: Option<&str>,
     ) -> Outcome {
-        troubles.tell(context, event)?;
-        if matches!(event, Event::Ready { .. }) {
-            self.tell_chosen(context, handle);
+        let torrents = [torrent];
+        let screen = Screen::of_stderr();
+        let mut text = progress::lines(&screen, &torrents, hindrance);
+        if self.show_peers {
+            live::add_lines(&screen, &mut text, &torrents);
         }
-        Ok(())
+        bar.set_message(text);
+        bar.tick();
+        let [torrent] = &torrents;
+        let mut document = document(&torrent.row.value, client.totals().0);
+        if let Some(object) = document.as_object_mut() {
+            object.insert("payments".into(), live::documents(&torrents).into());
+        }
+        context.out.event(&document)
     }
 
     /// What can be known before: that it would be refused at the end.
     fn check_target(&self, folder: &Path, source: &Source) -> Outcome {
-        let absolute = |path: &Path| {
-            let absolute = std::path::absolute(path);
-            absolute.map_err(|error| Failure::file(path, error))
-        };
         if absolute(folder)? == absolute(&self.output)? {
             return Err(Failure::usage(format!(
                 "--move-to names {}, where it is downloaded to",
@@ -367,8 +360,10 @@ impl Get {
     }
 
     /// A choice that was not made now.
-    fn tell_chosen(&self, context: &Context, handle: &TorrentHandle) {
-        if let (true, Some((files, all))) = (self.files.is_empty(), handle.chosen()) {
+    fn tell_chosen(&self, context: &Context, torrent: &Torrent) {
+        let files = &torrent.files.value;
+        let wanted = files.iter().filter(|file| file.wanted).count();
+        if self.files.is_empty() && wanted < files.len() {
             let linked = self.source.iter().any(|source| source.contains("&so="));
             let by = if linked {
                 "as the link says"
@@ -376,18 +371,9 @@ impl Get {
                 "as chosen before"
             };
             context.out.note(format!(
-                "{files} of {all} files are wanted, {by}; `--files all` takes all of them"
+                "{wanted} of {} files are wanted, {by}; `--files all` takes all of them",
+                files.len()
             ));
-        }
-    }
-
-    /// Why there is no download. What a magnet link is asked for is known late.
-    fn failed(&self, handle: &TorrentHandle, error: &TorrentError) -> Failure {
-        let files = self.files.iter().cloned().reduce(Selection::and);
-        let unknown = files.zip(handle.info());
-        match unknown.and_then(|(files, info)| files.choose(&info).err()) {
-            Some(unknown) => torrent::unknown_files(unknown),
-            None => Failure::failed("download", error),
         }
     }
 
@@ -395,46 +381,27 @@ impl Get {
     async fn share(
         &self,
         context: &Context,
-        handle: &TorrentHandle,
-        goals: SeedGoals,
-        pay: Option<&PayExtension>,
+        client: &mut Foreground<'_>,
+        hash: InfoHash,
+        goals: Goals,
     ) -> Outcome {
         // Not before: what ends the sharing shall not end a move.
-        handle.set_goals(goals);
+        client.command(Command::SetGoals { hash, goals }).await?;
         context.out.note(if self.goals.any() {
             "complete; sharing until a goal is reached, or Ctrl-C"
         } else {
             "complete; sharing until Ctrl-C"
         });
         let bar = context.out.bar(0, "{msg}");
-        let mut tick = tokio::time::interval(SHOW_EVERY);
-        let mut events = handle.events();
-        let mut troubles = Troubles::default();
-        let torrents = std::slice::from_ref(handle);
         loop {
-            tokio::select! {
-                _over = handle.wait_over() => break,
-                () = context.interrupt.wait() => break,
-                _ = tick.tick() => {}
+            let moment = client.moment().await?;
+            let torrent = one(client, hash)?;
+            if moment == Moment::Stopped || torrent.row.value.is_over() {
+                break;
             }
-            while let Some(event) = next(&mut events) {
-                troubles.tell(context, &event)?;
+            if moment == Moment::Figures {
+                self.show(context, &bar, client, torrent, None)?;
             }
-            let ports = handle.port_mapping();
-            troubles.tell_ports(context, ports)?;
-            let stats = handle.stats();
-            let spent = pay.map_or(0, |pay| pay.totals().spent_raw);
-            let live = live::peers(pay, torrents);
-            let tallies = progress::tallies(pay);
-            let one = std::slice::from_ref(&stats);
-            let screen = Screen::of_stderr();
-            let mut text = progress::lines(&screen, torrents, one, goals, &tallies, None);
-            if self.show_peers {
-                live::add_lines(&screen, &mut text, &live);
-            }
-            bar.set_message(text);
-            bar.tick();
-            context.out.event(&document(&stats, spent, &live))?;
         }
         bar.finish_and_clear();
         Ok(())
@@ -445,7 +412,7 @@ impl Get {
         context: &Context,
         path: &Path,
         elapsed: Duration,
-        stats: &Stats,
+        row: &TorrentRow,
         spent: u64,
     ) -> Outcome {
         let sha256 = if self.sha256 && path.is_file() {
@@ -456,11 +423,11 @@ impl Get {
         let mut document = json!({
             "event": "done",
             "path": path,
-            "bytes": stats.bytes,
-            "have": stats.bytes.saturating_sub(stats.bytes_left),
+            "bytes": row.wanted,
+            "have": row.wanted.saturating_sub(row.left),
             "seconds": elapsed.as_secs_f64(),
-            "downloaded": stats.downloaded,
-            "uploaded": stats.uploaded,
+            "downloaded": row.session_downloaded,
+            "uploaded": row.session_uploaded,
             "spent_raw": spent.to_string(),
         });
         if let (Some(object), Some(sha256)) = (document.as_object_mut(), &sha256) {
@@ -475,7 +442,7 @@ impl Get {
             format!(
                 "{}  {} in {:.1?}{spent}{}",
                 path.display(),
-                Size(stats.bytes),
+                Size(row.wanted),
                 elapsed,
                 sha256.map_or_else(String::new, |sha256| format!("\nSHA-256 {sha256}")),
             )
@@ -487,14 +454,42 @@ impl Get {
     }
 }
 
+/// The only torrent.
+fn one(client: &Foreground<'_>, hash: InfoHash) -> Outcome<Shown> {
+    let torrent = client.torrents(&[hash]).pop();
+    torrent.ok_or_else(|| Failure::failed("download", "the torrent was removed"))
+}
+
+/// Why there is no download. What a magnet link is asked for is known late.
+fn failed(row: &TorrentRow) -> Failure {
+    let why = row.trouble.as_deref().unwrap_or("it was stopped");
+    match row.obstacle {
+        Some(Obstacle::UnknownFiles) => torrent::unknown_files(why),
+        Some(Obstacle::FileInTheWay) => Failure::failed("download", why)
+            .hint("-o DIR downloads elsewhere, --overwrite writes over it"),
+        None => Failure::failed("download", why),
+    }
+}
+
 /// Takes a complete download where it shall lie; that it stays where it is if that
 /// cannot be is said by the error.
-async fn relocate(context: &Context, handle: &TorrentHandle, folder: &Path) -> Outcome<PathBuf> {
-    let moved = async {
-        let moved = handle.move_to(folder).await;
-        moved.map_err(|error| Failure::failed("move", error))
+async fn relocate(
+    context: &Context,
+    client: &mut Foreground<'_>,
+    hash: InfoHash,
+    folder: &Path,
+) -> Outcome<PathBuf> {
+    let target = absolute(folder)?;
+    let to = target.clone();
+    let moved = client.command(Command::Move { hash, folder: to });
+    let path = match context.or_interrupt(moved).await? {
+        Answer::Moved { path } => path,
+        Answer::Done | Answer::Added { .. } => target.clone(),
     };
-    let path = context.or_interrupt(moved).await?;
+    let path = match path.strip_prefix(&target) {
+        Ok(inside) => folder.join(inside),
+        Err(_) => path,
+    };
     context
         .out
         .event(&json!({ "event": "moved", "path": path }))?;
@@ -502,14 +497,14 @@ async fn relocate(context: &Context, handle: &TorrentHandle, folder: &Path) -> O
 }
 
 /// A download that was ended by a signal: how far it came, and what to do next.
-fn stopped(failure: Failure, stats: &Stats, spent: u64) -> Failure {
+fn stopped(failure: Failure, row: &TorrentRow, spent: u64) -> Failure {
     if failure.exit != Exit::Interrupted {
         return failure;
     }
     let mut hint = "the same command goes on from there".to_owned();
-    if stats.bytes > 0 {
-        let here = stats.bytes.saturating_sub(stats.bytes_left);
-        hint = format!("{} of {} are here; {hint}", Size(here), Size(stats.bytes));
+    if row.wanted > 0 {
+        let here = row.wanted.saturating_sub(row.left);
+        hint = format!("{} of {} are here; {hint}", Size(here), Size(row.wanted));
     }
     if spent > 0 {
         hint.push_str(&format!(
@@ -530,28 +525,21 @@ const WAITING_FIGURES: u32 = 60;
 /// Why nothing comes.
 #[derive(Debug, Default)]
 struct Waiting {
-    /// The disk has no room.
-    full: bool,
     figures: u32,
     said: Option<&'static str>,
 }
 
 impl Waiting {
-    fn hear(&mut self, event: &Event) {
-        match event {
-            Event::DiskError { full: true, .. } => self.full = true,
-            Event::PieceVerified { .. } => self.full = false,
-            _ => {}
-        }
-    }
-
     /// Says it once for each reason. That the disk is full is said elsewhere.
-    fn tell(&mut self, context: &Context, stats: &Stats) {
-        let waits = matches!(stats.phase, Phase::Metadata | Phase::Downloading)
-            && stats.down_rate == 0
-            && !self.full;
+    fn tell(&mut self, context: &Context, torrent: &Torrent, full: bool) {
+        let row = &torrent.row.value;
+        let waits = matches!(
+            row.state,
+            TorrentState::Metadata | TorrentState::Downloading
+        ) && row.down_rate == 0
+            && !full;
         self.figures = if waits { self.figures + 1 } else { 0 };
-        let why = progress::why_waiting(stats);
+        let why = progress::why_waiting(torrent);
         if self.figures >= WAITING_FIGURES && self.said != Some(why) {
             self.said = Some(why);
             context.out.note(format!("nothing comes: {why}"));
@@ -559,39 +547,16 @@ impl Waiting {
     }
 }
 
-fn document(stats: &Stats, spent: u64, live: &[LivePeer]) -> Value {
+fn document(row: &TorrentRow, spent: u64) -> Value {
     json!({
         "event": "progress",
-        "have": stats.bytes.saturating_sub(stats.bytes_left),
-        "downloaded": stats.downloaded,
-        "total": stats.bytes,
-        "rate": stats.down_rate,
-        "uploaded": stats.uploaded,
-        "peers": stats.peers.len(),
-        "web_seeds": progress::web_seeds(stats),
+        "have": row.wanted.saturating_sub(row.left),
+        "downloaded": row.session_downloaded,
+        "total": row.wanted,
+        "rate": row.down_rate,
+        "uploaded": row.session_uploaded,
+        "peers": row.peers,
+        "web_seeds": row.web_seeds,
         "spent_raw": spent.to_string(),
-        "payments": live.iter().map(LivePeer::document).collect::<Vec<_>>(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_disk_is_over_when_a_piece_is_kept() {
-        let mut waiting = Waiting::default();
-        let message = "the disk is full".to_owned();
-        waiting.hear(&Event::DiskError {
-            message,
-            full: true,
-        });
-        assert!(waiting.full);
-        waiting.hear(&Event::PieceVerified {
-            piece: 0,
-            have: 1,
-            total: 2,
-        });
-        assert!(!waiting.full);
-    }
 }

@@ -2,97 +2,73 @@
 
 use std::{collections::HashSet, path::PathBuf, time::Instant};
 
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::{
     Context,
-    events::{Troubles, next},
     failure::{Exit, Failure, Outcome},
+    foreground::{Foreground, Moment},
     live,
-    progress::{self, Screen},
-    swarm::SHOW_EVERY,
+    progress::{self, Screen, Shown},
     units::Size,
 };
 use crate::{
-    receipts::pay::PayExtension,
-    swarm::{Phase, SeedGoals, Stats, TorrentHandle},
+    client::snapshot::{TorrentRow, TorrentState},
+    types::InfoHash,
 };
 
 /// What became of each torrent.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
-    pub(super) complete: Vec<usize>,
+    pub(super) complete: Vec<InfoHash>,
     pub(super) failed: Vec<String>,
 }
 
 /// Shows figures until every torrent is complete or has failed. Each is told of as it
-/// ends.
+/// ends; `shown` is where it is.
 pub(super) async fn follow(
     context: &Context,
-    handles: &[TorrentHandle],
-    pay: Option<&PayExtension>,
-    goals: SeedGoals,
+    client: &mut Foreground<'_>,
+    hashes: &[InfoHash],
+    started: Instant,
+    shown: &dyn Fn(&TorrentRow) -> PathBuf,
 ) -> Outcome<Ends> {
-    let started = Instant::now();
     let bar = context.out.bar(0, "{msg}");
-    let mut tick = tokio::time::interval(SHOW_EVERY);
-    let mut troubles = Troubles::default();
-    let mut events: Vec<_> = handles.iter().map(TorrentHandle::events).collect();
     let mut told = HashSet::new();
     let mut ends = Ends::default();
-    while told.len() < handles.len() {
-        tokio::select! {
-            _ = tick.tick() => {}
-            () = context.interrupt.wait() => {
-                bar.finish_and_clear();
-                return Err(Failure::interrupted());
-            }
+    while told.len() < hashes.len() {
+        let moment = client.moment().await?;
+        if moment == Moment::Stopped {
+            bar.finish_and_clear();
+            return Err(Failure::interrupted());
         }
-        for events in &mut events {
-            while let Some(event) = next(events) {
-                troubles.tell(context, &event)?;
-            }
-        }
-        if let Some(torrent) = handles.first() {
-            let ports = torrent.port_mapping();
-            troubles.tell_ports(context, ports)?;
-        }
-        let stats: Vec<Stats> = handles.iter().map(TorrentHandle::stats).collect();
-        for (at, (handle, stats)) in handles.iter().zip(&stats).enumerate() {
-            let complete = handle.is_complete();
-            let failed = match (stats.phase.trouble(), &stats.phase) {
-                (Some(why), _) => Some(why.to_owned()),
-                (None, Phase::Stopped) if !complete => Some("it was stopped".to_owned()),
-                _ => None,
-            };
-            if !(complete || failed.is_some()) || !told.insert(at) {
+        client.begun(hashes)?;
+        let torrents = client.torrents(hashes);
+        for torrent in &torrents {
+            let row = &torrent.row.value;
+            let is_failed = row.state == TorrentState::Failed;
+            if !(row.is_done() || is_failed) || !told.insert(row.hash) {
                 continue;
             }
-            match failed {
-                Some(why) => {
-                    let name = name_of(handle);
-                    context.out.note(format!("{name}: {why}"));
-                    let document = json!({
-                        "event": "failed",
-                        "info_hash": handle.info_hash(),
-                        "name": name,
-                        "message": why,
-                    });
-                    ends.failed.push(why);
-                    context.out.event(&document)
-                }
-                None => {
-                    ends.complete.push(at);
-                    tell_complete(context, handle, stats, started)
-                }
-            }?;
-        }
-        if let Some(pay) = pay {
-            for (handle, stats) in handles.iter().zip(&stats) {
-                pay.wants(handle.info_hash(), stats.bytes_left);
+            if is_failed {
+                let why = row.trouble.clone().unwrap_or_default();
+                context.out.note(format!("{}: {why}", row.name));
+                context.out.event(&json!({
+                    "event": "failed",
+                    "info_hash": row.hash,
+                    "name": row.name,
+                    "message": why,
+                }))?;
+                ends.failed.push(why);
+            } else {
+                ends.complete.push(row.hash);
+                tell_complete(context, row, shown(row), started)?;
             }
         }
-        show(context, &bar, handles, &stats, pay, goals)?;
+        if moment == Moment::Figures {
+            show(context, &bar, client, &torrents)?;
+        }
     }
     bar.finish_and_clear();
     Ok(ends)
@@ -101,30 +77,18 @@ pub(super) async fn follow(
 /// Shows figures until all of them ended, or until told to stop.
 pub(super) async fn share(
     context: &Context,
-    handles: &[TorrentHandle],
-    pay: Option<&PayExtension>,
-    goals: SeedGoals,
+    client: &mut Foreground<'_>,
+    hashes: &[InfoHash],
 ) -> Outcome {
     let bar = context.out.bar(0, "{msg}");
-    let mut tick = tokio::time::interval(SHOW_EVERY);
-    let mut troubles = Troubles::default();
-    let mut events: Vec<_> = handles.iter().map(TorrentHandle::events).collect();
     loop {
-        tokio::select! {
-            _ = tick.tick() => {}
-            () = context.interrupt.wait() => break,
-        }
-        for events in &mut events {
-            while let Some(event) = next(events) {
-                troubles.tell(context, &event)?;
-            }
-        }
-        let stats: Vec<Stats> = handles.iter().map(TorrentHandle::stats).collect();
-        show(context, &bar, handles, &stats, pay, goals)?;
-        let ended =
-            |stats: &Stats| stats.phase == Phase::Stopped || stats.phase.trouble().is_some();
-        if stats.iter().all(ended) {
+        let moment = client.moment().await?;
+        let torrents = client.torrents(hashes);
+        if moment == Moment::Stopped || torrents.iter().all(|torrent| torrent.row.value.is_over()) {
             break;
+        }
+        if moment == Moment::Figures {
+            show(context, &bar, client, &torrents)?;
         }
     }
     bar.finish_and_clear();
@@ -133,50 +97,32 @@ pub(super) async fn share(
 
 fn show(
     context: &Context,
-    bar: &indicatif::ProgressBar,
-    handles: &[TorrentHandle],
-    stats: &[Stats],
-    pay: Option<&PayExtension>,
-    goals: SeedGoals,
+    bar: &ProgressBar,
+    client: &Foreground<'_>,
+    torrents: &[Shown],
 ) -> Outcome {
-    let tallies = progress::tallies(pay);
-    let screen = Screen::of_stderr();
-    bar.set_message(progress::lines(
-        &screen, handles, stats, goals, &tallies, None,
-    ));
+    bar.set_message(progress::lines(&Screen::of_stderr(), torrents, None));
     bar.tick();
-    let live = live::peers(pay, handles);
     context.out.event(&json!({
         "event": "progress",
-        "spent_raw": pay.map_or(0, |pay| pay.totals().spent_raw).to_string(),
-        "payments": live.iter().map(live::LivePeer::document).collect::<Vec<_>>(),
-        "torrents": progress::documents(handles, stats, &tallies),
+        "spent_raw": client.totals().0.to_string(),
+        "payments": live::documents(torrents),
+        "torrents": progress::documents(torrents),
     }))
 }
 
-fn name_of(handle: &TorrentHandle) -> String {
-    let name = handle.name();
-    name.unwrap_or_else(|| handle.info_hash().to_string())
-}
-
-fn tell_complete(
-    context: &Context,
-    handle: &TorrentHandle,
-    stats: &Stats,
-    started: Instant,
-) -> Outcome {
-    let path: PathBuf = handle.path().unwrap_or_default();
+fn tell_complete(context: &Context, row: &TorrentRow, path: PathBuf, started: Instant) -> Outcome {
     let elapsed = started.elapsed();
     let document = json!({
         "event": "complete",
-        "info_hash": handle.info_hash(),
+        "info_hash": row.hash,
         "path": path,
-        "bytes": stats.bytes,
+        "bytes": row.wanted,
         "seconds": elapsed.as_secs_f64(),
-        "downloaded": stats.downloaded,
+        "downloaded": row.session_downloaded,
     });
     context.out.result(&document, || {
-        format!("{}  {} in {elapsed:.1?}", path.display(), Size(stats.bytes))
+        format!("{}  {} in {elapsed:.1?}", path.display(), Size(row.wanted))
     })
 }
 

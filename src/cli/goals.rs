@@ -11,7 +11,7 @@ use super::{
     units::{self, Ratio, Size, btt_text},
 };
 use crate::{
-    swarm::{Goal, SeedGoals, Stats, TorrentHandle},
+    client::snapshot::{Goals, ReachedGoal, TorrentRow},
     types::RawAmount,
 };
 
@@ -32,7 +32,7 @@ pub(crate) struct GoalFlags {
 
 impl GoalFlags {
     /// What was asked for; `asks`: payers pay something here.
-    pub(super) fn goals(&self, asks: bool) -> Outcome<SeedGoals> {
+    pub(super) fn goals(&self, asks: bool) -> Outcome<Goals> {
         if self.seed_earnings.is_some() && !asks {
             return Err(Failure::usage(
                 "--seed-earnings goes with --ask: nothing is earned without it",
@@ -46,10 +46,13 @@ impl GoalFlags {
                 "a goal of 0 is reached before anything is shared",
             ));
         }
-        Ok(SeedGoals {
+        let seconds = |time: Duration| time.as_millis().div_ceil(1000);
+        Ok(Goals {
             ratio_permille: self.seed_ratio.map(|ratio| ratio.0),
-            time: self.seed_time,
-            earned: self.seed_earnings.map(RawAmount::unsigned),
+            seeding_secs: self
+                .seed_time
+                .map(|time| u64::try_from(seconds(time)).unwrap_or(u64::MAX)),
+            earned_raw: self.seed_earnings.map(RawAmount::unsigned),
         })
     }
 
@@ -59,42 +62,35 @@ impl GoalFlags {
     }
 }
 
-/// What was uploaded in proportion to the content.
-pub(super) fn ratio(stats: &Stats) -> Ratio {
-    let thousandths = u128::from(stats.uploaded) * 1000 / u128::from(stats.bytes.max(1));
-    Ratio(u64::try_from(thousandths).unwrap_or(u64::MAX))
-}
-
 /// For `--json`: a torrent has reached a goal.
-pub(super) fn document(torrent: &TorrentHandle, goal: Goal, stats: &Stats, earned: u64) -> Value {
+pub(super) fn document(row: &TorrentRow, goal: ReachedGoal) -> Value {
     json!({
         "event": "goal",
-        "info_hash": torrent.info_hash(),
-        "name": torrent.name(),
-        "goal": goal.to_string(),
-        "uploaded": stats.uploaded,
-        "seconds": stats.seeding_for.as_secs(),
-        "earned_raw": earned.to_string(),
+        "info_hash": row.hash,
+        "name": row.name,
+        "goal": match goal {
+            ReachedGoal::Ratio => "ratio",
+            ReachedGoal::Time => "time",
+            ReachedGoal::Earned => "earnings",
+        },
+        "uploaded": row.session_uploaded,
+        "seconds": row.seeding_secs,
+        "earned_raw": row.earned_raw.to_string(),
     })
 }
 
 /// The same in words.
-pub(super) fn words(goal: Goal, stats: &Stats, earned: u64) -> String {
+pub(super) fn words(row: &TorrentRow, goal: ReachedGoal) -> String {
+    let sent = Size(row.session_uploaded);
     match goal {
-        Goal::Ratio => format!(
-            "shared enough: {} sent, {} times its size",
-            Size(stats.uploaded),
-            ratio(stats)
+        ReachedGoal::Ratio => format!(
+            "shared enough: {sent} sent, {} times its size",
+            Ratio(row.ratio_permille)
         ),
-        Goal::Time => format!(
-            "shared long enough: {}, {} sent",
-            progress::duration(stats.seeding_for),
-            Size(stats.uploaded)
+        ReachedGoal::Time => format!(
+            "shared long enough: {}, {sent} sent",
+            progress::time(row.seeding_secs)
         ),
-        Goal::Earned => format!(
-            "earned enough: {} for {}",
-            btt_text(earned),
-            Size(stats.uploaded)
-        ),
+        ReachedGoal::Earned => format!("earned enough: {} for {sent}", btt_text(row.earned_raw)),
     }
 }

@@ -18,6 +18,7 @@ mod events;
 mod failure;
 mod file_options;
 mod files;
+mod foreground;
 mod get;
 mod get_many;
 mod goals;

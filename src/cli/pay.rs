@@ -9,62 +9,35 @@ use super::{
     session::{self, GrantFlags},
     settings::Network,
     store, trust,
-    units::{Price, Size, btt_text},
+    units::{Size, btt_text},
 };
 use crate::{
-    client::{Payments, PaymentsConfig, Settling},
-    receipts::{
-        Ask, Exposure, HoldReason,
-        pay::{PayEvent, PayExtension, Terms},
-    },
+    client::{Payments, PaymentsConfig, Settling, Trade},
+    receipts::{Exposure, HoldReason, pay::PayEvent},
     settle::NodeChain,
     tron::rpc::{Finality, Node},
     types::{Address, RawAmount, Token, TokenId},
 };
 
-/// What an address that never settled may owe a seller unless said otherwise:
-/// 10 BTT.
-const UNPROVEN_CAP_RAW: i64 = 10_000_000;
-
-/// What a price of the command line asks.
-pub(crate) fn ask(price: Price, cap: Option<RawAmount>) -> Ask {
-    Ask {
-        floor_price: price.0,
-        unproven_cap: cap.unwrap_or_else(unproven_cap),
-    }
-}
-
-/// Starts payments; without an ask or a bid there are none, and no key, node or
-/// ledger is touched. `piece_length` is the longest of any torrent, in bytes;
-/// `None` when it is not known yet.
-pub(crate) async fn start(
+/// Starts payments; without a price there are none, and no key, node or ledger is touched.
+/// `piece_length` is the longest of any torrent, in bytes; `None` when it is not known yet.
+pub(super) async fn start(
     context: &Context,
-    terms: Terms,
+    trade: Trade,
     grant: &GrantFlags,
     piece_length: Option<u32>,
-) -> Outcome<Option<Arc<PayExtension>>> {
-    if !terms.sells() && !terms.buys() {
+    settling: Option<Settling>,
+) -> Outcome<Option<Payments>> {
+    if !trade.sells() && !trade.buys() {
         return Ok(None);
     }
-    let begun = begin(context, terms, grant, piece_length, None);
-    let payments = context.or_interrupt(begun).await?;
-    Ok(Some(payments.extension()))
-}
-
-/// The same for a client that lives, with who settles debts.
-pub(super) async fn start_client(
-    context: &Context,
-    terms: Terms,
-    grant: &GrantFlags,
-    settling: Option<Settling>,
-) -> Outcome<Payments> {
-    let begun = begin(context, terms, grant, None, settling);
-    context.or_interrupt(begun).await
+    let begun = begin(context, trade, grant, piece_length, settling);
+    context.or_interrupt(begun).await.map(Some)
 }
 
 async fn begin(
     context: &Context,
-    terms: Terms,
+    trade: Trade,
     grant: &GrantFlags,
     piece_length: Option<u32>,
     settling: Option<Settling>,
@@ -82,7 +55,7 @@ async fn begin(
     };
     let checkpoint = context.settings.checkpoint;
     trust::begin(context.out, ledger.as_ref(), &node, checkpoint).await?;
-    if terms.buys() {
+    if trade.buys() {
         let balance = balance_of(&chain.node, own, token)
             .await
             .map_err(Failure::from)?;
@@ -92,41 +65,33 @@ async fn begin(
         }
     }
     let account = chain.node.account(Finality::Solid, own).await?;
-    if let (true, None) = (terms.sells(), &account) {
+    if let (true, None) = (trade.sells(), &account) {
         context.out.warn(format!(
             "your account {own} is not on the chain yet: who pays you first pays for making it, and many will wait. `seedrail account activate {own}`, from another account, makes it"
         ));
     }
-    if terms.buys() && account.is_some_and(|account| account.balance.0 == 0) {
+    if trade.buys() && account.is_some_and(|account| account.balance.0 == 0) {
         context.out.note(
             "your account holds no TRX: it can pay a few sellers a day from its free bandwidth, and none whose account is not on the chain yet",
         );
     }
-    let spends = terms.buys().then_some(terms.max_spend);
+    let spends = trade.buys().then_some(trade.max_spend);
     let identity = session::identity(context, chain.genesis, ledger.as_ref(), grant, spends)?;
-    // One cap is for all: the prices differ, not what may be owed.
-    let ask = terms.asks().next().copied();
-    if let Some(ask) = &ask {
-        exposure(context, ask, piece_length);
+    if let Some(bounds) = trade.exposure(piece_length.unwrap_or(0)) {
+        exposure(context, &bounds, piece_length);
     }
     let out = context.out;
-    let unproven_cap = ask.map_or_else(unproven_cap, |ask| ask.unproven_cap);
     Payments::start(PaymentsConfig {
         identity,
         chain: node,
         ledger,
         token,
-        terms,
-        unproven_cap,
+        trade,
         on_event: Arc::new(move |event| tell(out, event)),
         settling,
     })
     .await
     .map_err(|error| Failure::failed("payments", error))
-}
-
-fn unproven_cap() -> RawAmount {
-    RawAmount::new(UNPROVEN_CAP_RAW).unwrap_or_default()
 }
 
 /// A time to come, in its largest unit.
@@ -139,13 +104,12 @@ fn span(left: std::time::Duration) -> String {
 }
 
 /// What a seller can lose to strangers, before it begins.
-fn exposure(context: &Context, ask: &Ask, piece_length: Option<u32>) {
+fn exposure(context: &Context, bounds: &Exposure, piece_length: Option<u32>) {
     if context.settings.network != Network::Devnet {
         context
             .out
             .note("a receipt is an unsecured promise: it is worth what its signer pays");
     }
-    let bounds = Exposure::of(ask, piece_length.unwrap_or(0));
     let btt = |raw: u128| btt_text(u64::try_from(raw).unwrap_or(u64::MAX));
     context.out.note(format!(
         "you sell on credit: at most {} to a peer that never settled, {} to all such of one network (/24), {} to all \

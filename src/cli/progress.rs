@@ -1,18 +1,17 @@
 //! How torrents stand: a line each for people, an object each for programs.
 
-use std::{collections::HashMap, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::{
-    goals, printable, terminal,
-    units::{Rate, Size, btt_text, counted},
+    printable, terminal,
+    units::{Rate, Ratio, Size, btt_text, counted},
 };
-use crate::{
-    receipts::pay::{PayExtension, Tally},
-    swarm::{Pause, Phase, SeedGoals, Stats, TorrentHandle},
-    types::InfoHash,
-};
+use crate::client::snapshot::{Torrent, TorrentRow, TorrentState};
+
+/// A torrent of a snapshot.
+pub(super) type Shown = Arc<Torrent>;
 
 /// Torrents shown at once, at most.
 const MAX_TORRENTS: usize = 20;
@@ -58,35 +57,15 @@ impl Screen {
     }
 }
 
-/// What each torrent came to in this session.
-pub(super) fn tallies(pay: Option<&PayExtension>) -> HashMap<InfoHash, Tally> {
-    pay.map_or_else(HashMap::new, |pay| pay.torrents().into_iter().collect())
-}
-
 /// A line for each torrent, the busiest first; those without room are counted. `hindrance`
 /// is why nothing can be downloaded, if that is known.
-pub(super) fn lines(
-    screen: &Screen,
-    torrents: &[TorrentHandle],
-    stats: &[Stats],
-    goals: SeedGoals,
-    tallies: &HashMap<InfoHash, Tally>,
-    hindrance: Option<&str>,
-) -> String {
-    let mut all: Vec<_> = torrents.iter().zip(stats).collect();
-    all.sort_by_key(|(_, stats)| std::cmp::Reverse(stats.up_rate.max(stats.down_rate)));
+pub(super) fn lines(screen: &Screen, torrents: &[Shown], hindrance: Option<&str>) -> String {
+    let mut all: Vec<_> = torrents.iter().collect();
+    let rate = |row: &TorrentRow| row.up_rate.max(row.down_rate);
+    all.sort_by_key(|torrent| std::cmp::Reverse(rate(&torrent.row.value)));
     let mut text = String::new();
-    for (torrent, stats) in all.iter().take(screen.torrents()) {
-        let tally = tallies.get(&torrent.info_hash()).copied();
-        let name = torrent.name();
-        let name = name.unwrap_or_else(|| torrent.info_hash().to_string());
-        let row = Row {
-            stats,
-            goals,
-            tally: tally.unwrap_or_default(),
-            hindrance,
-        };
-        screen.add(&mut text, &line(&name, row, screen.widths()));
+    for torrent in all.iter().take(screen.torrents()) {
+        screen.add(&mut text, &line(torrent, hindrance, screen.widths()));
     }
     let rest = all.len().saturating_sub(screen.torrents());
     if rest > 0 {
@@ -95,96 +74,78 @@ pub(super) fn lines(
     text
 }
 
-/// How many web seeds are asked.
-pub(super) fn web_seeds(stats: &Stats) -> usize {
-    let asked = stats
-        .web_seeds
-        .iter()
-        .filter(|seed| seed.given_up.is_none());
-    asked.count()
-}
-
 /// Why nothing is downloaded.
-pub(super) fn why_waiting(stats: &Stats) -> &'static str {
-    if stats.peers.is_empty() && stats.phase != Phase::Metadata && web_seeds(stats) > 0 {
+pub(super) fn why_waiting(torrent: &Torrent) -> &'static str {
+    let (row, peers) = (&torrent.row.value, &torrent.peers.value);
+    let is_metadata = row.state == TorrentState::Metadata;
+    if peers.is_empty() && !is_metadata && row.web_seeds > 0 {
         "waiting for the answers of web seeds"
-    } else if stats.peers.is_empty() {
+    } else if peers.is_empty() {
         "no peers are connected yet"
-    } else if stats.phase == Phase::Metadata {
+    } else if is_metadata {
         "no peer has sent the torrent's list of files yet"
-    } else if stats.peers.iter().all(|peer| !peer.interested) {
+    } else if peers.iter().all(|peer| !peer.interested) {
         "no connected peer has what is missing"
-    } else if stats.peers.iter().all(|peer| peer.peer_choking) {
+    } else if peers.iter().all(|peer| peer.peer_choking) {
         "the connected peers serve others first"
     } else {
         "waiting for the answers of peers"
     }
 }
 
-/// What is known of a torrent.
-struct Row<'a> {
-    stats: &'a Stats,
-    goals: SeedGoals,
-    tally: Tally,
-    hindrance: Option<&'a str>,
-}
-
 /// One torrent: name, bar, what it does, how long that takes or why it waits, its peers,
 /// what was paid. The widths are those of the name and of the bar.
-fn line(name: &str, row: Row<'_>, (name_width, bar_width): (usize, usize)) -> String {
-    let Row {
-        stats,
-        goals,
-        tally,
-        hindrance,
-    } = row;
+fn line(
+    torrent: &Torrent,
+    hindrance: Option<&str>,
+    (name_width, bar_width): (usize, usize),
+) -> String {
+    let row = &torrent.row.value;
     let time_left = |seconds: u64| format!("{} left", time(seconds));
-    let (part, what, left) = match &stats.phase {
-        Phase::Metadata => {
-            let why = why_waiting(stats).to_owned();
+    let here = row.wanted.saturating_sub(row.left);
+    let (part, what, left) = match row.state {
+        TorrentState::Metadata => {
+            let why = why_waiting(torrent).to_owned();
             (None, "waiting for the list of files".to_owned(), Some(why))
         }
-        Phase::Checking { done, total } => {
-            let part = Some((u64::from(*done), u64::from(*total)));
-            (part, "checking".to_owned(), None)
+        TorrentState::Checking => {
+            let part = (u64::from(row.checked_permille.unwrap_or(0)), 1000);
+            (Some(part), "checking".to_owned(), None)
         }
-        Phase::Downloading => {
-            let here = stats.bytes.saturating_sub(stats.bytes_left);
-            let left = match (hindrance, seconds(stats.bytes_left, stats.down_rate)) {
+        TorrentState::Downloading => {
+            let left = match (hindrance, row.eta_secs) {
                 (Some(hindrance), _) => hindrance.to_owned(),
                 (None, Some(seconds)) => time_left(seconds),
-                (None, None) => why_waiting(stats).to_owned(),
+                (None, None) => why_waiting(torrent).to_owned(),
             };
-            let what = format!("of {}, {}", Size(stats.bytes), Rate(stats.down_rate));
-            (Some((here, stats.bytes)), what, Some(left))
+            let what = format!("of {}, {}", Size(row.wanted), Rate(row.down_rate));
+            (Some((here, row.wanted)), what, Some(left))
         }
-        Phase::Seeding => {
-            let (part, left) = to_goal(stats, goals);
+        TorrentState::Seeding => {
+            let (part, left) = to_goal(row);
             let what = format!(
                 "{} up, {} sent, ratio {}",
-                Rate(stats.up_rate),
-                Size(stats.uploaded),
-                goals::ratio(stats)
+                Rate(row.up_rate),
+                Size(row.session_uploaded),
+                Ratio(row.ratio_permille)
             );
             (part, what, left.map(time_left))
         }
-        Phase::Paused(_) if stats.phase.trouble().is_some() => (None, "failed".to_owned(), None),
-        Phase::Paused(Pause::DiskRefused(_)) => {
-            let here = stats.bytes.saturating_sub(stats.bytes_left);
-            let part = Some((here, stats.bytes));
+        TorrentState::DiskRefused => {
+            let part = Some((here, row.wanted));
             (part, "waiting for the disk".to_owned(), None)
         }
-        Phase::Paused(_) => (None, "paused".to_owned(), None),
-        Phase::Stopping => (None, "finishing".to_owned(), None),
-        Phase::Stopped => (None, "ended".to_owned(), None),
-        Phase::Failed(_) => (None, "failed".to_owned(), None),
+        TorrentState::Paused if row.reached.is_some() => (None, "ended".to_owned(), None),
+        TorrentState::Paused => (None, "paused".to_owned(), None),
+        TorrentState::Finishing => (None, "finishing".to_owned(), None),
+        TorrentState::Failed => (None, "failed".to_owned(), None),
     };
-    let name = short(name, name_width);
+    let name = short(&row.name, name_width);
     let mut line = format!("{name:<name_width$}  ");
     if let Some((done, all)) = part {
         line.push_str(&bar(done, all, bar_width));
         // What a download is a part of comes next.
-        line.push_str(if stats.phase == Phase::Downloading {
+        line.push_str(if row.state == TorrentState::Downloading {
             " "
         } else {
             "  "
@@ -194,14 +155,13 @@ fn line(name: &str, row: Row<'_>, (name_width, bar_width): (usize, usize)) -> St
     if let Some(left) = left {
         line.push_str(&format!(", {left}"));
     }
-    let peers = counted(stats.peers.len() as u64, "peer");
+    let peers = counted(u64::from(row.peers), "peer");
     line.push_str(&format!(", {peers}"));
-    let web_seeds = web_seeds(stats);
-    if web_seeds > 0 {
-        let web_seeds = counted(web_seeds as u64, "web seed");
+    if row.web_seeds > 0 {
+        let web_seeds = counted(u64::from(row.web_seeds), "web seed");
         line.push_str(&format!(", {web_seeds}"));
     }
-    for (word, raw) in [("spent", tally.spent_raw), ("earned", tally.earned_raw)] {
+    for (word, raw) in [("spent", row.spent_raw), ("earned", row.earned_raw)] {
         if raw > 0 {
             line.push_str(&format!(", {word} {}", btt_text(raw)));
         }
@@ -210,20 +170,19 @@ fn line(name: &str, row: Row<'_>, (name_width, bar_width): (usize, usize)) -> St
 }
 
 /// How near the nearest goal is: a part of a whole, and the time that is left.
-fn to_goal(stats: &Stats, goals: SeedGoals) -> (Option<(u64, u64)>, Option<u64>) {
+fn to_goal(row: &TorrentRow) -> (Option<(u64, u64)>, Option<u64>) {
     let (mut part, mut left) = (None, None);
-    if let Some(goal) = goals.time {
-        let rest = goal.saturating_sub(stats.seeding_for);
-        part = Some((stats.seeding_for.as_secs(), goal.as_secs().max(1)));
-        left = Some(rest.as_secs());
+    if let Some(goal) = row.goals.seeding_secs {
+        part = Some((row.seeding_secs, goal.max(1)));
+        left = Some(goal.saturating_sub(row.seeding_secs));
     }
-    if let Some(permille) = goals.ratio_permille {
-        let wanted = u128::from(stats.bytes) * u128::from(permille) / 1000;
+    if let Some(permille) = row.goals.ratio_permille {
+        let wanted = u128::from(row.wanted) * u128::from(permille) / 1000;
         let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
-        let rest = wanted.saturating_sub(stats.uploaded);
-        let sooner = seconds(rest, stats.up_rate);
+        let rest = wanted.saturating_sub(row.session_uploaded);
+        let sooner = seconds(rest, row.up_rate);
         if part.is_none() || sooner.is_some_and(|one| left.is_none_or(|other| one < other)) {
-            part = Some((stats.uploaded, wanted));
+            part = Some((row.session_uploaded, wanted));
             left = sooner;
         }
     }
@@ -268,147 +227,129 @@ fn short(name: &str, width: usize) -> String {
     terminal::fit(&printable::line(name), width)
 }
 
-fn phase(phase: &Phase) -> &'static str {
-    match phase {
-        Phase::Metadata => "metadata",
-        Phase::Checking { .. } => "checking",
-        Phase::Downloading => "downloading",
-        Phase::Seeding => "seeding",
-        Phase::Paused(_) if phase.trouble().is_some() => "failed",
-        Phase::Paused(_) => "paused",
-        Phase::Stopping => "stopping",
-        Phase::Stopped => "stopped",
-        Phase::Failed(_) => "failed",
+/// What it is called; `None` while only its info-hash is known.
+fn name(row: &TorrentRow) -> Option<&str> {
+    (row.name != row.hash.to_string()).then_some(row.name.as_str())
+}
+
+fn phase(row: &TorrentRow) -> &'static str {
+    match row.state {
+        TorrentState::Metadata => "metadata",
+        TorrentState::Checking => "checking",
+        TorrentState::Downloading => "downloading",
+        TorrentState::Seeding => "seeding",
+        TorrentState::Paused if row.reached.is_some() => "stopped",
+        TorrentState::Paused | TorrentState::DiskRefused => "paused",
+        TorrentState::Finishing => "stopping",
+        TorrentState::Failed => "failed",
     }
 }
 
 /// For `--json`: each torrent.
-pub(super) fn documents(
-    torrents: &[TorrentHandle],
-    stats: &[Stats],
-    tallies: &HashMap<InfoHash, Tally>,
-) -> Vec<Value> {
-    let all = torrents.iter().zip(stats).map(|(torrent, stats)| {
-        let tally = tallies.get(&torrent.info_hash()).copied();
-        let tally = tally.unwrap_or_default();
+pub(super) fn documents(torrents: &[Shown]) -> Vec<Value> {
+    let rows = torrents.iter().map(|torrent| &torrent.row.value);
+    rows.map(|row| {
         json!({
-            "info_hash": torrent.info_hash(),
-            "name": torrent.name(),
-            "phase": phase(&stats.phase),
-            "bytes": stats.bytes,
-            "bytes_left": stats.bytes_left,
-            "downloaded": stats.downloaded,
-            "uploaded": stats.uploaded,
-            "down_rate": stats.down_rate,
-            "up_rate": stats.up_rate,
-            "peers": stats.peers.len(),
-            "spent_raw": tally.spent_raw.to_string(),
-            "earned_raw": tally.earned_raw.to_string(),
+            "info_hash": row.hash,
+            "name": name(row),
+            "phase": phase(row),
+            "bytes": row.wanted,
+            "bytes_left": row.left,
+            "downloaded": row.session_downloaded,
+            "uploaded": row.session_uploaded,
+            "down_rate": row.down_rate,
+            "up_rate": row.up_rate,
+            "peers": row.peers,
+            "spent_raw": row.spent_raw.to_string(),
+            "earned_raw": row.earned_raw.to_string(),
         })
-    });
-    all.collect()
+    })
+    .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{client::snapshot::Goals, types::InfoHash};
 
-    fn stats(phase: Phase) -> Stats {
-        Stats {
-            phase,
-            pieces_have: 0,
-            pieces: 64,
-            bytes: 64 << 20,
-            bytes_left: 48 << 20,
-            downloaded: 16 << 20,
-            uploaded: 32 << 20,
-            wasted: 0,
-            paid_duplicates: 0,
-            seeding_for: Duration::from_secs(60),
+    fn torrent(state: TorrentState, change: impl FnOnce(&mut TorrentRow)) -> Torrent {
+        let mut row = TorrentRow {
+            name: "film.bin".to_owned(),
+            wanted: 64 << 20,
+            left: 48 << 20,
+            session_uploaded: 32 << 20,
+            ratio_permille: 500,
+            seeding_secs: 60,
             down_rate: 1 << 20,
             up_rate: 512 << 10,
-            peers: Vec::new(),
-            web_seeds: Vec::new(),
-        }
+            eta_secs: Some(48),
+            ..TorrentRow::empty(InfoHash::from_bytes([7; 20]), state)
+        };
+        change(&mut row);
+        Torrent::of(row)
     }
 
     #[test]
     fn a_line_says_how_a_torrent_stands() {
-        let none = SeedGoals::default();
-        let shown = |stats: &Stats, goals, tally| {
-            let row = Row {
-                stats,
-                goals,
-                tally,
-                hindrance: None,
-            };
-            line("film.bin", row, (24, 16))
-        };
-        let tally = |spent_raw, earned_raw| Tally {
-            spent_raw,
-            earned_raw,
-        };
+        let shown = |torrent: &Torrent| line(torrent, None, (24, 16));
+        let downloading = torrent(TorrentState::Downloading, |row| row.spent_raw = 250_000);
         assert_eq!(
-            shown(&stats(Phase::Downloading), none, tally(250_000, 0)),
+            shown(&downloading),
             "film.bin                  ████░░░░░░░░░░░░  25% of 64 MiB, 1 MiB/s, 48 s left, \
              0 peers, spent 0.25 BTT"
         );
+        let seeding = torrent(TorrentState::Seeding, |row| row.earned_raw = 7);
         assert_eq!(
-            shown(&stats(Phase::Seeding), none, tally(0, 7)),
+            shown(&seeding),
             "film.bin                  512 KiB/s up, 32 MiB sent, ratio 0.50, 0 peers, earned 0.000007 BTT"
         );
-        let goals = SeedGoals {
+        let goals = Goals {
             ratio_permille: Some(1000),
-            time: Some(Duration::from_secs(3600)),
-            ..none
+            seeding_secs: Some(3600),
+            ..Goals::default()
         };
         // 32 MiB at 512 KiB/s come before the hour is over.
         assert_eq!(
-            shown(&stats(Phase::Seeding), goals, tally(0, 0)),
+            shown(&torrent(TorrentState::Seeding, |row| row.goals = goals)),
             "film.bin                  ████████░░░░░░░░  50%  512 KiB/s up, 32 MiB sent, ratio 0.50, \
              1 min 4 s left, 0 peers"
         );
-        let idle = Stats {
-            up_rate: 0,
-            ..stats(Phase::Seeding)
-        };
-        let said = shown(&idle, goals, tally(0, 0));
+        let idle = torrent(TorrentState::Seeding, |row| {
+            row.goals = goals;
+            row.up_rate = 0;
+        });
+        let said = shown(&idle);
         assert!(
             said.contains("░   1%  0 B/s up") && said.contains(", 59 min 0 s left"),
             "{said}"
         );
-        let checking = stats(Phase::Checking { done: 3, total: 4 });
-        let said = shown(&checking, none, tally(0, 0));
+        let checking = torrent(TorrentState::Checking, |row| {
+            row.checked_permille = Some(750)
+        });
+        let said = shown(&checking);
         assert!(said.contains("████████████░░░░  75%  checking"), "{said}");
     }
 
     #[test]
     fn a_download_that_waits_says_why() {
-        let waiting = Stats {
-            down_rate: 0,
-            ..stats(Phase::Downloading)
-        };
-        let shown = |stats: &Stats, hindrance| {
-            let row = Row {
-                stats,
-                goals: SeedGoals::default(),
-                tally: Tally::default(),
-                hindrance,
-            };
-            line("film.bin", row, (16, 8))
-        };
+        let shown = |torrent: &Torrent, hindrance| line(torrent, hindrance, (16, 8));
+        let waiting = torrent(TorrentState::Downloading, |row| {
+            row.down_rate = 0;
+            row.eta_secs = None;
+        });
         assert_eq!(
             shown(&waiting, None),
             "film.bin          ██░░░░░░  25% of 64 MiB, 0 B/s, no peers are connected yet, 0 peers"
         );
         // However fast it was just now.
+        let fast = torrent(TorrentState::Downloading, |_| {});
         assert_eq!(
-            shown(&stats(Phase::Downloading), Some("the disk is full")),
+            shown(&fast, Some("the disk is full")),
             "film.bin          ██░░░░░░  25% of 64 MiB, 1 MiB/s, the disk is full, 0 peers"
         );
         // Nothing is known to be a part of anything.
         assert_eq!(
-            shown(&stats(Phase::Metadata), None),
+            shown(&torrent(TorrentState::Metadata, |_| {}), None),
             "film.bin          waiting for the list of files, no peers are connected yet, 0 peers"
         );
     }

@@ -1,35 +1,36 @@
 //! `seedrail seed`: share, and be paid for it.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
     str::FromStr,
     time::{Duration, Instant},
 };
 
 use clap::Args;
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::{
     Context, daemon,
-    events::{Troubles, next},
     failure::{Exit, Failure, Outcome},
+    foreground::{Foreground, Moment, absolute},
     goals::{self, GoalFlags},
     live, pay,
-    progress::{self, Screen},
+    progress::{self, Screen, Shown},
     session::GrantFlags,
-    swarm::{GRACE, SHOW_EVERY, SwarmFlags, end},
+    swarm::SwarmFlags,
     torrent,
     units::{self, Price, Rate, Size, btt_text, counted},
 };
 use crate::{
-    receipts::{
-        Ask,
-        pay::{PayExtension, Terms},
+    client::{
+        Trade,
+        command::{AddTorrent, Source},
+        snapshot::{Limits, Prices, TorrentRow, TorrentState},
     },
     swarm::{
-        Phase, SeedGoals, SeedOptions, Stats, TorrentHandle,
-        hooks::Extension,
+        SessionError,
         metainfo::{CreateOptions, Info, Metainfo},
     },
     types::{Address, InfoHash, RawAmount},
@@ -143,23 +144,26 @@ impl Seed {
         for (name, rate) in &self.up_limit_for {
             limits.insert(shared(&made, "--up-limit-for", name)?, rate.0);
         }
-        let terms = Terms {
-            ask: self.ask.map(|price| pay::ask(price, self.unproven_cap)),
-            ask_for: self.asks_for(&made)?,
+        let own = self.asks_for(&made)?;
+        let trade = Trade {
+            prices: Prices {
+                ask_raw: self.ask.map(|price| price.0),
+                ..Prices::default()
+            },
+            own: own.clone(),
+            unproven_cap: self.unproven_cap,
             friends: self.friend.iter().copied().collect(),
-            ..Terms::default()
+            ..Trade::default()
         };
+        let prices = trade.prices;
         let longest = made
             .iter()
             .map(|one| one.metainfo.info.layout().piece_length());
-        let pay = pay::start(context, terms, &self.grant, longest.max()).await?;
+        let pay = pay::start(context, trade, &self.grant, longest.max(), None).await?;
         let paid_share = 100 - self.free_share;
-        let session = self
-            .swarm
-            .session(context, pay.as_ref(), paid_share)
-            .await?;
+        let mut client = Foreground::open(context, &self.swarm, paid_share, prices, pay).await?;
         let peers = self.swarm.peers().await?;
-        let mut seeding = Vec::new();
+        let mut hashes = Vec::new();
         for Shared {
             content,
             metainfo,
@@ -167,14 +171,35 @@ impl Seed {
             ..
         } in &made
         {
-            let options = SeedOptions {
+            let hash = metainfo.info.hash();
+            let source = Source::Content {
+                file: metainfo.to_bytes(),
+                path: absolute(content)?,
+                trusted: *hashed,
+            };
+            let torrent = AddTorrent {
                 trackers: self.tracker.clone(),
                 peers: peers.clone(),
-                trusted: *hashed,
                 goals,
-                up_limit: limits.get(&metainfo.info.hash()).copied(),
+                limits: Limits {
+                    up: limits.get(&hash).copied(),
+                    down: None,
+                },
+                prices: own.get(&hash).copied().unwrap_or_default(),
+                ..AddTorrent::new(source)
             };
-            seeding.push(session.seed(metainfo, content, options)?);
+            let (hash, is_new) = client.add(torrent).await?;
+            let refused = client.torrents(&[hash]).into_iter();
+            let refused = refused
+                .filter_map(|torrent| torrent.row.value.trouble.clone())
+                .next();
+            if let Some(why) = refused {
+                return Err(Failure::failed("file", why));
+            }
+            if !is_new {
+                return Err(SessionError::AlreadyAdded(hash).into());
+            }
+            hashes.push(hash);
             if let Some(file) = &self.torrent_out {
                 torrent::write(file, metainfo, self.overwrite)?;
             }
@@ -182,8 +207,8 @@ impl Seed {
                 "event": "seeding",
                 "torrent": self.torrent_out,
                 "magnet": metainfo.magnet().to_string(),
-                "info_hash": metainfo.info.hash(),
-                "listen": session.listen_addr(),
+                "info_hash": hash,
+                "listen": client.listen(),
             });
             context.out.result(&document, || {
                 let asked = self
@@ -192,14 +217,13 @@ impl Seed {
                 format!(
                     "seeding {} at {} {asked}\n'{}'",
                     metainfo.info.name(),
-                    session.listen_addr(),
+                    client.listen(),
                     metainfo.magnet()
                 )
             })?;
         }
-        let watched = self.watch(context, &seeding, goals, pay.as_deref()).await;
-        session.finish(GRACE).await;
-        end(pay).await?;
+        let watched = self.watch(context, &mut client, &hashes).await;
+        client.close().await;
         watched
     }
 }
@@ -272,15 +296,19 @@ impl Seed {
         }
     }
 
-    /// The prices of single torrents, by info-hash.
-    fn asks_for(&self, made: &[Shared<'_>]) -> Outcome<HashMap<InfoHash, Option<Ask>>> {
-        let mut asks = HashMap::new();
+    /// The prices of single torrents.
+    fn asks_for(&self, made: &[Shared<'_>]) -> Outcome<BTreeMap<InfoHash, Prices>> {
+        let mut asks = BTreeMap::new();
         for (name, price) in &self.ask_for {
             let hash = shared(made, "--ask-for", name)?;
             if price.0 == 0 {
                 return Err(Failure::usage("an ask of 0 is no ask"));
             }
-            asks.insert(hash, Some(pay::ask(*price, self.unproven_cap)));
+            let prices = Prices {
+                ask_raw: Some(price.0),
+                ..Prices::default()
+            };
+            asks.insert(hash, prices);
         }
         Ok(asks)
     }
@@ -289,83 +317,82 @@ impl Seed {
     async fn watch(
         &self,
         context: &Context,
-        seeding: &[TorrentHandle],
-        goals: SeedGoals,
-        pay: Option<&PayExtension>,
+        client: &mut Foreground<'_>,
+        hashes: &[InfoHash],
     ) -> Outcome {
         let started = Instant::now();
         let mut told = HashSet::new();
-        let earned = || pay.map_or(0, |pay| pay.totals().earned_raw);
         let bar = context.out.bar(0, "{msg}");
-        let mut tick = tokio::time::interval(SHOW_EVERY);
-        let mut troubles = Troubles::default();
-        let mut events: Vec<_> = seeding.iter().map(TorrentHandle::events).collect();
-        let mut stopped = false;
-        loop {
-            for events in &mut events {
-                while let Some(event) = next(events) {
-                    troubles.tell(context, &event)?;
-                }
+        let (torrents, stopped) = loop {
+            let moment = client.moment().await?;
+            client.begun(hashes)?;
+            let torrents = client.torrents(hashes);
+            tell_ended(context, &torrents, &mut told)?;
+            if moment == Moment::Stopped || told.len() == hashes.len() {
+                break (torrents, moment == Moment::Stopped);
             }
-            tokio::select! {
-                _ = tick.tick() => {}
-                () = context.interrupt.wait() => stopped = true,
+            if moment == Moment::Figures {
+                self.show(context, &bar, &torrents, client.totals().1)?;
             }
-            if let Some(torrent) = seeding.first() {
-                let ports = torrent.port_mapping();
-                troubles.tell_ports(context, ports)?;
-            }
-            let stats: Vec<Stats> = seeding.iter().map(TorrentHandle::stats).collect();
-            tell_ended(context, seeding, &stats, &mut told, pay)?;
-            let uploaded: u64 = stats.iter().map(|stats| stats.uploaded).sum();
-            if stopped || told.len() == seeding.len() {
-                bar.finish_and_clear();
-                let elapsed = started.elapsed();
-                match stopped {
-                    true => context.out.note(summary(uploaded, elapsed, earned())),
-                    false => ended(&stats)?,
-                }
-                return context.out.event(&json!({
-                    "event": "done",
-                    "torrents": stats.len(),
-                    "uploaded": uploaded,
-                    "seconds": elapsed.as_secs_f64(),
-                    "earned_raw": earned().to_string(),
-                }));
-            }
-            let rate: u64 = stats.iter().map(|stats| stats.up_rate).sum();
-            let peers: usize = stats.iter().map(|stats| stats.peers.len()).sum();
-            let live = live::peers(pay, seeding);
-            let tallies = progress::tallies(pay);
-            let screen = Screen::of_stderr();
-            let mut text = progress::lines(&screen, seeding, &stats, goals, &tallies, None);
-            if stats.len() > 1 {
-                let line = format!(
-                    "{} torrents: {} up, {} sent, {}, earned {}",
-                    stats.len(),
-                    Rate(rate),
-                    Size(uploaded),
-                    counted(peers as u64, "peer"),
-                    btt_text(earned())
-                );
-                screen.add(&mut text, &line);
-            }
-            if self.show_peers {
-                live::add_lines(&screen, &mut text, &live);
-            }
-            bar.set_message(text);
-            bar.tick();
-            context.out.event(&json!({
-                "event": "progress",
-                "uploaded": uploaded,
-                "rate": rate,
-                "peers": peers,
-                "earned_raw": earned().to_string(),
-                "payments": live.iter().map(live::LivePeer::document).collect::<Vec<_>>(),
-                "torrents": progress::documents(seeding, &stats, &tallies),
-            }))?;
+        };
+        bar.finish_and_clear();
+        let uploaded: u64 = rows(&torrents).map(|row| row.session_uploaded).sum();
+        let (elapsed, earned) = (started.elapsed(), client.totals().1);
+        match stopped {
+            true => context.out.note(summary(uploaded, elapsed, earned)),
+            false => ended(&torrents)?,
         }
+        context.out.event(&json!({
+            "event": "done",
+            "torrents": torrents.len(),
+            "uploaded": uploaded,
+            "seconds": elapsed.as_secs_f64(),
+            "earned_raw": earned.to_string(),
+        }))
     }
+
+    fn show(
+        &self,
+        context: &Context,
+        bar: &ProgressBar,
+        torrents: &[Shown],
+        earned: u64,
+    ) -> Outcome {
+        let uploaded: u64 = rows(torrents).map(|row| row.session_uploaded).sum();
+        let rate: u64 = rows(torrents).map(|row| row.up_rate).sum();
+        let peers: u64 = rows(torrents).map(|row| u64::from(row.peers)).sum();
+        let screen = Screen::of_stderr();
+        let mut text = progress::lines(&screen, torrents, None);
+        if torrents.len() > 1 {
+            let line = format!(
+                "{} torrents: {} up, {} sent, {}, earned {}",
+                torrents.len(),
+                Rate(rate),
+                Size(uploaded),
+                counted(peers, "peer"),
+                btt_text(earned)
+            );
+            screen.add(&mut text, &line);
+        }
+        if self.show_peers {
+            live::add_lines(&screen, &mut text, torrents);
+        }
+        bar.set_message(text);
+        bar.tick();
+        context.out.event(&json!({
+            "event": "progress",
+            "uploaded": uploaded,
+            "rate": rate,
+            "peers": peers,
+            "earned_raw": earned.to_string(),
+            "payments": live::documents(torrents),
+            "torrents": progress::documents(torrents),
+        }))
+    }
+}
+
+fn rows(torrents: &[Shown]) -> impl Iterator<Item = &TorrentRow> {
+    torrents.iter().map(|torrent| &*torrent.row.value)
 }
 
 /// What the sharing came to.
@@ -385,30 +412,20 @@ fn summary(uploaded: u64, elapsed: Duration, earned_raw: u64) -> String {
 }
 
 /// Tells which torrents have ended since it was asked last.
-fn tell_ended(
-    context: &Context,
-    seeding: &[TorrentHandle],
-    stats: &[Stats],
-    told: &mut HashSet<InfoHash>,
-    pay: Option<&PayExtension>,
-) -> Outcome {
-    for (torrent, stats) in seeding.iter().zip(stats) {
-        let hash = torrent.info_hash();
-        let name = torrent.name().unwrap_or_else(|| hash.to_string());
-        match (stats.phase.trouble(), torrent.reached()) {
-            (None, Some(goal)) if stats.phase == Phase::Stopped && told.insert(hash) => {
-                let earned = pay.map_or(0, |pay| pay.earned(hash));
-                let document = goals::document(torrent, goal, stats, earned);
-                context.out.result(&document, || {
-                    format!("{name}: {}", goals::words(goal, stats, earned))
+fn tell_ended(context: &Context, torrents: &[Shown], told: &mut HashSet<InfoHash>) -> Outcome {
+    for row in rows(torrents) {
+        match (row.state, row.reached, &row.trouble) {
+            (TorrentState::Paused, Some(goal), _) if told.insert(row.hash) => {
+                context.out.result(&goals::document(row, goal), || {
+                    format!("{}: {}", row.name, goals::words(row, goal))
                 })?;
             }
-            (Some(reason), _) if told.insert(hash) => {
-                context.out.note(format!("{name}: {reason}"));
+            (TorrentState::Failed, _, Some(reason)) if told.insert(row.hash) => {
+                context.out.note(format!("{}: {reason}", row.name));
                 context.out.event(&json!({
                     "event": "failed",
-                    "info_hash": hash,
-                    "name": name,
+                    "info_hash": row.hash,
+                    "name": row.name,
                     "message": reason,
                 }))?;
             }
@@ -419,21 +436,19 @@ fn tell_ended(
 }
 
 /// What the command comes to when every torrent has ended.
-fn ended(stats: &[Stats]) -> Outcome {
-    let failures: Vec<&str> = stats
-        .iter()
-        .filter_map(|stats| stats.phase.trouble())
-        .collect();
+fn ended(torrents: &[Shown]) -> Outcome {
+    let failed = rows(torrents).filter(|row| row.state == TorrentState::Failed);
+    let failures: Vec<&str> = failed.filter_map(|row| row.trouble.as_deref()).collect();
     match failures.as_slice() {
         [] => Ok(()),
-        [reason, ..] if failures.len() == stats.len() => Err(Failure::failed("seed", reason)),
+        [reason, ..] if failures.len() == torrents.len() => Err(Failure::failed("seed", reason)),
         [reason, ..] => Err(Failure::new(
             Exit::Partly,
             "seed",
             format!(
                 "{} of {} torrents could not be shared: {reason}",
                 failures.len(),
-                stats.len()
+                torrents.len()
             ),
         )),
     }

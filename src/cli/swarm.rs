@@ -3,7 +3,6 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
     time::Duration,
 };
 
@@ -12,16 +11,12 @@ use clap::{Args, ValueEnum};
 use super::{
     Context,
     failure::{Failure, Outcome},
-    settings::private_folder,
     units::Rate,
 };
-use crate::{
-    receipts::pay::PayExtension,
-    swarm::{
-        self, Session, SessionBuilder, SessionError,
-        dht::{DhtOptions, WELL_KNOWN},
-        ports::PortMapOptions,
-    },
+use crate::swarm::{
+    self, Session, SessionBuilder, SessionError,
+    dht::{DhtOptions, WELL_KNOWN},
+    ports::PortMapOptions,
 };
 
 /// How long what is due may take to be settled when a session ends.
@@ -111,35 +106,6 @@ impl SwarmFlags {
         Some(DhtOptions { nodes, state })
     }
 
-    /// Starts a session; `paid_share` is percent of a limited upload.
-    pub(super) async fn session(
-        &self,
-        context: &Context,
-        pay: Option<&Arc<PayExtension>>,
-        paid_share: u8,
-    ) -> Outcome<Session> {
-        private_folder(&context.settings.home)?;
-        let kept = KeptPort::new(context);
-        let mut last = None;
-        // The port that was given, or the home's, or a free one.
-        for listen in self.places(kept.port) {
-            match self.start(context, pay, paid_share, listen).await {
-                Ok(session) => {
-                    if self.listen.is_none() {
-                        kept.keep(context, session.listen_addr());
-                    }
-                    return Ok(session);
-                }
-                Err(error @ SessionError::Bind { .. }) => last = Some(error),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(last.map_or_else(
-            || Failure::failed("listen", "there is no address to listen at"),
-            Into::into,
-        ))
-    }
-
     /// Where to try to listen, in order.
     fn places(&self, kept: Option<u16>) -> Vec<SocketAddr> {
         if let Some(listen) = self.listen {
@@ -180,12 +146,17 @@ impl SwarmFlags {
         Ok(all)
     }
 
-    /// Settings for a client, and where it may listen.
-    pub(super) fn for_client(&self, context: &Context) -> (SessionBuilder, Vec<SocketAddr>) {
+    /// Settings for a client, and where it may listen: the port that was given, or the
+    /// home's, or a free one. `paid_share` is percent of a limited upload.
+    pub(super) fn for_client(
+        &self,
+        context: &Context,
+        paid_share: u8,
+    ) -> (SessionBuilder, Vec<SocketAddr>) {
         let places = self.places(KeptPort::new(context).port);
         let first = places.first().copied();
         let first = first.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-        (self.builder(context, 80, first), places)
+        (self.builder(context, paid_share, first), places)
     }
 
     /// Keeps the port that a client listens at.
@@ -193,20 +164,6 @@ impl SwarmFlags {
         if self.listen.is_none() {
             KeptPort::new(context).keep(context, listen);
         }
-    }
-
-    async fn start(
-        &self,
-        context: &Context,
-        pay: Option<&Arc<PayExtension>>,
-        paid_share: u8,
-        listen: SocketAddr,
-    ) -> Result<Session, SessionError> {
-        let mut builder = self.builder(context, paid_share, listen);
-        if let Some(pay) = pay {
-            builder = builder.extension(Arc::<PayExtension>::clone(pay));
-        }
-        builder.start().await
     }
 
     fn builder(&self, context: &Context, paid_share: u8, listen: SocketAddr) -> SessionBuilder {
@@ -273,13 +230,4 @@ impl From<SessionError> for Failure {
         };
         Self::failed(code, error)
     }
-}
-
-/// Ends payments without holding up the runtime: their worker finishes what it
-/// has begun.
-pub(super) async fn end(pay: Option<Arc<PayExtension>>) -> Outcome {
-    let Some(pay) = pay else { return Ok(()) };
-    tokio::task::spawn_blocking(move || pay.shutdown())
-        .await
-        .map_err(|error| Failure::failed("payments", error))
 }

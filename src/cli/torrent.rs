@@ -24,7 +24,7 @@ use super::{
 use crate::swarm::{
     check::{FileReport, FileState, Report, check},
     metainfo::{self, CreateOptions, Info, MAX_INFO_BYTES, Metainfo},
-    selection::{Selection, SelectionError, Wanted},
+    selection::{Selection, Wanted},
     tracker::{Client, Scraped, Server, ServerOptions},
 };
 
@@ -520,7 +520,7 @@ fn tell_checked(context: &Context, info: &Info, path: &Path, report: &Report) ->
     .hint("`seedrail get` keeps what is good and fetches the rest"))
 }
 
-pub(super) fn unknown_files(error: SelectionError) -> Failure {
+pub(super) fn unknown_files(error: impl std::fmt::Display) -> Failure {
     Failure::usage(error).hint("`seedrail torrent show` prints the files and their numbers")
 }
 

@@ -11,6 +11,7 @@ use super::{
     owner::Owner,
 };
 use crate::swarm::{
+    self,
     metainfo::{MAX_TRACKERS, Magnet, Metainfo},
     selection::Selection,
 };
@@ -39,6 +40,10 @@ fn read(source: &Source) -> Result<Known, ClientError> {
             };
             Ok(Known::Link(Box::new(magnet)))
         }
+        Source::Parsed(source) => Ok(match source.as_ref() {
+            swarm::Source::Magnet(magnet) => Known::Link(Box::new(magnet.clone())),
+            swarm::Source::Torrent(metainfo) => Known::File(Arc::new((**metainfo).clone())),
+        }),
         Source::File(file) | Source::Content { file, .. } => {
             Ok(Known::File(Arc::new(Metainfo::from_bytes(file)?)))
         }
@@ -155,6 +160,7 @@ impl Owner {
             prices: add.prices,
             paused: add.paused,
             trackers: add.trackers.clone(),
+            web_seeds: add.web_seeds.clone(),
             peers: Vec::new(),
             overwrite: add.overwrite,
             preallocate: add.preallocate,

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::{Goals, Limits, Prices, SettlePolicy};
-use crate::types::InfoHash;
+use crate::{swarm, types::InfoHash};
 
 /// One thing that a client is told. Each may be told twice: the second time changes nothing.
 /// The answer comes when it is on disk, if the client keeps its list there.
@@ -148,6 +148,8 @@ pub struct AddTorrent {
     pub paused: bool,
     /// More trackers, a group each.
     pub trackers: Vec<String>,
+    /// More web seeds.
+    pub web_seeds: Vec<String>,
     /// Peers to dial first.
     pub peers: Vec<SocketAddr>,
     /// Verifies all data that is on disk, whatever is known of it.
@@ -173,6 +175,7 @@ impl AddTorrent {
             prices: Prices::default(),
             paused: false,
             trackers: Vec::new(),
+            web_seeds: Vec::new(),
             peers: Vec::new(),
             recheck: false,
             overwrite: false,
@@ -188,6 +191,8 @@ pub enum Source {
     Link(String),
     /// The bytes of a torrent file.
     File(Vec<u8>),
+    /// What was read already.
+    Parsed(Box<swarm::Source>),
     /// The bytes of a torrent file whose content is on this machine already: it is shared
     /// where it lies, and never written to.
     Content {
@@ -204,6 +209,7 @@ impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Link(link) => f.debug_tuple("Link").field(link).finish(),
+            Self::Parsed(source) => f.debug_tuple("Parsed").field(&source.info_hash()).finish(),
             Self::File(file) => f.debug_tuple("File").field(&file.len()).finish(),
             Self::Content { path, .. } => f.debug_tuple("Content").field(path).finish(),
         }
@@ -221,6 +227,8 @@ pub enum Files {
     Positions(Vec<u32>),
     /// As `seedrail get --files` takes it: numbers from 1 on, or names.
     Pattern(String),
+    /// What each of them chooses.
+    Patterns(Vec<String>),
 }
 
 /// What came of a command.

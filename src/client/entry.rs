@@ -108,6 +108,8 @@ pub(super) struct Wish {
     pub(super) paused: bool,
     /// Trackers besides its own, a group each.
     pub(super) trackers: Vec<String>,
+    /// Web seeds besides its own.
+    pub(super) web_seeds: Vec<String>,
     /// Peers that the user named: they are dialled at each start.
     pub(super) peers: Vec<SocketAddr>,
     pub(super) overwrite: bool,
@@ -163,6 +165,10 @@ pub(super) struct Live {
     pub(super) paused: bool,
     /// It had peers when it was looked at last.
     pub(super) busy: bool,
+    /// Pieces that were hashed before transfers began.
+    pub(super) hashed: u32,
+    /// Pieces that were there then.
+    pub(super) began_with: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -280,7 +286,7 @@ impl Entry {
     }
 
     /// Puts it into the session.
-    pub(super) fn start(&mut self, session: &Session) -> Result<(), SessionError> {
+    pub(super) fn start(&mut self, session: &Session) -> Result<TorrentHandle, SessionError> {
         let wish = &self.wish;
         let goals = SeedGoals::default();
         let handle = match (&wish.place, &wish.known) {
@@ -312,7 +318,7 @@ impl Entry {
                 };
                 let options = AddOptions {
                     trackers: wish.trackers.clone(),
-                    web_seeds: Vec::new(),
+                    web_seeds: wish.web_seeds.clone(),
                     peers: wish.peers.clone(),
                     seed: true,
                     files: wish.files.as_ref().map(selection).transpose()?,
@@ -331,14 +337,16 @@ impl Entry {
         self.refused = None;
         let events = handle.events();
         self.run = Run::Yes(Box::new(Live {
-            handle,
+            handle: handle.clone(),
             events,
             counted: Counted::default(),
             looked: Instant::now(),
             paused: false,
             busy: true,
+            hashed: 0,
+            began_with: None,
         }));
-        Ok(())
+        Ok(handle)
     }
 }
 
@@ -351,6 +359,17 @@ pub(super) fn selection(files: &Files) -> Result<Selection, swarm::selection::Se
             Ok(Selection::positions(ranges.collect()))
         }
         Files::Pattern(pattern) => pattern.parse(),
+        Files::Patterns(patterns) => {
+            let mut all = None;
+            for pattern in patterns {
+                let one: Selection = pattern.parse()?;
+                all = Some(match all {
+                    None => one,
+                    Some(all) => Selection::and(all, one),
+                });
+            }
+            Ok(all.unwrap_or_else(Selection::all))
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! What happens to a client, as those hear it who watch.
 
 use serde::Serialize;
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::broadcast::{
+    self,
+    error::{RecvError, TryRecvError},
+};
 
 use super::snapshot::{ProblemCode, ReachedGoal};
 use crate::types::{Clock as _, InfoHash, SystemClock, UnixMs};
@@ -71,6 +74,33 @@ pub enum Happened {
         /// What it did.
         reason: String,
     },
+    /// A tracker answered, and warns of something.
+    TrackerWarned {
+        /// Of which torrent.
+        hash: InfoHash,
+        /// Its address.
+        url: String,
+        /// Its words.
+        message: String,
+    },
+    /// A web seed is of no use, and is not asked any more.
+    WebSeedFailed {
+        /// Of which torrent.
+        hash: InfoHash,
+        /// Its address.
+        url: String,
+        /// Why.
+        message: String,
+    },
+    /// A file could not be read or written. It is tried again by itself.
+    DiskRefused {
+        /// Of which torrent.
+        hash: InfoHash,
+        /// What was wrong, with the path.
+        message: String,
+        /// There is no room.
+        full: bool,
+    },
     /// A tracker did not help.
     TrackerFailed {
         /// Of which torrent.
@@ -122,6 +152,17 @@ impl Events {
                 what: Happened::Resync,
             }),
             Err(RecvError::Closed) => None,
+        }
+    }
+
+    /// The next event that waits already. Those that were missed are passed over.
+    pub fn waiting(&mut self) -> Option<Event> {
+        loop {
+            match self.0.try_recv() {
+                Ok(event) => return Some(event),
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
+            }
         }
     }
 }

@@ -5,10 +5,10 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 use tokio::sync::broadcast::error::TryRecvError;
 
 use super::{
-    entry::{Entry, Known, Run, Standing},
+    entry::{Entry, Known, Run, Standing, selection},
     snapshot::{
-        EncryptionOf, FileRow, PaidPeer, PeerRow, Revision, Torrent, TorrentRow, TorrentState,
-        TransportOf, Versioned,
+        EncryptionOf, FileRow, Obstacle, PaidPeer, PeerRow, Revision, Torrent, TorrentRow,
+        TorrentState, TransportOf, Versioned,
     },
     trackers,
 };
@@ -105,6 +105,11 @@ impl Entry {
                     seen.metadata = true;
                 }
                 for event in &seen.events {
+                    match event {
+                        swarm::Event::Checking { total, .. } => live.hashed = *total,
+                        swarm::Event::Ready { have, .. } => live.began_with = Some(*have),
+                        _ => {}
+                    }
                     trackers::hear(&mut self.trackers, event, now);
                 }
                 if stats.phase.is_checked() {
@@ -182,6 +187,7 @@ impl Entry {
         let down_rate = stats.map_or(0, |stats| stats.down_rate);
         let sent = u128::from(self.life.uploaded) * 1000 / u128::from(wanted.max(1));
         let peers = stats.map_or(&[][..], |stats| &stats.peers);
+        let web_seeds = stats.into_iter().flat_map(|stats| &stats.web_seeds);
         let pieces = layout.map_or(0, |layout| layout.pieces());
         let seeds = peers
             .iter()
@@ -191,6 +197,7 @@ impl Entry {
             hash: known.hash(),
             name: self.name(),
             state: self.state(stats),
+            obstacle: trouble.as_ref().and_then(|_| self.obstacle()),
             trouble: trouble.or(disk).or_else(|| self.refused.clone()),
             complete: standing.complete,
             private: info.map(Info::is_private),
@@ -208,6 +215,8 @@ impl Entry {
                 let part = u64::from(done) * 1000 / u64::from(total.max(1));
                 u16::try_from(part).unwrap_or(1000)
             }),
+            began_with: self.live().and_then(|live| live.began_with),
+            hashed: self.live().map_or(0, |live| live.hashed),
             downloaded: self.life.downloaded,
             uploaded: self.life.uploaded,
             session_downloaded: self.session.0,
@@ -221,6 +230,7 @@ impl Entry {
             },
             peers: count(peers.len()),
             seeds: count(seeds.count()),
+            web_seeds: count(web_seeds.filter(|seed| seed.given_up.is_none()).count()),
             ratio_permille: u64::try_from(sent).unwrap_or(u64::MAX),
             limits: self.wish.limits,
             goals: self.wish.goals,
@@ -239,6 +249,21 @@ impl Entry {
                 Known::Link(_) => None,
             },
         }
+    }
+
+    /// Which of the user's choices is in its way, when it cannot go on.
+    fn obstacle(&self) -> Option<Obstacle> {
+        let handle = self.handle()?;
+        if handle.is_file_in_the_way() {
+            return Some(Obstacle::FileInTheWay);
+        }
+        let files = self
+            .wish
+            .files
+            .as_ref()
+            .and_then(|files| selection(files).ok());
+        let (files, info) = files.zip(self.wish.known.info())?;
+        files.choose(info).err().map(|_| Obstacle::UnknownFiles)
     }
 
     fn path(&self) -> Option<std::path::PathBuf> {

@@ -5,29 +5,13 @@ use std::sync::Arc;
 use super::{
     error::ClientError,
     owner::Owner,
-    snapshot::{Money, NodeState, Prices, ProblemCode, SettlePolicy},
+    payments::Trade,
+    snapshot::{Money, NodeState, ProblemCode, SettlePolicy},
 };
-use crate::{
-    receipts::{Ask, Bid, pay::Terms},
-    types::RawAmount,
-};
+use crate::types::RawAmount;
 
 /// What we may owe before a person is told, if nothing is paid by itself: 10 BTT.
 const DUE_FROM_RAW: i64 = 10_000_000;
-
-fn ask(price: u64, unproven_cap: RawAmount) -> Option<Ask> {
-    (price > 0).then_some(Ask {
-        floor_price: price,
-        unproven_cap,
-    })
-}
-
-fn bid(prices: &Prices, price: u64) -> Option<Bid> {
-    (price > 0).then_some(match prices.bid_auto {
-        true => Bid::Auto(price),
-        false => Bid::Fixed(price),
-    })
-}
 
 impl Owner {
     /// Refuses what payments are needed for.
@@ -53,24 +37,15 @@ impl Owner {
         let Some(pay) = &self.pay else {
             return;
         };
-        let cap = pay.unproven_cap;
-        let all = self.prices;
-        let mut terms = Terms {
-            ask: ask(all.ask_raw.unwrap_or(0), cap),
-            bid: bid(&all, all.bid_raw.unwrap_or(0)),
-            ask_for: Default::default(),
-            bid_for: Default::default(),
+        let entries = self.entries.iter();
+        let trade = Trade {
+            prices: self.prices,
+            own: entries
+                .map(|(hash, entry)| (*hash, entry.wish.prices))
+                .collect(),
             ..pay.base.clone()
         };
-        for (hash, entry) in &self.entries {
-            let prices = &entry.wish.prices;
-            if let Some(price) = prices.ask_raw {
-                terms.ask_for.insert(*hash, ask(price, cap));
-            }
-            if let Some(price) = prices.bid_raw {
-                terms.bid_for.insert(*hash, bid(prices, price));
-            }
-        }
+        let terms = trade.terms();
         if terms == *pay.extension.terms() {
             return;
         }

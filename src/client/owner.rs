@@ -37,8 +37,10 @@ use crate::{
 /// How often torrents are looked at, and readers told.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// A torrent without peers is looked at each time of so many.
-const IDLE_LOOKS: u64 = 8;
+/// A torrent without peers is looked at each time of so many, …
+pub(super) const IDLE_LOOKS: u64 = 8;
+/// … if there are more torrents than so many.
+const FEW: usize = 64;
 
 /// Commands that are done before their effects are shown.
 const AT_ONCE: usize = 64;
@@ -64,6 +66,8 @@ pub(super) enum Look {
 
 /// What took a while.
 enum Job {
+    /// A torrent is complete, or cannot go on.
+    Ended(InfoHash),
     /// A torrent has left the session; with what came of deleting its data.
     Left(InfoHash, Result<(), MoveError>),
     /// Content was moved.
@@ -96,7 +100,7 @@ pub(super) struct Owner {
     pub(super) gone: Vec<InfoHash>,
     events: broadcast::Sender<Event>,
     jobs: JoinSet<Job>,
-    ticks: u64,
+    pub(super) ticks: u64,
 }
 
 /// Starts a session at the first place that is free.
@@ -313,7 +317,8 @@ impl Owner {
         }
         self.look_at_money();
         self.look_at_reach();
-        self.publish(match self.ticks.is_multiple_of(IDLE_LOOKS) {
+        let is_all = self.entries.len() <= FEW || self.ticks.is_multiple_of(IDLE_LOOKS);
+        self.publish(match is_all {
             true => Look::All,
             false => Look::Busy,
         });
@@ -346,13 +351,21 @@ impl Owner {
                         };
                         Job::Left(hash, removed)
                     });
-                } else if entry.is_to_run()
-                    && entry.refused.is_none()
-                    && let Err(error) = entry.start(&self.session)
-                {
-                    let why = error.to_string();
-                    entry.refused = Some(why.clone());
-                    self.failed(hash, why);
+                } else if entry.is_to_run() && entry.refused.is_none() {
+                    match entry.start(&self.session) {
+                        Ok(handle) => {
+                            self.jobs.spawn(async move {
+                                // Looked at at once, whatever came of it.
+                                let _ended = handle.wait_complete().await;
+                                Job::Ended(hash)
+                            });
+                        }
+                        Err(error) => {
+                            let why = error.to_string();
+                            entry.refused = Some(why.clone());
+                            self.failed(hash, why);
+                        }
+                    }
                 }
             }
             Run::Yes(live) => {
@@ -396,6 +409,11 @@ impl Owner {
 
     async fn done(&mut self, job: Job) {
         match job {
+            Job::Ended(hash) => {
+                if let Some(entry) = self.entries.get_mut(&hash) {
+                    entry.touched = true;
+                }
+            }
             Job::Left(hash, removed) => {
                 let (paid, now) = (self.paid(), self.clock.now());
                 if let Some(entry) = self.entries.get_mut(&hash) {
@@ -537,12 +555,27 @@ impl Owner {
                 peer: *addr,
                 reason: reason.clone(),
             }),
+            Swarm::TrackerWarning { url, message } => self.tell(Happened::TrackerWarned {
+                hash,
+                url: url.clone(),
+                message: message.clone(),
+            }),
+            Swarm::WebSeedFailed { url, message } => self.tell(Happened::WebSeedFailed {
+                hash,
+                url: url.clone(),
+                message: message.clone(),
+            }),
             Swarm::TrackerError { url, message } => self.tell(Happened::TrackerFailed {
                 hash,
                 url: url.clone(),
                 message: message.clone(),
             }),
             Swarm::DiskError { message, full } => {
+                self.tell(Happened::DiskRefused {
+                    hash,
+                    message: message.clone(),
+                    full: *full,
+                });
                 let hint = match full {
                     true => "Make room on the disk; the download goes on by itself then.",
                     false => "Look at the disk; it is tried again by itself.",

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
     entry::{Entry, Run},
-    owner::{Look, Owner},
+    owner::{IDLE_LOOKS, Look, Owner},
     snapshot::{
         Disk, Disks, Gone, Limits, PortMapping, Prices, Problems, Revision, Snapshot, Transfer,
         Versioned,
@@ -127,6 +127,9 @@ impl Owner {
             }
             entry.touched = false;
             let seen = entry.look(&paid, now);
+            if let (Some(pay), Some(stats)) = (&self.pay, &seen.stats) {
+                pay.extension.wants(hash, stats.bytes_left);
+            }
             if let (Run::Yes(live), Some(stats)) = (&mut entry.run, &seen.stats) {
                 live.busy = !stats.peers.is_empty();
             }
@@ -171,7 +174,7 @@ impl Owner {
         let problems = Problems {
             problems: self.board.all(),
         };
-        let room = (which == Look::All).then(|| {
+        let room = (which == Look::All && self.ticks.is_multiple_of(IDLE_LOOKS)).then(|| {
             let folders = self.entries.values().map(|entry| entry.wish.place.folder());
             disks(&self.folder, folders.chain([self.folder.as_path()]))
         });

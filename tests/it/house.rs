@@ -28,6 +28,33 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// of the chain they see through a trait.
 const RECEIPTS_OF_TRON: &[&str] = &["keys", "typed_data"];
 
+/// The files of the command line that name receipts, settlement or the ledger: each is about
+/// them alone. `get`, `seed` and `daemon` see a client.
+const OF_MONEY: &[(&str, &str)] = &[
+    ("account.rs", "how long a signer may take"),
+    ("alike.rs", "an equal payment in the ledger"),
+    ("csv_flags.rs", "columns of a file of payments"),
+    ("earnings.rs", "what was earned, by ledger and chain"),
+    ("ledger.rs", "the ledger as a whole"),
+    (
+        "pay.rs",
+        "opens what a client pays with, and says what happens to it",
+    ),
+    ("peers.rs", "how others have paid"),
+    ("receipts.rs", "receipts"),
+    ("receipts/paid.rs", "proofs of payments"),
+    ("send.rs", "a payment is a settlement of one"),
+    ("send_file.rs", "a file of payments"),
+    ("session.rs", "session keys and their grants"),
+    (
+        "settings.rs",
+        "the policy and the ledger's place in config.toml",
+    ),
+    ("settle/", "settlement"),
+    ("store.rs", "opens the ledger"),
+    ("trust.rs", "the witnesses that the ledger knows"),
+];
+
 pub(crate) fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -148,6 +175,37 @@ fn the_arrows_go_one_way() {
     assert!(
         seen > 100,
         "only {seen} names were found: the reader is broken"
+    );
+}
+
+#[test]
+fn commands_that_share_see_a_client_and_no_ledger() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut seen = BTreeSet::new();
+    for (file, text) in files {
+        let file = Path::new(&file).strip_prefix(&root).unwrap();
+        let file = file.to_str().unwrap().to_owned();
+        let names = named(&text);
+        let money = ["receipts", "settle", "ledger"];
+        let Some((room, _)) = names
+            .iter()
+            .find(|(room, _)| money.contains(&room.as_str()))
+        else {
+            continue;
+        };
+        let known = OF_MONEY
+            .iter()
+            .find(|(name, _)| file == *name || (name.ends_with('/') && file.starts_with(name)));
+        let (name, _) =
+            known.unwrap_or_else(|| panic!("cli/{file} names {room}: have the client do that"));
+        seen.insert(*name);
+    }
+    let listed: BTreeSet<&str> = OF_MONEY.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        seen, listed,
+        "a file of the list names none of them any more"
     );
 }
 

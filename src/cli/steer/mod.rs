@@ -258,8 +258,8 @@ impl Add {
                 },
                 "goals": {
                     "ratio_permille": goals.ratio_permille,
-                    "seeding_secs": goals.time.map(|time| time.as_secs()),
-                    "earned_raw": goals.earned,
+                    "seeding_secs": goals.seeding_secs,
+                    "earned_raw": goals.earned_raw,
                 },
                 "prices": { "ask_raw": self.ask.map(|ask| ask.0) },
                 "paused": self.paused,

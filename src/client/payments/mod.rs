@@ -5,6 +5,7 @@ mod news;
 mod node_view;
 mod reading;
 mod settling;
+mod trade;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,16 +15,17 @@ pub(super) use news::News;
 use node_view::NodeView;
 pub(super) use reading::Reading;
 pub(super) use settling::Settler;
+pub use trade::Trade;
 
 use crate::{
     ledger::Ledger,
     receipts::{
         Identity,
-        pay::{PayConfig, PayError, PayEvent, PayExtension, Terms},
+        pay::{PayConfig, PayError, PayEvent, PayExtension},
     },
     settle::{NodeChain, Policy},
     tron::keys::Signer,
-    types::{Address, RawAmount, SystemClock, TokenId},
+    types::{Address, SystemClock, TokenId},
 };
 
 /// News that wait for the client. What comes on top is not told; the newest reading of the
@@ -41,9 +43,7 @@ pub struct PaymentsConfig {
     /// What is paid in.
     pub token: TokenId,
     /// What is sold and bought at first.
-    pub terms: Terms,
-    /// What an address that never settled may owe us.
-    pub unproven_cap: RawAmount,
+    pub trade: Trade,
     /// Is told what happens, before the client is. Must not block.
     pub on_event: Arc<dyn Fn(&PayEvent) + Send + Sync>,
     /// Settles debts; `None`: a person does.
@@ -66,7 +66,7 @@ impl std::fmt::Debug for PaymentsConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PaymentsConfig")
             .field("identity", &self.identity)
-            .field("terms", &self.terms)
+            .field("trade", &self.trade)
             .finish_non_exhaustive()
     }
 }
@@ -78,7 +78,7 @@ pub struct Payments {
     pub(super) token: TokenId,
     pub(super) chain: NodeChain,
     pub(super) ledger: Arc<dyn Ledger>,
-    pub(super) unproven_cap: RawAmount,
+    pub(super) trade: Trade,
     pub(super) settling: Option<Arc<Settling>>,
     pub(super) news: mpsc::Receiver<News>,
     pub(super) teller: mpsc::Sender<News>,
@@ -109,7 +109,7 @@ impl Payments {
             identity: config.identity,
             genesis: config.ledger.genesis(),
             token: config.token,
-            terms: config.terms,
+            terms: config.trade.terms(),
             on_private: false,
             ledger: Arc::clone(&config.ledger) as Arc<dyn crate::ledger::ReceiptBook>,
             chain: Arc::new(view),
@@ -128,7 +128,7 @@ impl Payments {
             token: config.token,
             chain: config.chain,
             ledger: config.ledger,
-            unproven_cap: config.unproven_cap,
+            trade: config.trade,
             settling: config.settling.map(Arc::new),
             news,
             teller,
@@ -136,7 +136,7 @@ impl Payments {
     }
 
     /// What a session is given.
-    pub fn extension(&self) -> Arc<PayExtension> {
+    pub(super) fn extension(&self) -> Arc<PayExtension> {
         Arc::clone(&self.extension)
     }
 }
@@ -144,9 +144,8 @@ impl Payments {
 /// Payments in the owner's hands.
 pub(super) struct Running {
     pub(super) extension: Arc<PayExtension>,
-    pub(super) unproven_cap: RawAmount,
     /// What the user's own limits and friends are.
-    pub(super) base: Terms,
+    pub(super) base: Trade,
     pub(super) news: mpsc::Receiver<News>,
     pub(super) readings: watch::Receiver<Option<Arc<Reading>>>,
     pub(super) settler: Option<Settler>,
@@ -172,11 +171,9 @@ impl Running {
                 payments.teller,
             )
         });
-        let base = Terms::clone(&payments.extension.terms());
         Self {
             extension: payments.extension,
-            unproven_cap: payments.unproven_cap,
-            base,
+            base: payments.trade,
             news: payments.news,
             readings,
             settler,

@@ -16,8 +16,8 @@ pub use money::{
     SettlePolicy,
 };
 pub use torrent::{
-    EncryptionOf, FileRow, Goals, Limits, PaidPeer, PeerRow, Prices, ReachedGoal, Torrent,
-    TorrentRow, TorrentState, TrackerRow, TrackerState, TransportOf,
+    EncryptionOf, FileRow, Goals, Limits, Obstacle, PaidPeer, PeerRow, Prices, ReachedGoal,
+    Torrent, TorrentRow, TorrentState, TrackerRow, TrackerState, TransportOf,
 };
 
 use crate::types::{InfoHash, UnixMs};

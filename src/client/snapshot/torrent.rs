@@ -38,6 +38,8 @@ pub struct TorrentRow {
     pub state: TorrentState,
     /// Why it cannot go on, if so.
     pub trouble: Option<String>,
+    /// What of the user's own choices is in its way, if that is known.
+    pub obstacle: Option<Obstacle>,
     /// Everything that is wanted is there.
     pub complete: bool,
     /// Peers come only from its trackers (BEP 27); `None` while the metadata is missing.
@@ -64,6 +66,11 @@ pub struct TorrentRow {
     pub piece_length: u32,
     /// Thousandths of a check of the files, while one is made.
     pub checked_permille: Option<u16>,
+    /// Pieces that were there when transfers began, since the client was started; `None`
+    /// before that.
+    pub began_with: Option<u32>,
+    /// Pieces that were hashed before that.
+    pub hashed: u32,
     /// Bytes received, ever.
     pub downloaded: u64,
     /// Bytes sent, ever.
@@ -84,6 +91,8 @@ pub struct TorrentRow {
     pub peers: u32,
     /// Those of them that have everything.
     pub seeds: u32,
+    /// Web seeds that are asked.
+    pub web_seeds: u32,
     /// Uploaded ever, in thousandths of the wanted bytes.
     pub ratio_permille: u64,
     /// Bytes a second, at most.
@@ -114,6 +123,20 @@ pub struct TorrentRow {
     pub comment: Option<String>,
 }
 
+impl TorrentRow {
+    /// Everything that is wanted is there and on disk.
+    pub fn is_done(&self) -> bool {
+        let is_paused = self.state == TorrentState::Paused && self.complete;
+        self.state == TorrentState::Seeding || is_paused
+    }
+
+    /// It was shared enough, or cannot go on.
+    pub fn is_over(&self) -> bool {
+        let is_paused = self.state == TorrentState::Paused && self.reached.is_some();
+        self.state == TorrentState::Failed || is_paused
+    }
+}
+
 /// What a torrent does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -134,6 +157,16 @@ pub enum TorrentState {
     Finishing,
     /// It cannot go on; see [`TorrentRow::trouble`].
     Failed,
+}
+
+/// What of the user's choices makes that a torrent cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// A file in its place is not its own, and is not to be overwritten.
+    FileInTheWay,
+    /// Files were chosen that it does not have.
+    UnknownFiles,
 }
 
 /// Bytes a second, at most; `None`: no limit.
@@ -307,4 +340,79 @@ pub struct FileRow {
     pub first_piece: u32,
     /// The last piece with bytes of it.
     pub last_piece: u32,
+}
+
+#[cfg(test)]
+impl TorrentRow {
+    /// One that has nothing, for tests of those who show it.
+    pub(crate) fn empty(hash: InfoHash, state: TorrentState) -> Self {
+        Self {
+            hash,
+            name: hash.to_string(),
+            state,
+            trouble: None,
+            obstacle: None,
+            complete: false,
+            private: None,
+            folder: PathBuf::new(),
+            path: None,
+            category: None,
+            tags: Vec::new(),
+            size: 0,
+            wanted: 0,
+            left: 0,
+            pieces: 0,
+            pieces_have: 0,
+            piece_length: 0,
+            checked_permille: None,
+            began_with: None,
+            hashed: 0,
+            downloaded: 0,
+            uploaded: 0,
+            session_downloaded: 0,
+            session_uploaded: 0,
+            wasted: 0,
+            down_rate: 0,
+            up_rate: 0,
+            eta_secs: None,
+            peers: 0,
+            seeds: 0,
+            web_seeds: 0,
+            ratio_permille: 0,
+            limits: Limits::default(),
+            goals: Goals::default(),
+            reached: None,
+            prices: Prices::default(),
+            earned_raw: 0,
+            spent_raw: 0,
+            added: UnixMs(0),
+            completed: None,
+            active_secs: 0,
+            seeding_secs: 0,
+            last_activity: None,
+            magnet: String::new(),
+            comment: None,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Torrent {
+    /// One without peers, trackers and files.
+    pub(crate) fn of(row: TorrentRow) -> Self {
+        fn first<T>(value: T) -> Versioned<T> {
+            Versioned {
+                revision: Revision(1),
+                value,
+            }
+        }
+        Self {
+            revision: Revision(1),
+            row: first(Arc::new(row)),
+            peers: first(Vec::new().into()),
+            trackers: first(Vec::new().into()),
+            files: first(Vec::new().into()),
+            pieces: first(Vec::new().into()),
+        }
+    }
 }

@@ -88,6 +88,8 @@ struct WishText {
     paused: bool,
     trackers: Vec<String>,
     #[serde(default)]
+    web_seeds: Vec<String>,
+    #[serde(default)]
     peers: Vec<std::net::SocketAddr>,
     overwrite: bool,
     preallocate: bool,
@@ -203,6 +205,7 @@ fn stored(row: Raw) -> Result<Stored, StoreError> {
             prices: wish.prices,
             paused: wish.paused,
             trackers: wish.trackers,
+            web_seeds: wish.web_seeds,
             peers: wish.peers,
             overwrite: wish.overwrite,
             preallocate: wish.preallocate,
@@ -276,6 +279,7 @@ fn put(conn: &Connection, hash: InfoHash, wish: &Wish) -> Result<(), StoreError>
         prices: wish.prices,
         paused: wish.paused,
         trackers: wish.trackers.clone(),
+        web_seeds: wish.web_seeds.clone(),
         peers: wish.peers.clone(),
         overwrite: wish.overwrite,
         preallocate: wish.preallocate,

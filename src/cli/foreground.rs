@@ -1,0 +1,197 @@
+//! A client that lives as long as its command: it keeps no list, and leaves that of a daemon
+//! alone.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::time::Interval;
+
+use super::{
+    Context,
+    events::Troubles,
+    failure::{Failure, Outcome},
+    progress::Shown,
+    settings::private_folder,
+    swarm::{GRACE, SHOW_EVERY, SwarmFlags},
+    torrent,
+};
+use crate::{
+    client::{
+        Client, ClientConfig, ClientError, Payments,
+        command::{AddTorrent, Answer, Command},
+        event::{Events, Happened},
+        snapshot::{Prices, ProblemCode, Snapshot},
+    },
+    types::InfoHash,
+};
+
+/// A client of one command, and what it showed last.
+pub(super) struct Foreground<'a> {
+    context: &'a Context,
+    client: Client,
+    events: Events,
+    troubles: Troubles,
+    tick: Interval,
+    /// The newest that was looked at.
+    pub(super) snapshot: Arc<Snapshot>,
+    /// The disk has no room.
+    pub(super) full: bool,
+}
+
+/// What it is time for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Figures are to be shown.
+    Figures,
+    /// Something changed.
+    Changed,
+    /// A signal ends the command.
+    Stopped,
+}
+
+impl<'a> Foreground<'a> {
+    /// Opens it; `paid_share` is percent of a limited upload.
+    pub(super) async fn open(
+        context: &'a Context,
+        swarm: &SwarmFlags,
+        paid_share: u8,
+        prices: Prices,
+        payments: Option<Payments>,
+    ) -> Outcome<Self> {
+        let home = &context.settings.home;
+        private_folder(home)?;
+        let (session, places) = swarm.for_client(context, paid_share);
+        // Each torrent says its own folder.
+        let mut config = ClientConfig::new(session, home.clone());
+        config.places = places;
+        config.payments = payments;
+        config.prices = prices;
+        config.grace = GRACE;
+        let client = Client::open(config).await?;
+        let snapshot = client.snapshot();
+        swarm.keep_port(context, snapshot.transfer.value.listen);
+        Ok(Self {
+            context,
+            events: client.events(),
+            client,
+            troubles: Troubles::default(),
+            tick: tokio::time::interval(SHOW_EVERY),
+            snapshot,
+            full: false,
+        })
+    }
+
+    /// Where it listens.
+    pub(super) fn listen(&self) -> SocketAddr {
+        self.snapshot.transfer.value.listen
+    }
+
+    /// Adds a torrent; false if it is there already.
+    pub(super) async fn add(&mut self, torrent: AddTorrent) -> Outcome<(InfoHash, bool)> {
+        let added = self.command(Command::Add(Box::new(torrent))).await?;
+        match added {
+            Answer::Added { hash, known } => Ok((hash, !known)),
+            Answer::Done | Answer::Moved { .. } => {
+                Err(Failure::failed("session", "the torrent was not added"))
+            }
+        }
+    }
+
+    /// Has it do something. What came of it is in the snapshot then.
+    pub(super) async fn command(&mut self, command: Command) -> Outcome<Answer> {
+        let answer = self.client.command(command).await?;
+        self.snapshot = self.client.snapshot();
+        Ok(answer)
+    }
+
+    /// Waits for the next moment. What happened until then is told.
+    pub(super) async fn moment(&mut self) -> Outcome<Moment> {
+        loop {
+            let since = self.snapshot.revision;
+            tokio::select! {
+                event = self.events.next() => match event {
+                    Some(event) => self.hear(&event.what)?,
+                    None => return Err(ClientError::Ended.into()),
+                },
+                snapshot = self.client.changed(since) => {
+                    self.snapshot = snapshot.ok_or(ClientError::Ended)?;
+                    // What came before it is told before it.
+                    while let Some(event) = self.events.waiting() {
+                        self.hear(&event.what)?;
+                    }
+                    let ports = &self.snapshot.transfer.value.port_mapping;
+                    self.troubles.tell_ports(self.context, ports)?;
+                    return Ok(Moment::Changed);
+                }
+                _ = self.tick.tick() => return Ok(Moment::Figures),
+                () = self.context.interrupt.wait() => return Ok(Moment::Stopped),
+            }
+        }
+    }
+
+    fn hear(&mut self, event: &Happened) -> Outcome {
+        match event {
+            Happened::DiskRefused { full: true, .. } => self.full = true,
+            Happened::ProblemOver {
+                code: ProblemCode::Disk,
+                ..
+            } => self.full = false,
+            _ => {}
+        }
+        self.troubles.tell(self.context, event)
+    }
+
+    /// Tells which of the torrents have begun; those that have just now.
+    pub(super) fn begun(&mut self, hashes: &[InfoHash]) -> Outcome<Vec<Shown>> {
+        let mut begun = Vec::new();
+        for torrent in self.torrents(hashes) {
+            if self.troubles.tell_begun(self.context, &torrent.row.value)? {
+                begun.push(torrent);
+            }
+        }
+        Ok(begun)
+    }
+
+    /// Torrents as they stand, in this order.
+    pub(super) fn torrents(&self, hashes: &[InfoHash]) -> Vec<Shown> {
+        let all = &self.snapshot.torrents;
+        hashes
+            .iter()
+            .filter_map(|hash| all.get(hash).cloned())
+            .collect()
+    }
+
+    /// Spent and earned, in raw units.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        let money = self.snapshot.money.as_ref().map(|money| &money.value);
+        money.map_or((0, 0), |money| {
+            (money.session_spent_raw, money.session_earned_raw)
+        })
+    }
+
+    /// Ends it in order: what is due is settled, and the last snapshot shows what all came to.
+    pub(super) async fn close(&mut self) {
+        self.client.close().await;
+        self.snapshot = self.client.snapshot();
+    }
+}
+
+/// A path that does not depend on where the program was started.
+pub(super) fn absolute(path: &Path) -> Outcome<PathBuf> {
+    std::path::absolute(path).map_err(|error| Failure::file(path, error))
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Session(error) => error.into(),
+            ClientError::Files(error) => torrent::unknown_files(error),
+            ClientError::Move(error) => Self::failed("move", error),
+            ClientError::BadTracker(_) => Self::usage(error),
+            error => Self::failed("session", error),
+        }
+    }
+}
