@@ -253,7 +253,7 @@ async fn genesis_of(endpoint: &Endpoint, patience: Duration) -> Result<BlockId, 
             (answer, _) => break answer?,
         }
     };
-    let genesis = endpoint.distrust(super::genesis_id(endpoint.url(), &answer))?;
+    let genesis = endpoint.distrust(super::blocks::genesis_id(endpoint.url(), &answer))?;
     endpoint.set_genesis(genesis);
     Ok(genesis)
 }
