@@ -473,6 +473,10 @@ impl SimChain {
         inner.is_new = false;
     }
 
+    pub(crate) fn faults(&self) -> Faults {
+        self.inner().faults
+    }
+
     /// How many transactions waited for a block at most.
     pub(crate) fn most_pending(&self) -> usize {
         self.inner().most_pending
@@ -635,6 +639,15 @@ impl Inner {
             *self.counts.entry(name).or_default() += 1;
         }
         happens
+    }
+
+    /// How many blocks an answer has that would have so many: now and then one or none.
+    fn cut(&mut self, most: usize) -> usize {
+        if self.roll("short answers", self.faults.lagging) {
+            usize::try_from(self.rng.below(2)).unwrap()
+        } else {
+            most
+        }
     }
 
     fn failure(&mut self) -> Result<(), NodeError> {
@@ -938,12 +951,9 @@ impl Chain for View<'_> {
         let inner = &mut *self.ask().await?;
         let first = usize::try_from(first).unwrap();
         let end = inner.blocks.len().saturating_sub(inner.behind());
-        let real = inner.blocks.get(first..end).unwrap_or_default();
-        let mut blocks: Vec<_> = real.iter().map(|made| made.believed()).collect();
-        if inner.roll("short answers", inner.faults.lagging) {
-            let keep = inner.rng.below(2);
-            blocks.truncate(usize::try_from(keep).unwrap());
-        }
+        let keep = inner.cut(usize::MAX);
+        let real = inner.blocks.get(first..end).unwrap_or_default().iter();
+        let mut blocks: Vec<_> = real.take(keep).map(Made::believed).collect();
         let parent = match blocks.last() {
             Some(last) => Some(last.clone().into_inner()),
             None => (inner.blocks.get(first.wrapping_sub(1))).map(|made| made.block.clone()),
@@ -970,18 +980,9 @@ impl Chain for View<'_> {
         }
         let first = usize::try_from(first).unwrap();
         let end = self.chain.solid_index(inner) + 1;
-        let mut blocks: Vec<_> = inner
-            .blocks
-            .get(first..end)
-            .unwrap_or_default()
-            .iter()
-            .take(inner.at_once)
-            .map(|made| made.believed())
-            .collect();
-        if inner.roll("short answers", inner.faults.lagging) {
-            let keep = inner.rng.below(2);
-            blocks.truncate(usize::try_from(keep).unwrap());
-        }
+        let keep = inner.cut(inner.at_once);
+        let real = inner.blocks.get(first..end).unwrap_or_default().iter();
+        let mut blocks: Vec<_> = real.take(keep).map(Made::believed).collect();
         if inner.roll("invented blocks", inner.faults.invented)
             && let Some(before) = first.checked_sub(1)
             && before < end

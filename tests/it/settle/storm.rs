@@ -34,7 +34,7 @@ pub(super) const TO_AN_END: Duration = Duration::from_secs(420);
 const QUIET: u64 = 1_260;
 
 /// What must happen, or the test shows nothing.
-const FAULTS: [&str; 40] = [
+const FAULTS: [&str; 41] = [
     "answers of a node behind",
     "both sides paying",
     "batches of holders expired",
@@ -60,6 +60,7 @@ const FAULTS: [&str; 40] = [
     "lies about inclusion",
     "lost as duplicates",
     "lost broadcasts",
+    "lost ledgers",
     "missed slots",
     "new witnesses",
     "old backups restored",
@@ -242,6 +243,24 @@ impl Storm {
         self.world.adopt(&self.world.receipts());
     }
 
+    /// The ledger is lost. A new one begins at an honest node, and peers bring the receipts
+    /// back, some of them late.
+    fn lose(&mut self) {
+        // Nothing that the lost one signed can still happen.
+        self.world.chain.advance(TO_AN_END);
+        let faults = self.world.chain.faults();
+        self.world.chain.set_faults(Faults::default());
+        self.world.begin_anew();
+        self.world.chain.set_faults(faults);
+        self.copy = None;
+        self.count("lost ledgers");
+        let receipts = self.world.receipts();
+        let first = usize::try_from(self.rng.below(1 + receipts.len() as u64)).unwrap();
+        self.world.adopt(&receipts[..first]);
+        self.run();
+        self.world.adopt(&receipts);
+    }
+
     fn calm(&mut self) {
         self.world.chain.set_faults(Faults::default());
         self.world.ahead_ms.store(0, Ordering::SeqCst);
@@ -294,6 +313,7 @@ impl Storm {
                 0 | 1 => self.lapse(),
                 2 if round > 0 => self.restore(),
                 3 if round > 0 => self.put_back(),
+                4 if round > 0 => self.lose(),
                 _ => self.run(),
             }
             let time = self.rng.seconds(200);

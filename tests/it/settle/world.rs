@@ -177,6 +177,12 @@ impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
         look();
     }
 
+    /// A new ledger in the place of one that is lost, which has looked at the chain once.
+    pub(crate) fn begin_anew(&mut self) {
+        self.ledger = EMPTY.with(|empty| empty.copy_in_memory().unwrap());
+        self.settle_in();
+    }
+
     pub(crate) fn sim(&self) -> &SimChain {
         self.chain.borrow()
     }
