@@ -16,8 +16,10 @@ pub(crate) async fn begin(
     checkpoint: Option<BlockId>,
 ) -> Outcome {
     match learn_witnesses(ledger, chain, checkpoint).await? {
-        Trust::Known if checkpoint.is_some() => {
-            out.note("this ledger knows the chain's witnesses: the checkpoint is not needed");
+        Trust::Checked(block) => {
+            out.note(format!(
+                "the chain holds the checkpoint {block}, by witnesses that this ledger knows"
+            ));
         }
         Trust::Checkpoint(block) => {
             tracing::info!("the witnesses are those that made the blocks up to {block}");

@@ -74,6 +74,17 @@ pub trait Chain: Send + Sync {
         first: u64,
     ) -> impl Future<Output = Result<Vec<Verified<Block>>, NodeError>> + Send;
 
+    /// The solid block of this number; `None` when it has none.
+    ///
+    /// # Errors
+    /// As of [`solid_blocks`](Self::solid_blocks).
+    fn solid_block(
+        &self,
+        number: u64,
+    ) -> impl Future<Output = Result<Option<Verified<Block>>, NodeError>> + Send {
+        async move { Ok(self.solid_blocks(number).await?.into_iter().next()) }
+    }
+
     /// Blocks from number `first` on that may still be forked out, as many as it
     /// likes, verified and linked like solid ones. They say what is in a block by
     /// now, and are taken in when they have become solid. A chain that is only

@@ -103,6 +103,19 @@ pub enum SettleError {
     /// A block that is not in the nodes' chain.
     #[error("block {0} is not in the chain that the node shows")]
     NotTheChains(BlockId),
+    /// A block that the user knows and that is not by the witnesses that the ledger knows.
+    #[error(
+        "of the {made} witnesses that made the blocks up to the checkpoint {block}, this ledger \
+         knows {known}: it learned its witnesses from another chain, or they changed since"
+    )]
+    StrangeCheckpoint {
+        /// The checkpoint.
+        block: BlockId,
+        /// How many of them the ledger knows.
+        known: usize,
+        /// How many witnesses made the blocks up to it.
+        made: usize,
+    },
     /// The account moves without us.
     #[error(
         "{account} keeps acting on the chain without this ledger: another program or machine uses \

@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod net;
 mod node;
+mod patience;
 mod payout_dialect;
 pub mod payout_file;
 pub mod plan;

@@ -70,6 +70,10 @@ impl Chain for NodeChain {
             .await
     }
 
+    async fn solid_block(&self, number: u64) -> Result<Option<Verified<Block>>, NodeError> {
+        self.node.block(Finality::Solid, number).await
+    }
+
     async fn head_blocks(&self, first: u64) -> Result<Vec<Verified<Block>>, NodeError> {
         self.node
             .blocks(Finality::Head, first, BLOCKS_AT_ONCE)

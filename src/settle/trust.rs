@@ -5,12 +5,17 @@
 //! first time it can only believe the node: that trust is made smaller by a second
 //! node that must hold the same block, or by the id of a block that the user knows.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use super::{Chain, SettleError, state::read_block};
+use super::{
+    Chain, SettleError,
+    patience::{Missing, patiently},
+    report::Event,
+    state::read_block,
+};
 use crate::{
-    ledger::{BlockRow, ChainLog, LEARNING},
-    tron::{rpc::NodeError, verified::Trail},
+    ledger::{BlockRow, ChainLog, LEARNING, WitnessRow},
+    tron::verified::Trail,
     types::{Address, BlockId},
 };
 
@@ -19,6 +24,8 @@ use crate::{
 pub enum Trust {
     /// They were known before.
     Known,
+    /// They were known before, and this block, which the user knows, is theirs.
+    Checked(BlockId),
     /// They made the blocks up to this checkpoint.
     Checkpoint(BlockId),
     /// So many nodes hold the same block, up to which they made the blocks.
@@ -29,38 +36,16 @@ pub enum Trust {
     Nobody,
 }
 
-/// How often a question is asked that no node answers.
-const PATIENCE: u32 = 40;
-/// How long between two of them.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// Repeats a question to the chain while no node answers.
-async fn patiently<C: Chain, T, F>(chain: &C, mut ask: impl FnMut() -> F) -> Result<T, SettleError>
-where
-    F: Future<Output = Result<T, NodeError>>,
-{
-    let mut failures = 0;
-    loop {
-        match ask().await {
-            Ok(answer) => return Ok(answer),
-            Err(error @ NodeError::Refused { .. }) => return Err(error.into()),
-            Err(error) => {
-                failures += 1;
-                if failures >= PATIENCE {
-                    return Err(error.into());
-                }
-                chain.pause(PAUSE).await;
-            }
-        }
-    }
-}
+/// Nobody is told what is waited for.
+fn untold(_: Event) {}
 
 /// Learns who the witnesses are when the ledger knows none: from the blocks that end
-/// at `checkpoint`, or at the solid head, on which all nodes must agree.
+/// at `checkpoint`, or at the solid head, on which all nodes must agree. One that knows
+/// them is held against the checkpoint.
 ///
 /// # Errors
-/// The chain does not hold the checkpoint; the nodes do not agree; see
-/// [`SettleError`].
+/// The chain does not hold the checkpoint; the witnesses that the ledger knows did not
+/// make it; the nodes do not agree; see [`SettleError`].
 pub async fn learn_witnesses<C: Chain>(
     ledger: &(impl ChainLog + ?Sized),
     chain: &C,
@@ -70,24 +55,28 @@ pub async fn learn_witnesses<C: Chain>(
     for witness in &known {
         chain.know_signer(witness.address, witness.signer);
     }
+    if let Some(block) = checkpoint
+        && block.number() == 0
+        && block != patiently(chain, untold, || chain.genesis()).await?
+    {
+        return Err(SettleError::NotTheChains(block));
+    }
     if !known.is_empty() {
-        return Ok(Trust::Known);
+        return match checkpoint {
+            Some(block) => check(&known, chain, block).await,
+            None => Ok(Trust::Known),
+        };
     }
     let end = match checkpoint {
         Some(block) => block,
-        None => patiently(chain, || chain.solid_head()).await?.id,
+        None => patiently(chain, untold, || chain.solid_head()).await?.id,
     };
-    let first = end.number().saturating_sub(u64::from(LEARNING) - 1).max(1);
+    let first = first_before(end);
     if end.number() < first {
         // The first block, which no witness made.
-        return match checkpoint {
-            Some(block) if block != patiently(chain, || chain.genesis()).await? => {
-                Err(SettleError::NotTheChains(block))
-            }
-            _ => Ok(Trust::Nobody),
-        };
+        return Ok(Trust::Nobody);
     }
-    let rows = linked_up_to(chain, first, end).await?;
+    let rows = linked_up_to(chain, untold, first, end).await?;
     if checkpoint.is_none() {
         chain.agree_on(end).await?;
     }
@@ -99,26 +88,79 @@ pub async fn learn_witnesses<C: Chain>(
     })
 }
 
+/// The first of the blocks up to `end` that tell who the witnesses are.
+fn first_before(end: BlockId) -> u64 {
+    end.number().saturating_sub(u64::from(LEARNING) - 1).max(1)
+}
+
+/// Holds a block that the user knows against a ledger that knows witnesses: one of them
+/// made it, or most of those who made the blocks up to it are known. A ledger that learned
+/// its witnesses from a chain that a node invented knows none of them.
+async fn check<C: Chain>(
+    known: &[WitnessRow],
+    chain: &C,
+    checkpoint: BlockId,
+) -> Result<Trust, SettleError> {
+    if checkpoint.number() == 0 {
+        return Ok(Trust::Checked(checkpoint));
+    }
+    let known: BTreeMap<_, _> = known
+        .iter()
+        .map(|witness| (witness.address, witness.signer))
+        .collect();
+    let is_known = |row: &BlockRow| known.get(&row.witness) == Some(&row.signer);
+    let row = solid_block(chain, checkpoint).await?;
+    if is_known(&row) {
+        return Ok(Trust::Checked(checkpoint));
+    }
+    // It may have been elected when the ledger looked elsewhere.
+    let rows = linked_up_to(chain, untold, first_before(checkpoint), checkpoint).await?;
+    let made: BTreeMap<_, _> = rows
+        .iter()
+        .map(|row| (row.witness, is_known(row)))
+        .collect();
+    let met = made.values().filter(|is_known| **is_known).count();
+    if met * 2 > made.len() {
+        return Ok(Trust::Checked(checkpoint));
+    }
+    Err(SettleError::StrangeCheckpoint {
+        block: checkpoint,
+        known: met,
+        made: made.len(),
+    })
+}
+
+/// The solid block with this id.
+async fn solid_block<C: Chain>(chain: &C, id: BlockId) -> Result<BlockRow, SettleError> {
+    let mut missing = Missing::default();
+    loop {
+        match patiently(chain, untold, || chain.solid_block(id.number())).await? {
+            Some(block) if block.id() == id => {
+                return Ok(read_block(&block, Address::ZERO, &mut Default::default()));
+            }
+            Some(_) => return Err(SettleError::NotTheChains(id)),
+            None => missing.wait(chain, untold, id.number()).await?,
+        }
+    }
+}
+
 /// The solid blocks from `first` to `end`, linked.
 pub(super) async fn linked_up_to<C: Chain>(
     chain: &C,
+    tell: impl Fn(Event) + Copy,
     first: u64,
     end: BlockId,
 ) -> Result<Vec<BlockRow>, SettleError> {
     let mut trail = Trail::starting_at(first);
     let mut rows = Vec::new();
-    let mut empty = 0;
+    let mut missing = Missing::default();
     while trail.next <= end.number() {
-        let blocks = patiently(chain, || chain.solid_blocks(trail.next)).await?;
+        let blocks = patiently(chain, tell, || chain.solid_blocks(trail.next)).await?;
         if blocks.is_empty() {
-            empty += 1;
-            if empty >= PATIENCE {
-                return Err(SettleError::NoBlocks(trail.next));
-            }
-            chain.pause(PAUSE).await;
+            missing.wait(chain, tell, trail.next).await?;
             continue;
         }
-        empty = 0;
+        missing.found();
         for block in &blocks {
             if trail.next > end.number() {
                 break;

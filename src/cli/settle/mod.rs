@@ -98,6 +98,12 @@ impl From<SettleError> for Failure {
                 Self::new(Exit::Disagree, "not_the_chains", error)
                     .hint("name another node with --node URL")
             }
+            error @ SettleError::StrangeCheckpoint { .. } => {
+                Self::new(Exit::Disagree, "strange_checkpoint", error).hint(
+                    "if you are sure of the block, a node showed this ledger an invented chain: \
+                     begin a new ledger with --checkpoint and --ledger FILE",
+                )
+            }
             other => Self::failed("settle", other),
         }
     }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Engine, LIFETIME, LOOK_EVERY, PATIENCE, SettleError, board::Board};
+use super::{Engine, LIFETIME, LOOK_EVERY, SettleError, board::Board};
 use crate::{
     ledger::{
         AccountLease, AttemptEnd, AttemptState, BlockRow, CursorRow, Durable, LEARNING,
@@ -11,6 +11,7 @@ use crate::{
     },
     settle::{
         chain::Chain,
+        patience::{Missing, PATIENCE},
         report::Event,
         state::{LivingAttempts, living, read_block, transfer_of},
         trust::linked_up_to,
@@ -102,7 +103,8 @@ impl<C: Chain> Engine<'_, C> {
                     .into_inner()
             }
         };
-        let (mut strays, mut empty, mut moved) = (0, 0, false);
+        let (mut strays, mut moved) = (0, false);
+        let mut missing = Missing::default();
         let mut waiting = Waiting::default();
         loop {
             let first = waiting.next_after(cursor.last);
@@ -111,7 +113,7 @@ impl<C: Chain> Engine<'_, C> {
                 // No blocks are no proof that there are none.
                 let head = self.patiently(|| self.chain.solid_head()).await?;
                 if head.id.number() >= first {
-                    self.wait_for_block(first, &mut empty).await?;
+                    self.wait_for_block(first, &mut missing).await?;
                     continue;
                 }
                 match waiting.strangers.take() {
@@ -120,7 +122,7 @@ impl<C: Chain> Engine<'_, C> {
                     _ => return Ok(cursor),
                 }
             } else {
-                empty = 0;
+                missing.found();
                 waiting.read(self, &blocks, board.as_deref())?;
                 match self.take_in_rows(lease, &waiting.rows, board.as_deref_mut()) {
                     Ok(now) => {
@@ -161,26 +163,20 @@ impl<C: Chain> Engine<'_, C> {
         &self,
         first: u64,
     ) -> Result<Vec<Verified<Block>>, SettleError> {
-        let mut empty = 0;
+        let mut missing = Missing::default();
         loop {
             let blocks = self.patiently(|| self.chain.solid_blocks(first)).await?;
             if !blocks.is_empty() {
                 return Ok(blocks);
             }
-            self.wait_for_block(first, &mut empty).await?;
+            self.wait_for_block(first, &mut missing).await?;
         }
     }
 
     /// Waits for a block that the nodes must have and do not show.
-    async fn wait_for_block(&self, number: u64, times: &mut u32) -> Result<(), SettleError> {
-        *times += 1;
-        let error = SettleError::NoBlocks(number);
-        if *times >= PATIENCE {
-            return Err(error);
-        }
-        self.tell(Event::Waiting(error.to_string()));
-        self.chain.pause(LOOK_EVERY).await;
-        Ok(())
+    async fn wait_for_block(&self, number: u64, missing: &mut Missing) -> Result<(), SettleError> {
+        let tell = |event| self.tell(event);
+        missing.wait(self.chain, tell, number).await
     }
 
     /// Reads the chain to its head, each block once, takes in what of it is solid,
@@ -365,7 +361,8 @@ impl<C: Chain> Engine<'_, C> {
                 return Ok(());
             }
             let first = end.number().saturating_sub(u64::from(LEARNING) - 1);
-            let skipped = match linked_up_to(self.chain, first, end).await {
+            let skipped = match linked_up_to(self.chain, |event| self.tell(event), first, end).await
+            {
                 Ok(headers) => self.ledger.skip_to(lease, &headers),
                 Err(error) => {
                     tracing::debug!("every block is read: {error}");
@@ -513,13 +510,13 @@ impl<C: Chain> Engine<'_, C> {
         let mut seen = BTreeMap::new();
         let mut parent: Option<BlockId> = None;
         let mut next = after.saturating_add(1);
-        let mut empty = 0;
+        let mut missing = Missing::default();
         while next <= end.number() {
             let blocks = self.patiently(|| self.chain.solid_blocks(next)).await?;
             if blocks.is_empty() {
-                self.wait_for_block(next, &mut empty).await?;
+                self.wait_for_block(next, &mut missing).await?;
             } else {
-                empty = 0;
+                missing.found();
             }
             for block in &blocks {
                 let id = block.id();

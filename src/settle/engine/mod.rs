@@ -38,6 +38,7 @@ use super::{
     chain::Chain,
     error::SettleError,
     net::{Debt, net},
+    patience::{LOOK_EVERY, patiently},
     plan::{Means, Plan, Policy, Signatures, plan, select},
     report::{BatchReport, Event},
 };
@@ -66,14 +67,8 @@ pub const SLOWEST_SIGNER: Duration = Duration::from_secs(120);
 /// How long one that is signed elsewhere may live, at most: what the chain allows.
 pub const OFFER_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Between two looks at the chain: a sixth of a slot.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-
 /// How many accounts are looked up at a time.
 const QUESTIONS: usize = 16;
-
-/// How many looks in a row may fail before the work stops with the error: 20 s.
-const PATIENCE: u32 = 40;
 
 /// Settlement for one account.
 pub struct Engine<'a, C> {
@@ -605,32 +600,11 @@ impl<C: Chain> Engine<'_, C> {
 
     /// Repeats a question to the chain while it fails, up to the limit of
     /// patience.
-    async fn patiently<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T, SettleError>
+    async fn patiently<T, F>(&self, ask: impl FnMut() -> F) -> Result<T, SettleError>
     where
         F: Future<Output = Result<T, NodeError>>,
     {
-        let mut failures = 0;
-        loop {
-            match ask().await {
-                Ok(answer) => return Ok(answer),
-                // It understood, and said no: it will say it again.
-                Err(error @ NodeError::Refused { .. }) => return Err(error.into()),
-                Err(error) => {
-                    failures += 1;
-                    if failures >= PATIENCE {
-                        return Err(error.into());
-                    }
-                    let wait = match &error {
-                        NodeError::Retry {
-                            after: Some(after), ..
-                        } => (*after).min(LIFETIME),
-                        _ => LOOK_EVERY,
-                    };
-                    self.tell(Event::Waiting(error.to_string()));
-                    self.chain.pause(wait).await;
-                }
-            }
-        }
+        patiently(self.chain, |event| self.tell(event), ask).await
     }
 }
 

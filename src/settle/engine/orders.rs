@@ -16,6 +16,7 @@ use crate::{
     settle::{
         chain::Chain,
         payout_file::FileRow,
+        recovery::{Facts, Step, next_step},
         report::{Event, PLANNED_ANEW, group},
     },
     tron::transaction::RawData,
@@ -203,6 +204,10 @@ impl<C: Chain> Engine<'_, C> {
 
     /// Ends orders of which every transaction is dead, so that they can be ordered again.
     pub(super) fn bury(&self, lease: &AccountLease) -> Result<(), SettleError> {
+        let facts = Facts {
+            head: UnixMs(0),
+            may_sign: false,
+        };
         let mut dead = Vec::new();
         for batch in self.ledger.unfinished(self.account)? {
             if batch.kind != PayoutKind::Send {
@@ -210,11 +215,16 @@ impl<C: Chain> Engine<'_, C> {
             }
             let attempts = self.ledger.attempts(batch.id)?;
             for (payout, attempts) in group(self.ledger.payouts(batch.id)?, attempts) {
-                let is_dead = payout.state == PayoutState::InFlight
-                    && attempts.iter().all(|row| !row.get().state.is_live());
-                if is_dead {
-                    let reason = "it expired without getting into a block";
-                    dead.push((payout.id, reason.to_owned()));
+                if payout.state != PayoutState::InFlight {
+                    continue;
+                }
+                match next_step(&payout, &attempts, &facts) {
+                    Step::GiveUp(reason) => dead.push((payout.id, reason)),
+                    Step::Broken(reason) => {
+                        let payout = payout.id;
+                        return Err(SettleError::Broken { payout, reason });
+                    }
+                    _ => {}
                 }
             }
         }

@@ -65,6 +65,54 @@ async fn a_checkpoint_that_the_chain_does_not_hold_is_refused() {
     }
     let good = plan(&solid.to_string());
     assert_eq!(good.code, 0, "{}", good.stderr);
+    // Witnesses are known now, and it is looked at all the same.
+    for block in [solid, devnet.genesis_id()] {
+        let mut other = *block.as_bytes();
+        other[31] ^= 1;
+        let refused = plan(&hex::encode(other)).error(7);
+        assert_eq!(refused["code"], "not_the_chains");
+        let held = plan(&block.to_string());
+        assert_eq!(held.code, 0, "{}", held.stderr);
+        let note = "the chain holds the checkpoint";
+        assert!(held.stderr.contains(note), "{}", held.stderr);
+    }
+}
+
+/// A ledger that learned its witnesses from a node that invented a chain, and a block that
+/// its user knows from elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_learned_from_an_invented_chain_is_told_by_a_checkpoint() {
+    let (ours, home) = on(builder().witnesses(3).start().await.unwrap()).await;
+    let invented = builder()
+        .witness(SecretKey::from_bytes(&[7; 32]).unwrap())
+        .start()
+        .await
+        .unwrap();
+    ours.mine(60);
+    invented.mine(30);
+    let path = home.path().join("ledger.db");
+    let ledger = SqliteLedger::open(&path, ours.genesis_id()).unwrap();
+    let chain = NodeChain::new(Node::new(&NodeConfig::new(invented.url())).unwrap());
+    learn_witnesses(&ledger, &chain, None).await.unwrap();
+    drop(ledger);
+    let node = Node::new(&NodeConfig::new(ours.url())).unwrap();
+    let solid = node.head(Finality::Solid).await.unwrap().id().to_string();
+    let ledger = path.to_str().unwrap();
+    let plan = [
+        "settle",
+        "plan",
+        "--json",
+        "--ledger",
+        ledger,
+        "--checkpoint",
+        &solid,
+    ];
+    let refused = home.run(plan).error(7);
+    assert_eq!(refused["code"], "strange_checkpoint");
+    let said = refused["message"].as_str().unwrap();
+    let words = "of the 3 witnesses that made the blocks up to the checkpoint";
+    assert!(said.contains(words), "{said}");
+    assert!(said.contains("this ledger knows 0"), "{said}");
 }
 
 /// The payee's ledger knows two of the witnesses. A payment that stands in a block of the
