@@ -7,12 +7,13 @@ use axum::{http::StatusCode, response::Response};
 use super::{answer::with_type, site::Site};
 use crate::client::snapshot::{Snapshot, TorrentState};
 
-const STATES: [(TorrentState, &str); 8] = [
+const STATES: [(TorrentState, &str); 9] = [
     (TorrentState::Metadata, "metadata"),
     (TorrentState::Checking, "checking"),
     (TorrentState::Downloading, "downloading"),
     (TorrentState::Seeding, "seeding"),
     (TorrentState::Paused, "paused"),
+    (TorrentState::Queued, "queued"),
     (TorrentState::DiskRefused, "disk_refused"),
     (TorrentState::Finishing, "finishing"),
     (TorrentState::Failed, "failed"),

@@ -28,7 +28,7 @@ use crate::{
         Client, ClientConfig, OpenError, Payments, Peek, Settling, StoreError, Trade,
         event::{Event, Happened},
         peek,
-        snapshot::{Prices, SettlePolicy},
+        snapshot::{Prices, Queue, SettlePolicy},
     },
     types::{InfoHash, RawAmount},
 };
@@ -92,6 +92,14 @@ pub(crate) struct Daemon {
     /// Time between two looks for debts.
     #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "10m")]
     settle_every: Duration,
+    /// Downloads that run at once; others wait for their turn. Without it the list says; at
+    /// first all run.
+    #[arg(long, value_name = "N")]
+    max_downloads: Option<u32>,
+    /// Complete torrents that are shared at once; others wait for their turn. Without it the
+    /// list says; at first all are shared.
+    #[arg(long, value_name = "N")]
+    max_seeds: Option<u32>,
     #[command(flatten)]
     swarm: SwarmFlags,
     #[command(flatten)]
@@ -193,6 +201,7 @@ impl Daemon {
         config.payments = payments;
         config.prices = prices;
         config.policy = self.settle;
+        config.queue = self.queue();
         config.grace = GRACE;
         let client = Client::open(config).await?;
         let listen = client.snapshot().transfer.value.listen;
@@ -223,6 +232,14 @@ impl Daemon {
     /// The limits that were said, up and down.
     pub(super) fn limits(&self) -> [Option<u64>; 2] {
         self.swarm.limits()
+    }
+
+    /// How many torrents run at once, as far as it was said.
+    pub(super) fn queue(&self) -> Queue {
+        Queue {
+            downloads: self.max_downloads,
+            seeds: self.max_seeds,
+        }
     }
 
     /// How debts are paid, if that was said.

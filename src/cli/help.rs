@@ -17,7 +17,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Steer the daemon",
         &[
-            "add", "ls", "show", "pause", "resume", "rm", "limit", "price", "watch",
+            "add", "ls", "show", "pause", "resume", "rm", "limit", "queue", "price", "watch",
         ],
     ),
     (

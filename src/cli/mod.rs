@@ -280,6 +280,8 @@ enum Command {
     Rm(steer::Rm),
     /// Limit the rates of a torrent of the daemon, or of all together.
     Limit(steer::Limit),
+    /// Change how many of the daemon's torrents run at once, and which come first.
+    Queue(steer::QueueCommand),
     /// Change the prices of a torrent of the daemon, or of all.
     Price(steer::PriceCommand),
     /// Watch the daemon's torrents until Ctrl-C.
@@ -462,6 +464,7 @@ async fn run(command: Command, context: Context) -> Outcome {
             Command::Resume(which) => which.resume(context).await,
             Command::Rm(command) => command.run(context).await,
             Command::Limit(command) => command.run(context).await,
+            Command::Queue(command) => command.run(context).await,
             Command::Price(command) => command.run(context).await,
             Command::Watch(command) => command.run(context).await,
             Command::Torrent(command) => command.run(context).await,

@@ -137,6 +137,7 @@ fn line(
         }
         TorrentState::Paused if row.reached.is_some() => (None, "ended".to_owned(), None),
         TorrentState::Paused => (None, "paused".to_owned(), None),
+        TorrentState::Queued => (None, "waiting for its turn".to_owned(), None),
         TorrentState::Finishing => (None, "finishing".to_owned(), None),
         TorrentState::Failed => (None, "failed".to_owned(), None),
     };
@@ -239,7 +240,7 @@ fn phase(row: &TorrentRow) -> &'static str {
         TorrentState::Downloading => "downloading",
         TorrentState::Seeding => "seeding",
         TorrentState::Paused if row.reached.is_some() => "stopped",
-        TorrentState::Paused | TorrentState::DiskRefused => "paused",
+        TorrentState::Paused | TorrentState::Queued | TorrentState::DiskRefused => "paused",
         TorrentState::Finishing => "stopping",
         TorrentState::Failed => "failed",
     }

@@ -14,7 +14,7 @@ use super::{
 use crate::client::{
     Client, ClientError,
     command::Command as Told,
-    snapshot::{Limits, Prices},
+    snapshot::{Limits, Prices, Queue},
 };
 
 /// What the running daemon was told by the file.
@@ -184,6 +184,24 @@ fn commands(
                 limits: limits_now,
             },
         ));
+    }
+    let queue = among(&["max_downloads", "max_seeds"]);
+    if !queue.is_empty() {
+        let (now, new) = (transfer.value.queue, daemon.queue());
+        let has = |key: &str| queue.iter().any(|name| name.ends_with(key));
+        let queue_now = Queue {
+            downloads: if has("max_downloads") {
+                new.downloads
+            } else {
+                now.downloads
+            },
+            seeds: if has("max_seeds") {
+                new.seeds
+            } else {
+                now.seeds
+            },
+        };
+        told.push((queue, Told::SetQueue(queue_now)));
     }
     let asks = among(&["ask"]);
     let bids = among(&["bid", "max_bid"]);

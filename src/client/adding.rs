@@ -101,6 +101,7 @@ impl Owner {
         let forgets = self.store.is_none();
         entry.trusted = forgets && matches!(add.source, Source::Content { trusted: true, .. });
         self.entries.insert(hash, entry);
+        self.stand_last(hash);
         self.touched.before.insert(hash, None);
         Ok((Answer::Added { hash, known: false }, Effect::Added(hash)))
     }
@@ -159,6 +160,7 @@ impl Owner {
             reached: None,
             prices: add.prices,
             paused: add.paused,
+            position: self.last_position(),
             trackers: add.trackers.clone(),
             web_seeds: add.web_seeds.clone(),
             peers: Vec::new(),

@@ -37,6 +37,8 @@ pub(super) enum Effect {
     Limits(Option<InfoHash>),
     /// What is bought and sold at.
     Prices,
+    /// Whose turn it is.
+    Queue,
     /// How debts are settled.
     Policy,
     /// Debts are settled.
@@ -112,6 +114,7 @@ impl Owner {
                 (Some(_), None) => {}
             }
         }
+        self.order = None;
         self.set_settings(settings.clone());
     }
 
@@ -194,6 +197,14 @@ impl Owner {
                 Effect::None
             }
             Command::AddTrackers { hash, urls } => self.add_trackers(hash, urls)?,
+            Command::MoveInQueue { hashes, to } => {
+                self.move_in_queue(&hashes, to);
+                Effect::Queue
+            }
+            Command::SetQueue(queue) => {
+                self.queue = queue;
+                Effect::Queue
+            }
             Command::SetPrices { hash, prices } => {
                 self.need_payments()?;
                 match hash {
@@ -229,7 +240,7 @@ impl Owner {
     }
 
     /// A torrent that is about to be changed.
-    fn entry(&mut self, hash: InfoHash) -> Result<&mut Entry, ClientError> {
+    pub(super) fn entry(&mut self, hash: InfoHash) -> Result<&mut Entry, ClientError> {
         let entry = self.entries.get_mut(&hash);
         let entry = entry.ok_or(ClientError::NoSuchTorrent(hash))?;
         let before = &mut self.touched.before;
@@ -353,10 +364,18 @@ impl Owner {
         }
     }
 
+    /// Finds out whose turn it is, and has the session be so.
+    fn turn(&mut self) {
+        for hash in self.take_turns() {
+            self.reconcile(hash);
+        }
+    }
+
     /// What is written has its effects.
     fn act(&mut self, effect: Effect) {
+        self.turn();
         let hash = match &effect {
-            Effect::None => return,
+            Effect::None | Effect::Queue => return,
             Effect::Prices => {
                 self.set_terms();
                 return;
@@ -414,6 +433,7 @@ impl Owner {
                 self.tell(super::event::Happened::Added { hash, name });
             }
             Effect::None
+            | Effect::Queue
             | Effect::Prices
             | Effect::Policy
             | Effect::Settle

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::{Goals, Limits, Prices, SettlePolicy};
+use super::snapshot::{Goals, Limits, Prices, Queue, SettlePolicy};
 use crate::{swarm, types::InfoHash};
 
 /// One thing that a client is told. Each may be told twice: the second time changes nothing.
@@ -101,6 +101,16 @@ pub enum Command {
         /// Their addresses, a group each.
         urls: Vec<String>,
     },
+    /// Moves torrents in the list: those before others have their turn first. Those that are
+    /// not there are passed over.
+    MoveInQueue {
+        /// Which; they keep their order.
+        hashes: Vec<InfoHash>,
+        /// Where to.
+        to: QueueTo,
+    },
+    /// Changes how many torrents run at once.
+    SetQueue(Queue),
     /// Changes the prices of a torrent, or of all that have none of their own. Connections
     /// whose price changes are closed, and made anew.
     SetPrices {
@@ -229,6 +239,20 @@ pub enum Files {
     Pattern(String),
     /// What each of them chooses.
     Patterns(Vec<String>),
+}
+
+/// Where a torrent is moved in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueTo {
+    /// Before all others.
+    Top,
+    /// Before the one before it.
+    Up,
+    /// Behind the one behind it.
+    Down,
+    /// Behind all others.
+    Bottom,
 }
 
 /// What came of a command.

@@ -106,6 +106,8 @@ pub(super) struct Wish {
     pub(super) reached: Option<ReachedGoal>,
     pub(super) prices: Prices,
     pub(super) paused: bool,
+    /// Torrents with a smaller one have their turn first.
+    pub(super) position: i64,
     /// Trackers besides its own, a group each.
     pub(super) trackers: Vec<String>,
     /// Web seeds besides its own.
@@ -200,6 +202,10 @@ pub(super) struct Entry {
     pub(super) deleting: bool,
     /// Why it could not start.
     pub(super) refused: Option<String>,
+    /// It waits for its turn.
+    pub(super) waits: bool,
+    /// Its place in the list, from 1 on.
+    pub(super) place: u32,
     /// The totals differ from what is on disk, by more than its age.
     pub(super) unsaved: bool,
     /// Its age differs.
@@ -235,6 +241,8 @@ impl Entry {
             trusted: false,
             deleting: false,
             refused: None,
+            waits: false,
+            place: 0,
             unsaved: false,
             aged: false,
             touched: true,
@@ -265,7 +273,12 @@ impl Entry {
     /// Whether it shall be in the session. One that is verified runs for that, paused or
     /// not.
     pub(super) fn is_to_run(&self) -> bool {
-        self.wish.removing.is_none() && (!self.wish.paused || self.recheck)
+        self.wish.removing.is_none() && (!self.is_held() || self.recheck)
+    }
+
+    /// Whether it is paused, or waits for its turn.
+    pub(super) fn is_held(&self) -> bool {
+        self.wish.paused || self.waits
     }
 
     /// The running torrent.

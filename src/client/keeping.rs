@@ -31,6 +31,7 @@ impl Owner {
             let entry = Entry::new(stored.wish, stored.life, stored.standing, before);
             self.entries.insert(hash, entry);
         }
+        self.number();
     }
 
     /// What is not of one torrent, as it is kept.
@@ -45,6 +46,7 @@ impl Owner {
             limits: Some(self.limits),
             prices: Some(self.prices),
             policy: Some(self.policy),
+            queue: self.queue,
             past: self.past,
         }
     }
@@ -58,6 +60,7 @@ impl Owner {
         self.limits = settings.limits.unwrap_or(self.limits);
         self.prices = settings.prices.unwrap_or(self.prices);
         self.policy = settings.policy.unwrap_or(self.policy);
+        self.queue = settings.queue;
         self.past = settings.past;
     }
 

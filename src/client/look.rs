@@ -142,6 +142,7 @@ impl Entry {
             return match (&self.refused, self.wish.paused) {
                 (Some(_), _) => TorrentState::Failed,
                 (None, true) => TorrentState::Paused,
+                (None, false) if self.waits => TorrentState::Queued,
                 // It is about to start.
                 (None, false) => TorrentState::Checking,
             };
@@ -154,6 +155,7 @@ impl Entry {
             Phase::Downloading => TorrentState::Downloading,
             Phase::Seeding => TorrentState::Seeding,
             Phase::Paused(Pause::DiskRefused(_)) => TorrentState::DiskRefused,
+            Phase::Paused(_) if self.waits => TorrentState::Queued,
             Phase::Paused(_) => TorrentState::Paused,
             Phase::Stopping | Phase::Stopped => TorrentState::Finishing,
             Phase::Failed(_) => TorrentState::Failed,
@@ -197,6 +199,7 @@ impl Entry {
             hash: known.hash(),
             name: self.name(),
             state: self.state(stats),
+            place: self.place,
             obstacle: trouble.as_ref().and_then(|_| self.obstacle()),
             trouble: trouble.or(disk).or_else(|| self.refused.clone()),
             complete: standing.complete,

@@ -23,6 +23,7 @@ mod owner;
 mod payments;
 mod problems;
 mod publish;
+mod queue;
 mod store;
 mod trackers;
 
@@ -39,7 +40,7 @@ use self::{
     command::{Answer, Command},
     event::Events,
     owner::{Order, Owner},
-    snapshot::{Changes, Prices, Revision, SettlePolicy, Snapshot},
+    snapshot::{Changes, Prices, Queue, Revision, SettlePolicy, Snapshot},
 };
 use crate::{
     swarm::SessionBuilder,
@@ -65,6 +66,8 @@ pub struct ClientConfig {
     /// Prices of torrents that have none of their own, in place of those in the list where
     /// they are said.
     pub prices: Prices,
+    /// How many torrents run at once; where it is not said, as the list says.
+    pub queue: Queue,
     /// How debts are settled; `None`: as the list says, and at first not.
     pub policy: Option<SettlePolicy>,
     /// How long what is due may take to be settled when a torrent, or the client, ends.
@@ -93,6 +96,7 @@ impl ClientConfig {
             payments: None,
             prices: Prices::default(),
             policy: None,
+            queue: Queue::default(),
             grace: Duration::from_secs(10),
             clock: Arc::new(SystemClock),
         }

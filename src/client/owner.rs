@@ -26,7 +26,7 @@ use super::{
     look::Paid,
     payments::{News, Running},
     problems::{Board, Reach},
-    snapshot::{Limits, Prices, ProblemCode, SettlePolicy, Snapshot},
+    snapshot::{Limits, Prices, ProblemCode, Queue, SettlePolicy, Snapshot},
     store::{Change, Store},
 };
 use crate::{
@@ -85,6 +85,11 @@ pub(super) struct Owner {
     pub(super) limits: Limits,
     pub(super) prices: Prices,
     pub(super) policy: SettlePolicy,
+    pub(super) queue: Queue,
+    /// The torrents in the order of the list; `None`: it is to be found out.
+    pub(super) order: Option<Vec<InfoHash>>,
+    /// A torrent waits for its turn.
+    pub(super) somebody_waits: bool,
     pub(super) store: Option<Store>,
     /// What the command that is being done has changed.
     pub(super) touched: Touched,
@@ -157,6 +162,9 @@ impl Owner {
             limits,
             prices: config.prices,
             policy: config.policy.unwrap_or_default(),
+            queue: config.queue,
+            order: None,
+            somebody_waits: false,
             store: None,
             touched: Touched::default(),
             unwritten: BTreeSet::new(),
@@ -189,11 +197,14 @@ impl Owner {
             owner.session.set_up_limit(owner.limits.up);
             owner.session.set_down_limit(owner.limits.down);
             owner.policy = config.policy.unwrap_or(owner.policy);
+            owner.queue.downloads = config.queue.downloads.or(owner.queue.downloads);
+            owner.queue.seeds = config.queue.seeds.or(owner.queue.seeds);
             let settings = Change::Settings(Box::new(owner.settings()));
             owner.write(vec![settings]).await?;
         }
         owner.set_terms();
         owner.set_policy();
+        let _at_the_first_tick = owner.take_turns();
         owner.publish(Look::Touched);
         Ok((owner, receiver))
     }
@@ -311,6 +322,8 @@ impl Owner {
 
     /// Looks at the torrents that something may have happened to.
     fn tick(&mut self) {
+        // All are looked at below.
+        let _changed = self.take_turns();
         let hashes: Vec<InfoHash> = self.entries.keys().copied().collect();
         for hash in &hashes {
             self.reconcile(*hash);
@@ -329,6 +342,7 @@ impl Owner {
         let Some(entry) = self.entries.get_mut(&hash) else {
             return;
         };
+        let held = entry.is_held();
         match &mut entry.run {
             Run::Leaving(_) => {}
             Run::No => {
@@ -378,10 +392,10 @@ impl Owner {
                 let over = matches!(phase, Phase::Stopping | Phase::Stopped);
                 if entry.wish.removing.is_some() || entry.restart || over {
                     self.leave(hash);
-                } else if entry.wish.paused && !entry.recheck && !live.paused {
+                } else if held && !entry.recheck && !live.paused {
                     live.paused = true;
                     live.handle.pause();
-                } else if !entry.wish.paused && live.paused {
+                } else if !held && live.paused {
                     live.paused = false;
                     live.handle.resume();
                 }
@@ -459,6 +473,7 @@ impl Owner {
         if let Some(entry) = self.entries.remove(&hash) {
             self.board.clear_subject(&hash.to_string());
             self.gone.push(hash);
+            self.order = None;
             self.past.0 = self.past.0.saturating_add(entry.life.downloaded);
             self.past.1 = self.past.1.saturating_add(entry.life.uploaded);
             let settings = Box::new(self.settings());

@@ -6,8 +6,8 @@ use super::{
     entry::{Entry, Run},
     owner::{IDLE_LOOKS, Look, Owner},
     snapshot::{
-        Disk, Disks, Gone, Limits, PortMapping, Prices, Problems, Revision, Snapshot, Transfer,
-        Versioned,
+        Disk, Disks, Gone, Limits, PortMapping, Prices, Problems, Queue, Revision, Snapshot,
+        Transfer, Versioned,
     },
 };
 use crate::{
@@ -60,6 +60,7 @@ fn empty(session: &Session, limits: Limits) -> Transfer {
             ports::PortMapping::Failed(reason) => PortMapping::Failed { reason },
         },
         prices: Prices::default(),
+        queue: Queue::default(),
     }
 }
 
@@ -153,6 +154,7 @@ impl Owner {
         let torrents = torrents.unwrap_or_else(|| before.torrents.clone());
         let mut transfer = empty(&self.session, self.limits);
         transfer.prices = self.prices;
+        transfer.queue = self.queue;
         for torrent in torrents.values() {
             let row = &torrent.row.value;
             transfer.down_rate = transfer.down_rate.saturating_add(row.down_rate);

@@ -67,7 +67,7 @@ export const count = (number, one) => `${number} ${number === 1 ? one : `${one}s
 /** What a torrent does, in words. */
 export const STATES = {
   metadata: 'getting the file list', checking: 'verifying', downloading: 'downloading', seeding: 'seeding',
-  paused: 'paused', disk_refused: 'disk problem', finishing: 'settling', failed: 'failed',
+  paused: 'paused', queued: 'waits its turn', disk_refused: 'disk problem', finishing: 'settling', failed: 'failed',
 };
 
 /** Where a payout stands, in words. */

@@ -38,6 +38,7 @@ export function show(root, hash) {
   const post = (path, done) => () => attempt(() => call('POST', `torrents/${hash}/${path}`), done);
   const toggle = h('button', { type: 'button', class: 'main' }, 'Pause');
   toggle.addEventListener('click', () => attempt(() => call('POST', `torrents/${hash}/${toggle.dataset.to}`)));
+  const queue = (to) => () => attempt(() => call('POST', `torrents/${hash}/queue`, { to }), to === 'top' ? 'Its turn comes first.' : 'Its turn comes last.');
   const rename = async () => {
     const form = await ask('Rename', [field('Name (empty: its own)', { name: 'name', value: state.torrents.get(hash)?.name ?? '' })], 'Rename');
     if (form) await attempt(() => call('PATCH', `torrents/${hash}`, { name: form.get('name') || null }));
@@ -68,7 +69,7 @@ export function show(root, hash) {
   const remove = async () => { if (await removeDialog([hash])) location.hash = '#/torrents'; };
   const button = (name, onclick, kind) => h('button', { type: 'button', class: kind, onclick }, name);
   root.append(trouble,
-    h('div', { class: 'bar' }, toggle, button('Verify again', post('recheck', 'Verifying.')), button('Rename…', rename), button('Limits…', limits), button('Price…', prices), button('Move…', move), button('Remove…', remove, 'bad')),
+    h('div', { class: 'bar' }, toggle, button('Verify again', post('recheck', 'Verifying.')), button('Rename…', rename), button('Limits…', limits), button('Price…', prices), button('Move…', move), button('Put first', queue('top')), button('Put last', queue('bottom')), button('Remove…', remove, 'bad')),
     h('dl', { class: 'cards' }, card('state', 'State'), card('done', 'Done'), card('rates', 'Down and up'), card('ratio', 'Ratio'), card('money', 'Earned and spent'), card('price', 'Price and bid'), card('time', 'Seeded for'), card('added', 'Added')),
     h('h2', null, 'Pieces'), canvas,
     h('h2', null, 'Files'), files.element,

@@ -14,6 +14,7 @@ const FILTERS = {
   complete: ['Complete', (row) => row.complete],
   active: ['Moving', (row) => row.down_rate + row.up_rate > 0],
   paused: ['Paused', (row) => row.state === 'paused'],
+  queued: ['Waiting', (row) => row.state === 'queued'],
   trouble: ['In trouble', (row) => row.trouble !== null],
 };
 
@@ -37,6 +38,7 @@ const COLUMNS = [
     text(cell.lastChild, ` ${percent(done(row), row.wanted)}`);
   } },
   { key: 'state', title: 'State', kind: 'mid', sort: (row) => row.state, cell: put((row) => STATES[row.state]) },
+  { key: 'place', title: 'Place', kind: 'num wide', sort: (row) => row.place, cell: put((row) => String(row.place)) },
   { key: 'size', title: 'Size', kind: 'num wide', sort: (row) => row.wanted, cell: put((row) => bytes(row.wanted)) },
   { key: 'down', title: 'Down', kind: 'num', sort: (row) => row.down_rate, cell: put((row) => (row.down_rate ? rate(row.down_rate) : '')) },
   { key: 'up', title: 'Up', kind: 'num', sort: (row) => row.up_rate, cell: put((row) => (row.up_rate ? rate(row.up_rate) : '')) },

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::{PASSWORD, Stand};
+use crate::client::snapshot::{Torrent, TorrentState};
 
 fn basic(stand: &Stand) -> String {
     let _used = &stand.token;
@@ -163,4 +164,50 @@ async fn limits_are_in_thousands_and_turned_on_and_off() {
         set(json!({ "download-dir": "/elsewhere" })).await,
         "success"
     );
+}
+
+#[tokio::test]
+async fn the_queue_is_turned_on_and_torrents_move_in_it() {
+    let stand = Stand::start().await;
+    let id = id(&stand).await;
+    let mut ids = Vec::new();
+    for number in 1..=2 {
+        let arguments = json!({ "filename": format!("{number:040x}") });
+        let added = call(&stand, &id, "torrent-add", arguments).await;
+        ids.push(added["arguments"]["torrent-added"]["id"].clone());
+    }
+    let on = json!({ "download-queue-enabled": true, "download-queue-size": 1 });
+    let set = call(&stand, &id, "session-set", on).await;
+    assert_eq!(set["result"], "success");
+    let session = call(&stand, &id, "session-get", json!({})).await["arguments"].clone();
+    assert_eq!(session["download-queue-enabled"], true);
+    assert_eq!(session["download-queue-size"], 1);
+    assert_eq!(session["seed-queue-enabled"], false);
+    let rows = || async {
+        let wanted = json!({ "fields": ["id", "queuePosition", "status"], "ids": ids });
+        let got = call(&stand, &id, "torrent-get", wanted).await;
+        let rows = got["arguments"]["torrents"].as_array().unwrap().clone();
+        let fields = |row: &Value| (row["queuePosition"].clone(), row["status"].clone());
+        [fields(&rows[0]), fields(&rows[1])]
+    };
+    let hash = format!("{:040x}", 2).parse().unwrap();
+    let queued = |one: &Torrent| one.row.value.state == TorrentState::Queued;
+    stand.until(hash, queued).await;
+    assert_eq!(rows().await, [(json!(0), json!(4)), (json!(1), json!(3))]);
+    let second = json!({ "ids": [ids[1]] });
+    for (method, first_place) in [
+        ("queue-move-top", 1),
+        ("queue-move-down", 0),
+        ("queue-move-up", 1),
+        ("queue-move-bottom", 0),
+    ] {
+        let moved = call(&stand, &id, method, second.clone()).await;
+        assert_eq!(moved["result"], "success", "{method}");
+        let places = rows().await.map(|(place, _)| place);
+        assert_eq!(
+            places,
+            [json!(first_place), json!(1 - first_place)],
+            "{method}"
+        );
+    }
 }

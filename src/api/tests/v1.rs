@@ -285,3 +285,108 @@ async fn health_is_told_to_everybody() {
     let ready = stand.send("GET /readyz", &[], b"").await;
     assert_eq!(ready.json(), json!({"ready": true, "reasons": []}));
 }
+
+#[tokio::test]
+async fn torrents_wait_and_are_moved_by_all_three_interfaces() {
+    let stand = Stand::start().await;
+    let add = |number: u8| {
+        let body = json!({ "link": format!("{number:040x}") }).to_string();
+        let stand = &stand;
+        async move { stand.ask("POST /api/v1/torrents", &body).await.json()["hash"].clone() }
+    };
+    let first = add(1).await.as_str().unwrap().to_owned();
+    let second = add(2).await.as_str().unwrap().to_owned();
+    let row = |hash: &str| {
+        let line = format!("GET /api/v1/torrents/{hash}");
+        let stand = &stand;
+        async move {
+            let row = stand.ask(&line, "").await.json();
+            (row["place"].clone(), row["state"].clone())
+        }
+    };
+    let top = format!("hashes={second}");
+    let refused = stand.ask("POST /api/v2/torrents/topPrio", &top).await;
+    assert_eq!(refused.status, 409);
+    let one = "{\"downloads\": 1, \"seeds\": null}";
+    assert_eq!(stand.ask("PUT /api/v1/queue", one).await.status, 204);
+    let bad = "{\"downloads\": -1}";
+    assert_eq!(stand.ask("PUT /api/v1/queue", bad).await.status, 400);
+    let hash = |text: &str| text.parse::<crate::types::InfoHash>().unwrap();
+    let queued =
+        |one: &crate::client::snapshot::Torrent| one.row.value.state == TorrentState::Queued;
+    stand.until(hash(&second), queued).await;
+    let info = stand.ask("GET /api/v2/torrents/info", "").await.json();
+    let states: Vec<_> = info
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["state"])
+        .collect();
+    assert_eq!(states, ["metaDL", "queuedDL"]);
+    assert_eq!(info[1]["priority"], 2);
+    let preferences = stand.ask("GET /api/v2/app/preferences", "").await.json();
+    assert_eq!(preferences["queueing_enabled"], true);
+    assert_eq!(preferences["max_active_downloads"], 1);
+    assert_eq!(preferences["max_active_uploads"], -1);
+
+    assert_eq!(
+        stand
+            .ask("POST /api/v2/torrents/topPrio", &top)
+            .await
+            .status,
+        200
+    );
+    stand.until(hash(&first), queued).await;
+    assert_eq!(row(&second).await, (json!(1), json!("metadata")));
+    for (line, to, place) in [
+        (
+            format!("POST /api/v1/torrents/{first}/queue"),
+            "{\"to\": \"up\"}".to_owned(),
+            1,
+        ),
+        (
+            format!("POST /api/v1/torrents/{first}/queue"),
+            "{\"to\": \"bottom\"}".to_owned(),
+            2,
+        ),
+        (
+            "POST /api/v2/torrents/increasePrio".to_owned(),
+            format!("hashes={first}"),
+            1,
+        ),
+        (
+            "POST /api/v2/torrents/decreasePrio".to_owned(),
+            format!("hashes={first}"),
+            2,
+        ),
+    ] {
+        assert!(stand.ask(&line, &to).await.status < 300, "{line}");
+        assert_eq!(row(&first).await.0, json!(place), "{line}");
+    }
+    let wrong = format!("POST /api/v1/torrents/{first}/queue");
+    assert_eq!(stand.ask(&wrong, "{\"to\": \"left\"}").await.status, 400);
+    // Turned off: nobody waits.
+    let off = "json={\"queueing_enabled\": false}";
+    assert_eq!(
+        stand
+            .ask("POST /api/v2/app/setPreferences", off)
+            .await
+            .status,
+        200
+    );
+    stand
+        .until(hash(&first), |one| {
+            one.row.value.state == TorrentState::Metadata
+        })
+        .await;
+    let on = "json={\"queueing_enabled\": true, \"max_active_uploads\": 4}";
+    assert_eq!(
+        stand
+            .ask("POST /api/v2/app/setPreferences", on)
+            .await
+            .status,
+        200
+    );
+    let queue = stand.client.snapshot().transfer.value.queue;
+    assert_eq!((queue.downloads, queue.seeds), (None, Some(4)));
+}

@@ -27,11 +27,13 @@ fn permille(thousandths: u64) -> f64 {
     thousandths as f64 / 1000.0
 }
 
-/// 0 stopped, 2 checking, 4 downloading, 6 seeding.
+/// 0 stopped, 2 checking, 3 waiting to download, 4 downloading, 5 waiting to seed, 6 seeding.
 fn status(row: &TorrentRow) -> u8 {
     match row.state {
         TorrentState::Paused | TorrentState::Failed => 0,
         TorrentState::Checking => 2,
+        TorrentState::Queued if row.complete => 5,
+        TorrentState::Queued => 3,
         TorrentState::Metadata | TorrentState::Downloading => 4,
         TorrentState::Seeding => 6,
         TorrentState::DiskRefused | TorrentState::Finishing if row.complete => 6,
@@ -217,7 +219,7 @@ pub(super) fn field(id: i64, torrent: &Torrent, name: &str) -> Option<Value> {
         "pieceSize" => json!(row.piece_length),
         "priorities" => files(torrent, |_| json!(0)),
         "primary-mime-type" => json!("application/octet-stream"),
-        "queuePosition" => json!(0),
+        "queuePosition" => json!(row.place.saturating_sub(1)),
         "rateDownload" => json!(row.down_rate),
         "rateUpload" => json!(row.up_rate),
         "recheckProgress" => json!(permille(row.checked_permille.unwrap_or_default().into())),

@@ -24,7 +24,10 @@ use super::{
     secret,
     site::Site,
 };
-use crate::client::{ClientError, command::Command};
+use crate::client::{
+    ClientError,
+    command::{Command, QueueTo},
+};
 
 /// What a client repeats with each request. A page of another site cannot send it.
 const ID_HEADER: &str = "x-transmission-session-id";
@@ -49,8 +52,6 @@ enum Failure {
     Argument(&'static str),
     #[error("`{0}` cannot be changed here")]
     Fixed(String),
-    #[error("there is no queue")]
-    NoQueue,
     #[error("invalid or corrupt torrent file")]
     NoTorrentFile,
     #[error("this needs the scope `torrents`")]
@@ -138,9 +139,10 @@ async fn done(site: &Site, call: &Call<'_>, request: &Request) -> Done {
         "torrent-verify" => torrents::each(site, arguments, Command::Recheck).await,
         "torrent-remove" => torrents::remove(site, arguments).await,
         "torrent-set-location" => torrents::set_location(site, arguments).await,
-        "queue-move-top" | "queue-move-up" | "queue-move-down" | "queue-move-bottom" => {
-            Err(Failure::NoQueue)
-        }
+        "queue-move-top" => torrents::move_in_queue(site, arguments, QueueTo::Top).await,
+        "queue-move-up" => torrents::move_in_queue(site, arguments, QueueTo::Up).await,
+        "queue-move-down" => torrents::move_in_queue(site, arguments, QueueTo::Down).await,
+        "queue-move-bottom" => torrents::move_in_queue(site, arguments, QueueTo::Bottom).await,
         _ => Err(Failure::Unknown),
     }
 }

@@ -9,12 +9,22 @@ use crate::{
     api::site::Site,
     client::{
         command::Command,
-        snapshot::{Limits, ProblemCode, TorrentState},
+        snapshot::{Limits, ProblemCode, Queue, TorrentState},
     },
 };
 
 /// Whether added torrents begin at once.
 const STARTS: &str = "start-added-torrents";
+/// The sizes of the queue, and whether they count.
+const QUEUE: [&str; 4] = [
+    "download-queue-size",
+    "download-queue-enabled",
+    "seed-queue-size",
+    "seed-queue-enabled",
+];
+/// Sizes that are shown, and count when the queue is turned on without one: Transmission's.
+const USUAL_DOWNLOADS: u32 = 5;
+const USUAL_SEEDS: u32 = 10;
 /// The version that clients see: they choose their calls by `rpc-version`.
 const VERSION: &str = "3.00 (seedrail)";
 
@@ -40,8 +50,8 @@ fn all(site: &Site) -> Map<String, Value> {
         "dht-enabled": transfer.dht_nodes.is_some(),
         "download-dir": disks.folder,
         "download-dir-free-space": free.unwrap_or_default(),
-        "download-queue-enabled": false,
-        "download-queue-size": 0,
+        "download-queue-enabled": transfer.queue.downloads.is_some(),
+        "download-queue-size": transfer.queue.downloads.unwrap_or(USUAL_DOWNLOADS),
         "encryption": "preferred",
     }));
     all.extend(object(json!({
@@ -63,8 +73,8 @@ fn all(site: &Site) -> Map<String, Value> {
         "rpc-version-minimum": 1,
         "script-torrent-done-enabled": false,
         "script-torrent-done-filename": "",
-        "seed-queue-enabled": false,
-        "seed-queue-size": 0,
+        "seed-queue-enabled": transfer.queue.seeds.is_some(),
+        "seed-queue-size": transfer.queue.seeds.unwrap_or(USUAL_SEEDS),
         "seedRatioLimit": 0,
         "seedRatioLimited": false,
         "session-id": site.transmission_id.as_str(),
@@ -129,12 +139,35 @@ pub(super) fn limit(
     }
 }
 
-/// Changes the limits, and whether added torrents begin at once. What is said again as it is changes nothing; anything else is
+/// A number of torrents at once and whether it counts, put over the one there is.
+fn at_once(
+    arguments: &Map<String, Value>,
+    size: &'static str,
+    enabled: &'static str,
+    old: Option<u32>,
+    usual: u32,
+) -> Result<Option<u32>, Failure> {
+    let given = match arguments.get(size) {
+        None => None,
+        Some(given) => {
+            let given = given.as_u64().and_then(|given| u32::try_from(given).ok());
+            Some(given.ok_or(Failure::Argument(size))?)
+        }
+    };
+    let is_on = match arguments.get(enabled) {
+        None => old.is_some(),
+        Some(given) => given.as_bool().ok_or(Failure::Argument(enabled))?,
+    };
+    Ok(is_on.then(|| given.or(old).unwrap_or(usual)))
+}
+
+/// Changes the limits, the queue, and whether added torrents begin at once. What is said again as it is changes nothing; anything else is
 /// refused.
 pub(super) async fn set(site: &Site, arguments: &Map<String, Value>) -> Done {
     let now = all(site);
     for (key, value) in arguments {
-        let is_known = key.starts_with("speed-limit-") || key == STARTS;
+        let is_known =
+            key.starts_with("speed-limit-") || key == STARTS || QUEUE.contains(&key.as_str());
         if !is_known && now.get(key) != Some(value) {
             return Err(Failure::Fixed(key.chars().take(80).collect()));
         }
@@ -158,8 +191,17 @@ pub(super) async fn set(site: &Site, arguments: &Map<String, Value>) -> Done {
             old.down,
         )?,
     };
+    let old = site.client.snapshot().transfer.value.queue;
+    let [down, down_on, seed, seed_on] = QUEUE;
+    let queue = Queue {
+        downloads: at_once(arguments, down, down_on, old.downloads, USUAL_DOWNLOADS)?,
+        seeds: at_once(arguments, seed, seed_on, old.seeds, USUAL_SEEDS)?,
+    };
     let command = Command::SetLimits { hash: None, limits };
     site.client.command(command).await?;
+    if queue != old {
+        site.client.command(Command::SetQueue(queue)).await?;
+    }
     Ok(Map::new())
 }
 

@@ -10,7 +10,7 @@ use crate::{
     api::site::Site,
     client::{
         ErrorKind,
-        command::{AddTorrent, Answer, Command, Files, Source},
+        command::{AddTorrent, Answer, Command, Files, QueueTo, Source},
         snapshot::{Goals, Limits, Snapshot},
     },
     types::InfoHash,
@@ -179,6 +179,19 @@ pub(super) async fn each(
             Err(error) => return Err(error.into()),
         }
     }
+    Ok(Map::new())
+}
+
+pub(super) async fn move_in_queue(
+    site: &Site,
+    arguments: &Map<String, Value>,
+    to: QueueTo,
+) -> Done {
+    let named = named(site, &site.client.snapshot(), arguments)?;
+    let hashes = named.into_iter().map(|(hash, _)| hash).collect();
+    site.client
+        .command(Command::MoveInQueue { hashes, to })
+        .await?;
     Ok(Map::new())
 }
 

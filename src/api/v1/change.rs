@@ -6,7 +6,10 @@ use serde_json::json;
 
 use super::{
     done,
-    input::{AddIn, CategoryIn, ChangeIn, FolderIn, LimitsIn, MAX_LIST, PeersIn, PricesIn, UrlsIn},
+    input::{
+        AddIn, CategoryIn, ChangeIn, FolderIn, LimitsIn, MAX_LIST, PeersIn, PlaceIn, PricesIn,
+        UrlsIn,
+    },
 };
 use crate::{
     api::{
@@ -208,6 +211,13 @@ pub(super) async fn add_peers(site: &Site, call: &Call<'_>, hash: InfoHash) -> A
     let PeersIn { peers } = call.json()?;
     short("peers", &peers)?;
     done(site, Command::AddPeers { hash, peers }).await
+}
+
+pub(super) async fn move_in_queue(site: &Site, call: &Call<'_>, hash: InfoHash) -> Answered {
+    let PlaceIn { to } = call.json()?;
+    super::of(&site.client.snapshot(), hash)?;
+    let hashes = vec![hash];
+    done(site, Command::MoveInQueue { hashes, to }).await
 }
 
 /// The limits of all torrents together.

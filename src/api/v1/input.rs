@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Deserializer};
 
 use crate::client::{
-    command::Files,
-    snapshot::{Goals, Limits, Prices},
+    command::{Files, QueueTo},
+    snapshot::{Goals, Limits, Prices, Queue},
 };
 
 /// Trackers, peers and tags of one request.
@@ -37,6 +37,28 @@ impl From<LimitsIn> for Limits {
             down: limit(down),
         }
     }
+}
+
+/// How many run at once; absent or `null`: all.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct QueueIn {
+    downloads: Option<u32>,
+    seeds: Option<u32>,
+}
+
+impl From<QueueIn> for Queue {
+    fn from(given: QueueIn) -> Self {
+        let QueueIn { downloads, seeds } = given;
+        Self { downloads, seeds }
+    }
+}
+
+/// Where a torrent is moved.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlaceIn {
+    pub(super) to: QueueTo,
 }
 
 /// What ends sharing.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub(super) use routes::{Found, find};
 
-use self::routes::Act;
+use self::{input::QueueIn, routes::Act};
 use super::{
     answer::{self, Answered, Refusal, with_type},
     request::Call,
@@ -77,6 +77,8 @@ pub(super) async fn answer(site: &Arc<Site>, found: &Found, call: &Call<'_>) -> 
         Act::Move => change::move_to(site, call, hash(found)?).await,
         Act::AddTrackers => change::add_trackers(site, call, hash(found)?).await,
         Act::AddPeers => change::add_peers(site, call, hash(found)?).await,
+        Act::MoveInQueue => change::move_in_queue(site, call, hash(found)?).await,
+        Act::Queue => done(site, Command::SetQueue(call.json::<QueueIn>()?.into())).await,
         Act::Limits => change::limits(site, call).await,
         Act::Labels => answer::json(&site.client.snapshot().labels.value),
         Act::SaveCategory => change::save_category(site, call, found.name()?).await,

@@ -2,7 +2,10 @@
 
 use axum::http::Method;
 
-use crate::api::{answer::Refusal, scope::Scope};
+use crate::{
+    api::{answer::Refusal, scope::Scope},
+    client::command::QueueTo,
+};
 
 /// What an action does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +35,7 @@ pub(super) enum Act {
     SetLocation,
     Rename,
     FilePrio,
-    NoQueue,
+    MoveInQueue(QueueTo),
     NotSequential,
     DownloadLimit,
     UploadLimit,
@@ -101,10 +104,26 @@ pub(super) const ACTIONS: &[(&str, Verb, Act)] = &[
     ("torrents/setLocation", Verb::Write, Act::SetLocation),
     ("torrents/rename", Verb::Write, Act::Rename),
     ("torrents/filePrio", Verb::Write, Act::FilePrio),
-    ("torrents/topPrio", Verb::Write, Act::NoQueue),
-    ("torrents/bottomPrio", Verb::Write, Act::NoQueue),
-    ("torrents/increasePrio", Verb::Write, Act::NoQueue),
-    ("torrents/decreasePrio", Verb::Write, Act::NoQueue),
+    (
+        "torrents/topPrio",
+        Verb::Write,
+        Act::MoveInQueue(QueueTo::Top),
+    ),
+    (
+        "torrents/bottomPrio",
+        Verb::Write,
+        Act::MoveInQueue(QueueTo::Bottom),
+    ),
+    (
+        "torrents/increasePrio",
+        Verb::Write,
+        Act::MoveInQueue(QueueTo::Up),
+    ),
+    (
+        "torrents/decreasePrio",
+        Verb::Write,
+        Act::MoveInQueue(QueueTo::Down),
+    ),
     (
         "torrents/toggleSequentialDownload",
         Verb::Write,

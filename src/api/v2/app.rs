@@ -9,7 +9,10 @@ use crate::{
         request::Call,
         site::Site,
     },
-    client::{command::Command, snapshot::Limits},
+    client::{
+        command::Command,
+        snapshot::{Limits, Queue},
+    },
 };
 
 /// The version of qBittorrent that this API is of: clients choose their calls by it.
@@ -34,7 +37,50 @@ pub(super) fn save_path(site: &Site) -> String {
     snapshot.disks.value.folder.display().to_string()
 }
 
-/// The preferences that clients read. There is no queue, no folder for what is not complete,
+/// What may run at once when the queue is turned on without a number, as in qBittorrent.
+const USUAL: u32 = 3;
+
+/// How many may run at once; -1: all.
+fn at_once(limit: Option<u32>) -> i64 {
+    limit.map_or(-1, i64::from)
+}
+
+/// The queue as these preferences make it.
+fn queue(given: &serde_json::Map<String, Value>, old: Queue) -> Result<Queue, Refusal> {
+    let number = |key: &str, old: Option<u32>| match given.get(key) {
+        None => Ok::<_, Refusal>(old),
+        Some(value) => {
+            let number = value
+                .as_i64()
+                .ok_or_else(|| Refusal::bad(format!("`{key}` is no number")))?;
+            Ok(u32::try_from(number).ok())
+        }
+    };
+    let on = match given.get("queueing_enabled") {
+        None => None,
+        Some(value) => Some(
+            value
+                .as_bool()
+                .ok_or_else(|| Refusal::bad("`queueing_enabled` is true or false"))?,
+        ),
+    };
+    let new = Queue {
+        downloads: number("max_active_downloads", old.downloads)?,
+        seeds: number("max_active_uploads", old.seeds)?,
+    };
+    Ok(match on {
+        Some(false) => Queue::default(),
+        Some(true) if new == Queue::default() => Queue {
+            downloads: Some(USUAL),
+            seeds: Some(USUAL),
+        },
+        // Numbers alone do not turn it on.
+        None if old == Queue::default() => old,
+        Some(true) | None => new,
+    })
+}
+
+/// The preferences that clients read. There is no folder for what is not complete,
 /// and no goal for all torrents.
 pub(super) fn preferences(site: &Site) -> Value {
     let snapshot = site.client.snapshot();
@@ -58,10 +104,10 @@ pub(super) fn preferences(site: &Site) -> Value {
         "alt_up_limit": 0,
         "scheduler_enabled": false,
         "dht": transfer.dht_nodes.is_some(),
-        "queueing_enabled": false,
-        "max_active_downloads": -1,
+        "queueing_enabled": transfer.queue != Queue::default(),
+        "max_active_downloads": at_once(transfer.queue.downloads),
         "max_active_torrents": -1,
-        "max_active_uploads": -1,
+        "max_active_uploads": at_once(transfer.queue.seeds),
         "dont_count_slow_torrents": false,
         "max_ratio_enabled": false,
         "max_ratio": -1,
@@ -75,7 +121,7 @@ pub(super) fn preferences(site: &Site) -> Value {
     })
 }
 
-/// Changes the limits of all torrents together; nothing else is changed here, and whoever
+/// Changes the limits of all torrents together and the queue; nothing else is changed here, and whoever
 /// tries is told so.
 pub(super) async fn set_preferences(site: &Site, call: &Call<'_>) -> Answered {
     let given: serde_json::Map<String, Value> = serde_json::from_str(call.need("json")?)
@@ -92,6 +138,7 @@ pub(super) async fn set_preferences(site: &Site, call: &Call<'_>) -> Answered {
         match key.as_str() {
             "dl_limit" => limits.down = limit()?,
             "up_limit" => limits.up = limit()?,
+            "queueing_enabled" | "max_active_downloads" | "max_active_uploads" => {}
             // Said again as it is: nothing changes.
             key if now.get(key) == Some(value) => {}
             key => {
@@ -101,6 +148,11 @@ pub(super) async fn set_preferences(site: &Site, call: &Call<'_>) -> Answered {
                 )));
             }
         }
+    }
+    let old = site.client.snapshot().transfer.value.queue;
+    let queue = queue(&given, old)?;
+    if queue != old {
+        site.client.command(Command::SetQueue(queue)).await?;
     }
     let Limits { up, down } = limits;
     let limits = Limits { up, down };

@@ -14,8 +14,8 @@ use crate::{
     },
     client::{
         ClientError, ErrorKind,
-        command::{AddTorrent, Answer, Command, Files, Source},
-        snapshot::{Goals, Limits, TorrentState},
+        command::{AddTorrent, Answer, Command, Files, QueueTo, Source},
+        snapshot::{Goals, Limits, Queue, TorrentState},
     },
 };
 
@@ -170,8 +170,20 @@ pub(super) async fn recheck(site: &Site, call: &Call<'_>) -> Answered {
     each(site, call, Command::Recheck).await
 }
 
-/// There is no queue: whatever is started is never held back. So this starts what is paused,
-/// and the way back changes nothing.
+/// Without limits of the queue this is an error, as in qBittorrent.
+pub(super) async fn move_in_queue(site: &Site, call: &Call<'_>, to: QueueTo) -> Answered {
+    if site.client.snapshot().transfer.value.queue == Queue::default() {
+        return Err(Refusal::conflict("Torrent queueing must be enabled"));
+    }
+    let hashes = hashes(site, call)?;
+    site.client
+        .command(Command::MoveInQueue { hashes, to })
+        .await?;
+    Ok(ok())
+}
+
+/// Nothing is started past the queue: this starts what is paused, and moves what waits to the
+/// top. The way back changes nothing.
 pub(super) async fn set_force_start(site: &Site, call: &Call<'_>) -> Answered {
     let snapshot = site.client.snapshot();
     if !call.flag("value")?.unwrap_or_default() {
@@ -182,6 +194,13 @@ pub(super) async fn set_force_start(site: &Site, call: &Call<'_>) -> Answered {
         let torrent = snapshot.torrents.get(&hash);
         if torrent.is_some_and(|torrent| torrent.row.value.state == TorrentState::Paused) {
             site.client.command(Command::Resume(hash)).await?;
+        }
+        if torrent.is_some_and(|torrent| torrent.row.value.state == TorrentState::Queued) {
+            let hashes = vec![hash];
+            let to = QueueTo::Top;
+            site.client
+                .command(Command::MoveInQueue { hashes, to })
+                .await?;
         }
     }
     Ok(ok())

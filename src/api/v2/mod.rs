@@ -64,7 +64,7 @@ pub(super) async fn answer(site: &Arc<Site>, found: &Found, call: &Call<'_>) -> 
         Act::SetLocation => change::set_location(site, call).await,
         Act::Rename => change::rename(site, call).await,
         Act::FilePrio => change::file_prio(site, call).await,
-        Act::NoQueue => Err(Refusal::conflict("Torrent queueing must be enabled")),
+        Act::MoveInQueue(to) => change::move_in_queue(site, call, to).await,
         Act::NotSequential => Err(Refusal::conflict("pieces are not downloaded in order")),
         Act::DownloadLimit => transfer::limits_of(site, call, transfer::Way::Down),
         Act::UploadLimit => transfer::limits_of(site, call, transfer::Way::Up),

@@ -20,6 +20,8 @@ pub(super) fn state(row: &TorrentRow) -> &'static str {
         (TorrentState::Downloading, _) => "stalledDL",
         (TorrentState::Seeding, _) if row.up_rate > 0 => "uploading",
         (TorrentState::Seeding, _) => "stalledUP",
+        (TorrentState::Queued, true) => "queuedUP",
+        (TorrentState::Queued, false) => "queuedDL",
         (TorrentState::Paused, true) => "stoppedUP",
         (TorrentState::Paused, false) => "stoppedDL",
         (TorrentState::DiskRefused | TorrentState::Failed, _) => "error",
@@ -133,7 +135,8 @@ pub(super) fn of(torrent: &Torrent) -> Map<String, Value> {
         "num_leechs": row.peers.saturating_sub(row.seeds),
         "num_seeds": row.seeds,
         "popularity": 0,
-        "priority": 0,
+        // A complete torrent has none, as in qBittorrent.
+        "priority": if row.complete { 0 } else { row.place },
         "private": row.private,
         "progress": part(done, row.wanted),
         "ratio": permille(row.ratio_permille),

@@ -11,7 +11,7 @@ use crate::{
         request::Call,
         site::Site,
     },
-    client::snapshot::{Changes, EncryptionOf, PeerRow, Revision, Snapshot, TransportOf},
+    client::snapshot::{Changes, EncryptionOf, PeerRow, Queue, Revision, Snapshot, TransportOf},
     types::InfoHash,
 };
 
@@ -49,7 +49,7 @@ fn server_state(snapshot: &Snapshot) -> Map<String, Value> {
         "free_space_on_disk": free.and_then(|disk| disk.free).unwrap_or_default(),
         "global_ratio": ratio,
         "queued_io_jobs": 0,
-        "queueing": false,
+        "queueing": transfer.queue != Queue::default(),
         "read_cache_hits": "0",
         "read_cache_overload": "0",
         "refresh_interval": 1500,

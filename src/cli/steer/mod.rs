@@ -2,9 +2,11 @@
 
 mod http;
 mod price;
+mod queue;
 mod words;
 
 pub(crate) use price::PriceCommand;
+pub(crate) use queue::QueueCommand;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

@@ -16,7 +16,7 @@ pub use money::{
     SettlePolicy,
 };
 pub use torrent::{
-    EncryptionOf, FileRow, Goals, Limits, Obstacle, PaidPeer, PeerRow, Prices, ReachedGoal,
+    EncryptionOf, FileRow, Goals, Limits, Obstacle, PaidPeer, PeerRow, Prices, Queue, ReachedGoal,
     Torrent, TorrentRow, TorrentState, TrackerRow, TrackerState, TransportOf,
 };
 
@@ -73,6 +73,8 @@ pub struct Transfer {
     pub up_rate: u64,
     /// Limits of all torrents together.
     pub limits: Limits,
+    /// How many torrents run at once.
+    pub queue: Queue,
     /// Bytes received, ever.
     pub downloaded: u64,
     /// Bytes sent, ever.

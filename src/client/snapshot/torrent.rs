@@ -36,6 +36,8 @@ pub struct TorrentRow {
     pub name: String,
     /// What it does.
     pub state: TorrentState,
+    /// Its place in the list, from 1 on: those before others have their turn first.
+    pub place: u32,
     /// Why it cannot go on, if so.
     pub trouble: Option<String>,
     /// What of the user's own choices is in its way, if that is known.
@@ -151,6 +153,8 @@ pub enum TorrentState {
     Seeding,
     /// It waits to be resumed.
     Paused,
+    /// It waits for its turn: as many run as may at once.
+    Queued,
     /// A piece could not be written. It is tried again by itself.
     DiskRefused,
     /// It settles what is due, and then starts again or is removed.
@@ -176,6 +180,15 @@ pub struct Limits {
     pub up: Option<u64>,
     /// Received.
     pub down: Option<u64>,
+}
+
+/// How many torrents run at once; `None`: all. What is paused or failed does not count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queue {
+    /// Those of which something is missing.
+    pub downloads: Option<u32>,
+    /// Those that are complete.
+    pub seeds: Option<u32>,
 }
 
 /// What ends the sharing of a complete torrent, counted over its whole life. The first that
@@ -350,6 +363,7 @@ impl TorrentRow {
             hash,
             name: hash.to_string(),
             state,
+            place: 0,
             trouble: None,
             obstacle: None,
             complete: false,

@@ -16,7 +16,7 @@ use crate::{
     client::{
         command::Files,
         entry::{Known, Life, Place, Standing, Wish},
-        snapshot::{Goals, Limits, Prices, ReachedGoal, SettlePolicy},
+        snapshot::{Goals, Limits, Prices, Queue, ReachedGoal, SettlePolicy},
     },
     swarm::metainfo::{Magnet, Metainfo},
     types::InfoHash,
@@ -49,6 +49,8 @@ pub(in crate::client) struct Settings {
     pub(in crate::client) limits: Option<Limits>,
     pub(in crate::client) prices: Option<Prices>,
     pub(in crate::client) policy: Option<SettlePolicy>,
+    #[serde(default)]
+    pub(in crate::client) queue: Queue,
     /// What torrents that are not in the list any more received and sent.
     pub(in crate::client) past: (u64, u64),
 }
@@ -86,6 +88,8 @@ struct WishText {
     reached: Option<ReachedGoal>,
     prices: Prices,
     paused: bool,
+    #[serde(default)]
+    position: i64,
     trackers: Vec<String>,
     #[serde(default)]
     web_seeds: Vec<String>,
@@ -204,6 +208,7 @@ fn stored(row: Raw) -> Result<Stored, StoreError> {
             reached: wish.reached,
             prices: wish.prices,
             paused: wish.paused,
+            position: wish.position,
             trackers: wish.trackers,
             web_seeds: wish.web_seeds,
             peers: wish.peers,
@@ -278,6 +283,7 @@ fn put(conn: &Connection, hash: InfoHash, wish: &Wish) -> Result<(), StoreError>
         reached: wish.reached,
         prices: wish.prices,
         paused: wish.paused,
+        position: wish.position,
         trackers: wish.trackers.clone(),
         web_seeds: wish.web_seeds.clone(),
         peers: wish.peers.clone(),

@@ -18,7 +18,7 @@ fn list(folder: &Path) -> PathBuf {
     folder.join("client.db")
 }
 
-async fn kept(folder: &Path) -> Client {
+pub(super) async fn kept(folder: &Path) -> Client {
     let mut config = config(folder);
     config.store = Some(list(folder));
     Client::open(config).await.unwrap()
