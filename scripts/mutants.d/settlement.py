@@ -377,6 +377,26 @@ MUTANTS = [
         "settle::witnesses::a_recovery_goes_back_from_an_invented_chain",
     ),
     (
+        "believe the time of any block",
+        [
+            (
+                "src/settle/engine/look.rs",
+                "                let is_known = block.made_by().is_some_and(|made| {",
+                "                let is_known = crate::mutant(NAME) || block.made_by().is_some_and(|made| {",
+            ),
+        ],
+    ),
+    (
+        "forget what a lost ledger paid",
+        [
+            (
+                "src/settle/engine/look.rs",
+                "        if first >= cursor.history {",
+                "        if first >= cursor.history || crate::mutant(NAME) {",
+            ),
+        ],
+    ),
+    (
         "sign for as long as a group takes",
         [
             (

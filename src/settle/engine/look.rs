@@ -17,8 +17,12 @@ use crate::{
         trust::linked_up_to,
         unsolid::Unsolid,
     },
-    tron::{block::Block, rpc::Finality, verified::Verified},
-    types::{BlockId, TxId},
+    tron::{
+        block::Block,
+        rpc::Finality,
+        verified::{Trail, Verified},
+    },
+    types::{BlockId, TxId, UnixMs},
 };
 
 /// A gap of more blocks than this is not read when the account was quiet: an
@@ -478,12 +482,11 @@ impl<C: Chain> Engine<'_, C> {
         let account = self
             .patiently(|| self.chain.account(Finality::Solid, self.account))
             .await?;
-        let begin = self.patiently(|| self.chain.solid_blocks(first)).await?;
         // An operation is stamped with its block's parent's time.
-        let quiet = match (account, begin.first()) {
-            (None, _) => true,
-            (Some(account), Some(block)) => account.latest_operation < block.header.timestamp,
-            (Some(_), None) => false,
+        let quiet = match account {
+            None => true,
+            Some(account) => (self.known_time(first).await?)
+                .is_some_and(|began| account.latest_operation < began),
         };
         let seen = if quiet {
             BTreeMap::new()
@@ -498,6 +501,37 @@ impl<C: Chain> Engine<'_, C> {
         let seen: Vec<_> = seen.into_values().collect();
         self.ledger.extend_history(lease, first, &seen)?;
         Ok(())
+    }
+
+    /// The time of a solid block that a known witness made, or built on; `None` where that is
+    /// not shown. A node can invent a block of any time, and its witness.
+    async fn known_time(&self, number: u64) -> Result<Option<UnixMs>, SettleError> {
+        let known = self.ledger.witnesses()?;
+        let mut trail = Trail::starting_at(number);
+        let mut time = None;
+        while trail.next < number.saturating_add(LEARNING.into()) {
+            let blocks = self
+                .patiently(|| self.chain.solid_blocks(trail.next))
+                .await?;
+            if blocks.is_empty() {
+                break;
+            }
+            for block in &blocks {
+                if !trail.step(block) {
+                    return Ok(None);
+                }
+                let time = *time.get_or_insert(block.header.timestamp);
+                let is_known = block.made_by().is_some_and(|made| {
+                    known
+                        .iter()
+                        .any(|known| known.address == made.witness && known.signer == made.signer)
+                });
+                if is_known {
+                    return Ok(Some(time));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Every transfer from the account on the solid chain in the blocks after
