@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{
     Context,
     failure::{Failure, Outcome},
+    payment::unit_amount,
     printable,
-    send::unit_amount,
 };
 use crate::{
     ledger::{AttemptState, PastOrigin, PastPayment, PayoutState},

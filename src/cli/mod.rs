@@ -30,6 +30,7 @@ mod new_wallet;
 mod notify;
 mod output;
 mod pay;
+mod payment;
 mod peers;
 mod permissions;
 mod plot;
@@ -144,7 +145,8 @@ pub(crate) struct Global {
     )]
     ledger: Option<settings::LedgerPlace>,
     /// The id of a block that you know to be in the chain: a ledger that has read no
-    /// block yet learns from it who makes the blocks, instead of believing the node.
+    /// block yet learns from it who makes the blocks, instead of believing the node;
+    /// any other is checked against it.
     #[arg(
         long,
         global = true,

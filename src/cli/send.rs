@@ -8,13 +8,12 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    account::{self, Payer},
-    alike::{alike_json, alike_text, refuse_alike, state_word},
+    alike::{alike_json, alike_text, state_word},
     chain::{self, TokenInfo},
     csv_flags::CsvFlags,
     failure::{Failure, Outcome},
+    payment::{How, Paying, list, memo_text, owed_text, warn_of_payee, with},
     printable, send_file,
-    settle::Desk,
     signed_by::SignedBy,
     tx::Wait,
 };
@@ -24,8 +23,8 @@ use crate::{
         OrderName, SendEnd, SendOrder, SendQuote, SendReport, Until,
         payout_file::{check_id, key_of_id},
     },
-    tron::{keys::Signer as _, rpc::NodeError},
-    types::{Address, RawAmount, UnitAmount},
+    tron::rpc::NodeError,
+    types::{Address, RawAmount},
 };
 
 #[derive(Debug, Args)]
@@ -100,17 +99,6 @@ fn id(text: &str) -> Result<String, String> {
     check_id(text).map(|()| text.to_owned())
 }
 
-/// What is asked of a payment besides what is paid.
-#[derive(Debug, Clone)]
-pub(super) struct How {
-    pub(super) until: Until,
-    pub(super) dry_run: bool,
-    pub(super) new: bool,
-    pub(super) period: Option<String>,
-    pub(super) signed_by: SignedBy,
-    pub(super) not_for_debts: bool,
-}
-
 impl Send {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let how = How {
@@ -158,14 +146,6 @@ impl Send {
     }
 }
 
-/// A memo as people read it: text in quotes, or bytes in hex.
-pub(super) fn memo_text(memo: &[u8]) -> String {
-    match std::str::from_utf8(memo) {
-        Ok(text) => format!("`{}`", printable::line(text)),
-        Err(_) => format!("0x{}", hex::encode(memo)),
-    }
-}
-
 /// The payment in words, and what it costs; `key` signs.
 fn words(
     context: &Context,
@@ -193,40 +173,11 @@ fn words(
     words
 }
 
-/// What a person should look at twice.
-pub(super) fn warn_of_payee(context: &Context, payee: Address, activates: bool, is_contract: bool) {
-    if payee == Address::ZERO {
-        context.out.warn(format!(
-            "{payee} is the zero address: nobody has its key, and what is sent there is lost"
-        ));
-    } else if is_contract {
-        context.out.warn(format!(
-            "{payee} is a smart contract: tokens sent to it are lost, unless it was made to take \
-             them"
-        ));
-    } else if activates {
-        context.out.warn(format!(
-            "{payee} was never used on this chain: check it letter by letter; making the account \
-             is part of the fee"
-        ));
-    }
-}
-
 async fn one(context: &Context, order: &SendOrder, how: &How) -> Outcome {
-    // Keys come before the node: a wrong passphrase asks nobody anything.
-    let payer = if how.dry_run {
-        None
-    } else {
-        Some(Payer::new(context)?)
-    };
-    let key = match &payer {
-        Some(payer) => payer.address(),
-        None => account::address(context)?,
-    };
-    let from = how.signed_by.payer(key);
+    let Paying { payer, key, from } = how.paying(context)?;
     let chain = chain::connect(context).await?;
     let token = chain.token(context, order.token).await?;
-    let desk = Desk::new(context, chain, from)?.signing_under(how.signed_by.permission_id());
+    let desk = how.desk(context, chain, from)?;
     let base = json!({
         "from": from,
         "to": order.payee,
@@ -277,10 +228,8 @@ async fn one(context: &Context, order: &SendOrder, how: &How) -> Outcome {
     {
         chain::note_fee(context, report.batch.fee, expected);
     }
-    let base = with(
-        base,
-        [("fee_sun_estimate", json!(expected.map(|fee| fee.0)))],
-    );
+    let estimate = json!({ "fee_sun_estimate": expected.map(|fee| fee.0) });
+    let base = with(base, estimate);
     print(context, base, &report)
 }
 
@@ -295,12 +244,12 @@ fn show(
 ) -> Outcome {
     let document = with(
         base,
-        [
-            ("fee_sun_estimate", json!(quote.cost.expected.0)),
-            ("fee_sun_worst", json!(quote.cost.worst.0)),
-            ("activates", json!(quote.activates)),
-            ("alike", alike_json(&quote.alike)),
-        ],
+        json!({
+            "fee_sun_estimate": quote.cost.expected.0,
+            "fee_sun_worst": quote.cost.worst.0,
+            "activates": quote.activates,
+            "alike": alike_json(&quote.alike),
+        }),
     );
     note_debt(context, order, token, quote.owed);
     context.out.result(&document, || {
@@ -323,29 +272,16 @@ fn agree(
     quote: &SendQuote,
     how: &How,
 ) -> Outcome {
-    let question = if quote.alike.is_empty() {
-        "Send it?"
-    } else {
-        for past in &quote.alike {
-            context
-                .out
-                .note(format!("equal payment: {}", alike_text(past)));
-        }
-        refuse_alike(context, how.new, || {
-            let past = quote.alike.first().map(alike_text).unwrap_or_default();
-            let more = match quote.alike.len() {
-                0 | 1 => String::new(),
-                more => format!("; and {} more", more - 1),
-            };
-            format!(
-                "an equal payment of {} to {} is known: {past}{more}",
-                token.amount(order.amount),
-                order.payee
-            )
-        })?;
-        "Pay it again?"
+    let alike: Vec<_> = quote.alike.iter().map(alike_text).collect();
+    let refusal = || {
+        format!(
+            "an equal payment of {} to {} is known: {}",
+            token.amount(order.amount),
+            order.payee,
+            list(&alike)
+        )
     };
-    context.out.confirm(question, context.settings.yes)
+    how.agree(context, &alike, refusal, ["Send it?", "Pay it again?"])
 }
 
 fn note_debt(context: &Context, order: &SendOrder, token: &TokenInfo, owed: RawAmount) {
@@ -358,26 +294,6 @@ fn note_debt(context: &Context, order: &SendOrder, token: &TokenInfo, owed: RawA
     }
 }
 
-/// What a payment does to what is owed to its payee by receipts.
-pub(super) fn owed_text(owed: &str, payee: Address, not_for_debts: bool) -> String {
-    let what = if not_for_debts {
-        "this payment leaves that as it is"
-    } else {
-        "this payment counts against it, and the next settlement pays so much less \
-         (--not-for-debts keeps them apart)"
-    };
-    format!("{owed} is owed to {payee} by receipts: {what}")
-}
-
-pub(super) fn with<const N: usize>(mut document: Value, more: [(&str, Value); N]) -> Value {
-    if let Some(object) = document.as_object_mut() {
-        for (key, value) in more {
-            object.insert(key.to_owned(), value);
-        }
-    }
-    document
-}
-
 fn print_elsewhere(
     context: &Context,
     base: Value,
@@ -386,12 +302,12 @@ fn print_elsewhere(
 ) -> Outcome {
     let document = with(
         base,
-        [
-            ("txid", json!(transfer.txid)),
-            ("state", json!("solid")),
-            ("block", json!(transfer.block)),
-            ("found", json!(true)),
-        ],
+        json!({
+            "txid": transfer.txid,
+            "state": "solid",
+            "block": transfer.block,
+            "found": true,
+        }),
     );
     let id = order.name.as_ref().map_or("", |name| name.label.as_str());
     context.out.result(&document, || {
@@ -431,15 +347,15 @@ fn print(context: &Context, base: Value, report: &SendReport) -> Outcome {
     let fee = fee(report);
     let mut document = with(
         base,
-        [
-            ("txid", json!(txid)),
-            ("fee_sun", json!(fee.map(|fee| fee.0))),
-            ("state", json!(state)),
-            ("found", json!(report.found)),
-        ],
+        json!({
+            "txid": txid,
+            "fee_sun": fee.map(|fee| fee.0),
+            "state": state,
+            "found": report.found,
+        }),
     );
     if let Some(block) = block {
-        document = with(document, [("block", json!(block))]);
+        document = with(document, json!({ "block": block }));
     }
     let word = state_word(payout, attempt);
     context.out.result(&document, || {
@@ -477,19 +393,4 @@ fn nothing_signed(report: &SendReport) -> Failure {
         None => Failure::failed("send", "nothing was signed"),
     }
     .hint("run the same command again")
-}
-
-impl TokenInfo {
-    /// An amount as people read it; of a token that is not built in, with its id.
-    pub(super) fn amount(&self, amount: RawAmount) -> String {
-        format!("{} {}", amount.to_decimal(self.decimals), self.name)
-    }
-}
-
-/// Amounts whose token the chain was not asked about.
-pub(super) fn unit_amount(wanted: &crate::ledger::Wanted) -> UnitAmount {
-    UnitAmount {
-        token: wanted.token,
-        raw: wanted.amount,
-    }
 }

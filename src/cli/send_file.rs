@@ -12,14 +12,12 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    account::{self, Payer},
-    alike::{alike_json, alike_text, refuse_alike, state_word},
+    alike::{alike_json, alike_text, state_word},
     chain::{self, Chain, TokenInfo},
     failure::{Exit, Failure, Outcome},
+    payment::{How, NAMED, Paying, list, memo_text, owed_text, warn_of_payee, with},
     printable,
-    send::{How, memo_text, owed_text, warn_of_payee},
     settings::Network,
-    settle::Desk,
     units::counted,
 };
 use crate::{
@@ -28,14 +26,10 @@ use crate::{
         Before, FileQuote, FileReport, FileRow, PayoutFile, ReadAs, RowEnd, RowState,
         payout_file::MAX_FILE_BYTES,
     },
-    tron::keys::Signer as _,
     types::{Address, RawAmount, Sun, Token, UnitAmount},
 };
 
 type Tokens = BTreeMap<Token, TokenInfo>;
-
-/// How many rows a sentence names; the others are counted.
-const NAMED: usize = 10;
 
 fn read(context: &Context, path: &Path, how: &ReadAs) -> Outcome<PayoutFile> {
     let mut bytes = Vec::new();
@@ -65,16 +59,7 @@ pub(super) async fn run(context: &Context, path: &Path, read_as: &ReadAs, how: H
         row.not_for_debts = how.not_for_debts;
     }
     let file = &file;
-    let payer = if how.dry_run {
-        None
-    } else {
-        Some(Payer::new(context)?)
-    };
-    let key = match &payer {
-        Some(payer) => payer.address(),
-        None => account::address(context)?,
-    };
-    let from = how.signed_by.payer(key);
+    let Paying { payer, key, from } = how.paying(context)?;
     let signed = how.signed_by.words(key);
     if let Some(row) = file.rows.iter().find(|row| row.payee == from) {
         return Err(Failure::failed(
@@ -88,7 +73,7 @@ pub(super) async fn run(context: &Context, path: &Path, read_as: &ReadAs, how: H
     }
     let chain = chain::connect(context).await?;
     let tokens = tokens(context, &chain, file).await?;
-    let desk = Desk::new(context, chain, from)?.signing_under(how.signed_by.permission_id());
+    let desk = how.desk(context, chain, from)?;
     let base = |quote: &FileQuote| {
         json!({
             "file": path,
@@ -105,7 +90,7 @@ pub(super) async fn run(context: &Context, path: &Path, read_as: &ReadAs, how: H
         warn_of_rows(context, file, &quote);
         let document = with(
             base(&quote),
-            &json!({
+            json!({
                 "due": quote.due(),
                 "fee_sun_estimate": quote.cost.expected.0,
                 "fee_sun_worst": quote.cost.worst.0,
@@ -171,30 +156,22 @@ fn agree(
             how.not_for_debts,
         ));
     }
-    let question = if quote.alike.is_empty() {
-        "Pay them?"
-    } else {
-        let alike: Vec<String> = quote
-            .alike
-            .iter()
-            .map(|(row, past)| format!("row {row}: {}", alike_text(past)))
-            .collect();
-        refuse_alike(context, how.new, || {
-            format!(
-                "{}: {} of its {} rows pay what was paid already (is it a changed copy of a file \
-                 that was run?): {}",
-                path.display(),
-                alike.len(),
-                file.rows.len(),
-                list(&alike)
-            )
-        })?;
-        for row in &alike {
-            context.out.note(format!("equal payment, {row}"));
-        }
-        "Pay them again?"
+    let alike: Vec<_> = quote
+        .alike
+        .iter()
+        .map(|(row, past)| format!("row {row}: {}", alike_text(past)))
+        .collect();
+    let refusal = || {
+        format!(
+            "{}: {} of its {} rows pay what was paid already (is it a changed copy of a file that \
+             was run?): {}",
+            path.display(),
+            alike.len(),
+            file.rows.len(),
+            list(&alike)
+        )
     };
-    context.out.confirm(question, context.settings.yes)
+    how.agree(context, &alike, refusal, ["Pay them?", "Pay them again?"])
 }
 
 /// What a person should look at twice.
@@ -350,19 +327,6 @@ fn changed_row(row: &FileRow, paid: &Before, tokens: &Tokens) -> String {
     )
 }
 
-fn list(words: &[String]) -> String {
-    let mut text = words
-        .iter()
-        .take(NAMED)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join("; ");
-    if words.len() > NAMED {
-        text.push_str(&format!("; and {} more", words.len() - NAMED));
-    }
-    text
-}
-
 fn preview(
     context: &Context,
     path: &Path,
@@ -407,13 +371,6 @@ fn totals_json(quote: &FileQuote, tokens: &Tokens) -> Value {
         })
     };
     quote.totals.iter().map(total).collect()
-}
-
-fn with(mut document: Value, more: &Value) -> Value {
-    if let (Some(object), Some(more)) = (document.as_object_mut(), more.as_object()) {
-        object.extend(more.clone());
-    }
-    document
 }
 
 /// How a row stands, in a word for programs.
@@ -540,7 +497,7 @@ fn print(
     ));
     let document = with(
         base,
-        &json!({
+        json!({
             "confirmed": tally.confirmed,
             "pending": tally.pending,
             "failed": tally.failed,

@@ -9,7 +9,7 @@ use crate::{
         alike::unfinished_text,
         chain,
         failure::{Exit, Failure, Outcome},
-        send::unit_amount,
+        payment::unit_amount,
         settle::Desk,
         units::counted,
     },

@@ -30,8 +30,8 @@ use super::{
     alike::{state_word, unfinished_json, unfinished_text},
     chain,
     failure::{Exit, Failure, Outcome},
+    payment::unit_amount,
     receipts::amount_text,
-    send::unit_amount,
     signed_by::SignedBy,
     units::{Worth, counted},
 };
