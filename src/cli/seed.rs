@@ -70,6 +70,11 @@ pub(crate) struct Seed {
     /// Tracker to announce to; may be repeated.
     #[arg(long, value_name = "URL")]
     tracker: Vec<String>,
+    /// URL of a web seed (BEP 19), an HTTP server that has the content too: written into the
+    /// torrent file and the magnet link; may be repeated. One that ends with `/` is the
+    /// folder that the content is in.
+    #[arg(long, value_name = "URL")]
+    web_seed: Vec<String>,
     /// Write the torrent file (one PATH only).
     #[arg(long, value_name = "FILE")]
     torrent_out: Option<PathBuf>,
@@ -125,12 +130,20 @@ impl Seed {
                 Failure::usage("an ask of 0 is no ask").hint("leave --ask out to share for free")
             );
         }
-        let options = torrent::options(
+        let of_one = self.web_seed.iter().find(|url| !url.ends_with('/'));
+        if let Some(url) = of_one.filter(|_| self.path.len() > 1) {
+            return Err(Failure::usage(format!(
+                "the web seed `{url}` is one file or folder, and there are several PATHs"
+            ))
+            .hint("a URL that ends with `/` is a folder that all of them are in"));
+        }
+        let mut options = torrent::options(
             self.tracker.clone(),
             self.piece_size,
             self.private,
             self.pad_files,
         )?;
+        options.web_seeds = torrent::web_seeds(self.web_seed.clone())?;
         let asks = self.ask.is_some() || !self.ask_for.is_empty();
         let goals = self.goals.goals(asks)?;
         let mut made = Vec::new();
@@ -263,6 +276,11 @@ impl Seed {
         let more = options.trackers.into_iter();
         let more = more.filter(|url| !known.contains(url));
         metainfo.trackers.extend(more.map(|url| vec![url]));
+        let known: HashSet<String> = metainfo.web_seeds.iter().cloned().collect();
+        let more = options.web_seeds.into_iter();
+        metainfo
+            .web_seeds
+            .extend(more.filter(|url| !known.contains(url)));
         Ok(Shared {
             path,
             content,

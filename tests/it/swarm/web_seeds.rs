@@ -1,6 +1,9 @@
 //! Web seeds (BEP 19): servers of several kinds, alone and beside peers.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+};
 
 use seedrail::swarm::{
     AddOptions, Event, SeedOptions, Session, TorrentHandle,
@@ -9,6 +12,8 @@ use seedrail::swarm::{
 use tempfile::TempDir;
 
 use crate::support::{
+    child::Ended,
+    home::Home,
     torrents::{file, noise, of, session, torrent, until, within},
     web::{Manner, Web},
 };
@@ -238,5 +243,68 @@ async fn a_web_seed_may_move_and_is_asked_from_the_address_that_we_listen_at() {
         callers
             .iter()
             .all(|from| from.ip().to_string() == "127.0.0.3")
+    );
+}
+
+/// The torrent file that a `seed` with these arguments writes, and its magnet link.
+fn seeded(home: &Home, arguments: &[&str]) -> (Metainfo, Magnet) {
+    let written = home.path().join("film.torrent");
+    let mut command = home.command();
+    command.args(["seed", "--json", "--no-dht", "--no-lsd", "--no-port-map"]);
+    command.args(["--listen", "127.0.0.1:0", "--overwrite", "--torrent-out"]);
+    let mut child = command.arg(&written).args(arguments).spawn().unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    let _ended = Ended(child);
+    let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let metainfo = Metainfo::from_bytes(&fs::read(written).unwrap()).unwrap();
+    (metainfo, said["magnet"].as_str().unwrap().parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seed_names_web_seeds_and_get_downloads_from_one() {
+    let home = Home::new();
+    let (_dir, path) = file(300_001, 740);
+    let content = path.display().to_string();
+    let bytes = fs::read(&path).unwrap();
+    let web = Web::start(&[("/d/content.bin", bytes.clone())], Manner::Honest).await;
+    let urls = [web.url("/d/"), "https://mirror.example/d/".to_owned()];
+    let [first, second] = urls.each_ref().map(String::as_str);
+    // The second time it is not hashed again, and the third time it has a torrent file.
+    for _ in 0..2 {
+        let (metainfo, magnet) = seeded(&home, &[&content, "--web-seed", first]);
+        assert_eq!(metainfo.web_seeds, [first]);
+        assert_eq!(magnet.web_seeds, [first]);
+    }
+    let (metainfo, magnet) = {
+        let film = home.path().join("film.torrent").display().to_string();
+        let content = ["--content", &content];
+        let more = ["--web-seed", second, "--web-seed", first];
+        seeded(&home, &[&[&film[..]], &content[..], &more[..]].concat())
+    };
+    assert_eq!(metainfo.web_seeds, urls);
+    assert_eq!(magnet.web_seeds, urls);
+    let several = home.run([
+        "seed",
+        &content,
+        ".",
+        "--web-seed",
+        "http://mirror.example/x",
+    ]);
+    assert_eq!(several.code, 2, "{several:?}");
+    // From the web seed alone; one inside our network has to be named by the user.
+    let film = home.file("first.torrent", metainfo.to_bytes());
+    let (film, out) = (film.display().to_string(), home.path().join("out"));
+    let out = out.display().to_string();
+    let quiet = ["--no-dht", "--no-lsd", "--no-port-map"];
+    let get = ["get", &film, "-o", &out, "--web-seed", first];
+    let got = home.run([&get[..], &quiet[..]].concat());
+    assert_eq!(got.code, 0, "{got:?}");
+    assert!(fs::read(home.path().join("out/content.bin")).unwrap() == bytes);
+    let asked = web.asked();
+    assert!(
+        asked.iter().all(|(path, ..)| path == "/d/content.bin"),
+        "{asked:?}"
     );
 }
