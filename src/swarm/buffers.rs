@@ -34,13 +34,31 @@ impl Buffers {
     pub(super) fn take(&self, length: usize) -> Vec<u8> {
         // Shorter ones would hold more than they need.
         let spare = (length == SPAN).then(|| lock(&self.spare).pop()).flatten();
-        spare.unwrap_or_else(|| vec![0; length])
+        match spare {
+            Some(mut buffer) => {
+                buffer.resize(length, 0);
+                buffer
+            }
+            None => vec![0; length],
+        }
+    }
+
+    /// An empty buffer with room for a span.
+    pub(super) fn take_empty(&self) -> Vec<u8> {
+        let spare = lock(&self.spare).pop();
+        spare.map_or_else(
+            || Vec::with_capacity(SPAN),
+            |mut buffer| {
+                buffer.clear();
+                buffer
+            },
+        )
     }
 
     /// The bytes are not needed any more.
     pub(super) fn give_back(&self, buffer: Vec<u8>) {
         let mut spare = lock(&self.spare);
-        if buffer.len() == SPAN && spare.len() < MAX_SPARE {
+        if buffer.capacity() == SPAN && spare.len() < MAX_SPARE {
             spare.push(buffer);
         }
     }

@@ -79,6 +79,14 @@ impl TorrentHandle {
         Self { torrent }
     }
 
+    /// How often the torrent's lock was taken.
+    #[cfg(test)]
+    pub(super) fn takings(&self) -> u64 {
+        self.torrent
+            .taken
+            .load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// The torrent's identity.
     pub fn info_hash(&self) -> InfoHash {
         self.torrent.hash

@@ -75,6 +75,26 @@ impl Allowance {
     /// Uses `bytes`, if both limits have granted so many. If not, asks for what is
     /// `wanted` in all: as which class, and how much.
     pub(super) fn take(&self, bytes: u64, wanted: impl Fn() -> (UploadClass, u64)) -> bool {
+        let granted = self.ask(bytes, wanted);
+        if granted {
+            self.spend(bytes);
+        }
+        granted
+    }
+
+    /// For how many times `bytes` both limits have granted enough, `most` at most.
+    pub(super) fn covers(&self, bytes: u64, most: usize) -> usize {
+        let gates = self.gates.iter();
+        let limited = gates.filter(|(limiter, _)| !limiter.is_unlimited());
+        let covered = limited.map(|(_, credit)| {
+            let times = credit.bytes() / bytes.max(1);
+            usize::try_from(times).unwrap_or(usize::MAX)
+        });
+        covered.fold(most, usize::min)
+    }
+
+    /// Whether both limits have granted `bytes`. If not, asks for what is `wanted` in all.
+    pub(super) fn ask(&self, bytes: u64, wanted: impl Fn() -> (UploadClass, u64)) -> bool {
         for (at, (limiter, credit)) in self.gates.iter().enumerate() {
             let held = credit.bytes();
             if limiter.is_unlimited() || held >= bytes {
@@ -87,12 +107,16 @@ impl Allowance {
             }
             return false;
         }
+        true
+    }
+
+    /// Uses `bytes` of what was granted.
+    pub(super) fn spend(&self, bytes: u64) {
         for (limiter, credit) in &self.gates {
             if !limiter.is_unlimited() && credit.bytes() >= bytes {
                 credit.take(bytes);
             }
         }
-        true
     }
 
     /// Its share among the free connections: see [`Scheduler::prefer`].

@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use super::speed::Speed;
 use crate::swarm::{
     extended::{DEFAULT_REQQ, OUR_REQQ},
-    hooks::PriceTag,
+    hooks::{ConnId, PriceTag},
+    peer::brought::MOST as LEASE,
+    torrent::Wish,
     wire::{Block, CHUNK},
 };
 
@@ -46,12 +48,18 @@ pub(in crate::swarm) struct Asked {
     /// The price it was made at, where an extension sets prices.
     pub(in crate::swarm) tag: Option<PriceTag>,
     cancelled_ms: Option<u64>,
+    raced: bool,
 }
 
 impl Asked {
     /// It was not wanted any more.
     pub(in crate::swarm) fn is_cancelled(&self) -> bool {
         self.cancelled_ms.is_some()
+    }
+
+    /// Others wait for what becomes of it.
+    pub(in crate::swarm) fn is_urgent(&self) -> bool {
+        self.raced || self.is_cancelled()
     }
 }
 
@@ -146,8 +154,9 @@ impl Asking {
         let wide = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         let depth = wide(depth.min(self.reqq.into()));
         let room = depth.saturating_sub(self.live());
-        // Ask in runs: a request a chunk costs a packet a chunk.
-        if room * 4 < depth && self.live() > 0 && depth > 8 {
+        // Ask in runs: a request a chunk costs a packet, and a look at the torrent, a chunk.
+        let run = (depth / 4).max(LEASE.min(depth / 2));
+        if room < run && self.live() > 0 && depth > 8 {
             return 0;
         }
         // Cancelled ones may still be in the peer's queue.
@@ -155,8 +164,20 @@ impl Asking {
         room.min(queue)
     }
 
+    /// What could be requested on this connection.
+    pub(in crate::swarm) fn wish(&self, conn: ConnId, metered: bool, now: u64) -> Wish {
+        let [first, second] = [0, 1].map(|more| self.answer_ms(more, now));
+        Wish {
+            conn,
+            metered,
+            races: [0, 1].map(|more| self.may_race(now, more)),
+            answer_ms: first,
+            chunk_ms: second - first,
+        }
+    }
+
     /// When a chunk that is requested now, after `more` others, will be here.
-    pub(in crate::swarm) fn answer_ms(&self, more: usize, now: u64) -> u64 {
+    fn answer_ms(&self, more: usize, now: u64) -> u64 {
         let rate = self.speed.expected(now);
         let chunks = u64::try_from(self.live() + more + 1).unwrap_or(u64::MAX);
         let bytes = chunks.saturating_mul(CHUNK.into());
@@ -165,7 +186,7 @@ impl Asking {
 
     /// Whether to look for a request of another peer to race, if `more` are requested
     /// first. A peer that never sent a chunk races for one: nothing says that it is faster.
-    pub(in crate::swarm) fn may_race(&self, now: u64, more: usize) -> bool {
+    fn may_race(&self, now: u64, more: usize) -> bool {
         now >= self.race_at && (self.speed.is_shown() || self.live() + more == 0)
     }
 
@@ -186,6 +207,7 @@ impl Asking {
             let fresh = Asked {
                 tag: *tag,
                 cancelled_ms: None,
+                raced: false,
             };
             self.asked.insert(*block, fresh);
         }
@@ -194,6 +216,23 @@ impl Asking {
     /// Whether this is requested on the connection, cancelled or not.
     pub(in crate::swarm) fn has(&self, block: &Block) -> bool {
         self.asked.contains_key(block)
+    }
+
+    /// Whether any chunk of a piece is requested on the connection.
+    pub(in crate::swarm) fn has_any_of(&self, piece: u32) -> bool {
+        let from = |piece| Block {
+            piece,
+            begin: 0,
+            length: 0,
+        };
+        let mut of = self.asked.range(from(piece)..);
+        of.next().is_some_and(|(block, _)| block.piece == piece)
+    }
+
+    /// Another connection was asked for it too. False if it is not requested here any more.
+    pub(in crate::swarm) fn note_race(&mut self, block: &Block) -> bool {
+        let asked = self.asked.get_mut(block);
+        asked.map(|asked| asked.raced = true).is_some()
     }
 
     fn take(&mut self, block: &Block) -> Option<Asked> {

@@ -8,15 +8,14 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Conn, Link, Named, Told,
+    Came, Conn, Link, Named, Told,
     asking::{Asked, Cancelled},
 };
 use crate::swarm::{
     hooks::{PriceTag, UploadClass},
     lock::lock,
-    picker::Received,
     scheduler::MAX_CREDIT,
-    torrent::Wish,
+    torrent::{Of, Wish},
     wire::{Block, CHUNK, Message},
 };
 
@@ -25,8 +24,20 @@ use crate::swarm::{
 const GREETING: Duration = Duration::from_secs(2);
 
 impl Conn {
-    /// Our wish to be served, from what the peer has.
+    /// Our wish to be served, from what the peer has. While it is asked for something there is
+    /// one.
     pub(super) fn update_interest(&self) {
+        {
+            let link = lock(&self.link);
+            let complete = self.torrent.is_complete();
+            let known = match link.interested {
+                true => !link.asking.is_idle(),
+                false => complete,
+            };
+            if known {
+                return;
+            }
+        }
         let wanted = self.torrent.is_interested_in(self.id);
         let mut link = lock(&self.link);
         if link.interested != wanted {
@@ -60,115 +71,98 @@ impl Conn {
         link.asking.room(self.torrent.now_ms())
     }
 
-    /// Requests as many chunks as make sense.
-    pub(super) fn fill(&self) {
+    /// Requests as many chunks as make sense. True if what it brought was looked at, where that
+    /// was due.
+    pub(super) fn fill(&self) -> bool {
         let room = self.room();
         if room == 0 {
-            return;
+            return false;
         }
         let chunk = u64::from(CHUNK);
         let Some(named) = self.named() else {
-            return;
+            return false;
         };
+        let covered = self.down_allowance.covers(chunk, room);
         let now = self.torrent.now_ms();
-        let (first, second, races, more_races) = {
+        let wish = {
             let asking = &lock(&self.link).asking;
-            (
-                asking.answer_ms(0, now),
-                asking.answer_ms(1, now),
-                asking.may_race(now, 0),
-                asking.may_race(now, 1),
-            )
+            asking.wish(self.id, self.is_metered(), now)
         };
-        let mut wish = Wish {
-            conn: self.id,
-            metered: self.is_metered(),
-            races,
-            answer_ms: first,
-        };
-        let mut asked = Vec::new();
-        let mut more = true;
-        while more && asked.len() < room {
-            let left = u64::try_from(room - asked.len()).unwrap_or(1);
-            let wanted = || {
-                let most = chunk.saturating_mul(left).min(MAX_CREDIT);
-                (UploadClass::Free, most)
-            };
-            if !self.down_allowance.take(chunk, wanted) {
-                break;
-            }
-            match self.ask_one(wish, &named) {
-                Some(request) => {
-                    asked.push(request);
-                    wish.races = more_races;
-                    wish.answer_ms = wish.answer_ms.saturating_add(second - first);
-                }
-                None => {
-                    more = false;
-                    self.down_allowance.release();
-                }
-            }
+        let (asked, raced) = self.ask_for(wish, &named, covered);
+        for _ in &asked {
+            self.down_allowance.spend(chunk);
+        }
+        let found_all = asked.len() == covered;
+        if !found_all {
+            self.down_allowance.release();
+        } else if covered < room {
+            let left = u64::try_from(room - covered).unwrap_or(1);
+            let most = chunk.saturating_mul(left).min(MAX_CREDIT);
+            self.down_allowance.ask(chunk, || (UploadClass::Free, most));
         }
         let mut link = lock(&self.link);
-        if !more {
+        if !found_all {
             link.asking.found_nothing(now);
         }
         if asked.is_empty() {
-            drop(link);
-            if !more && races {
-                self.take_over(now, wish);
-            }
-            return;
+            return covered > 0;
         }
         link.held_since = None;
         link.asking.note(&asked, now);
+        for block in raced {
+            link.asking.note_race(&block);
+        }
         drop(link);
         self.send_all(asked.into_iter().map(|(block, _)| Message::Request(block)));
+        true
     }
 
-    /// Nothing is left to request: what a slower seller holds up is cancelled there. When
-    /// that is answered, it can be requested here.
-    fn take_over(&self, now: u64, wish: Wish) {
-        if let Some((other, block)) = self.torrent.take_over(now, wish)
-            && let Some(other) = self.torrent.conn(other)
-        {
-            other.cancel(block);
+    /// Chunks to request, `most` at most, with their prices; and those of them that another
+    /// connection was asked for too.
+    fn ask_for(
+        &self,
+        wish: Wish,
+        named: &Named,
+        most: usize,
+    ) -> (Vec<(Block, Option<PriceTag>)>, Vec<Block>) {
+        let (mut asked, mut raced) = (Vec::new(), Vec::new());
+        let mut held = false;
+        // Where no other piece may be begun, those that it takes part in can be finished.
+        for of in [Of::Any, Of::Own] {
+            let more = most - asked.len();
+            if more == 0 {
+                break;
+            }
+            let lease = self.torrent.lease(wish.after(asked.len()), named, of, more);
+            let prices = lease.chunks.iter();
+            let prices = prices.map_while(|block| Some((*block, self.price(*block)?)));
+            let before = asked.len();
+            asked.extend(prices);
+            raced.extend(lease.raced);
+            let refused = lease.chunks.get(asked.len() - before..).unwrap_or_default();
+            if refused.is_empty() {
+                break;
+            }
+            held = true;
+            self.torrent.unpick_all(self.id, refused);
         }
-    }
-
-    /// The next chunk to request, with its price.
-    fn ask_one(&self, wish: Wish, named: &Named) -> Option<(Block, Option<PriceTag>)> {
-        let block = self.torrent.pick(wish, named, false)?;
-        if let Some(tag) = self.price(block) {
-            return Some((block, tag));
+        if held && asked.len() < most {
+            lock(&self.link).held_since.get_or_insert_with(Instant::now);
         }
-        // No other piece may be begun: those that it takes part in can be finished.
-        let more = self.torrent.pick(wish, named, true);
-        if let Some(block) = more
-            && let Some(tag) = self.price(block)
-        {
-            return Some((block, tag));
-        }
-        lock(&self.link).held_since.get_or_insert_with(Instant::now);
-        None
+        (asked, raced)
     }
 
     /// The price of a chunk that was picked: none where nobody sets prices. `None` if it
-    /// may not be requested now; it is given back then.
+    /// may not be requested now.
     fn price(&self, block: Block) -> Option<Option<PriceTag>> {
         // A cancelled request of it may still be answered.
-        if !lock(&self.link).asking.has(&block) {
-            match self.meter.get() {
-                None => return Some(None),
-                Some(meter) => {
-                    if let Some(tag) = meter.price_request(block.piece, block.length) {
-                        return Some(Some(tag));
-                    }
-                }
-            }
+        if lock(&self.link).asking.has(&block) {
+            return None;
         }
-        self.torrent.unpick(self.id, block);
-        None
+        match self.meter.get() {
+            None => Some(None),
+            Some(meter) => meter.price_request(block.piece, block.length).map(Some),
+        }
     }
 
     pub(super) fn on_piece(&self, piece: u32, begin: u32, data: Bytes) {
@@ -179,7 +173,10 @@ impl Conn {
             length,
         };
         let now = self.torrent.now_ms();
-        let asked = lock(&self.link).asking.arrived(&block, now);
+        let (asked, more) = {
+            let asking = &mut lock(&self.link).asking;
+            (asking.arrived(&block, now), asking.has_any_of(piece))
+        };
         let Some(asked) = asked else {
             self.torrent.count_waste(u64::from(length));
             return;
@@ -187,20 +184,31 @@ impl Conn {
         self.traffic
             .down
             .fetch_add(length.into(), Ordering::Relaxed);
-        let received = self.torrent.received(self.id, block, asked.tag, &data);
-        if !matches!(received, Received::Used { .. }) {
-            self.torrent.count_waste(u64::from(length));
+        self.torrent.count_down(length.into());
+        let tag = asked.tag;
+        let mut brought = lock(&self.brought);
+        let due = asked.is_urgent() || !more;
+        brought.put(Came { block, tag }, &data, due, &self.shared.buffers);
+        let full = brought.is_full();
+        drop(brought);
+        if full && !self.fill() {
+            self.torrent.take_in(self.id);
         }
-        match (received, asked.tag) {
-            (Received::Unwanted, _) => self.tell_dropped(asked, length),
-            (Received::Owed, Some(tag)) => self.tell(Told::Verified {
-                piece,
-                chunks: vec![(tag, length)],
-            }),
-            (Received::Owed | Received::Duplicate, _) => {}
-            (Received::Used { cancel, .. }, _) => {
-                self.torrent.cancel(cancel, block);
-            }
+    }
+
+    /// What must not wait any longer is looked at.
+    pub(super) fn take_in_due(&self) {
+        if lock(&self.brought).is_due() {
+            self.torrent.take_in(self.id);
+        }
+    }
+
+    /// Another connection was asked for a chunk too.
+    pub(in crate::swarm) fn is_raced(&self, block: Block) {
+        if !lock(&self.link).asking.note_race(&block) {
+            // It came a moment ago.
+            lock(&self.brought).hurry();
+            self.ask_ready.notify_one();
         }
     }
 

@@ -6,6 +6,7 @@
 //! extension are only called in the task itself.
 
 pub(super) mod asking;
+mod brought;
 mod download;
 mod extensions;
 mod fast;
@@ -29,6 +30,7 @@ use std::{
 use tokio::sync::Notify;
 
 use asking::Asking;
+pub(super) use brought::{Brought, Came};
 pub(super) use fast::Named;
 pub use stream::Transport;
 pub(super) use upload::Burst;
@@ -135,6 +137,8 @@ pub(super) struct Conn {
     out: Lock<Outbox>,
     link: Lock<Link>,
     inbox: Lock<Vec<Told>>,
+    /// What its torrent has not looked at yet.
+    pub(super) brought: Arc<Lock<Brought>>,
     /// The first attached extension: it sets prices and allowances.
     meter: OnceLock<Arc<dyn PeerExtension>>,
     attached: Lock<BTreeMap<u8, Arc<dyn PeerExtension>>>,
@@ -310,6 +314,7 @@ impl Conn {
                 },
             ),
             inbox: Lock::new(Rank::Queue, Vec::new()),
+            brought: Arc::new(Lock::new(Rank::Queue, Brought::default())),
             meter: OnceLock::new(),
             attached: Lock::new(Rank::Queue, BTreeMap::new()),
             up_allowance: Allowance::new(id, &torrent.up_limit, &shared.up, &write_ready),
@@ -477,6 +482,9 @@ impl Conn {
             }
         } else if traffic.is_older(&traffic.sent_at, KEEP_ALIVE) {
             self.send(Message::KeepAlive);
+        }
+        if !lock(&self.brought).is_empty() {
+            self.torrent.take_in(self.id);
         }
         let mut link = lock(&self.link);
         if self.extended && !link.greeted {

@@ -1,9 +1,12 @@
 //! The life of a connection: dial or accept, handshake, three loops, goodbye.
 
 use std::{
+    future::poll_fn,
     io,
     net::SocketAddr,
+    pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
+    task::Poll,
 };
 
 use bytes::BytesMut;
@@ -170,6 +173,17 @@ async fn live(
     close
 }
 
+/// What a future gives at once, if it does.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|context| {
+        Poll::Ready(match future.as_mut().poll(context) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
 /// Takes a connection out of everything, also when its task is aborted.
 struct Registered {
     conn: Arc<Conn>,
@@ -224,7 +238,16 @@ impl Conn {
                 buf.reserve(READ_BUFFER);
             }
             self.shared.buffers.room().await;
-            if socket.read_buf(&mut buf).await? == 0 {
+            let mut reading = pin!(socket.read_buf(&mut buf));
+            // While there is more to read, what came may wait for that.
+            let read = match poll_once(reading.as_mut()).await {
+                Some(read) => read,
+                None => {
+                    self.take_in_due();
+                    reading.await
+                }
+            };
+            if read? == 0 {
                 return Ok(());
             }
             let traffic = &self.traffic;
@@ -238,6 +261,7 @@ impl Conn {
     async fn react_loop(self: &Arc<Self>) {
         loop {
             self.ask_ready.notified().await;
+            self.take_in_due();
             self.deliver();
             let live = lock(&self.link).live;
             if !live && self.torrent.go_live(self) {

@@ -117,6 +117,19 @@ impl Picker {
         Some((one.of, self.layout.chunk(piece, at)))
     }
 
+    /// Other connections that were asked for a chunk.
+    pub fn rivals(&self, conn: ConnId, block: Block) -> Vec<ConnId> {
+        let begun = self.begun.get(&block.piece);
+        let chunk = begun.and_then(|begun| begun.chunks.get(size(block.begin / CHUNK)));
+        match chunk {
+            Some(Chunk::Asked(requests)) => {
+                let all = requests.iter().map(|one| one.of);
+                all.filter(|of| *of != conn).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     pub(super) fn request(&mut self, piece: u32, chunk: u32, asker: Asker, race: bool) {
         let length = u64::from(self.layout.chunk(piece, chunk).length);
         let Some(begun) = self.begun.get_mut(&piece) else {

@@ -1,4 +1,5 @@
 //! Tests that take more than a module's own.
 
+mod leases;
 mod picker;
 mod simulation;

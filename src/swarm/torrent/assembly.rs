@@ -32,7 +32,8 @@ struct Filling {
 /// A piece of which at least one chunk is here.
 pub(super) struct Assembly {
     length: usize,
-    filling: BTreeMap<usize, Filling>,
+    /// By where they begin; none, if the piece is begun anew or never.
+    filling: Lock<Option<BTreeMap<usize, Filling>>>,
     work: Arc<Work>,
 }
 
@@ -49,7 +50,7 @@ impl Assembly {
     pub(super) fn new(piece: u32, length: usize) -> Self {
         Self {
             length,
-            filling: BTreeMap::new(),
+            filling: Lock::new(Rank::Assembly, Some(BTreeMap::new())),
             work: Arc::new(Work {
                 piece,
                 length,
@@ -59,46 +60,69 @@ impl Assembly {
         }
     }
 
+    /// Whether a span of so many bytes begins here.
+    pub(super) fn is_span(&self, begin: usize, bytes: usize) -> bool {
+        begin.is_multiple_of(SPAN) && bytes == self.length.saturating_sub(begin).min(SPAN)
+    }
+
     /// Takes a chunk that was not there yet. If there is something to do and
     /// nobody does it: what is to be [`run`](Work::run).
-    pub(super) fn place(
-        &mut self,
-        begin: usize,
-        data: &[u8],
+    pub(super) fn place(&self, begin: usize, data: &[u8], buffers: &Buffers) -> Option<Arc<Work>> {
+        let start = begin - begin % SPAN;
+        let whole = {
+            let mut filling = lock(&self.filling);
+            let spans = filling.as_mut()?;
+            let span = spans.entry(start).or_insert_with(|| {
+                let missing = (self.length - start).min(SPAN);
+                Filling {
+                    data: buffers.take(missing),
+                    missing,
+                }
+            });
+            let from = begin - start;
+            if let Some(place) = span.data.get_mut(from..from + data.len()) {
+                place.copy_from_slice(data);
+                span.missing -= data.len();
+            }
+            if span.missing > 0 {
+                return None;
+            }
+            spans.remove(&start)?.data
+        };
+        self.queue(start, whole, buffers)
+    }
+
+    /// The same for a whole [span](Self::is_span) of which nothing was there yet.
+    pub(super) fn place_span(
+        &self,
+        start: usize,
+        data: Vec<u8>,
         buffers: &Buffers,
     ) -> Option<Arc<Work>> {
-        let start = begin - begin % SPAN;
-        let filling = self.filling.entry(start).or_insert_with(|| {
-            let missing = (self.length - start).min(SPAN);
-            Filling {
-                data: buffers.take(missing),
-                missing,
-            }
-        });
-        let from = begin - start;
-        if let Some(place) = filling.data.get_mut(from..from + data.len()) {
-            place.copy_from_slice(data);
-            filling.missing -= data.len();
-        }
-        if filling.missing > 0 {
+        if lock(&self.filling).is_none() {
+            buffers.give_back(data);
             return None;
         }
-        let data = self.filling.remove(&start)?.data;
+        self.queue(start, data, buffers)
+    }
+
+    fn queue(&self, begin: usize, data: Vec<u8>, buffers: &Buffers) -> Option<Arc<Work>> {
         let mut queue = lock(&self.work.queue);
         if queue.given_up {
             buffers.give_back(data);
             return None;
         }
         buffers.queue(data.len());
-        queue.spans.push_back(Span { begin: start, data });
+        queue.spans.push_back(Span { begin, data });
         let idle = !std::mem::replace(&mut queue.running, true);
         idle.then(|| self.work.clone())
     }
 
     /// The piece is begun anew, or never.
-    pub(super) fn discard(self, buffers: &Buffers) {
-        for filling in self.filling.into_values() {
-            buffers.give_back(filling.data);
+    pub(super) fn discard(&self, buffers: &Buffers) {
+        let filling = lock(&self.filling).take();
+        for span in filling.into_iter().flat_map(BTreeMap::into_values) {
+            buffers.give_back(span.data);
         }
     }
 }
@@ -247,7 +271,7 @@ mod tests {
         let layout = info.layout();
         let at = usize::try_from(layout.offset(piece)).unwrap();
         let length = usize::try_from(layout.piece_len(piece)).unwrap();
-        let mut assembly = Assembly::new(piece, length);
+        let assembly = Assembly::new(piece, length);
         let mut verdict = Verdict::Unfinished;
         for chunk in order {
             let block = layout.chunk(piece, *chunk);
@@ -289,7 +313,7 @@ mod tests {
         fs::create_dir(&out).unwrap();
         let storage = Storage::whole(&info, &out);
         let buffers = Buffers::default();
-        let mut assembly = Assembly::new(0, 1 << 20);
+        let assembly = Assembly::new(0, 1 << 20);
         let work = assembly.place(0, &bytes[..SPAN], &buffers).unwrap();
         assert!(
             assembly

@@ -370,7 +370,7 @@ impl Torrent {
         if self.is_complete() {
             return 0;
         }
-        let left = lock(&self.state).core.picker().map(Picker::bytes_left);
+        let left = self.state().core.picker().map(Picker::bytes_left);
         // Before the metadata is there nobody knows; it is not nothing.
         left.unwrap_or(1)
     }
@@ -380,7 +380,7 @@ impl Torrent {
         if self.is_full() {
             return 0;
         }
-        let left = lock(&self.state).core.picker().map(Picker::bytes_missing);
+        let left = self.state().core.picker().map(Picker::bytes_missing);
         left.unwrap_or(1)
     }
 

@@ -7,6 +7,7 @@ mod book;
 pub(super) mod core;
 mod discover;
 mod drive;
+mod leases;
 mod passing;
 mod peers;
 mod pieces;
@@ -27,7 +28,7 @@ use std::{
 
 use tokio::sync::{Notify, RwLock, broadcast, watch};
 
-pub(super) use self::core::{Claim, Wish};
+pub(super) use self::core::{Claim, Of, Wish};
 use self::core::{Input, Output, TorrentCore};
 use assembly::Assembly;
 pub(super) use book::PeerSource;
@@ -43,7 +44,7 @@ use super::{
     lock::{Guard, Lock, Rank, lock},
     metainfo::Info,
     passing::Passing,
-    peer::{Conn, Told},
+    peer::{Brought, Conn, Told},
     phase::{self, Phase},
     picker::Picker,
     selection::{Selection, Wanted},
@@ -110,6 +111,9 @@ pub(super) struct Torrent {
     wanted: OnceLock<Wanted>,
     storage: Lock<Option<Arc<Storage>>>,
     state: Lock<State>,
+    /// How often that lock was taken.
+    #[cfg(test)]
+    pub(super) taken: AtomicU64,
     resume: Lock<Option<resume::Resume>>,
     /// Keeps other downloads from the content while this one writes to it.
     claimed: Lock<Option<Claimed>>,
@@ -157,8 +161,10 @@ pub(super) struct Torrent {
 struct State {
     core: TorrentCore,
     conns: HashMap<ConnId, Arc<Conn>>,
+    /// What each connection and web seed brought.
+    brought: HashMap<ConnId, Arc<Lock<Brought>>>,
     /// Pieces of which chunks are here.
-    assemblies: HashMap<u32, Assembly>,
+    assemblies: HashMap<u32, Arc<Assembly>>,
 }
 
 impl Torrent {
@@ -190,9 +196,12 @@ impl Torrent {
                 State {
                     core: TorrentCore::new(phase.clone()),
                     conns: HashMap::new(),
+                    brought: HashMap::new(),
                     assemblies: HashMap::new(),
                 },
             ),
+            #[cfg(test)]
+            taken: AtomicU64::new(0),
             resume: Lock::new(Rank::Record, None),
             claimed: Lock::new(Rank::Leaf, None),
             in_the_way: AtomicBool::new(false),
@@ -327,6 +336,12 @@ impl Torrent {
         self.wake_all();
     }
 
+    fn state(&self) -> Guard<'_, State> {
+        #[cfg(test)]
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        lock(&self.state)
+    }
+
     /// Milliseconds since the torrent was added.
     pub(super) fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
@@ -334,12 +349,16 @@ impl Torrent {
 
     /// Bytes that were owed twice, because two sellers sent the same chunk.
     pub(super) fn duplicate_bytes(&self) -> u64 {
-        let state = lock(&self.state);
+        let state = self.state();
         state.core.picker().map_or(0, Picker::duplicate_bytes)
     }
 
     pub(super) fn count_waste(&self, bytes: u64) {
         self.waste.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_down(&self, bytes: u64) {
+        self.down.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn count_up(&self, bytes: u64) {
@@ -354,7 +373,7 @@ impl Torrent {
     /// Something happened: does what comes of it.
     pub(super) fn input(self: &Arc<Self>, input: Input) {
         let now = self.now_ms();
-        let mut state = lock(&self.state);
+        let mut state = self.state();
         let outputs = state.core.input(now, input);
         self.act(state, outputs);
     }
@@ -364,6 +383,7 @@ impl Torrent {
     /// goes back once.
     fn act(self: &Arc<Self>, mut state: Guard<'_, State>, outputs: Vec<Output>) {
         let mut later = Vec::new();
+        let mut everybody = Vec::new();
         for output in outputs {
             match output {
                 Output::Tell(conn, told) => {
@@ -390,12 +410,17 @@ impl Torrent {
                 }
                 Output::Have(piece) => {
                     self.verified.add(piece);
-                    later.push(Output::Have(piece));
+                    let conns = state.conns.values().cloned();
+                    everybody.extend(conns.map(|conn| (conn, piece)));
                 }
                 other => later.push(other),
             }
         }
         drop(state);
+        for (conn, piece) in everybody {
+            conn.send(Message::Have(piece));
+            conn.wake();
+        }
         for output in later {
             self.act_later(output);
         }
@@ -425,12 +450,6 @@ impl Torrent {
                     conn.wake();
                 }
             }
-            Output::Have(piece) => {
-                for conn in self.conns() {
-                    conn.send(Message::Have(piece));
-                    conn.wake();
-                }
-            }
             Output::Close(conn, why) => match self.conn(conn) {
                 Some(conn) => conn.close(why),
                 None => self.give_up_web_seed(conn, why),
@@ -439,6 +458,7 @@ impl Torrent {
             Output::DialMore => self.changed.notify_one(),
             // Done under the lock.
             Output::Tell(..)
+            | Output::Have(_)
             | Output::Event(_)
             | Output::Forget(_)
             | Output::Waste(_)
@@ -447,12 +467,12 @@ impl Torrent {
     }
 
     pub(super) fn conn(&self, id: ConnId) -> Option<Arc<Conn>> {
-        let state = lock(&self.state);
+        let state = self.state();
         state.conns.get(&id).cloned()
     }
 
     pub(super) fn conns(&self) -> Vec<Arc<Conn>> {
-        let state = lock(&self.state);
+        let state = self.state();
         state.conns.values().cloned().collect()
     }
 
@@ -468,7 +488,7 @@ impl Torrent {
 
     /// The pieces had and all, if known.
     pub(super) fn progress(&self) -> (u32, u32) {
-        let state = lock(&self.state);
+        let state = self.state();
         let have = state.core.picker().map(Picker::have);
         let total = self.info.get().map(|info| info.layout().pieces());
         (have.map_or(0, |have| have.count()), total.unwrap_or(0))
@@ -518,7 +538,7 @@ impl Torrent {
 
     pub(super) fn rows(&self) -> Vec<super::PeerRow> {
         let peers: Vec<_> = {
-            let state = lock(&self.state);
+            let state = self.state();
             let pieces = |id| state.core.pieces_of(id);
             let conns = state.conns.iter();
             conns

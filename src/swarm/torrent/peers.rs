@@ -37,7 +37,7 @@ impl Torrent {
     pub(super) fn choose_to_dial(&self) -> Vec<SocketAddr> {
         let (complete, now) = (self.is_complete(), self.now_ms());
         let priority = |addr| self.shared.priority(addr);
-        let mut state = lock(&self.state);
+        let mut state = self.state();
         let core = &mut state.core;
         core.choose_to_dial(now, self.shared.max_peers, complete, priority)
     }
@@ -54,7 +54,7 @@ impl Torrent {
 
     /// Whether an incoming connection is taken.
     pub(in crate::swarm) fn welcomes(&self, addr: SocketAddr) -> bool {
-        let arrival = lock(&self.state).core.arrives(addr, self.shared.max_peers);
+        let arrival = self.state().core.arrives(addr, self.shared.max_peers);
         match arrival {
             Arrival::Welcome => return true,
             Arrival::Refused => return false,
@@ -88,16 +88,17 @@ impl Torrent {
             peer_id: conn.peer_id,
             outgoing: conn.outgoing,
         };
-        let mut state = lock(&self.state);
+        let mut state = self.state();
         let outputs = state.core.join(joining, &self.shared.peer_id)?;
         state.conns.insert(conn.id, conn.clone());
+        state.brought.insert(conn.id, conn.brought.clone());
         self.act(state, outputs);
         Ok(())
     }
 
     /// Sends what we have, right after the handshake; true if that is known.
     pub(in crate::swarm) fn greet(&self, conn: &Conn, fast: bool) -> bool {
-        let have = lock(&self.state).core.greet(conn.id);
+        let have = self.state().core.greet(conn.id);
         let Some(have) = have else {
             if fast {
                 conn.send(Message::HaveNone);
@@ -117,7 +118,7 @@ impl Torrent {
     /// The metadata came, or the check is done, while `conn` was open: believes
     /// what it said before, and tells it what we have.
     pub(in crate::swarm) fn go_live(&self, conn: &Conn) -> bool {
-        let live = lock(&self.state).core.go_live(conn.id);
+        let live = self.state().core.go_live(conn.id);
         match live {
             Ok(Some(have)) => {
                 conn.send_haves(have);
@@ -144,7 +145,7 @@ impl Torrent {
             Claim::One(piece) => Some(piece),
             _ => None,
         };
-        let news = lock(&self.state).core.claimed(conn.id, claim)?;
+        let news = self.state().core.claimed(conn.id, claim)?;
         if let Some(piece) = one.filter(|_| news) {
             self.announced(conn, piece);
         }
@@ -152,7 +153,7 @@ impl Torrent {
     }
 
     pub(in crate::swarm) fn is_interested_in(&self, conn: ConnId) -> bool {
-        lock(&self.state).core.is_interested_in(conn)
+        self.state().core.is_interested_in(conn)
     }
 
     /// Where the peer of an incoming connection listens: the first that it says counts.
@@ -167,7 +168,8 @@ impl Torrent {
             reason,
         };
         let now = self.now_ms();
-        let mut state = lock(&self.state);
+        let mut state = self.state();
+        let do_later = self.take_in_last(&mut state, conn.id);
         let outputs = state.core.input(now, left);
         state.conns.remove(&conn.id);
         let own = |output: &Output| matches!(output, Output::Tell(to, _) if *to == conn.id);
@@ -179,6 +181,7 @@ impl Torrent {
             }
         }
         self.act(state, others);
+        do_later();
         lock(&self.passing).left(conn.id);
         self.drained.notify_one();
     }
@@ -190,7 +193,7 @@ impl Torrent {
 
     /// Addresses where connected peers can be dialled: for PEX.
     pub(super) fn dialable(&self) -> Vec<SocketAddr> {
-        lock(&self.state).core.dialable()
+        self.state().core.dialable()
     }
 
     /// Closes connections between two that want nothing of each other.
@@ -199,7 +202,7 @@ impl Torrent {
             return;
         }
         let peers: Vec<(Arc<Conn>, bool)> = {
-            let state = lock(&self.state);
+            let state = self.state();
             let conns = state.conns.iter();
             conns
                 .map(|(id, conn)| (conn.clone(), state.core.is_seed(*id)))
@@ -214,7 +217,7 @@ impl Torrent {
 
     /// The pieces that are verified, once that is known.
     pub(in crate::swarm) fn have(&self) -> Option<Bitfield> {
-        let state = lock(&self.state);
+        let state = self.state();
         state.core.picker().map(|picker| picker.have().clone())
     }
 }

@@ -1,26 +1,18 @@
 //! From chunks to verified pieces on disk, and back to chunks.
 
 use std::{
-    collections::{BTreeSet, hash_map::Entry as Slot},
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
 };
 
 use super::{
-    State, Torrent, Wish,
-    assembly::{Assembly, Verdict, Work},
+    Torrent,
+    assembly::{Verdict, Work},
     core::Input,
 };
 use crate::swarm::{
-    bitfield::Bitfield,
-    events::Event,
-    hooks::{ConnId, PriceTag},
-    lock::lock,
-    metainfo::Info,
-    peer::{Burst, Named},
-    phase,
-    picker::Received,
-    storage::StorageError,
-    wire::Block,
+    bitfield::Bitfield, events::Event, hooks::ConnId, lock::lock, metainfo::Info, peer::Burst,
+    phase, storage::StorageError, wire::Block,
 };
 
 /// Peers whose metadata is fetched at once; each holds up to the largest info
@@ -28,91 +20,32 @@ use crate::swarm::{
 const MAX_FETCHING: usize = 3;
 
 impl Torrent {
-    /// The next chunk to request from a connection; with `more`, of pieces that it takes
-    /// part in.
-    pub(in crate::swarm) fn pick(&self, wish: Wish, named: &Named, more: bool) -> Option<Block> {
-        let now = self.now_ms();
-        lock(&self.state).core.pick(now, wish, named, more)
-    }
-
-    /// A request of another, slower connection that is to be cancelled, so that its chunk
-    /// can be requested from this one.
-    pub(in crate::swarm) fn take_over(&self, now_ms: u64, wish: Wish) -> Option<(ConnId, Block)> {
-        lock(&self.state).core.take_over(now_ms, wish)
-    }
-
     /// Those of a few pieces that a peer has and we lack, if there are any.
     pub(in crate::swarm) fn offered(
         &self,
         conn: ConnId,
         pieces: &BTreeSet<u32>,
     ) -> Option<Bitfield> {
-        lock(&self.state).core.offered(conn, pieces)
+        self.state().core.offered(conn, pieces)
     }
 
     /// Whether a piece is here.
     pub(in crate::swarm) fn has(&self, piece: u32) -> bool {
-        lock(&self.state).core.has(piece)
+        self.state().core.has(piece)
     }
 
     /// A chunk that was picked for a connection will not come from it. True if it has no
     /// part in the piece any more.
     pub(in crate::swarm) fn unpick(&self, conn: ConnId, block: Block) -> bool {
-        lock(&self.state).core.unpick(conn, block)
+        self.state().core.unpick(conn, block)
     }
 
     /// Others may finish what a connection began; true if it had begun anything.
     pub(in crate::swarm) fn release(&self, conn: ConnId) -> bool {
-        lock(&self.state).core.release(conn)
+        self.state().core.release(conn)
     }
 
-    /// A chunk that was asked for came.
-    pub(in crate::swarm) fn received(
-        self: &Arc<Self>,
-        conn: ConnId,
-        block: Block,
-        tag: Option<PriceTag>,
-        data: &[u8],
-    ) -> Received {
-        let Some(info) = self.info.get() else {
-            return Received::Unwanted;
-        };
-        self.down.fetch_add(block.length.into(), Ordering::Relaxed);
-        let mut state = lock(&self.state);
-        let State {
-            core, assemblies, ..
-        } = &mut *state;
-        let received = core.received(conn, block, tag);
-        if !matches!(received, Received::Used { .. }) {
-            return received;
-        }
-        let length = size(info.layout().piece_len(block.piece));
-        let buffers = &self.shared.buffers;
-        let mut work = None;
-        let assembly = match assemblies.entry(block.piece) {
-            Slot::Occupied(slot) => slot.into_mut(),
-            Slot::Vacant(slot) => {
-                let assembly = slot.insert(Assembly::new(block.piece, length));
-                let picker = core.picker();
-                let padding = picker.map(|picker| picker.padding(block.piece));
-                for zeros in padding.unwrap_or_default() {
-                    let zeros = info.layout().chunk(block.piece, zeros);
-                    let data = vec![0; size(zeros.length)];
-                    work = work.or(assembly.place(size(zeros.begin), &data, buffers));
-                }
-                assembly
-            }
-        };
-        work = work.or(assembly.place(size(block.begin), data, buffers));
-        drop(state);
-        if let Some(work) = work {
-            let job = self.clone().hash_and_write(info.clone(), work);
-            self.shared.spawn(job);
-        }
-        received
-    }
-
-    async fn hash_and_write(self: Arc<Self>, info: Arc<Info>, work: Arc<Work>) {
+    pub(super) async fn hash_and_write(self: Arc<Self>, info: Arc<Info>, work: Arc<Work>) {
         let Some(storage) = self.storage() else {
             return;
         };
@@ -157,7 +90,7 @@ impl Torrent {
     /// no room it is looked for first: what nobody can store must not be asked for,
     /// and least of all paid for, again and again.
     pub(super) async fn try_disk_again(self: &Arc<Self>) {
-        let due = lock(&self.state).core.disk_due(self.now_ms());
+        let due = self.state().core.disk_due(self.now_ms());
         let Some(full) = due else {
             return;
         };
@@ -261,8 +194,4 @@ impl Torrent {
             }
         }
     }
-}
-
-fn size(length: u32) -> usize {
-    usize::try_from(length).expect("usize has at least 32 bits")
 }

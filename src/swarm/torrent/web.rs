@@ -6,9 +6,7 @@ use super::{Torrent, core::Input};
 use crate::swarm::{
     events::Event,
     hooks::ConnId,
-    picker::Received,
     web::{self, MAX_WEB_SEEDS, WebSeed, WebSeedRow},
-    wire::Block,
 };
 
 impl Torrent {
@@ -46,6 +44,8 @@ impl Torrent {
 
     /// It may be asked from now on.
     pub(in crate::swarm) fn web_seed_came(self: &Arc<Self>, seed: &WebSeed) {
+        let brought = seed.brought.clone();
+        self.state().brought.insert(seed.id, brought);
         self.input(Input::WebSeedCame(seed.id));
     }
 
@@ -59,36 +59,12 @@ impl Torrent {
         {
             self.emit(Event::WebSeedFailed { url, message });
         }
+        let do_later = self.take_in_last(&mut self.state(), seed.id);
+        do_later();
         self.input(Input::Left {
             conn: seed.id,
             reason: String::new(),
         });
-    }
-
-    /// A chunk came that it was asked for.
-    pub(in crate::swarm) fn web_seed_brought(
-        self: &Arc<Self>,
-        seed: &WebSeed,
-        block: Block,
-        data: &[u8],
-    ) {
-        match self.received(seed.id, block, None, data) {
-            Received::Used { cancel, .. } => self.cancel(cancel, block),
-            _ => self.count_waste(block.length.into()),
-        }
-    }
-
-    /// A chunk is here: others that were asked for it need not send it.
-    pub(in crate::swarm) fn cancel(&self, at: Vec<ConnId>, block: Block) {
-        for id in at {
-            if let Some(conn) = self.conn(id) {
-                conn.cancel(block);
-            } else if let Some(seed) = self.web_seed(id)
-                && seed.cancel(block, self.now_ms())
-            {
-                self.unpick(id, block);
-            }
-        }
     }
 
     /// A web seed is not asked any more.
@@ -98,7 +74,7 @@ impl Torrent {
         }
     }
 
-    fn web_seed(&self, id: ConnId) -> Option<&Arc<WebSeed>> {
+    pub(super) fn web_seed(&self, id: ConnId) -> Option<&Arc<WebSeed>> {
         self.web_seeds().iter().find(|seed| seed.id == id)
     }
 }

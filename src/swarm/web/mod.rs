@@ -20,8 +20,11 @@ use tokio::sync::Notify;
 use super::{
     fetch::FetchError,
     hooks::ConnId,
-    lock::lock,
-    peer::asking::{Asking, Cancelled},
+    lock::{Lock, Rank, lock},
+    peer::{
+        Brought,
+        asking::{Asking, Cancelled},
+    },
     wire::Block,
 };
 use answer::Refusal;
@@ -55,6 +58,7 @@ pub(super) struct WebSeed {
     /// The user named it: it may be any host.
     named: bool,
     asking: Mutex<Asking>,
+    pub(super) brought: Arc<Lock<Brought>>,
     /// There may be something to ask for.
     ready: Arc<Notify>,
     given_up: OnceLock<String>,
@@ -71,6 +75,7 @@ impl WebSeed {
             url,
             named,
             asking: Mutex::default(),
+            brought: Arc::new(Lock::new(Rank::Queue, Brought::default())),
             ready: Arc::default(),
             given_up: OnceLock::new(),
             down: AtomicU64::new(0),
@@ -95,6 +100,13 @@ impl WebSeed {
     pub(super) fn cancel(&self, block: Block, now_ms: u64) -> bool {
         let cancelled = lock(&self.asking).cancel(&block, false, now_ms);
         matches!(cancelled, Cancelled::Forgotten(_))
+    }
+
+    /// Another was asked for a chunk too.
+    pub(super) fn is_raced(&self, block: Block) {
+        if !lock(&self.asking).note_race(&block) {
+            lock(&self.brought).hurry();
+        }
     }
 
     pub(super) fn row(&self) -> WebSeedRow {

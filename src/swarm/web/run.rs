@@ -16,16 +16,15 @@ use super::{
     places::{Part, base, parts, place},
 };
 use crate::swarm::{
-    bitfield::Bitfield,
     fetch::{Reach, http},
     hooks::UploadClass,
     limiter::Allowance,
     lock::lock,
     metainfo::Info,
-    peer::Named,
+    peer::Came,
     phase::Phase,
     scheduler::MAX_CREDIT,
-    torrent::{Torrent, Wish},
+    torrent::Torrent,
     wire::{Block, CHUNK},
 };
 
@@ -133,6 +132,9 @@ impl Worker<'_> {
                 (before + last) / 2
             };
             seed.down_rate.store(rate, Ordering::Relaxed);
+            if !lock(&seed.brought).is_empty() {
+                self.torrent.take_in(seed.id);
+            }
             let late = lock(&seed.asking).tick(self.torrent.now_ms());
             for (block, _) in &late.given_up {
                 self.torrent.unpick(seed.id, *block);
@@ -151,62 +153,36 @@ impl Worker<'_> {
     /// Chunks that lie together.
     fn pick(&self) -> VecDeque<Block> {
         let now = self.torrent.now_ms();
-        let (room, first, second, mut races) = {
+        let (room, wish) = {
             let asking = lock(&self.seed.asking);
-            (
-                asking.room(now).min(MAX_RUN),
-                asking.answer_ms(0, now),
-                asking.answer_ms(1, now),
-                asking.may_race(now, 0),
-            )
+            let room = asking.room(now).min(MAX_RUN);
+            (room, asking.wish(self.seed.id, false, now))
         };
-        let layout = self.info.layout();
-        let offset = |block: Block| layout.offset(block.piece) + u64::from(block.begin);
-        let mut run: VecDeque<Block> = VecDeque::new();
-        let (mut end, mut answer_ms) = (0, first);
-        while run.len() < room {
-            let wanted = || (UploadClass::Free, MAX_CREDIT);
-            if !self.allowance.take(CHUNK.into(), wanted) {
-                break;
-            }
-            let wish = Wish {
-                conn: self.seed.id,
-                metered: false,
-                races,
-                answer_ms,
-            };
-            let named = Named {
-                only: None,
-                // The rest of the piece, or the one behind it.
-                rather: run.back().map(|last| {
-                    let mut rather = Bitfield::empty(layout.pieces());
-                    rather.insert(last.piece);
-                    rather.insert(last.piece + 1);
-                    rather
-                }),
-            };
-            let Some(block) = self.torrent.pick(wish, &named, false) else {
-                self.allowance.release();
-                break;
-            };
-            if !run.is_empty() && offset(block) != end {
-                self.torrent.unpick(self.seed.id, block);
-                break;
-            }
-            end = offset(block) + u64::from(block.length);
-            answer_ms = answer_ms.saturating_add(second - first);
-            // One that is raced lies alone.
-            races = false;
-            run.push_back(block);
+        let chunk = u64::from(CHUNK);
+        let wanted = || (UploadClass::Free, MAX_CREDIT);
+        let room = self.allowance.covers(chunk, room);
+        if room == 0 {
+            self.allowance.ask(chunk, wanted);
+            return VecDeque::new();
+        }
+        let lease = self.torrent.lease_run(wish, room);
+        for _ in &lease.chunks {
+            self.allowance.spend(chunk);
+        }
+        if lease.chunks.is_empty() {
+            self.allowance.release();
         }
         let mut asking = lock(&self.seed.asking);
-        if run.is_empty() {
+        if lease.chunks.is_empty() {
             asking.found_nothing(now);
         } else {
-            let asked: Vec<_> = run.iter().map(|block| (*block, None)).collect();
+            let asked: Vec<_> = lease.chunks.iter().map(|block| (*block, None)).collect();
             asking.note(&asked, now);
         }
-        run
+        for block in &lease.raced {
+            asking.note_race(block);
+        }
+        lease.chunks.into()
     }
 
     async fn fetch(&self, mut run: VecDeque<Block>) -> Result<(), Failed> {
@@ -283,16 +259,30 @@ impl Worker<'_> {
             run.pop_front();
             let data = held.split_to(size(block.length.into()));
             let now = self.torrent.now_ms();
-            let asked = lock(&self.seed.asking).arrived(&block, now);
-            self.seed
-                .down
-                .fetch_add(block.length.into(), Ordering::Relaxed);
-            match asked {
-                Some(_) => self
-                    .torrent
-                    .web_seed_brought(self.seed, block, data.chunk()),
-                None => self.torrent.count_waste(block.length.into()),
+            let (asked, more) = {
+                let mut asking = lock(&self.seed.asking);
+                let asked = asking.arrived(&block, now);
+                (asked, asking.has_any_of(block.piece))
+            };
+            let bytes = u64::from(block.length);
+            self.seed.down.fetch_add(bytes, Ordering::Relaxed);
+            let Some(asked) = asked else {
+                self.torrent.count_waste(bytes);
+                continue;
+            };
+            self.torrent.count_down(bytes);
+            let came = Came { block, tag: None };
+            let due = asked.is_urgent() || !more;
+            let mut brought = lock(&self.seed.brought);
+            brought.put(came, data.chunk(), due, &self.torrent.shared.buffers);
+            let full = brought.is_full();
+            drop(brought);
+            if full {
+                self.torrent.take_in(self.seed.id);
             }
+        }
+        if lock(&self.seed.brought).is_due() {
+            self.torrent.take_in(self.seed.id);
         }
     }
 

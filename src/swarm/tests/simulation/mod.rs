@@ -20,14 +20,14 @@ use crate::{
         metainfo::Layout,
         passing::Passing,
         peer::{
-            Named, Told,
+            Brought, Came, Named, Told,
             asking::{Asking, Cancelled},
         },
         phase::{self, Phase},
         picker::{Picker, Received},
         scheduler::{Decision, MAX_CREDIT, Scheduler},
         selection::Wanted,
-        torrent::core::{Claim, Input as Happened, Joining, Output, TorrentCore, Wish},
+        torrent::core::{Claim, Input as Happened, Joining, Of, Output, TorrentCore, Wish},
         wire::Block,
     },
 };
@@ -103,6 +103,9 @@ enum Happens {
 
 struct Conn {
     asking: Asking,
+    brought: Brought,
+    /// Garbage among it.
+    spoilt: BTreeSet<Block>,
     /// What the other asked for.
     queue: VecDeque<Block>,
     /// What the scheduler granted to it.
@@ -125,6 +128,8 @@ impl Conn {
     fn new() -> Self {
         Self {
             asking: Asking::default(),
+            brought: Brought::default(),
+            spoilt: BTreeSet::new(),
             queue: VecDeque::new(),
             credit: 0,
             interested: false,
@@ -365,6 +370,7 @@ impl World {
     /// The connection between two is gone, on both sides.
     fn part(&mut self, one: usize, other: usize) {
         for (me, peer) in [(one, other), (other, one)] {
+            self.take_in(me, peer);
             let Some(mut conn) = self.nodes[me].conns.remove(&peer) else {
                 continue;
             };
@@ -474,6 +480,7 @@ impl World {
             }
         }
         for (me, peer) in pairs {
+            self.take_in(me, peer);
             let Some(conn) = self.nodes[me].conns.get_mut(&peer) else {
                 continue;
             };

@@ -25,7 +25,7 @@ use crate::swarm::{
 use peers::{Bans, Departed, Peer};
 
 pub(in crate::swarm) use peers::{Arrival, Claim, Joining, Standing};
-pub(in crate::swarm) use pieces::Wish;
+pub(in crate::swarm) use pieces::{Of, Wish};
 
 /// After the disk refused, nothing is requested for so long.
 const DISK_RETRY_MS: u64 = 10_000;

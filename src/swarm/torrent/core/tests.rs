@@ -50,10 +50,12 @@ fn ask(core: &mut TorrentCore, conn: ConnId, metered: bool) -> Option<Block> {
     let wish = Wish {
         conn,
         metered,
-        races: true,
+        races: [true; 2],
         answer_ms: 100,
+        chunk_ms: 0,
     };
-    core.pick(0, wish, &Named::default(), false)
+    let lease = core.lease(0, wish, &Named::default(), Of::Any, 1);
+    lease.first().copied()
 }
 
 /// The connections send a piece together, chunk by chunk in turn; which one.
