@@ -59,6 +59,9 @@ pub(super) fn words(event: &Happened) -> String {
         Happened::TrackerWarned { url, message, .. } => format!("tracker {url} warns: {message}"),
         Happened::WebSeedFailed { url, message, .. } => format!("web seed {url}: {message}"),
         Happened::DiskRefused { message, .. } => message.clone(),
+        Happened::Settled { payouts, total_raw } => {
+            format!("{payouts} debts were settled: {total_raw} raw units")
+        }
         Happened::Problem { message, hint, .. } => format!("{message} {hint}"),
         Happened::ProblemOver { code, .. } => format!("the problem {code:?} is over"),
         Happened::Resync => "events were missed".to_owned(),
@@ -72,6 +75,7 @@ pub(super) fn weight(event: &Happened) -> u8 {
         | Happened::Removed { .. }
         | Happened::Completed { .. }
         | Happened::GoalReached { .. }
+        | Happened::Settled { .. }
         | Happened::ProblemOver { .. } => 1,
         Happened::Resync => 2,
         Happened::PeerBanned { .. }

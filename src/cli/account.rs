@@ -283,6 +283,17 @@ impl Signer for Payer<'_> {
     }
 }
 
+/// Whether the account is an address alone.
+pub(crate) fn signer_is_missing(context: &Context) -> Outcome<bool> {
+    Ok(matches!(source(&context.settings)?, Source::Watched(_)))
+}
+
+/// Whether a person must type something before the account can sign.
+pub(crate) fn is_asked_for(context: &Context) -> Outcome<bool> {
+    let source = source(&context.settings)?;
+    Ok(matches!(source, Source::Wallet { .. }) && is_typed(&context.settings))
+}
+
 /// Whether a passphrase has to be typed.
 fn is_typed(settings: &Settings) -> bool {
     settings.passphrase_file.is_none()

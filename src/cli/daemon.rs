@@ -30,6 +30,7 @@ use crate::{
         peek,
         snapshot::{Prices, Queue, SettlePolicy},
     },
+    tron::keys::Signer,
     types::{InfoHash, RawAmount},
 };
 
@@ -303,14 +304,16 @@ impl Daemon {
             // A wallet that is open is a wallet that may pay: only when that is wanted.
             None | Some(SettlePolicy::Off) => None,
             Some(_) => {
-                let signer = account::signer(context)?;
+                let signer: Arc<dyn Signer> = Arc::from(account::signer(context)?);
                 let mut policy = context.settings.settle.policy();
                 policy.activate = false;
                 Some(Settling {
-                    signer: Arc::from(signer),
+                    account: signer.address(),
+                    wallet: Arc::new(move || Ok(Arc::clone(&signer))),
                     policy,
-                    every: self.settle_every,
+                    every: Some(self.settle_every),
                     holder: super::settle::holder(),
+                    consent: None,
                 })
             }
         };
@@ -412,6 +415,7 @@ fn tell(context: &Context, event: &Event) {
         Happened::PeerBanned { .. }
         | Happened::TrackerFailed { .. }
         | Happened::TrackerWarned { .. }
+        | Happened::Settled { .. }
         | Happened::WebSeedFailed { .. }
         | Happened::DiskRefused { .. }
         | Happened::ProblemOver { .. }

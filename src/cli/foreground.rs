@@ -17,13 +17,14 @@ use super::{
     settings::private_folder,
     swarm::{GRACE, SHOW_EVERY, SwarmFlags},
     torrent,
+    units::{btt_text, counted},
 };
 use crate::{
     client::{
         Client, ClientConfig, ClientError, Payments,
         command::{AddTorrent, Answer, Command},
         event::{Events, Happened},
-        snapshot::{Prices, ProblemCode, Snapshot},
+        snapshot::{Prices, ProblemCode, SettlePolicy, Snapshot},
     },
     types::InfoHash,
 };
@@ -69,6 +70,8 @@ impl<'a> Foreground<'a> {
         config.places = places;
         config.payments = payments;
         config.prices = prices;
+        // Without somebody who settles nothing comes of it.
+        config.policy = Some(SettlePolicy::Free);
         config.grace = GRACE;
         let client = Client::open(config).await?;
         let snapshot = client.snapshot();
@@ -139,6 +142,18 @@ impl<'a> Foreground<'a> {
                 code: ProblemCode::Disk,
                 ..
             } => self.full = false,
+            Happened::Settled { payouts, total_raw } => self.context.out.note(format!(
+                "paid {} to {}; that is final",
+                btt_text(total_raw.unsigned()),
+                counted(*payouts, "account")
+            )),
+            Happened::Problem {
+                code: ProblemCode::DebtsDue | ProblemCode::SettleFailed,
+                message,
+                ..
+            } => self.context.out.warn(format!(
+                "{message}; `seedrail settle run` pays what you owe"
+            )),
             _ => {}
         }
         self.troubles.tell(self.context, event)

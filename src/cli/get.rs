@@ -56,6 +56,17 @@ pub(crate) struct Get {
     /// Spending limit for one peer.
     #[arg(long, value_name = "AMOUNT", value_parser = units::btt, requires = "bid")]
     max_per_peer: Option<RawAmount>,
+    /// Settlement at a seller's credit limit: `auto` (default) pays what you owe as long as
+    /// no fee is burnt, and asks on a terminal about fees; `off` leaves it to `seedrail
+    /// settle`.
+    #[arg(
+        long,
+        value_name = "auto|off",
+        value_enum,
+        hide_possible_values = true,
+        default_value_t
+    )]
+    settle: pay::Settle,
     /// Show each peer that pays or is paid.
     #[arg(long)]
     show_peers: bool,
@@ -151,12 +162,13 @@ impl Get {
             ..Trade::default()
         };
         let prices = trade.prices;
+        let settling = self.settle.settling(context, &trade)?;
         let piece_length = |source: &Source| match source {
             Source::Torrent(metainfo) => Some(metainfo.info.layout().piece_length()),
             Source::Magnet(_) => None,
         };
         let piece_length = sources.iter().filter_map(piece_length).max();
-        let pay = pay::start(context, trade, &self.grant, piece_length, None).await?;
+        let pay = pay::start(context, trade, &self.grant, piece_length, settling).await?;
         std::fs::create_dir_all(&self.output)
             .map_err(|error| Failure::file(&self.output, error))?;
         let mut client = Foreground::open(context, &self.swarm, 80, prices, pay).await?;

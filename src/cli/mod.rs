@@ -318,6 +318,7 @@ enum Command {
 }
 
 /// What every command is given.
+#[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) out: Output,

@@ -1,7 +1,9 @@
 //! Payments for `seed` and `get`: the account, the ledger and the node behind
 //! the `sr_pay` extension.
 
-use std::sync::Arc;
+use std::{io::IsTerminal as _, sync::Arc};
+
+use clap::ValueEnum;
 
 use super::{
     Context, account, chain,
@@ -9,10 +11,10 @@ use super::{
     session::{self, GrantFlags},
     settings::Network,
     store, trust,
-    units::{Size, btt_text},
+    units::{Size, btt_text, counted},
 };
 use crate::{
-    client::{Payments, PaymentsConfig, Settling, Trade},
+    client::{Consent, Payments, PaymentsConfig, Settling, Trade},
     receipts::{Exposure, HoldReason, pay::PayEvent},
     settle::NodeChain,
     tron::rpc::{Finality, Node},
@@ -80,14 +82,14 @@ async fn begin(
     if let Some(bounds) = trade.exposure(piece_length.unwrap_or(0)) {
         exposure(context, &bounds, piece_length);
     }
-    let out = context.out;
+    let (out, pays) = (context.out, settling.is_some());
     Payments::start(PaymentsConfig {
         identity,
         chain: node,
         ledger,
         token,
         trade,
-        on_event: Arc::new(move |event| tell(out, event)),
+        on_event: Arc::new(move |event| tell(out, pays, event)),
         settling,
     })
     .await
@@ -133,7 +135,57 @@ fn exposure(context: &Context, bounds: &Exposure, piece_length: Option<u32>) {
     ));
 }
 
-fn tell(out: super::output::Output, event: &PayEvent) {
+/// Whether what is owed is paid by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Settle {
+    /// At a seller's credit limit, as long as no fee is burnt; a terminal is asked about
+    /// fees.
+    #[default]
+    Auto,
+    /// By `seedrail settle` alone.
+    Off,
+}
+
+impl Settle {
+    /// What settles the debts of a command in the foreground. The wallet is opened when
+    /// something is to be paid, and closed again: the program that talks to strangers does
+    /// not keep it.
+    pub(super) fn settling(self, context: &Context, trade: &Trade) -> Outcome<Option<Settling>> {
+        if self == Self::Off || !trade.buys() {
+            return Ok(None);
+        }
+        let is_person = std::io::stdin().is_terminal() && !context.out.json;
+        let account = account::address(context)?;
+        let typed = account::is_asked_for(context)?;
+        if account::signer_is_missing(context)? || (typed && !is_person) {
+            return Ok(None);
+        }
+        let (opens, asks) = (context.clone(), context.clone());
+        let consent: Consent = Arc::new(move |plan| {
+            let fees = format!(
+                "{} are due to {}; paying them burns {}, {} at most. Pay?",
+                btt_text(plan.total.unsigned()),
+                counted(plan.payouts.len() as u64, "account"),
+                plan.fee_expected,
+                plan.fee_worst,
+            );
+            asks.out.confirm(&fees, asks.settings.yes).is_ok()
+        });
+        Ok(Some(Settling {
+            account,
+            wallet: Arc::new(move || {
+                let signer = account::signer(&opens).map_err(|failure| failure.message)?;
+                Ok(Arc::from(signer))
+            }),
+            policy: context.settings.settle.policy(),
+            every: None,
+            holder: super::settle::holder(),
+            consent: is_person.then_some(consent),
+        }))
+    }
+}
+
+fn tell(out: super::output::Output, pays: bool, event: &PayEvent) {
     match event {
         PayEvent::Met { peer } => tracing::info!("met {peer}"),
         PayEvent::Selling { peer, price } => tracing::info!("selling to {peer} at {} per GiB", btt_text(*price)),
@@ -153,7 +205,7 @@ fn tell(out: super::output::Output, event: &PayEvent) {
             "{peer} holds a receipt of ours over {} that this ledger did not make: is this key used on another machine?",
             btt_text(amount.unsigned())
         )),
-        PayEvent::TurnedBack { peer, why, owed } => out.warn(turned_back(*peer, *why, *owed)),
+        PayEvent::TurnedBack { peer, why, owed } => out.warn(turned_back(*peer, *why, *owed, pays)),
         PayEvent::LimitReached => out.warn("the spending limit is used up: the rest is downloaded for free"),
         PayEvent::KeyEnds { left } => out.warn(format!(
             "the session key ends in {}: buying and selling stop then. Start again to make a new one",
@@ -176,9 +228,13 @@ fn tell(out: super::output::Output, event: &PayEvent) {
 }
 
 /// Why a seller does not sell, and what to do about it.
-fn turned_back(peer: Address, why: HoldReason, owed: RawAmount) -> String {
+fn turned_back(peer: Address, why: HoldReason, owed: RawAmount, pays: bool) -> String {
     let free = "the download goes on for free";
     match why {
+        HoldReason::Cap if pays => format!(
+            "{peer} sells no more on credit: you owe it {}; it is paid now, and buying goes on by itself. Until then {free}",
+            btt_text(owed.unsigned())
+        ),
         HoldReason::Cap => format!(
             "{peer} sells no more on credit: you owe it {}; {free}. Pay it with `seedrail settle run`, and buying goes on by itself",
             btt_text(owed.unsigned())

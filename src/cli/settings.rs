@@ -188,7 +188,7 @@ pub(crate) enum Origin {
 }
 
 /// The origin of each setting that has one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Origins {
     pub(crate) home: Origin,
     pub(crate) network: Origin,
@@ -277,7 +277,7 @@ impl fmt::Display for LedgerPlace {
 }
 
 /// Everything a command may need to know, with the precedence applied.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) origins: Origins,
     pub(crate) home: PathBuf,

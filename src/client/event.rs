@@ -7,7 +7,7 @@ use tokio::sync::broadcast::{
 };
 
 use super::snapshot::{ProblemCode, ReachedGoal};
-use crate::types::{Clock as _, InfoHash, SystemClock, UnixMs};
+use crate::types::{Clock as _, InfoHash, RawAmount, SystemClock, UnixMs};
 
 /// Events that are kept for a listener that is slow.
 pub const EVENTS_KEPT: usize = 64;
@@ -109,6 +109,13 @@ pub enum Happened {
         url: String,
         /// Why.
         message: String,
+    },
+    /// Debts were settled, and that is final.
+    Settled {
+        /// Payees.
+        payouts: u64,
+        /// What they got, in raw units.
+        total_raw: RawAmount,
     },
     /// Something needs a person.
     Problem {

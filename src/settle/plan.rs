@@ -186,6 +186,11 @@ impl Why {
         }
     }
 
+    /// Whether it is the cost, within what the account has, that holds it back.
+    pub const fn is_cost(&self) -> bool {
+        matches!(self, Self::Activation(_) | Self::Fee(..) | Self::NotFree)
+    }
+
     /// Whether it is the account that lacks something, not the policy that
     /// holds it back.
     pub const fn is_funds(&self) -> bool {

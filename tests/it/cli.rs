@@ -7,6 +7,7 @@ mod fresh_home;
 mod goals;
 mod habits;
 mod ledger;
+mod limit;
 mod lying;
 mod multisig;
 mod paid;

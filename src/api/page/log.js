@@ -20,6 +20,7 @@ const WORDS = {
   tracker_warned: (one) => `tracker ${one.url} warns: ${one.message}`,
   web_seed_failed: (one) => `web seed ${one.url}: ${one.message}`,
   disk_refused: (one) => one.message,
+  settled: (one) => `${one.payouts} debts were settled: ${one.total_raw} raw units`,
   problem: (one) => `${one.message} ${one.hint}`,
   problem_over: (one) => `solved: ${one.code.replaceAll('_', ' ')}`,
   resync: () => 'some events were missed',

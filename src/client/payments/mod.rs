@@ -23,7 +23,7 @@ use crate::{
         Identity,
         pay::{PayConfig, PayError, PayEvent, PayExtension},
     },
-    settle::{NodeChain, Policy},
+    settle::{NodeChain, Plan, Policy},
     tron::keys::Signer,
     types::{Address, SystemClock, TokenId},
 };
@@ -50,14 +50,27 @@ pub struct PaymentsConfig {
     pub settling: Option<Settling>,
 }
 
+/// Opens a wallet, or says why it stays closed.
+pub type OpenWallet = Arc<dyn Fn() -> Result<Arc<dyn Signer>, String> + Send + Sync>;
+
+/// Whether a plan is paid.
+pub type Consent = Arc<dyn Fn(&Plan) -> bool + Send + Sync>;
+
 /// How debts are settled.
 pub struct Settling {
-    /// Signs the payouts.
-    pub signer: Arc<dyn Signer>,
+    /// Whose debts they are.
+    pub account: Address,
+    /// Opens the wallet when something is to be paid; it is closed after each round. May
+    /// wait for a person.
+    pub wallet: OpenWallet,
     /// What is paid, besides what the policy says of fees.
     pub policy: Policy,
-    /// Between two looks for debts.
-    pub every: Duration,
+    /// Between two looks for debts; `None`: they are looked for at a payee's credit limit
+    /// alone, and when it is told to.
+    pub every: Option<Duration>,
+    /// Asked at a payee's credit limit whether debts are paid although that burns fees. May
+    /// wait for a person. `None`: nobody can be asked.
+    pub consent: Option<Consent>,
     /// How this process names itself to others who wait for the account.
     pub holder: String,
 }

@@ -22,9 +22,15 @@ impl Owner {
     pub(in crate::client) fn hear(&mut self, news: News) {
         match news {
             News::Pay(event) => self.hear_pay(event),
-            News::Settled(Round::Done) => {
+            News::Settled(Round::Done(paid)) => {
                 self.over(ProblemCode::SettleFailed, None);
                 self.over(ProblemCode::DebtsDue, None);
+                if let Some(paid) = paid {
+                    self.tell(Happened::Settled {
+                        payouts: paid.payouts,
+                        total_raw: paid.total,
+                    });
+                }
             }
             News::Settled(Round::Declined(why)) => self.problem(
                 ProblemCode::DebtsDue,
@@ -48,12 +54,18 @@ impl Owner {
                 peer,
                 why: HoldReason::Cap,
                 owed,
-            } => self.problem(
-                ProblemCode::CreditLimit,
-                about(peer),
-                format!("{peer} sells no more on credit: you owe it {}", btt(owed)),
-                "Settle your debts: buying goes on by itself then.",
-            ),
+            } => {
+                let settler = self.pay.as_ref().and_then(|pay| pay.settler.as_ref());
+                if let Some(settler) = settler {
+                    settler.limit.notify_one();
+                }
+                self.problem(
+                    ProblemCode::CreditLimit,
+                    about(peer),
+                    format!("{peer} sells no more on credit: you owe it {}", btt(owed)),
+                    "Settle your debts: buying goes on by itself then.",
+                );
+            }
             PayEvent::Defaulted { peer, amount } => self.problem(
                 ProblemCode::Default,
                 about(peer),

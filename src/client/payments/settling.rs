@@ -5,16 +5,19 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::JoinHandle,
-    time::MissedTickBehavior,
+    time::{Interval, MissedTickBehavior},
 };
 
 use super::{News, Settling};
 use crate::{
     client::snapshot::SettlePolicy,
     ledger::{Ledger, LedgerError, PayoutKind, PayoutState},
-    settle::{Engine, Event, NodeChain, Plan, Policy, Question, SettleError, random_number},
+    settle::{
+        BatchReport, Chain, Engine, Event, NodeChain, Plan, Policy, Question, SettleError,
+        random_number,
+    },
     tron::permission::OWNER_ID,
-    types::{Clock as _, RawAmount, SystemClock, Token, TokenId, UnixMs},
+    types::{Clock as _, Decimals, RawAmount, Sun, SystemClock, Token, TokenId, UnixMs},
 };
 
 /// A day of the chain's people, ms (UTC).
@@ -26,12 +29,30 @@ const BATCHES: u32 = 1000;
 /// What came of one round.
 #[derive(Debug)]
 pub(in crate::client) enum Round {
-    /// Nothing is due, or all that is due was paid.
-    Done,
+    /// Nothing is due, or all that is due was paid; what that came to.
+    Done(Option<Paid>),
     /// Debts are due that the policy does not pay; why.
     Declined(String),
     /// It failed; why. It is tried again.
     Failed(String),
+}
+
+/// What was paid in a round, and is final.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::client) struct Paid {
+    pub(in crate::client) payouts: u64,
+    pub(in crate::client) total: RawAmount,
+}
+
+/// Why debts are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// It is time.
+    Time,
+    /// A person said so.
+    Person,
+    /// A payee gives no more credit.
+    Limit,
 }
 
 /// The task that settles. Dropping it ends that: what is in flight is in the ledger, and is
@@ -39,6 +60,8 @@ pub(in crate::client) enum Round {
 pub(in crate::client) struct Settler {
     pub(in crate::client) policy: watch::Sender<SettlePolicy>,
     pub(in crate::client) now: Arc<Notify>,
+    /// A payee gives no more credit.
+    pub(in crate::client) limit: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
@@ -58,17 +81,22 @@ impl Settler {
     ) -> Self {
         let (policy, policies) = watch::channel(SettlePolicy::Off);
         let now = Arc::new(Notify::new());
-        let asked = Arc::clone(&now);
+        let limit = Arc::new(Notify::new());
+        let (asked, reached) = (Arc::clone(&now), Arc::clone(&limit));
         let task = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(settling.every.max(Duration::from_secs(1)));
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut ticks = settling.every.map(|every| {
+                let mut ticks = tokio::time::interval(every.max(Duration::from_secs(1)));
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                ticks
+            });
             loop {
-                let by_hand = tokio::select! {
-                    () = asked.notified() => true,
-                    _ = ticks.tick() => false,
+                let cause = tokio::select! {
+                    () = asked.notified() => Cause::Person,
+                    () = reached.notified() => Cause::Limit,
+                    () = next(&mut ticks) => Cause::Time,
                 };
                 let policy = *policies.borrow();
-                if policy == SettlePolicy::Off && !by_hand {
+                if policy == SettlePolicy::Off && cause != Cause::Person {
                     continue;
                 }
                 let desk = Desk {
@@ -77,7 +105,7 @@ impl Settler {
                     chain: chain.clone(),
                     token,
                     policy,
-                    by_hand,
+                    cause,
                 };
                 // Its calls to the ledger block.
                 let runtime = tokio::runtime::Handle::current();
@@ -91,7 +119,22 @@ impl Settler {
                 }
             }
         });
-        Self { policy, now, task }
+        Self {
+            policy,
+            now,
+            limit,
+            task,
+        }
+    }
+}
+
+/// The next time; never, if none was said.
+async fn next(ticks: &mut Option<Interval>) {
+    match ticks {
+        Some(ticks) => {
+            ticks.tick().await;
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -102,49 +145,124 @@ struct Desk {
     chain: NodeChain,
     token: TokenId,
     policy: SettlePolicy,
-    by_hand: bool,
+    cause: Cause,
 }
 
 impl Desk {
     async fn round(self) -> Round {
-        let signer = self.settling.signer.as_ref();
+        match self.settle().await {
+            Ok(round) => round,
+            Err(SettleError::Ledger(LedgerError::AccountHeld { holder, .. })) => {
+                tracing::info!(%holder, "another process settles");
+                Round::Done(None)
+            }
+            Err(error) => Round::Failed(error.to_string()),
+        }
+    }
+
+    async fn settle(&self) -> Result<Round, SettleError> {
         let report = |event: &Event| tracing::debug!(?event, "settling");
         let engine = Engine {
             ledger: self.ledger.as_ref(),
             chain: &self.chain,
             clock: &SystemClock,
-            account: signer.address(),
+            account: self.settling.account,
             permission_id: OWNER_ID,
             holder: &self.settling.holder,
             report: &report,
             random: &random_number,
         };
-        let policy = Policy {
-            free_only: self.settling.policy.free_only || self.policy == SettlePolicy::Free,
-            ..self.settling.policy
+        // What was begun before is looked after without a wallet.
+        engine.resume(None, |_| false).await?;
+        let Chosen {
+            policy,
+            fees,
+            waits,
+        } = self.choose(&engine).await?;
+        let declined = || waits.clone().map_or(Round::Done(None), Round::Declined);
+        let Some(fees) = fees else {
+            return Ok(declined());
         };
-        let mut declined = None;
-        let run = engine.run(signer, self.token, &policy, |question| match question {
-            Question::Pay(plan) => match self.may_pay(plan) {
-                Ok(()) => true,
-                Err(why) => {
-                    declined = Some(why);
+        let signer = match (self.settling.wallet)() {
+            Ok(signer) => signer,
+            Err(why) => return Ok(Round::Declined(format!("the wallet stays closed: {why}"))),
+        };
+        let mut refused = None;
+        let run = engine.run(signer.as_ref(), self.token, &policy, |question| {
+            match question {
+                // What was agreed to is what is paid.
+                Question::Pay(plan) if plan.fee_worst > fees => {
+                    refused = Some("prices have changed meanwhile".to_owned());
                     false
                 }
-            },
-            // A person ordered them: a person says whether they are still wanted.
-            Question::Finish(_) => false,
-        });
-        let run = run.await;
-        match (run, declined) {
-            (Err(SettleError::Ledger(LedgerError::AccountHeld { holder, .. })), _) => {
-                tracing::info!(%holder, "another process settles");
-                Round::Done
+                Question::Pay(plan) => match self.may_pay(plan) {
+                    Ok(()) => true,
+                    Err(why) => {
+                        refused = Some(why);
+                        false
+                    }
+                },
+                // A person ordered them: a person says whether they are still wanted.
+                Question::Finish(_) => false,
             }
-            (Err(error), _) => Round::Failed(error.to_string()),
-            (Ok(_), Some(why)) => Round::Declined(why),
-            (Ok(_), None) => Round::Done,
+        });
+        let report = run.await?;
+        if let Some(why) = refused {
+            return Ok(Round::Declined(why));
         }
+        match waits {
+            Some(why) => Ok(Round::Declined(why)),
+            None => Ok(Round::Done(paid(&report.batches, report.plan.as_ref()))),
+        }
+    }
+
+    /// What would be paid, and at which fees: at a payee's limit a person may agree to more
+    /// than the policy does.
+    async fn choose<C: Chain>(&self, engine: &Engine<'_, C>) -> Result<Chosen, SettleError> {
+        let own = self.settling.policy;
+        let policy = Policy {
+            free_only: own.free_only || self.policy == SettlePolicy::Free,
+            ..own
+        };
+        let plan = engine.plan(self.token, &policy).await?;
+        let costs = plan.deferred.iter().filter(|left| left.reason.is_cost());
+        let waits = costs.map(|left| {
+            let amount = left.amount.to_decimal(Decimals::BTT);
+            format!(
+                "{amount} BTT to {}: {}",
+                left.payee,
+                left.reason.words(self.token)
+            )
+        });
+        let waits: Vec<String> = waits.take(SAID).collect();
+        let fees = (!plan.payouts.is_empty()).then_some(plan.fee_worst);
+        if waits.is_empty() {
+            let waits = None;
+            return Ok(Chosen {
+                policy,
+                fees,
+                waits,
+            });
+        }
+        if let (Cause::Limit, Some(consent)) = (self.cause, &self.settling.consent) {
+            let all = Policy {
+                free_only: false,
+                ..own
+            };
+            let dear = engine.plan(self.token, &all).await?;
+            if !dear.payouts.is_empty() && consent(&dear) {
+                return Ok(Chosen {
+                    policy: all,
+                    fees: Some(dear.fee_worst),
+                    waits: None,
+                });
+            }
+        }
+        Ok(Chosen {
+            policy,
+            fees,
+            waits: Some(waits.join("; ")),
+        })
     }
 
     /// Whether the policy pays all of this plan.
@@ -152,7 +270,7 @@ impl Desk {
         let SettlePolicy::UpTo { day_raw } = self.policy else {
             return Ok(());
         };
-        if self.by_hand {
+        if self.cause == Cause::Person {
             return Ok(());
         }
         let today = self.paid_today().map_err(|error| error.to_string())?;
@@ -172,7 +290,7 @@ impl Desk {
         let now = SystemClock.now();
         let midnight = UnixMs(now.0 - now.0.rem_euclid(DAY_MS));
         let mut sum = RawAmount::ZERO;
-        let account = self.settling.signer.address();
+        let account = self.settling.account;
         for batch in self.ledger.batches(account, BATCHES)? {
             if batch.created_at < midnight {
                 break;
@@ -188,4 +306,23 @@ impl Desk {
         }
         Ok(sum)
     }
+}
+
+/// What a round pays.
+struct Chosen {
+    policy: Policy,
+    /// What it may burn at most; `None`: nothing is paid.
+    fees: Option<Sun>,
+    /// What is due and is not paid, for what it costs.
+    waits: Option<String>,
+}
+
+/// Debts that are named in a sentence.
+const SAID: usize = 3;
+
+/// What the batches of a run came to.
+fn paid(batches: &[BatchReport], plan: Option<&Plan>) -> Option<Paid> {
+    let payouts: u64 = batches.iter().map(|batch| batch.counts.confirmed).sum();
+    let total = plan.map_or(RawAmount::ZERO, |plan| plan.total);
+    (payouts > 0).then_some(Paid { payouts, total })
 }
