@@ -97,7 +97,7 @@ impl<'a> Foreground<'a> {
         let added = self.command(Command::Add(Box::new(torrent))).await?;
         match added {
             Answer::Added { hash, known } => Ok((hash, !known)),
-            Answer::Done | Answer::Moved { .. } => {
+            Answer::Done | Answer::TorrentFile(_) | Answer::Moved { .. } => {
                 Err(Failure::failed("session", "the torrent was not added"))
             }
         }

@@ -496,7 +496,7 @@ async fn relocate(
     let moved = client.command(Command::Move { hash, folder: to });
     let path = match context.or_interrupt(moved).await? {
         Answer::Moved { path } => path,
-        Answer::Done | Answer::Added { .. } => target.clone(),
+        Answer::Done | Answer::TorrentFile(_) | Answer::Added { .. } => target.clone(),
     };
     let path = match path.strip_prefix(&target) {
         Ok(inside) => folder.join(inside),

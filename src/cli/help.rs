@@ -17,7 +17,8 @@ const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Steer the daemon",
         &[
-            "add", "ls", "show", "pause", "resume", "rm", "limit", "queue", "price", "watch",
+            "add", "ls", "show", "pause", "resume", "rm", "limit", "queue", "trackers", "price",
+            "watch",
         ],
     ),
     (

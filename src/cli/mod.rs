@@ -284,6 +284,8 @@ enum Command {
     Limit(steer::Limit),
     /// Change how many of the daemon's torrents run at once, and which come first.
     Queue(steer::QueueCommand),
+    /// Show, add and remove trackers of one of the daemon's torrents.
+    Trackers(steer::Trackers),
     /// Change the prices of a torrent of the daemon, or of all.
     Price(steer::PriceCommand),
     /// Watch the daemon's torrents until Ctrl-C.
@@ -468,6 +470,7 @@ async fn run(command: Command, context: Context) -> Outcome {
             Command::Rm(command) => command.run(context).await,
             Command::Limit(command) => command.run(context).await,
             Command::Queue(command) => command.run(context).await,
+            Command::Trackers(command) => command.run(context).await,
             Command::Price(command) => command.run(context).await,
             Command::Watch(command) => command.run(context).await,
             Command::Torrent(command) => command.run(context).await,

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 use super::{
     adding::{MAX_PEERS, MAX_TAGS, check_trackers},
     command::{Answer, Command, Files},
-    entry::{Entry, Place, Run, Standing, Wish, choose, selection},
+    entry::{Entry, Known, Place, Run, Standing, Wish, choose, selection},
     error::ClientError,
     labels::{check_folder, check_name},
     owner::{Owner, Reply},
@@ -37,6 +37,8 @@ pub(super) enum Effect {
     Limits(Option<InfoHash>),
     /// What is bought and sold at.
     Prices,
+    /// Trackers are asked.
+    Reannounce(InfoHash),
     /// Whose turn it is.
     Queue,
     /// How debts are settled.
@@ -197,6 +199,22 @@ impl Owner {
                 Effect::None
             }
             Command::AddTrackers { hash, urls } => self.add_trackers(hash, urls)?,
+            Command::RemoveTrackers { hash, urls } => self.remove_trackers(hash, &urls)?,
+            Command::EditTracker { hash, from, to } => self.edit_tracker(hash, &from, to)?,
+            Command::Reannounce(hash) => {
+                let entry = self.present(hash)?;
+                if entry.is_held() || entry.live().is_none() {
+                    return Err(ClientError::Paused(hash));
+                }
+                Effect::Reannounce(hash)
+            }
+            Command::Export(hash) => {
+                let file = match &self.present(hash)?.wish.known {
+                    Known::File(metainfo) => metainfo.to_bytes(),
+                    Known::Link(_) => return Err(ClientError::NoMetadata(hash)),
+                };
+                return Ok((Answer::TorrentFile(file), Effect::None));
+            }
             Command::MoveInQueue { hashes, to } => {
                 self.move_in_queue(&hashes, to);
                 Effect::Queue
@@ -353,6 +371,47 @@ impl Owner {
         Ok(Effect::Restart(hash))
     }
 
+    fn remove_trackers(&mut self, hash: InfoHash, urls: &[String]) -> Result<Effect, ClientError> {
+        let entry = self.present(hash)?;
+        let known: Vec<String> = entry.tiers().into_iter().flatten().collect();
+        if let Some(none) = urls.iter().find(|url| !known.contains(url)) {
+            return Err(ClientError::NoSuchTracker(none.chars().take(80).collect()));
+        }
+        entry.wish.change_trackers(|url| match urls.contains(url) {
+            true => None,
+            false => Some(url.clone()),
+        });
+        Ok(match urls.is_empty() {
+            true => Effect::None,
+            false => Effect::Restart(hash),
+        })
+    }
+
+    fn edit_tracker(
+        &mut self,
+        hash: InfoHash,
+        from: &str,
+        to: String,
+    ) -> Result<Effect, ClientError> {
+        check_trackers(std::slice::from_ref(&to))?;
+        let entry = self.present(hash)?;
+        let known: Vec<String> = entry.tiers().into_iter().flatten().collect();
+        if !known.iter().any(|url| url == from) {
+            return Err(ClientError::NoSuchTracker(from.chars().take(80).collect()));
+        }
+        if from == to {
+            return Ok(Effect::None);
+        }
+        if known.contains(&to) {
+            return Err(ClientError::HasTracker(to.chars().take(80).collect()));
+        }
+        entry.wish.change_trackers(|url| match url == from {
+            true => Some(to.clone()),
+            false => Some(url.clone()),
+        });
+        Ok(Effect::Restart(hash))
+    }
+
     fn check_move(&mut self, hash: InfoHash, folder: &Path) -> Result<(), ClientError> {
         check_folder(folder)?;
         let entry = self.entries.get(&hash);
@@ -401,6 +460,7 @@ impl Owner {
             | Effect::Restart(hash)
             | Effect::Recheck(hash)
             | Effect::Limits(Some(hash))
+            | Effect::Reannounce(hash)
             | Effect::Peers(hash, _) => *hash,
         };
         let Some(entry) = self.entries.get_mut(&hash) else {
@@ -420,6 +480,11 @@ impl Owner {
                 if let Some(live) = entry.live() {
                     live.handle.set_up_limit(up);
                     live.handle.set_down_limit(down);
+                }
+            }
+            Effect::Reannounce(_) => {
+                if let Some(live) = entry.live() {
+                    live.handle.reannounce();
                 }
             }
             Effect::Peers(_, peers) => {

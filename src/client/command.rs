@@ -101,6 +101,27 @@ pub enum Command {
         /// Their addresses, a group each.
         urls: Vec<String>,
     },
+    /// Takes trackers away from a torrent, its own included. Its connections are closed for
+    /// that.
+    RemoveTrackers {
+        /// Which.
+        hash: InfoHash,
+        /// Their addresses; one that it does not have is an error.
+        urls: Vec<String>,
+    },
+    /// Puts a tracker in the place of another one.
+    EditTracker {
+        /// Which torrent.
+        hash: InfoHash,
+        /// The address that it has.
+        from: String,
+        /// The one that it is to have.
+        to: String,
+    },
+    /// Asks the trackers for peers, as soon as they allow it.
+    Reannounce(InfoHash),
+    /// Gives the torrent file. Its answer is [`Answer::TorrentFile`].
+    Export(InfoHash),
     /// Moves torrents in the list: those before others have their turn first. Those that are
     /// not there are passed over.
     MoveInQueue {
@@ -267,6 +288,8 @@ pub enum Answer {
         /// It was there already, and is not changed.
         known: bool,
     },
+    /// The torrent file.
+    TorrentFile(Vec<u8>),
     /// The content is at its new place.
     Moved {
         /// The file, or the folder with the files.

@@ -226,6 +226,23 @@ impl Wish {
     }
 }
 
+impl Wish {
+    /// Changes the trackers, its own included: they are no part of what it is. `None` takes
+    /// one away.
+    pub(super) fn change_trackers(&mut self, change: impl Fn(&String) -> Option<String>) {
+        let changed = |urls: &[String]| urls.iter().filter_map(&change).collect::<Vec<_>>();
+        match &mut self.known {
+            Known::Link(magnet) => magnet.trackers = changed(&magnet.trackers),
+            Known::File(metainfo) => {
+                let metainfo = Arc::make_mut(metainfo);
+                let tiers = metainfo.trackers.iter().map(|tier| changed(tier));
+                metainfo.trackers = tiers.filter(|tier| !tier.is_empty()).collect();
+            }
+        }
+        self.trackers = changed(&self.trackers);
+    }
+}
+
 impl Entry {
     pub(super) fn new(wish: Wish, life: Life, standing: Standing, paid: Tally) -> Self {
         let mut entry = Self {

@@ -69,6 +69,15 @@ pub enum ClientError {
     /// A tracker's address that no tracker can have.
     #[error("`{0}` is no address of a tracker: it begins with http://, https:// or udp://")]
     BadTracker(String),
+    /// The torrent does not have this tracker.
+    #[error("the torrent has no tracker `{0}`")]
+    NoSuchTracker(String),
+    /// The torrent has this tracker already.
+    #[error("the torrent has the tracker `{0}` already")]
+    HasTracker(String),
+    /// There is no torrent file yet.
+    #[error("the metadata of torrent {0} is not there yet")]
+    NoMetadata(InfoHash),
     /// The content cannot be moved.
     #[error(transparent)]
     Move(#[from] MoveError),
@@ -127,6 +136,9 @@ impl ClientError {
             | Self::AllShared(_)
             | Self::TooMany { .. }
             | Self::Paused(_)
+            | Self::NoSuchTracker(_)
+            | Self::HasTracker(_)
+            | Self::NoMetadata(_)
             | Self::NoPayments
             | Self::NoWallet
             | Self::Move(_) => ErrorKind::Conflict,

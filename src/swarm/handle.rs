@@ -139,6 +139,12 @@ impl TorrentHandle {
         }
     }
 
+    /// Asks the trackers for peers now: as soon as those that answered allow it, and at once
+    /// those that did not.
+    pub fn reannounce(&self) {
+        self.torrent.reannounce();
+    }
+
     /// Dials one more peer.
     pub fn add_peer(&self, addr: SocketAddr) {
         self.torrent.add_peers(&[addr], PeerSource::User);

@@ -211,3 +211,53 @@ async fn the_queue_is_turned_on_and_torrents_move_in_it() {
         );
     }
 }
+
+#[tokio::test]
+async fn trackers_are_named_by_number() {
+    let stand = Stand::start().await;
+    let id = id(&stand).await;
+    let link = format!(
+        "magnet:?xt=urn:btih:{:040x}&tr=http://a/1&tr=http://a/2&tr=http://a/3",
+        9
+    );
+    call(&stand, &id, "torrent-add", json!({ "filename": link })).await;
+    let trackers = || async {
+        let wanted = json!({ "fields": ["trackers"] });
+        let got = call(&stand, &id, "torrent-get", wanted).await;
+        let rows = got["arguments"]["torrents"][0]["trackers"]
+            .as_array()
+            .unwrap()
+            .clone();
+        rows.iter()
+            .map(|row| row["announce"].clone())
+            .collect::<Vec<_>>()
+    };
+    for (arguments, result, now) in [
+        (
+            json!({ "trackerRemove": [0] }),
+            "success",
+            vec!["http://a/2", "http://a/3"],
+        ),
+        (
+            json!({ "trackerReplace": [1, "http://a/4"] }),
+            "success",
+            vec!["http://a/2", "http://a/4"],
+        ),
+        (
+            json!({ "trackerRemove": [7] }),
+            "`trackerRemove` is missing or not as it should be",
+            vec!["http://a/2", "http://a/4"],
+        ),
+        (
+            json!({ "trackerReplace": [1] }),
+            "`trackerReplace` is missing or not as it should be",
+            vec!["http://a/2", "http://a/4"],
+        ),
+    ] {
+        let set = call(&stand, &id, "torrent-set", arguments).await;
+        assert_eq!(set["result"], result);
+        assert_eq!(trackers().await, now);
+    }
+    let told = call(&stand, &id, "torrent-reannounce", json!({})).await;
+    assert_eq!(told["result"], "success");
+}

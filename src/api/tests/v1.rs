@@ -390,3 +390,102 @@ async fn torrents_wait_and_are_moved_by_all_three_interfaces() {
     let queue = stand.client.snapshot().transfer.value.queue;
     assert_eq!((queue.downloads, queue.seeds), (None, Some(4)));
 }
+
+#[tokio::test]
+async fn trackers_are_changed_by_all_three_interfaces_and_the_file_is_given_back() {
+    let stand = Stand::start().await;
+    let (_, bytes) = stand.torrent("a.bin", 40_000);
+    let mut metainfo = crate::swarm::metainfo::Metainfo::from_bytes(&bytes).unwrap();
+    let tracker = |port: u16| format!("http://127.0.0.1:{port}/announce");
+    metainfo.trackers = vec![vec![tracker(1), tracker(2)], vec![tracker(3)]];
+    let file = base64::engine::general_purpose::STANDARD.encode(metainfo.to_bytes());
+    let body = json!({ "file": file, "paused": true }).to_string();
+    let added = stand.ask("POST /api/v1/torrents", &body).await.json();
+    let hash = added["hash"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/torrents/{hash}");
+    let trackers = || async {
+        let rows = stand.ask(&format!("GET {path}/trackers"), "").await.json();
+        let ports = rows.as_array().unwrap().iter().map(|row| {
+            let url = row["url"].as_str().unwrap();
+            url[17..18].parse::<u8>().unwrap()
+        });
+        ports.collect::<Vec<u8>>()
+    };
+    let file = stand.ask(&format!("GET {path}/file"), "").await;
+    assert_eq!(
+        file.header("content-type"),
+        Some("application/x-bittorrent")
+    );
+    assert_eq!(file.body, metainfo.to_bytes());
+    let export = format!("GET /api/v2/torrents/export?hash={hash}");
+    assert_eq!(stand.ask(&export, "").await.body, metainfo.to_bytes());
+
+    let urls = |urls: &[String]| json!({ "urls": urls }).to_string();
+    let remove = format!("POST {path}/trackers/remove");
+    assert_eq!(stand.ask(&remove, &urls(&[tracker(1)])).await.status, 204);
+    assert_eq!(trackers().await, [2, 3]);
+    let none = stand.ask(&remove, &urls(&[tracker(2), tracker(9)])).await;
+    assert_eq!((none.status, trackers().await), (409, vec![2, 3]));
+    for (action, body, status, now) in [
+        (
+            "addTrackers",
+            format!("hash={hash}&urls={}", tracker(4)),
+            200,
+            vec![2, 3, 4],
+        ),
+        (
+            "removeTrackers",
+            format!("hash={hash}&urls={}|{}", tracker(2), tracker(9)),
+            200,
+            vec![3, 4],
+        ),
+        (
+            "removeTrackers",
+            format!("hash={hash}&urls={}", tracker(9)),
+            409,
+            vec![3, 4],
+        ),
+        (
+            "editTracker",
+            format!("hash={hash}&origUrl={}&newUrl={}", tracker(3), tracker(5)),
+            200,
+            vec![5, 4],
+        ),
+        (
+            "editTracker",
+            format!("hash={hash}&origUrl={}&newUrl={}", tracker(5), tracker(4)),
+            409,
+            vec![5, 4],
+        ),
+        (
+            "editTracker",
+            format!("hash={hash}&origUrl={}&newUrl={}", tracker(9), tracker(6)),
+            409,
+            vec![5, 4],
+        ),
+        (
+            "editTracker",
+            format!("hash={hash}&origUrl={}&newUrl=nothing", tracker(5)),
+            400,
+            vec![5, 4],
+        ),
+        ("reannounce", format!("hashes={hash}"), 200, vec![5, 4]),
+    ] {
+        let reply = stand
+            .ask(&format!("POST /api/v2/torrents/{action}"), &body)
+            .await;
+        assert_eq!(
+            (reply.status, trackers().await),
+            (status, now),
+            "{action} {body}"
+        );
+    }
+    // What is paused asks nobody.
+    let reannounce = format!("POST {path}/reannounce");
+    assert_eq!(stand.ask(&reannounce, "").await.status, 409);
+    stand.ask(&format!("POST {path}/resume"), "").await;
+    let runs =
+        |one: &crate::client::snapshot::Torrent| one.row.value.state == TorrentState::Downloading;
+    stand.until(hash.parse().unwrap(), runs).await;
+    assert_eq!(stand.ask(&reannounce, "").await.status, 204);
+}

@@ -137,6 +137,7 @@ async fn done(site: &Site, call: &Call<'_>, request: &Request) -> Done {
         }
         "torrent-stop" => torrents::each(site, arguments, Command::Pause).await,
         "torrent-verify" => torrents::each(site, arguments, Command::Recheck).await,
+        "torrent-reannounce" => torrents::reannounce(site, arguments).await,
         "torrent-remove" => torrents::remove(site, arguments).await,
         "torrent-set-location" => torrents::set_location(site, arguments).await,
         "queue-move-top" => torrents::move_in_queue(site, arguments, QueueTo::Top).await,

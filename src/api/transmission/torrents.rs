@@ -9,9 +9,9 @@ use super::{Done, Failure, fields, object, session::limit};
 use crate::{
     api::site::Site,
     client::{
-        ErrorKind,
+        ClientError, ErrorKind,
         command::{AddTorrent, Answer, Command, Files, QueueTo, Source},
-        snapshot::{Goals, Limits, Snapshot},
+        snapshot::{Goals, Limits, Snapshot, Torrent},
     },
     types::InfoHash,
 };
@@ -141,7 +141,9 @@ pub(super) async fn add(site: &Site, arguments: &Map<String, Value>) -> Done {
     };
     let (hash, known) = match site.client.command(Command::Add(Box::new(torrent))).await {
         Ok(Answer::Added { hash, known }) => (hash, known),
-        Ok(Answer::Done | Answer::Moved { .. }) => return Err(Failure::NoTorrentFile),
+        Ok(Answer::Done | Answer::TorrentFile(_) | Answer::Moved { .. }) => {
+            return Err(Failure::NoTorrentFile);
+        }
         Err(error) if error.kind() == ErrorKind::Invalid => return Err(Failure::NoTorrentFile),
         Err(error) => return Err(error.into()),
     };
@@ -180,6 +182,58 @@ pub(super) async fn each(
         }
     }
     Ok(Map::new())
+}
+
+/// What is paused has nothing to ask for.
+pub(super) async fn reannounce(site: &Site, arguments: &Map<String, Value>) -> Done {
+    for (hash, _) in named(site, &site.client.snapshot(), arguments)? {
+        match site.client.command(Command::Reannounce(hash)).await {
+            Ok(_) | Err(ClientError::Paused(_) | ClientError::NoSuchTorrent(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Map::new())
+}
+
+/// The address of the tracker with this number.
+fn tracker(torrent: &Torrent, number: &Value, name: &'static str) -> Result<String, Failure> {
+    let number = number
+        .as_u64()
+        .and_then(|number| usize::try_from(number).ok());
+    let row = number.and_then(|number| torrent.trackers.value.get(number));
+    row.map(|row| row.url.clone())
+        .ok_or(Failure::Argument(name))
+}
+
+/// Trackers that are named by number: those to remove, and pairs of a number and the address
+/// to put there.
+async fn change_trackers(
+    site: &Site,
+    (hash, torrent): (InfoHash, &Torrent),
+    arguments: &Map<String, Value>,
+) -> Result<(), Failure> {
+    let remove = list(arguments, "trackerRemove", |id| Some(id.clone()))?;
+    let replace = list(arguments, "trackerReplace", |value| Some(value.clone()))?;
+    let mut commands = Vec::new();
+    for pair in replace.unwrap_or_default().chunks(2) {
+        let [number, to] = pair else {
+            return Err(Failure::Argument("trackerReplace"));
+        };
+        let to = to.as_str().ok_or(Failure::Argument("trackerReplace"))?;
+        let (from, to) = (tracker(torrent, number, "trackerReplace")?, to.to_owned());
+        commands.push(Command::EditTracker { hash, from, to });
+    }
+    if let Some(numbers) = remove {
+        let urls = numbers
+            .iter()
+            .map(|number| tracker(torrent, number, "trackerRemove"));
+        let urls = urls.collect::<Result<_, _>>()?;
+        commands.push(Command::RemoveTrackers { hash, urls });
+    }
+    for command in commands {
+        site.client.command(command).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn move_in_queue(
@@ -221,7 +275,7 @@ pub(super) async fn set_location(site: &Site, arguments: &Map<String, Value>) ->
 
 /// What `torrent-set` can change. Whatever else is named is refused, unless it says what is
 /// so already.
-const CHANGED: [&str; 14] = [
+const CHANGED: [&str; 16] = [
     "ids",
     "downloadLimit",
     "downloadLimited",
@@ -233,6 +287,8 @@ const CHANGED: [&str; 14] = [
     "files-wanted",
     "files-unwanted",
     "trackerAdd",
+    "trackerRemove",
+    "trackerReplace",
     "priority-normal",
     "priority-high",
     "priority-low",
@@ -294,6 +350,7 @@ pub(super) async fn set(site: &Site, arguments: &Map<String, Value>) -> Done {
                 .command(Command::AddTrackers { hash, urls })
                 .await?;
         }
+        change_trackers(site, (hash, torrent), arguments).await?;
         let wanted = list(arguments, "files-wanted", position)?;
         let unwanted = list(arguments, "files-unwanted", position)?;
         if wanted.is_some() || unwanted.is_some() {

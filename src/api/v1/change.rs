@@ -133,7 +133,9 @@ pub(super) async fn add(site: &Site, call: &Call<'_>) -> Answered {
             };
             answer::json_with(status, &json!({ "hash": hash, "known": known }))
         }
-        Answer::Done | Answer::Moved { .. } => Err(Refusal::failed("nothing was added")),
+        Answer::Done | Answer::TorrentFile(_) | Answer::Moved { .. } => {
+            Err(Refusal::failed("nothing was added"))
+        }
     }
 }
 
@@ -197,7 +199,7 @@ pub(super) async fn move_to(site: &Site, call: &Call<'_>, hash: InfoHash) -> Ans
     let FolderIn { folder } = call.json()?;
     match site.client.command(Command::Move { hash, folder }).await? {
         Answer::Moved { path } => answer::json(&json!({ "path": path })),
-        Answer::Done | Answer::Added { .. } => Ok(answer::done()),
+        Answer::Done | Answer::TorrentFile(_) | Answer::Added { .. } => Ok(answer::done()),
     }
 }
 
@@ -205,6 +207,12 @@ pub(super) async fn add_trackers(site: &Site, call: &Call<'_>, hash: InfoHash) -
     let UrlsIn { urls } = call.json()?;
     short("trackers", &urls)?;
     done(site, Command::AddTrackers { hash, urls }).await
+}
+
+pub(super) async fn remove_trackers(site: &Site, call: &Call<'_>, hash: InfoHash) -> Answered {
+    let UrlsIn { urls } = call.json()?;
+    short("trackers", &urls)?;
+    done(site, Command::RemoveTrackers { hash, urls }).await
 }
 
 pub(super) async fn add_peers(site: &Site, call: &Call<'_>, hash: InfoHash) -> Answered {

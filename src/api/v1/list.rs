@@ -11,7 +11,10 @@ use crate::{
         answer::{self, Answered, Refusal, with_type},
         site::Site,
     },
-    client::snapshot::TorrentRow,
+    client::{
+        command::{Answer, Command},
+        snapshot::TorrentRow,
+    },
     types::InfoHash,
 };
 
@@ -60,6 +63,18 @@ pub(super) fn pieces(site: &Site, hash: InfoHash) -> Answered {
         "application/octet-stream",
         torrent.pieces.value.to_vec(),
     ))
+}
+
+/// The torrent file.
+pub(super) async fn file(site: &Site, hash: InfoHash) -> Answered {
+    match site.client.command(Command::Export(hash)).await? {
+        Answer::TorrentFile(bytes) => {
+            Ok(with_type(StatusCode::OK, "application/x-bittorrent", bytes))
+        }
+        Answer::Done | Answer::Added { .. } | Answer::Moved { .. } => {
+            Err(Refusal::failed("no torrent file came"))
+        }
+    }
 }
 
 pub(super) fn money(site: &Site) -> Answered {

@@ -52,7 +52,7 @@ pub(super) async fn add(site: &Site, call: &Call<'_>) -> Answered {
         let torrent = Box::new(with_options(call, source)?);
         match site.client.command(Command::Add(torrent)).await {
             Ok(Answer::Added { known, .. }) => added |= !known,
-            Ok(Answer::Done | Answer::Moved { .. }) => {}
+            Ok(Answer::Done | Answer::TorrentFile(_) | Answer::Moved { .. }) => {}
             Err(error) if error.kind() == ErrorKind::Ended => return Err(error.into()),
             Err(error) => {
                 tracing::info!(%error, "a torrent was not added");
@@ -301,6 +301,45 @@ pub(super) async fn add_trackers(site: &Site, call: &Call<'_>) -> Answered {
     site.client
         .command(Command::AddTrackers { hash, urls })
         .await?;
+    Ok(ok())
+}
+
+/// Those that it has are removed; it is an error if it has none of them.
+pub(super) async fn remove_trackers(site: &Site, call: &Call<'_>) -> Answered {
+    let (hash, torrent) = torrent(site, call)?;
+    let mut urls = words(call.need("urls")?, '|');
+    urls.retain(|url| torrent.trackers.value.iter().any(|row| row.url == *url));
+    if urls.is_empty() {
+        return Err(Refusal::conflict("No trackers were found"));
+    }
+    site.client
+        .command(Command::RemoveTrackers { hash, urls })
+        .await?;
+    Ok(ok())
+}
+
+pub(super) async fn edit_tracker(site: &Site, call: &Call<'_>) -> Answered {
+    let (hash, _) = torrent(site, call)?;
+    let from = call.need("origUrl")?.to_owned();
+    let to = call.need("newUrl")?.to_owned();
+    let told = site.client.command(Command::EditTracker { hash, from, to });
+    match told.await {
+        Ok(_) => Ok(ok()),
+        Err(ClientError::BadTracker(_)) => Err(Refusal::bad("New tracker URL is invalid")),
+        Err(ClientError::HasTracker(_)) => Err(Refusal::conflict("New tracker URL already exists")),
+        Err(ClientError::NoSuchTracker(_)) => Err(Refusal::conflict("Tracker URL was not found")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What is paused has nothing to ask for.
+pub(super) async fn reannounce(site: &Site, call: &Call<'_>) -> Answered {
+    for hash in hashes(site, call)? {
+        match site.client.command(Command::Reannounce(hash)).await {
+            Ok(_) | Err(ClientError::Paused(_) | ClientError::NoSuchTorrent(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     Ok(ok())
 }
 

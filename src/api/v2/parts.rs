@@ -1,5 +1,6 @@
 //! What a torrent consists of: properties, files, trackers, pieces.
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{row, torrent};
@@ -9,7 +10,11 @@ use crate::{
         request::Call,
         site::Site,
     },
-    client::snapshot::TrackerState,
+    client::{
+        ClientError,
+        command::{Answer, Command},
+        snapshot::TrackerState,
+    },
 };
 
 pub(super) fn properties(site: &Site, call: &Call<'_>) -> Answered {
@@ -169,6 +174,23 @@ pub(super) fn trackers(site: &Site, call: &Call<'_>) -> Answered {
         })
     }));
     answer::json(&rows)
+}
+
+/// The torrent file.
+pub(super) async fn export(site: &Site, call: &Call<'_>) -> Answered {
+    let (hash, _) = torrent(site, call)?;
+    match site.client.command(Command::Export(hash)).await {
+        Ok(Answer::TorrentFile(bytes)) => Ok(answer::with_type(
+            StatusCode::OK,
+            "application/x-bittorrent",
+            bytes,
+        )),
+        Err(ClientError::NoMetadata(_)) => Err(Refusal::conflict("Unable to export torrent file")),
+        Ok(Answer::Done | Answer::Added { .. } | Answer::Moved { .. }) => {
+            Err(Refusal::failed("no torrent file came"))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Web seeds are used as the torrent file has them, and not listed.

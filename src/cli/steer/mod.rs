@@ -3,10 +3,12 @@
 mod http;
 mod price;
 mod queue;
+mod trackers;
 mod words;
 
 pub(crate) use price::PriceCommand;
 pub(crate) use queue::QueueCommand;
+pub(crate) use trackers::Trackers;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

@@ -71,6 +71,8 @@ struct Next {
     wait: Duration,
     /// While there are few peers.
     soonest: Duration,
+    /// When somebody wants it.
+    wished: Duration,
 }
 
 impl Next {
@@ -79,6 +81,11 @@ impl Next {
         Self {
             wait: reply.interval,
             soonest: soonest.max(HURRY).min(reply.interval),
+            wished: reply
+                .min_interval
+                .unwrap_or(HURRY)
+                .max(HURRY)
+                .min(reply.interval),
         }
     }
 
@@ -92,6 +99,7 @@ impl Next {
         Self {
             wait,
             soonest: wait,
+            wished: asked.unwrap_or(RETRY),
         }
     }
 }
@@ -169,6 +177,12 @@ impl Torrent {
         Err(leave)
     }
 
+    /// Has all tiers be asked again soon.
+    pub(in crate::swarm) fn reannounce(&self) {
+        self.reannounced
+            .send_modify(|times| *times = times.wrapping_add(1));
+    }
+
     /// Takes in a reply.
     fn hear(self: &Arc<Self>, url: String, reply: &Reply) {
         self.add_peers(&reply.peers, PeerSource::Tracker);
@@ -192,6 +206,7 @@ impl Torrent {
         let mut event = AnnounceEvent::Started;
         let mut failures = 0u32;
         let mut phase = self.phase.subscribe();
+        let mut wishes = self.reannounced.subscribe();
         // While data is checked nobody is let in, and what is left is not known.
         let checked = phase.wait_for(|phase| !matches!(phase, Phase::Checking { .. }));
         if checked.await.is_err() {
@@ -237,15 +252,22 @@ impl Torrent {
                 }
             };
             let now = tokio::time::Instant::now();
+            let mut wished = false;
             loop {
                 if event == AnnounceEvent::None && self.owes_completed(&*tier.lock().await) {
                     event = AnnounceEvent::Completed;
                     break;
                 }
                 let few = !self.is_complete() && self.conns().len() < FEW_PEERS;
-                let until = now + if few { next.soonest } else { next.wait };
+                let wait = match (wished, few) {
+                    (true, _) => next.wished,
+                    (false, true) => next.soonest,
+                    (false, false) => next.wait,
+                };
                 tokio::select! {
-                    () = tokio::time::sleep_until(until) => break,
+                    () = tokio::time::sleep_until(now + wait) => break,
+                    // Its sender lives as long as the torrent.
+                    Ok(()) = wishes.changed() => wished = true,
                     changed = phase.changed() => {
                         if changed.is_err() {
                             return;
@@ -345,12 +367,13 @@ mod tests {
         };
         let of = |interval, min| {
             let next = Next::of(&reply(interval, min));
-            (next.wait.as_secs(), next.soonest.as_secs())
+            let secs = [next.wait, next.soonest, next.wished].map(|wait| wait.as_secs());
+            (secs[0], secs[1], secs[2])
         };
-        assert_eq!(of(1800, Some(900)), (1800, 900));
-        assert_eq!(of(1800, None), (1800, 1800));
-        assert_eq!(of(1800, Some(5)), (1800, 30));
-        assert_eq!(of(10, None), (10, 10));
+        assert_eq!(of(1800, Some(900)), (1800, 900, 900));
+        assert_eq!(of(1800, None), (1800, 1800, 30));
+        assert_eq!(of(1800, Some(5)), (1800, 30, 30));
+        assert_eq!(of(10, None), (10, 10, 10));
         let after = |failures, asked: Option<u64>| {
             Next::after(failures, asked.map(Duration::from_secs))
                 .wait
@@ -362,5 +385,9 @@ mod tests {
         );
         assert_eq!(after(1, Some(7200)), 7200);
         assert_eq!(after(20, Some(60)), 900);
+        // Who mends his network does not wait for a tracker that was not reached.
+        assert_eq!(Next::after(20, None).wished, RETRY);
+        let asked = Some(Duration::from_secs(60));
+        assert_eq!(Next::after(20, asked).wished, Duration::from_secs(60));
     }
 }

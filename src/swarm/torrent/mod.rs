@@ -131,6 +131,8 @@ pub(super) struct Torrent {
     moving: Arc<RwLock<()>>,
     /// Its trackers, and what each tier was told.
     tiers: Vec<announce::Tier>,
+    /// How often somebody wanted them to be asked again.
+    reannounced: watch::Sender<u64>,
     /// An extension has nothing left to send.
     pub(super) drained: Notify,
     /// Its end has begun.
@@ -186,6 +188,7 @@ impl Torrent {
             down_limit: limiter(down),
             limits_run: AtomicBool::new(false),
             tiers: announce::tiers(&setup),
+            reannounced: watch::Sender::new(0),
             shared,
             info,
             setup,

@@ -370,3 +370,21 @@ async fn redirects_are_followed_without_telling_where_from() {
     let file = ask("/file").await.unwrap_err().to_string();
     assert!(file.contains("not an HTTP address"), "{file}");
 }
+
+/// After its third failure a tracker is left alone for eight seconds; who wants it asked does
+/// not wait for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tracker_that_failed_is_asked_soon_when_somebody_wants_it() {
+    let (dir, path) = file(100_000, 651);
+    let tracker = Tracker::start(|_| ok(b"d14:failure reason4:busye")).await;
+    let metainfo = torrent(&path, 32 << 10, &[tracker.url("/announce")]);
+    let session = Session::builder().start().await.unwrap();
+    let leech = session.add(of(&metainfo), dir.path(), AddOptions::default());
+    let leech = leech.unwrap();
+    until("it is asked thrice", || tracker.asked().len() == 3).await;
+    let third = std::time::Instant::now();
+    leech.reannounce();
+    until("it is asked again", || tracker.asked().len() == 4).await;
+    let wait = third.elapsed();
+    assert!(wait < std::time::Duration::from_secs(6), "{wait:?}");
+}
