@@ -1,8 +1,9 @@
-"""One side of a transfer with libtorrent: `seed FOLDER TORRENT PORT` or `leech FOLDER TORRENT PORT`.
+"""One side of a transfer with libtorrent: `seed|leech|share FOLDER TORRENT PORT [UPLOAD_LIMIT]`.
 
 The seeder says when it serves, which is later than when it listens, and runs
-until it is killed. The leecher prints how many seconds the
-transfer took and ends.
+until it is killed. The leecher prints how many seconds the transfer took and
+ends; `share` downloads too, and goes on sharing until it is killed. The limit
+is in bytes a second.
 """
 
 import os
@@ -24,7 +25,7 @@ def serves(port, info_hash):
 
 
 def main():
-    role, folder, torrent, port = sys.argv[1:]
+    role, folder, torrent, port, *limit = sys.argv[1:]
     session = libtorrent.session({
         "listen_interfaces": f"127.0.0.1:{port}",
         "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
@@ -38,7 +39,10 @@ def main():
     if role == "seed":
         parameters.flags |= libtorrent.torrent_flags.seed_mode
     start = time.monotonic()
-    session.add_torrent(parameters)
+    handle = session.add_torrent(parameters)
+    # The torrent's own limit: the session's does not count peers of this network.
+    if limit:
+        handle.set_upload_limit(int(limit[0]))
     if role == "seed":
         while not serves(int(port), parameters.ti.info_hash().to_bytes()):
             time.sleep(0.05)
