@@ -93,22 +93,25 @@ impl Conn {
         });
     }
 
-    pub(super) fn on_extended(self: &Arc<Self>, id: u8, payload: &Bytes) -> Result<(), Close> {
+    /// Whether an extension took it.
+    pub(super) fn on_extended(self: &Arc<Self>, id: u8, payload: &Bytes) -> Result<bool, Close> {
         match id {
-            0 => self.on_extended_handshake(payload),
-            METADATA_ID => self.on_metadata(payload),
-            PEX_ID => self.on_pex(payload),
+            0 => self.on_extended_handshake(payload)?,
+            METADATA_ID => self.on_metadata(payload)?,
+            PEX_ID => self.on_pex(payload)?,
             other => {
                 let attached = lock(&self.attached).get(&other).cloned();
-                if let Some(extension) = attached {
-                    extension
-                        .message(payload)
-                        .map_err(|violation| Close::Violation(violation.0))?;
-                    self.note_drained();
-                }
-                Ok(())
+                let Some(extension) = attached else {
+                    return Ok(false);
+                };
+                extension
+                    .message(payload)
+                    .map_err(|violation| Close::Violation(violation.0))?;
+                self.note_drained();
+                return Ok(true);
             }
         }
+        Ok(false)
     }
 
     fn on_extended_handshake(self: &Arc<Self>, payload: &[u8]) -> Result<(), Close> {

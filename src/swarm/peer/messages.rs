@@ -6,10 +6,15 @@ use super::{Conn, run::Close};
 use crate::swarm::{lock::lock, torrent::Claim, wire::Message};
 
 impl Conn {
-    pub(super) fn on_message(self: &Arc<Self>, message: Message) -> Result<(), Close> {
+    /// Whether it was worth reading: it brought data or something new, asked for a chunk
+    /// that is served, or was an extension's, which has limits of its own.
+    pub(super) fn on_message(self: &Arc<Self>, message: Message) -> Result<bool, Close> {
         match message {
-            Message::Piece { piece, begin, data } => self.on_piece(piece, begin, data),
-            Message::Request(block) => self.on_request(block)?,
+            Message::Piece { piece, begin, data } => {
+                self.on_piece(piece, begin, data);
+                return Ok(true);
+            }
+            Message::Request(block) => return self.on_request(block),
             Message::Cancel(block) => self.on_cancel(block),
             Message::Reject(block) => self.on_reject(block),
             Message::Choke => self.on_choke(),
@@ -18,18 +23,18 @@ impl Conn {
             }
             Message::Interested => self.on_interest(true),
             Message::NotInterested => self.on_interest(false),
-            Message::Have(piece) => self.on_claim(Claim::One(piece))?,
-            Message::Bitfield(bits) => self.on_claim(Claim::Bits(bits))?,
-            Message::HaveAll => self.on_claim(Claim::All)?,
-            Message::HaveNone => self.on_claim(Claim::None)?,
-            Message::Extended { id, payload } => self.on_extended(id, &payload)?,
+            Message::Have(piece) => return self.on_claim(Claim::One(piece)),
+            Message::Bitfield(bits) => return self.on_claim(Claim::Bits(bits)),
+            Message::HaveAll => return self.on_claim(Claim::All),
+            Message::HaveNone => return self.on_claim(Claim::None),
+            Message::Extended { id, payload } => return self.on_extended(id, &payload),
             Message::Port(port) => self.on_port(port),
             Message::Suggest(piece) => self.on_suggest(piece),
             Message::AllowedFast(piece) => self.on_allowed_fast(piece),
             // What nobody knows yet.
             Message::KeepAlive | Message::Unknown(_) => {}
         }
-        Ok(())
+        Ok(false)
     }
 
     /// The peer has a DHT node there.
@@ -55,11 +60,12 @@ impl Conn {
         self.shared.rechoke.notify_one();
     }
 
-    fn on_claim(&self, claim: Claim) -> Result<(), Close> {
+    fn on_claim(&self, claim: Claim) -> Result<bool, Close> {
         let news = self.torrent.claimed(self, claim);
-        if news.map_err(Close::Protocol)? {
+        let news = news.map_err(Close::Protocol)?;
+        if news {
             self.update_interest();
         }
-        Ok(())
+        Ok(news)
     }
 }

@@ -7,6 +7,7 @@
 
 pub(super) mod asking;
 mod brought;
+mod budget;
 mod download;
 mod extensions;
 mod fast;

@@ -7,6 +7,7 @@ use std::{
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
     task::Poll,
+    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -14,7 +15,9 @@ use librqbit_utp::UtpStream;
 use tokio::{io::AsyncReadExt, net::TcpStream, sync::Notify};
 
 use super::{
-    Carried, Conn, open,
+    Carried, Conn,
+    budget::MessageBudget,
+    open,
     stream::{Reader, Stream},
 };
 use crate::swarm::{
@@ -27,6 +30,9 @@ use crate::swarm::{
 
 /// Read at once: several chunks.
 const READ_BUFFER: usize = 256 << 10;
+
+/// How long nothing is read of a peer that sent too many messages without worth.
+const FLOOD_PAUSE: Duration = Duration::from_millis(200);
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -226,14 +232,19 @@ impl Conn {
 
     async fn read_loop(self: &Arc<Self>, mut socket: Reader) -> Result<(), Close> {
         let mut buf = BytesMut::with_capacity(READ_BUFFER);
+        let traffic = &self.traffic;
+        let mut budget = MessageBudget::new(traffic.millis());
         loop {
-            while let Some(message) = wire::decode(&mut buf)? {
-                self.on_message(message)?;
-            }
+            let flooded = self.take(&mut buf, &mut budget)?;
             if self.freed.swap(false, Ordering::Relaxed) {
                 self.torrent.wake_all();
             }
             self.fill();
+            if flooded {
+                self.take_in_due();
+                tokio::time::sleep(FLOOD_PAUSE).await;
+                continue;
+            }
             if buf.capacity() - buf.len() < READ_BUFFER / 4 {
                 buf.reserve(READ_BUFFER);
             }
@@ -250,11 +261,28 @@ impl Conn {
             if read? == 0 {
                 return Ok(());
             }
-            let traffic = &self.traffic;
             traffic
                 .received_at
                 .store(traffic.millis(), Ordering::Relaxed);
         }
+    }
+
+    /// Handles what was read; true when the budget ended before the messages did.
+    fn take(
+        self: &Arc<Self>,
+        buf: &mut BytesMut,
+        budget: &mut MessageBudget,
+    ) -> Result<bool, Close> {
+        budget.grow(self.traffic.millis());
+        while budget.any_left() {
+            let Some(message) = wire::decode(buf)? else {
+                return Ok(false);
+            };
+            if !self.on_message(message)? {
+                budget.spend();
+            }
+        }
+        Ok(true)
     }
 
     /// Reacts to what other tasks changed.

@@ -62,7 +62,8 @@ impl Burst {
 }
 
 impl Conn {
-    pub(super) fn on_request(&self, block: Block) -> Result<(), Close> {
+    /// Whether it will be served.
+    pub(super) fn on_request(&self, block: Block) -> Result<bool, Close> {
         let choking = lock(&self.link).choking;
         if block.length > MAX_REQUEST {
             return Err(Close::Protocol("it asks for too much at once"));
@@ -78,7 +79,7 @@ impl Conn {
         } else if self.fast {
             self.send(Message::Reject(block));
         }
-        Ok(())
+        Ok(served)
     }
 
     pub(super) fn on_cancel(&self, block: Block) {

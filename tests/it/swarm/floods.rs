@@ -5,7 +5,11 @@ use std::{
     fs,
     net::SocketAddr,
     process::{Child, Stdio},
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
@@ -15,13 +19,14 @@ use seedrail::{
         SeedOptions, Session,
         extended::ExtendedHandshake,
         metainfo::Metainfo,
-        wire::{Handshake, Message},
+        wire::{Block, Handshake, Message},
     },
 };
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinSet,
 };
 
 use crate::support::{
@@ -127,17 +132,90 @@ async fn choke_floods_cost_a_seller_nothing() {
     let same = encoded((0..50_000).map(|_| Message::Choke));
     let both = encoded((0..50_000).flat_map(|_| [Message::Unchoke, Message::Choke]));
     let moods = encoded((0..50_000).flat_map(|_| [Message::Interested, Message::NotInterested]));
-    for flood in [same, both, moods] {
-        for _ in 0..24 {
-            stream.write_all(&flood).await.unwrap();
+    // 30 MB of them, and few are read: the rest waits in the flooder's own socket.
+    let flooding = tokio::spawn(async move {
+        for flood in [same, both, moods] {
+            for _ in 0..24 {
+                if stream.write_all(&flood).await.is_err() {
+                    return;
+                }
+            }
         }
-    }
-    // 30 MB were read, or nearly: an honest peer is served all the same.
+    });
+    // An honest peer is served all the same.
     let leecher = session().await;
     let (leech, _out) = add(&leecher, of(&metainfo), &[addr]);
     within(leech.wait_complete()).await.unwrap();
+    assert!(!flooding.is_finished(), "30 MB of nothing were read");
+    flooding.abort();
     let grown = peak(seeder.0.id()) - quiet;
     assert!(grown < 32 << 10, "the flood took {grown} KiB");
+}
+
+/// Twenty connections each, which send as fast as they are read.
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_messages_without_worth_leave_the_honest_their_rate() {
+    let (_dir, path) = file(2 << 20, 903);
+    let metainfo = torrent(&path, 64 << 10, &[]);
+    let chunk = Block {
+        piece: 0,
+        begin: 0,
+        length: 16 << 10,
+    };
+    let hello = |port| Message::Extended {
+        id: 0,
+        payload: ExtendedHandshake {
+            port: Some(port),
+            ..ExtendedHandshake::default()
+        }
+        .encode()
+        .into(),
+    };
+    let floods: [(&str, Vec<Message>); 6] = [
+        ("moods", vec![Message::Unchoke, Message::Choke]),
+        ("haves", (0..32).map(Message::Have).collect()),
+        ("requests", vec![Message::Request(chunk)]),
+        ("cancels", vec![Message::Cancel(chunk)]),
+        ("ports", (2000..2040).map(hello).collect()),
+        ("keep-alives", vec![Message::KeepAlive]),
+    ];
+    for (name, messages) in floods {
+        let seeder = session().await;
+        let seed = seeder.seed(&metainfo, &path, SeedOptions::default());
+        let seed = seed.unwrap();
+        within(seed.wait_complete()).await.unwrap();
+        let addr = seeder.listen_addr();
+        let sent = Arc::new(AtomicU64::new(0));
+        let mut flooders = JoinSet::new();
+        for number in 0..20 {
+            let mut id = FLOODER;
+            id[19] = number;
+            let mut stream = dial(addr, &metainfo, id).await;
+            let batch = encoded(messages.iter().cloned().cycle().take(4000));
+            let sent = sent.clone();
+            flooders.spawn(async move {
+                // It ends with the connection, if that is closed.
+                while stream.write_all(&batch).await.is_ok() {
+                    sent.fetch_add(4000, Ordering::Relaxed);
+                }
+            });
+        }
+        until("the first batches are read", || {
+            sent.load(Ordering::Relaxed) >= 20 * 4000
+        })
+        .await;
+        let before = sent.load(Ordering::Relaxed);
+        let began = Instant::now();
+        let leecher = session().await;
+        let (leech, _out) = add(&leecher, of(&metainfo), &[addr]);
+        within(leech.wait_complete()).await.unwrap();
+        let seconds = began.elapsed().as_secs_f64();
+        // What is in the sockets' buffers is not read, but sent.
+        let more = sent.load(Ordering::Relaxed) - before;
+        println!("{name}: {seconds:.2} s, {more} messages sent meanwhile");
+        assert!(seconds < 5.0, "{name}: 2 MiB took {seconds:.1} s");
+        flooders.shutdown().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
