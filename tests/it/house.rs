@@ -40,7 +40,10 @@ const OF_MONEY: &[(&str, &str)] = &[
         "pay.rs",
         "opens what a client pays with, and says what happens to it",
     ),
-    ("payment.rs", "what a payment and a file of them have in common"),
+    (
+        "payment.rs",
+        "what a payment and a file of them have in common",
+    ),
     ("peers.rs", "how others have paid"),
     ("receipts.rs", "receipts"),
     ("receipts/paid.rs", "proofs of payments"),
