@@ -40,6 +40,6 @@ pub use payout_file::{FileRow, PayoutFile, PayoutFileError};
 pub use plan::{Deferred, Plan, PlannedPayout, Policy, Why};
 pub use proof::{MAX_PROOF_BYTES, PaymentProof, ProofError};
 pub use report::{
-    BatchReport, Event, PAID_ELSEWHERE, PLANNED_ANEW, PayoutReport, RESTORED, totals_of,
+    BatchReport, CANCELLED, Event, PAID_ELSEWHERE, PLANNED_ANEW, PayoutReport, RESTORED, totals_of,
 };
 pub use trust::{Trust, learn_witnesses};

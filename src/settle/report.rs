@@ -10,6 +10,9 @@ use crate::{
     types::{BlockId, RawAmount, Sun, Token, TxId},
 };
 
+/// Why an order is given up whose user cancelled it.
+pub const CANCELLED: &str = "it was cancelled";
+
 /// Why a debt that nothing was signed for was given up: the next plan has it again.
 pub const PLANNED_ANEW: &str = "nothing was signed for it: it is planned anew";
 

@@ -76,6 +76,15 @@ impl Site {
         }
     }
 
+    /// A home of the same payer with a ledger of its own, of the same kind.
+    fn second_home(&self) -> Home {
+        let home = self.another_home();
+        match &self.url {
+            Some(_) => home.env("SEEDRAIL_LEDGER", &postgres_server::shared().database()),
+            None => home,
+        }
+    }
+
     fn payer(&self) -> Address {
         self.devnet.accounts()[1].address
     }

@@ -3,7 +3,7 @@
 use crate::{
     cli::units::counted,
     ledger::PayoutState,
-    settle::{BatchReport, PAID_ELSEWHERE, PLANNED_ANEW, RESTORED},
+    settle::{BatchReport, CANCELLED, PAID_ELSEWHERE, PLANNED_ANEW, RESTORED},
 };
 
 /// Payments of batches that did not happen, by why.
@@ -15,6 +15,8 @@ pub(super) struct GivenUp {
     elsewhere: usize,
     /// Debts of an earlier command, which the plan of this one has again.
     replanned: usize,
+    /// Their user gave them up.
+    cancelled: usize,
 }
 
 impl GivenUp {
@@ -29,6 +31,7 @@ impl GivenUp {
                 PayoutState::Failed if [PLANNED_ANEW, RESTORED].contains(&reason) => {
                     sums.replanned += 1;
                 }
+                PayoutState::Failed if reason == CANCELLED => sums.cancelled += 1,
                 PayoutState::Failed => sums.failed += 1,
             }
         }
@@ -42,6 +45,9 @@ impl GivenUp {
                 "{} not sent: {PAID_ELSEWHERE}",
                 counted(self.elsewhere, "payment")
             ));
+        }
+        if self.cancelled > 0 {
+            words.push(format!("{} cancelled", counted(self.cancelled, "payment")));
         }
         words
     }
@@ -102,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_paid_elsewhere_or_is_planned_anew_did_not_fail() {
+    fn what_was_paid_elsewhere_cancelled_or_planned_anew_did_not_fail() {
         let equal = format!("{PAID_ELSEWHERE}: an equal payment is transaction 17");
         let batches = [
             batch(&[
@@ -113,13 +119,14 @@ mod tests {
                 (PayoutState::Failed, &equal),
                 (PayoutState::Failed, PLANNED_ANEW),
                 (PayoutState::Failed, RESTORED),
+                (PayoutState::Failed, CANCELLED),
             ]),
         ];
         let sums = GivenUp::of(&batches);
         assert_eq!((sums.failed, sums.pending), (0, 0));
         let said = "2 payments not sent: it was paid outside of this ledger meanwhile";
-        assert_eq!(sums.harmless(), [said]);
-        assert_eq!(sums.text(), said);
+        assert_eq!(sums.harmless(), [said, "1 payment cancelled"]);
+        assert_eq!(sums.text(), format!("{said}, 1 payment cancelled"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{
         chain::Chain,
         payout_file::FileRow,
         recovery::{Facts, Step, next_step},
-        report::{Event, PLANNED_ANEW, group},
+        report::{CANCELLED, Event, PLANNED_ANEW, group},
     },
     tron::transaction::RawData,
     types::{TxId, UnixMs},
@@ -473,7 +473,7 @@ impl<C: Chain> Engine<'_, C> {
         let ended: Vec<_> = report
             .cancelled
             .iter()
-            .map(|payout| (payout.id, "it was cancelled".to_owned()))
+            .map(|payout| (payout.id, CANCELLED.to_owned()))
             .collect();
         self.give_up_all(&lease, &ended)?;
         Ok(report)

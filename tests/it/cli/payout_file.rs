@@ -312,6 +312,38 @@ async fn a_spreadsheets_file_is_paid_as_it_was_meant() {
     assert_eq!(site.paid(3, Token::Trx), 500_000);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_monthly_file_is_paid_once_in_each_period() {
+    let site = Site::new().await;
+    let text = format!("address,amount\n{},2BTT\n{},3BTT\n", payee(1), payee(2));
+    let file = site.home.file("month.csv", text);
+    for (months, period) in (1..).zip(["2026-11", "2026-12"]) {
+        for paid_before in [0, 2] {
+            let report = site.send(&file, &["--period", period]).json();
+            assert_eq!(report["paid_before"], paid_before, "{period}: {report}");
+            assert_eq!(report["confirmed"], 2, "{period}: {report}");
+            let paid = (site.paid(1, BTT), site.paid(2, BTT));
+            assert_eq!(paid, (months * 2_000_000, months * 3_000_000), "{period}");
+        }
+    }
+    // Without a period it is another order, and equal payments are known.
+    let refused = site.send(&file, &[]).error(1);
+    assert_eq!(refused["code"], "paid_alike");
+    let said = refused["message"].as_str().unwrap();
+    assert!(said.contains("2026-12 row 1"), "{said}");
+    assert_eq!(site.paid(1, BTT), 4_000_000);
+    let alone = [
+        "send",
+        "--to",
+        &payee(1).to_string(),
+        "--amount",
+        "1BTT",
+        "--period",
+        "x",
+    ];
+    assert_eq!(site.home.run(alone).code, 2);
+}
+
 #[test]
 fn a_number_that_can_be_read_in_two_ways_is_refused_with_both() {
     let home = Home::with_key(1);

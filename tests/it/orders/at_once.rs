@@ -80,9 +80,18 @@ async fn two_sends_at_once_pay_once_with_a_server() {
 /// Two homes that know nothing of each other: what one pays while the other is under
 /// way, the other does not pay again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_run_in_two_homes_is_paid_once() {
-    let site = Site::new(Store::File).await;
-    let other = site.another_home();
+async fn a_file_run_in_two_homes_is_paid_once_with_files() {
+    a_file_run_in_two_homes_is_paid_once(Store::File).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_run_in_two_homes_is_paid_once_with_servers() {
+    a_file_run_in_two_homes_is_paid_once(Store::Server).await;
+}
+
+async fn a_file_run_in_two_homes_is_paid_once(store: Store) {
+    let site = Site::new(store).await;
+    let other = site.second_home();
     let rows: String = (1..=20)
         .map(|n| format!("{},{n}BTT,id-{n}\n", payee(n)))
         .collect();

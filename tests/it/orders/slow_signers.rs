@@ -12,14 +12,14 @@ use super::{LIMIT, Site, Store, payee, said, start};
 use crate::support::waiting::wait_until;
 
 /// A signing program that writes down that it was asked, and answers when it is sent a byte.
-struct Device {
-    program: PathBuf,
+pub(super) struct Device {
+    pub(super) program: PathBuf,
     asked: PathBuf,
     button: PathBuf,
 }
 
 impl Device {
-    fn of(site: &Site) -> Self {
+    pub(super) fn of(site: &Site) -> Self {
         let home = &site.home;
         let at = |name: &str| home.path().join(name);
         let key = hex::encode(site.devnet.accounts()[1].key.expose_bytes().as_slice());
@@ -56,7 +56,7 @@ esac
     }
 
     /// Waits until it was asked for that many signatures; the process that was asked last.
-    fn was_asked(&self, times: usize, by: &mut Child) -> u32 {
+    pub(super) fn was_asked(&self, times: usize, by: &mut Child) -> u32 {
         let mut last = None;
         wait_until("the device is asked", LIMIT, || {
             assert_eq!(by.try_wait().unwrap(), None, "the command has ended");
