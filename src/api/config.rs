@@ -90,8 +90,7 @@ impl FromStr for Network {
 pub enum ApiError {
     /// Passwords and tokens would cross the network for everybody to read.
     #[error(
-        "{0} can be reached from other machines, and plain HTTP shows passwords to all between: \
-         listen on 127.0.0.1, give a certificate, name a trusted proxy, or say --allow-plain-http"
+        "{0} can be reached from other machines, and plain HTTP shows passwords to everybody on the way: listen on 127.0.0.1, give a certificate, name a trusted proxy, or say --allow-plain-http"
     )]
     PlainHttp(SocketAddr),
     /// The address cannot be listened on.
@@ -136,15 +135,15 @@ pub enum ApiError {
     #[error("the hash of the password: {0}")]
     Hash(String),
     /// The system gives no random numbers.
-    #[error("the system gives no random numbers")]
+    #[error("the system's random number generator failed")]
     Random(#[source] io::Error),
     /// A prefix that no path begins with.
     #[error(
-        "`{0}` cannot be a path prefix: it begins with / and has letters, digits, -, _ and . alone"
+        "`{0}` is not a path prefix: it must begin with / and contain only letters, digits, -, _ and ."
     )]
     Prefix(String),
     /// An address range that is none.
-    #[error("`{0}` is no IP address and no range of them, as 10.0.0.0/8")]
+    #[error("`{0}` is neither an IP address nor a range such as 10.0.0.0/8")]
     Network(String),
     /// The certificate or its key cannot be used.
     #[error("the certificate {}: {why}", path.display())]

@@ -67,26 +67,25 @@ fn source(settings: &Settings) -> Outcome<Source> {
     }
     let name = match &settings.account {
         Some(name) => name.clone(),
-        None => {
-            let mut names = wallet_names(settings)?;
-            match (names.pop(), names.len()) {
-                (Some(only), 0) => only,
-                (None, _) => {
-                    return Err(Failure::failed("no_account", "there is no wallet yet")
-                        .hint("make one with `seedrail init` or `seedrail wallet new NAME`"));
-                }
-                (Some(_), _) => {
-                    return Err(Failure::failed("no_account", "there are several wallets")
-                        .hint("say which one with --account NAME (`seedrail wallet list`)"));
-                }
-            }
-        }
+        None => only_wallet(settings)?,
     };
     if let Ok(address) = name.parse() {
         return Ok(Source::Watched(address));
     }
     let path = wallet_path(settings, &name)?;
     Ok(Source::Wallet { name, path })
+}
+
+/// The name of the one wallet that there is.
+pub(crate) fn only_wallet(settings: &Settings) -> Outcome<String> {
+    let mut names = wallet_names(settings)?;
+    match (names.pop(), names.len()) {
+        (Some(only), 0) => Ok(only),
+        (None, _) => Err(Failure::failed("no_account", "there is no wallet yet")
+            .hint("make one with `seedrail init` or `seedrail wallet new NAME`")),
+        (Some(_), _) => Err(Failure::failed("no_account", "there are several wallets")
+            .hint("name one with --account NAME (`seedrail wallet list`)")),
+    }
 }
 
 /// A raw key, which must be that of the account that `--account` names.
@@ -123,7 +122,7 @@ pub(crate) fn wallet_path(settings: &Settings, name: &str) -> Outcome<PathBuf> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(plain) {
         return Err(Failure::usage(format!(
-            "`{name}` is no wallet name: up to 64 letters, digits, `-`, `_` or `.`"
+            "`{name}` is not a wallet name: use up to 64 letters, digits, `-`, `_` or `.`"
         )));
     }
     Ok(settings.wallets().join(format!("{name}.json")))
@@ -331,7 +330,7 @@ pub(crate) fn key(context: &Context) -> Outcome<SecretKey> {
         .hint("name a wallet with --account NAME, without --signer")),
         Source::Watched(address) => Err(Failure::failed(
             "no_key",
-            format!("{address} is an address: there is no key to sign with"),
+            format!("{address} is an address without a key here: nothing can be signed for it"),
         )
         .hint("name a wallet with --account NAME (`seedrail wallet list`)")),
         Source::Wallet { name, path } => {

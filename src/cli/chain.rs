@@ -66,7 +66,7 @@ pub(crate) async fn connect(context: &Context) -> Outcome<Chain> {
             "wrong_network",
             format!("the node is on {other}, not on {network}"),
         )
-        .hint(format!("say --network {other} if that is what you want")));
+        .hint(format!("to use that network, give --network {other}")));
     }
     Ok(Chain { node, genesis })
 }

@@ -363,9 +363,8 @@ impl Get {
             let target = folder.join(torrent.info.name());
             if std::fs::symlink_metadata(&target).is_ok() {
                 let words = "is there already, and nothing is overwritten";
-                return Err(Failure::file(&target, words).hint(
-                    "`seedrail torrent check` tells whether it is what is to be downloaded",
-                ));
+                return Err(Failure::file(&target, words)
+                    .hint("`seedrail torrent check` says whether it is this torrent's content"));
             }
         }
         Ok(())

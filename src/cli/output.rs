@@ -116,10 +116,10 @@ impl Output {
             return Ok(());
         }
         if !io::stdin().is_terminal() {
-            return Err(
-                Failure::usage("this must be agreed to, and there is no terminal to ask")
-                    .hint("read what it would do, then give --yes"),
-            );
+            return Err(Failure::usage(
+                "this needs your agreement, and there is no terminal to ask",
+            )
+            .hint("read what is shown above, then give --yes"));
         }
         let answer = ask(&format!("{question} [y/N] "))?;
         if ["y", "yes"]

@@ -198,7 +198,7 @@ pub(super) async fn review(
         return Err(Failure::usage(format!(
             "{from} would lock its own key out, and there is no terminal to ask"
         ))
-        .hint("give --allow-lock-out if that is what you want"));
+        .hint("to do that on purpose, give --allow-lock-out"));
     }
     if ask(&format!("Type `{SENTENCE}` to go on: "))? != SENTENCE {
         return Err(Failure::failed("declined", "nothing was done"));

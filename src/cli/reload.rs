@@ -120,7 +120,10 @@ impl Running {
             Wrong::Typed(error) => Failure::usage(error.render()),
         })?;
         let Command::Daemon(daemon) = &cli.command else {
-            return Err(Failure::failed("config", "the arguments are no daemon's"));
+            return Err(Failure::failed(
+                "config",
+                "these are not the arguments of `seedrail daemon`",
+            ));
         };
         // What is no option is checked, too.
         Settings::read(&cli.global)?;

@@ -127,7 +127,7 @@ impl Seed {
         }
         if self.ask.is_some_and(|ask| ask.0 == 0) {
             return Err(
-                Failure::usage("an ask of 0 is no ask").hint("leave --ask out to share for free")
+                Failure::usage("an ask cannot be 0").hint("leave --ask out to share for free")
             );
         }
         let of_one = self.web_seed.iter().find(|url| !url.ends_with('/'));
@@ -320,7 +320,7 @@ impl Seed {
         for (name, price) in &self.ask_for {
             let hash = shared(made, "--ask-for", name)?;
             if price.0 == 0 {
-                return Err(Failure::usage("an ask of 0 is no ask"));
+                return Err(Failure::usage("an ask cannot be 0"));
             }
             let prices = Prices {
                 ask_raw: Some(price.0),

@@ -130,7 +130,7 @@ pub(super) fn web_seeds(urls: Vec<String>) -> Outcome<Vec<String>> {
         let usable = |url: &url::Url| matches!(url.scheme(), "http" | "https");
         if !url.as_ref().is_some_and(usable) || text.len() > 2048 {
             return Err(Failure::usage(format!(
-                "`{text}` is no URL of a web seed (http or https)"
+                "`{text}` is not the URL of a web seed (http or https)"
             )));
         }
     }
@@ -150,7 +150,7 @@ pub(crate) fn options(
             .filter(|url| matches!(url.scheme(), "http" | "https" | "udp"));
         if parsed.is_none() {
             return Err(Failure::usage(format!(
-                "`{url}` is no tracker URL (http, https or udp)"
+                "`{url}` is not a tracker URL (http, https or udp)"
             )));
         }
     }

@@ -301,7 +301,7 @@ impl TokenTerms {
             )));
         }
         if self.supply_raw == RawAmount::ZERO {
-            return Err(Failure::usage("a supply of 0 is no token"));
+            return Err(Failure::usage("a token's supply cannot be 0"));
         }
         Ok(crate::tron::contract::AssetIssueContract {
             owner_address,

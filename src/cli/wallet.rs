@@ -227,16 +227,7 @@ impl Phrase {
 fn export(context: &Context, name: Option<String>, out: &Path, raw: bool) -> Outcome {
     let name = match name.or_else(|| context.settings.account.clone()) {
         Some(name) => name,
-        None => {
-            let mut names = account::wallet_names(&context.settings)?;
-            match (names.pop(), names.len()) {
-                (Some(only), 0) => only,
-                _ => {
-                    return Err(Failure::failed("no_account", "there is no one wallet")
-                        .hint("say which one (`seedrail wallet list`)"));
-                }
-            }
-        }
+        None => account::only_wallet(&context.settings)?,
     };
     let path = account::wallet_path(&context.settings, &name)?;
     let keystore = account::open(&path, &name)?;
@@ -337,7 +328,7 @@ fn verify(
     signature: &str,
     expected: Option<Address>,
 ) -> Outcome {
-    let refused = |error| Failure::usage(format!("`{signature}` is no signature: {error}"));
+    let refused = |error| Failure::usage(format!("`{signature}` is not a signature: {error}"));
     let digits = signature.strip_prefix("0x").unwrap_or(signature);
     let compact = hex::decode(digits).ok();
     let compact = compact.and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());

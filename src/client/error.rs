@@ -29,7 +29,7 @@ pub enum ClientError {
     #[error("`{0}` is neither a magnet link nor an info-hash (40 hex digits or 32 base32 letters)")]
     NotALink(String),
     /// The torrent file is none.
-    #[error("this is no torrent file: {0}")]
+    #[error("this is not a torrent file: {0}")]
     File(#[from] MetainfoError),
     /// The files are not in the torrent.
     #[error(transparent)]
@@ -67,7 +67,7 @@ pub enum ClientError {
         limit: usize,
     },
     /// A tracker's address that no tracker can have.
-    #[error("`{0}` is no address of a tracker: it begins with http://, https:// or udp://")]
+    #[error("`{0}` is not a tracker URL: it must begin with http://, https:// or udp://")]
     BadTracker(String),
     /// The torrent does not have this tracker.
     #[error("the torrent has no tracker `{0}`")]

@@ -90,7 +90,7 @@ pub enum DevnetError {
     #[error(transparent)]
     Parameter(#[from] ParameterError),
     /// A genesis document that is none.
-    #[error("this is no genesis of a devnet: {0}")]
+    #[error("this is not the genesis of a devnet: {0}")]
     Genesis(String),
     /// A state file that cannot be used.
     #[error(transparent)]

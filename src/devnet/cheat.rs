@@ -48,7 +48,7 @@ pub enum CheatError {
         value: i64,
     },
     /// No word of 32 bytes.
-    #[error("`{0}` is no word: it is up to 64 digits of hex")]
+    #[error("`{0}` is not a 256-bit word: write at most 64 hex digits")]
     Word(String),
     /// Code that is no hex, or too long.
     #[error("the code for {0} is not hex of at most 1 MiB")]

@@ -71,7 +71,7 @@ pub enum FaultError {
     #[error("`per_million` is {0}: it is from 0 to 1000000")]
     Probability(u32),
     /// A status that is no error.
-    #[error("status {0} is no error: use 400 to 599")]
+    #[error("status {0} is not an error: use 400 to 599")]
     Status(u16),
     /// Too long.
     #[error("a delay of {0} ms is too long: it is at most {MAX_DELAY_MS}")]

@@ -35,7 +35,7 @@ pub enum JournalError {
     #[error("the state file {path} is in use by another devnet: stop that one, or name another file", path = .0.display())]
     InUse(PathBuf),
     /// Something else than a devnet's state.
-    #[error("{path} is no devnet's state file: name another file, or delete it to begin anew", path = .0.display())]
+    #[error("{path} is not the state file of a devnet: name another file, or delete it to begin anew", path = .0.display())]
     Foreign(PathBuf),
     /// Written by another version of this program.
     #[error("the state file {path} has version {found}, and this program reads version {VERSION}: use the program that wrote it, or delete it to begin anew", path = .path.display())]
@@ -267,7 +267,7 @@ impl Flaw {
     /// The same, of a text that is in no file.
     pub(crate) fn sentence(self) -> String {
         match self {
-            Self::Foreign => "this is no devnet's state".to_owned(),
+            Self::Foreign => "this is not the state of a devnet".to_owned(),
             Self::Version(found) => {
                 format!("this state has version {found}, and this program reads {VERSION}")
             }

@@ -205,7 +205,7 @@ pub(crate) const fn proposed(number: i64) -> Option<Parameter> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParameterError {
     /// No such name.
-    #[error("`{0}` is no chain parameter: see /wallet/getchainparameters for the names")]
+    #[error("`{0}` is not a chain parameter: /wallet/getchainparameters lists the names")]
     Unknown(String),
     /// Negative.
     #[error("chain parameter {name} cannot be {value}: it is from 0 on")]

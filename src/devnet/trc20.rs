@@ -36,10 +36,10 @@ pub struct Trc20 {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Trc20Error {
     /// Not a symbol, a colon and decimals.
-    #[error("`{0}` is no TRC-20 token: write its symbol and decimals, as in USDT:6")]
+    #[error("`{0}` is not a TRC-20 token: write its symbol and decimals, such as USDT:6")]
     Form(String),
     /// A symbol of nothing, too long, or of other characters.
-    #[error("`{0}` is no symbol of a token: it is 1 to {MAX_SYMBOL} letters and digits")]
+    #[error("`{0}` is not a token symbol: it must be 1 to {MAX_SYMBOL} letters and digits")]
     Symbol(String),
     /// More decimals than there is room for.
     #[error("a token of the devnet has at most {MAX_DECIMALS} decimals, not {0}")]

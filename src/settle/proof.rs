@@ -52,7 +52,7 @@ pub enum ProofError {
     #[error(transparent)]
     Block(#[from] BlockError),
     /// A transaction that paid nobody.
-    #[error("transaction {0} is no transfer that worked")]
+    #[error("transaction {0} is not a successful transfer")]
     NoTransfer(TxId),
 }
 

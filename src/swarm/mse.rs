@@ -64,7 +64,7 @@ pub enum MseError {
         value: u32,
     },
     /// The two sides' wishes have nothing in common.
-    #[error("it offers encryption methods {0:#x}, none of which is wanted")]
+    #[error("it offers encryption methods {0:#x}, and none of them is allowed here")]
     NothingInCommon(u32),
     /// The system gives no random bytes.
     #[error("cannot get random bytes: {0}")]

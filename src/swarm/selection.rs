@@ -19,7 +19,7 @@ pub enum SelectionError {
     #[error("no files are named: write numbers as 1,3-5, or names as 'disc 1/*.flac'")]
     Empty,
     /// Not a range of numbers from 1 on.
-    #[error("`{0}` is not a range of file numbers, which begin with 1")]
+    #[error("`{0}` is not a range of file numbers: the first file is 1")]
     BadRange(String),
     /// Longer than any path, or too many of them.
     #[error("too much is named to choose files by: at most {MAX_PARTS} names and ranges")]
@@ -36,7 +36,7 @@ pub enum SelectionError {
     #[error("no file of the torrent is named by `{0}`")]
     NoMatch(String),
     /// Everything that is named is padding.
-    #[error("what is chosen is nothing but padding")]
+    #[error("the chosen files are only padding")]
     Nothing,
 }
 

@@ -193,7 +193,7 @@ pub enum WireError {
         limit: u32,
     },
     /// A message whose length does not fit its kind.
-    #[error("message {id} is {length} bytes long, which its kind cannot be")]
+    #[error("message {id} is {length} bytes long: wrong for its kind")]
     BadLength {
         /// The message's id.
         id: u8,

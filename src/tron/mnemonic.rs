@@ -26,7 +26,7 @@ pub enum MnemonicError {
     #[error("account index {0} is out of range: 0 to 2147483647")]
     Index(u32),
     /// Not a path of BIP-32.
-    #[error("`{0}` is no derivation path: write it as m/44'/195'/0'/0/0")]
+    #[error("`{0}` is not a derivation path: write it like m/44'/195'/0'/0/0")]
     Path(String),
     /// No key can be made (no randomness; one derivation in 2^127 fails).
     #[error("no key can be derived: {0}")]

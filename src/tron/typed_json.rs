@@ -43,10 +43,10 @@ pub enum TypedJsonError {
     #[error("the document is not typed data (`types`, `primaryType`, `domain`, `message`): {0}")]
     Form(String),
     /// A type that is none.
-    #[error("`{0}` is no type, and no struct of that name is among `types`")]
+    #[error("`{0}` is neither a type nor the name of a struct in `types`")]
     Type(String),
     /// An integer without its width, which no EIP-712 library knows.
-    #[error("`{0}` is no type of typed data: write `{0}256`")]
+    #[error("`{0}` is not a type of typed data: write `{0}256`")]
     NoWidth(String),
     /// A struct that has too much, or something twice.
     #[error("the struct `{name}` {reason}")]
@@ -567,8 +567,10 @@ mod tests {
         assert!(
             changed("/domain/chainId", json!(1.5)).contains("`domain.chainId` is not uint256: 1.5")
         );
-        assert!(changed("/primaryType", json!("Nothing")).contains("`Nothing` is no type"));
-        assert!(changed("/types/Mail/2/type", json!("strin")).contains("`strin` is no type"));
+        assert!(changed("/primaryType", json!("Nothing")).contains("`Nothing` is neither a type"));
+        assert!(
+            changed("/types/Mail/2/type", json!("strin")).contains("`strin` is neither a type")
+        );
         // Other libraries refuse what has no width.
         assert!(changed("/types/Mail/2/type", json!("uint")).contains("write `uint256`"));
         assert!(changed("/types/Mail/2/type", json!("int[2]")).contains("write `int256`"));

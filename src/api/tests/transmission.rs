@@ -122,7 +122,7 @@ async fn a_torrent_is_added_listed_limited_and_removed() {
     );
     // Nothing named is not everything.
     let none = call(&stand, &id, "torrent-remove", json!({})).await;
-    assert_eq!(none["result"], "`ids` is missing or not as it should be");
+    assert_eq!(none["result"], "`ids` is missing or invalid");
     let gone = json!({ "ids": [hash], "delete-local-data": true });
     assert_eq!(
         call(&stand, &id, "torrent-remove", gone).await["result"],
@@ -245,12 +245,12 @@ async fn trackers_are_named_by_number() {
         ),
         (
             json!({ "trackerRemove": [7] }),
-            "`trackerRemove` is missing or not as it should be",
+            "`trackerRemove` is missing or invalid",
             vec!["http://a/2", "http://a/4"],
         ),
         (
             json!({ "trackerReplace": [1] }),
-            "`trackerReplace` is missing or not as it should be",
+            "`trackerReplace` is missing or invalid",
             vec!["http://a/2", "http://a/4"],
         ),
     ] {

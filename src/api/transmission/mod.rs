@@ -48,7 +48,7 @@ enum Failure {
     Client(#[from] ClientError),
     #[error("method name not recognized")]
     Unknown,
-    #[error("`{0}` is missing or not as it should be")]
+    #[error("`{0}` is missing or invalid")]
     Argument(&'static str),
     #[error("`{0}` cannot be changed here")]
     Fixed(String),

@@ -182,7 +182,7 @@ fn find(rows: &[Value], meant: &str) -> Outcome<Named> {
         ),
         several => Err(Failure::failed(
             "ambiguous",
-            format!("`{meant}` means {} torrents", several.len()),
+            format!("`{meant}` matches {} torrents", several.len()),
         )
         .hint("name one by more digits of its info-hash (`seedrail ls`)")),
     }
@@ -347,7 +347,7 @@ impl Limit {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let daemon = Daemon::new(context);
         if self.up.is_none() && self.down.is_none() {
-            return Err(Failure::usage("which limit? give --up RATE or --down RATE"));
+            return Err(Failure::usage("give a limit: --up RATE or --down RATE"));
         }
         // The other one stays as it is.
         let (path, method, now, name) = match &self.torrent {

@@ -48,9 +48,7 @@ impl PriceCommand {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let daemon = Daemon::new(context);
         if self.ask.is_none() && self.bid.is_none() {
-            return Err(Failure::usage(
-                "which price? give --ask PRICE or --bid PRICE",
-            ));
+            return Err(Failure::usage("give a price: --ask PRICE or --bid PRICE"));
         }
         let (method, path, now, name) = match &self.torrent {
             Some(meant) => {

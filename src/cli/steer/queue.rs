@@ -64,7 +64,7 @@ impl QueueCommand {
         }
         let Some(to) = self.to else {
             return Err(Failure::usage(
-                "where to? give --to top, up, down or bottom",
+                "give the new place: --to top, up, down or bottom",
             ));
         };
         let rows = list(context, &daemon).await?;

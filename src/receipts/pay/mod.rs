@@ -140,7 +140,7 @@ pub enum PayError {
         chain: BlockId,
     },
     /// Free selling is done by not asking.
-    #[error("an ask of 0 is no ask: leave it out to share for free")]
+    #[error("an ask cannot be 0: leave it out to share for free")]
     FreeAsk,
     /// The grant does not hold.
     #[error("the session's spend grant is not good: {0}")]

@@ -48,7 +48,7 @@ pub enum MetainfoError {
     #[error("the torrent has no usable `{0}`")]
     Missing(&'static str),
     /// A size that cannot be.
-    #[error("the torrent's {what} is {value}, which cannot be ({expected})")]
+    #[error("the torrent's {what} is {value}, but must be {expected}")]
     BadSize {
         /// Which.
         what: &'static str,

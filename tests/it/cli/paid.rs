@@ -380,7 +380,7 @@ fn prices_and_friends_that_mean_nothing_are_refused_before_a_node_is_asked() {
         (["--ask-for", "content.bin"], "write it as PATH="),
         (["--ask-for", "content.bin=5"], "content.bin=5"),
         (["--friend", "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2Hx"], "friend"),
-        (["--ask", "0BTT/GiB"], "an ask of 0 is no ask"),
+        (["--ask", "0BTT/GiB"], "an ask cannot be 0"),
     ] {
         let run = home.run(["--json", "seed", content].iter().chain(&flags));
         let error = run.error(2);
@@ -390,7 +390,7 @@ fn prices_and_friends_that_mean_nothing_are_refused_before_a_node_is_asked() {
     let free = format!("{content}=0BTT/GiB");
     let run = home.run(["--json", "seed", content, "--ask-for", &free]);
     let message = run.error(2)["message"].clone();
-    assert!(message.as_str().unwrap().contains("no ask"), "{message}");
+    assert!(message.as_str().unwrap().contains("cannot be 0"), "{message}");
 }
 
 #[test]

@@ -142,7 +142,7 @@ async fn files_that_are_no_state_are_told_apart() {
         }
     };
     let (said, _) = refused("a file of the user's own\n").await;
-    assert!(said.contains("is no devnet's state file"), "{said}");
+    assert!(said.contains("is not the state file of a devnet"), "{said}");
     assert_eq!(
         fs::read_to_string(&path).unwrap(),
         "a file of the user's own\n"
