@@ -29,6 +29,7 @@ pub enum Happened {
     /// A torrent was added.
     Added {
         /// Which.
+        #[serde(rename = "info_hash")]
         hash: InfoHash,
         /// What it is called.
         name: String,
@@ -36,6 +37,7 @@ pub enum Happened {
     /// A torrent was removed.
     Removed {
         /// Which.
+        #[serde(rename = "info_hash")]
         hash: InfoHash,
         /// What it was called.
         name: String,
@@ -43,6 +45,7 @@ pub enum Happened {
     /// Everything that is wanted of a torrent is there, and was not before.
     Completed {
         /// Which.
+        #[serde(rename = "info_hash")]
         hash: InfoHash,
         /// What it is called.
         name: String,
@@ -50,6 +53,7 @@ pub enum Happened {
     /// A torrent was shared enough, and is paused.
     GoalReached {
         /// Which.
+        #[serde(rename = "info_hash")]
         hash: InfoHash,
         /// What it is called.
         name: String,
@@ -59,6 +63,7 @@ pub enum Happened {
     /// A torrent cannot go on.
     Failed {
         /// Which.
+        #[serde(rename = "info_hash")]
         hash: InfoHash,
         /// What it is called.
         name: String,
@@ -68,6 +73,7 @@ pub enum Happened {
     /// A peer broke the rules, and is not talked to again.
     PeerBanned {
         /// Of which torrent.
+        #[serde(rename = "info_hash")]
         hash: InfoHash,
         /// Where it is.
         peer: std::net::SocketAddr,
@@ -77,6 +83,7 @@ pub enum Happened {
     /// A tracker answered, and warns of something.
     TrackerWarned {
         /// Of which torrent.
+        #[serde(rename = "info_hash")]
         hash: InfoHash,
         /// Its address.
         url: String,
@@ -86,6 +93,7 @@ pub enum Happened {
     /// A web seed is of no use, and is not asked any more.
     WebSeedFailed {
         /// Of which torrent.
+        #[serde(rename = "info_hash")]
         hash: InfoHash,
         /// Its address.
         url: String,
@@ -95,6 +103,7 @@ pub enum Happened {
     /// A file could not be read or written. It is tried again by itself.
     DiskRefused {
         /// Of which torrent.
+        #[serde(rename = "info_hash")]
         hash: InfoHash,
         /// What was wrong, with the path.
         message: String,
@@ -104,6 +113,7 @@ pub enum Happened {
     /// A tracker did not help.
     TrackerFailed {
         /// Of which torrent.
+        #[serde(rename = "info_hash")]
         hash: InfoHash,
         /// Its address.
         url: String,

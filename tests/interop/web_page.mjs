@@ -99,7 +99,7 @@ assert.equal(await page.evaluate(() => document.querySelector('progress').positi
 const measured = await page.evaluate(async () => {
   const { apply, state } = await import(new URL('page/store.js', document.baseURI));
   const [one] = state.torrents.values();
-  const row = (n) => ({ ...one, hash: n.toString(16).padStart(40, '0'), name: `Torrent ${n}`, down_rate: n % 7, state: 'downloading' });
+  const row = (n) => ({ ...one, info_hash: n.toString(16).padStart(40, '0'), name: `Torrent ${n}`, down_rate: n % 7, state: 'downloading' });
   const changes = (torrents) => ({ revision: state.revision, full: false, at: state.at + 1000, torrents, removed: [] });
   apply(changes(Array.from({ length: 5000 }, (_, n) => row(n + 1))));
   await new Promise(requestAnimationFrame);
@@ -139,7 +139,7 @@ await page.evaluate(async () => {
   const { apply, state } = await import(new URL('page/store.js', document.baseURI));
   const account = 'TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC', hour = 3600e3;
   const money = {
-    account, token: '1002000', session_spent_raw: 0, session_earned_raw: 1234567, policy: { mode: 'up_to', day_raw: '5000000' },
+    account, token: '1002000', session_spent_raw: '0', session_earned_raw: '1234567', policy: { mode: 'up_to', day_raw: '5000000' },
     balance: { activated: true, trx_sun: 12500000, token_raw: '9007199254740993', bandwidth_left: 600, at: state.at },
     positions: [{ account, owes_us_raw: '9007199254740993', we_owe_raw: '0', defaults: 1, defaulted_raw: '500000', banned: true }],
     batches: [{ id: '1', created: state.at, confirmed: 1, pending: 0, failed: 0, payouts: [{ payee: account, amount_raw: '78125', state: 'solid', txid: 'ab'.repeat(32), block: 5, reason: '' }] }],

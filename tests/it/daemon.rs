@@ -101,7 +101,7 @@ fn list(home: &Home) -> Vec<Value> {
 
 fn row(home: &Home, hash: &str) -> Value {
     let rows = list(home);
-    let row = rows.iter().find(|row| row["hash"] == hash);
+    let row = rows.iter().find(|row| row["info_hash"] == hash);
     row.unwrap_or_else(|| panic!("{hash} is not in {rows:?}"))
         .clone()
 }
@@ -155,7 +155,7 @@ async fn kills_lose_no_command_no_pause_and_five_seconds_of_totals() {
         assert_eq!(rows.len() as u64, round + 2);
         for number in 0..=round {
             let waits = waits(number);
-            let row = rows.iter().find(|row| row["hash"] == *waits).unwrap();
+            let row = rows.iter().find(|row| row["info_hash"] == *waits).unwrap();
             assert_eq!(row["state"], "paused");
         }
         let after = row(&home, &hash);
@@ -225,11 +225,11 @@ async fn one_daemon_a_home_tells_its_manager_and_is_steered() {
     let added = home
         .run(["add", film, "--name", "A film", "--tag", "new", "--json"])
         .json();
-    let hash = added["hash"].as_str().unwrap().to_owned();
+    let hash = added["info_hash"].as_str().unwrap().to_owned();
     assert_eq!(added["known"], false);
     assert_eq!(home.run(["add", film, "--json"]).json()["known"], true);
     let shown = home.run(["show", "A film", "--json"]).json();
-    assert_eq!(shown["hash"], *hash);
+    assert_eq!(shown["info_hash"], *hash);
     assert_eq!(shown["files"][0]["size"], 200_000);
     let words = home.run(["show", &hash[..8]]).stdout;
     assert!(
@@ -413,10 +413,15 @@ async fn one_daemon_sells_and_another_buys_and_settles_by_itself() {
     buyer.run(["add", film, "--peer", listen, "--json"]).json();
     wait_until("it is bought", DEADLINE, || {
         let row = row(&buyer, &hash);
-        row["complete"] == true && row["spent_raw"].as_u64().unwrap() > 0
+        row["complete"] == true && row["spent_raw"].as_str().unwrap().parse::<u64>().unwrap() > 0
     });
     wait_until("it is earned", DEADLINE, || {
-        row(&seller, &hash)["earned_raw"].as_u64().unwrap() > 0
+        row(&seller, &hash)["earned_raw"]
+            .as_str()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            > 0
     });
     let paid = |money: &Value| {
         let batches = money["batches"].as_array().unwrap();
@@ -452,17 +457,28 @@ async fn one_daemon_sells_and_another_buys_and_settles_by_itself() {
         .run(["price", &hash, "--bid", "free", "--json"])
         .json();
     let state = ask(&buyer, "/api/v1/state");
-    assert_eq!(state["transfer"]["prices"]["bid_raw"], 30_000_000);
-    assert_eq!(row(&buyer, &hash)["prices"]["bid_raw"], 0);
+    assert_eq!(state["transfer"]["prices"]["bid_raw"], "30000000");
+    assert_eq!(row(&buyer, &hash)["prices"]["bid_raw"], "0");
 
     // What was earned, and the price, are kept.
-    let earned = row(&seller, &hash)["earned_raw"].as_u64().unwrap();
+    let earned = row(&seller, &hash)["earned_raw"]
+        .as_str()
+        .unwrap()
+        .parse::<u64>()
+        .unwrap();
     signal(&selling.0, "-TERM");
     assert_eq!(end(selling).code(), Some(0));
     let selling = start(&seller, &[]);
-    assert!(row(&seller, &hash)["earned_raw"].as_u64().unwrap() >= earned);
+    assert!(
+        row(&seller, &hash)["earned_raw"]
+            .as_str()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            >= earned
+    );
     let state = ask(&seller, "/api/v1/state");
-    assert_eq!(state["transfer"]["prices"]["ask_raw"], 5_000_000);
+    assert_eq!(state["transfer"]["prices"]["ask_raw"], "5000000");
     assert_eq!(ask(&seller, "/api/v1/money")["account"], *address);
     for daemon in [selling, buying] {
         signal(&daemon.0, "-TERM");

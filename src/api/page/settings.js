@@ -33,7 +33,7 @@ export function show(root) {
       values[1].value = kib(transfer.limits.up);
     }
     const mapping = { off: 'not asked', trying: 'being asked', mapped: `open by ${transfer.port_mapping.by}`, failed: transfer.port_mapping.reason }[transfer.port_mapping.state];
-    const price = (raw) => (raw ? `${amount(raw)}/GiB` : 'free');
+    const price = (raw) => (raw && raw !== '0' ? `${amount(raw)}/GiB` : 'free');
     const rows = [
       ['Listens for peers at', transfer.listen], ['Port on the router', mapping],
       ['DHT', transfer.dht_nodes === null ? 'off' : `${transfer.dht_nodes} nodes`],

@@ -26,16 +26,16 @@ export function apply(changes) {
   let members = changes.full;
   if (changes.full) state.torrents.clear();
   for (const row of changes.torrents) {
-    if (!state.torrents.has(row.hash)) members = true;
-    state.torrents.set(row.hash, row);
-    touched.add(row.hash);
+    if (!state.torrents.has(row.info_hash)) members = true;
+    state.torrents.set(row.info_hash, row);
+    touched.add(row.info_hash);
   }
   for (const hash of changes.removed) members = state.torrents.delete(hash) || members;
   for (const part of ['transfer', 'labels', 'money', 'disks', 'problems']) {
     if (changes[part]) state[part] = changes[part];
   }
-  if (changes.torrent && changes.torrent.hash === of) {
-    state.details = { ...(state.details?.hash === of ? state.details : {}), ...changes.torrent };
+  if (changes.torrent && changes.torrent.info_hash === of) {
+    state.details = { ...(state.details?.info_hash === of ? state.details : {}), ...changes.torrent };
   }
   state.revision = changes.revision;
   state.at = changes.at;

@@ -44,7 +44,7 @@ export class BigTable {
     const { key, down } = this.order;
     const column = this.columns.find((one) => one.key === key);
     const keyed = this.rows.map((row) => [column.sort(row), row]);
-    keyed.sort(([a, x], [b, y]) => (a < b ? -1 : a > b ? 1 : x.hash < y.hash ? -1 : 1));
+    keyed.sort(([a, x], [b, y]) => (a < b ? -1 : a > b ? 1 : x.info_hash < y.info_hash ? -1 : 1));
     if (down) keyed.reverse();
     this.rows = keyed.map(([, row]) => row);
     this.columns.forEach((one, at) => this.heads[at].setAttribute('aria-sort', one.key !== key ? 'none' : down ? 'descending' : 'ascending'));
@@ -54,7 +54,7 @@ export class BigTable {
   set(rows) {
     this.rows = rows;
     this.sort();
-    for (const hash of this.chosen) if (!rows.some((row) => row.hash === hash)) this.chosen.delete(hash);
+    for (const hash of this.chosen) if (!rows.some((row) => row.info_hash === hash)) this.chosen.delete(hash);
     this.table.setAttribute('aria-rowcount', rows.length + 1);
     this.draw(true);
   }
@@ -62,7 +62,7 @@ export class BigTable {
   /** The same rows, some with other values. */
   update(byHash, touched) {
     for (let at = 0; at < this.rows.length; at += 1) {
-      const { hash } = this.rows[at];
+      const { info_hash: hash } = this.rows[at];
       if (touched.has(hash)) this.rows[at] = byHash.get(hash);
     }
     for (const [hash, line] of this.shown) if (touched.has(hash)) this.fill(line, byHash.get(hash));
@@ -83,13 +83,13 @@ export class BigTable {
     const lines = [];
     for (let at = first; at < last; at += 1) {
       const row = this.rows[at];
-      let line = this.shown.get(row.hash);
+      let line = this.shown.get(row.info_hash);
       if (!line) line = h('tr', null, this.columns.map((column) => h('td', { class: column.kind, role: 'gridcell' })));
       this.fill(line, row);
-      line.dataset.hash = row.hash;
+      line.dataset.hash = row.info_hash;
       line.setAttribute('aria-rowindex', at + 2);
-      line.setAttribute('aria-selected', this.chosen.has(row.hash));
-      shown.set(row.hash, line);
+      line.setAttribute('aria-selected', this.chosen.has(row.info_hash));
+      shown.set(row.info_hash, line);
       lines.push(line);
     }
     this.shown = shown;
@@ -115,7 +115,7 @@ export class BigTable {
   click(event) {
     const hash = event.target.closest('tr')?.dataset.hash;
     if (!hash || event.target.closest('a')) return;
-    this.cursor = this.rows.findIndex((row) => row.hash === hash);
+    this.cursor = this.rows.findIndex((row) => row.info_hash === hash);
     this.choose(hash, event.ctrlKey || event.metaKey);
   }
 
@@ -134,11 +134,11 @@ export class BigTable {
       const room = this.element.clientHeight - 2 * ROW;
       if (at < this.element.scrollTop) this.element.scrollTop = at;
       else if (at > this.element.scrollTop + room) this.element.scrollTop = at - room;
-      this.choose(this.rows[this.cursor].hash, false);
-    } else if (event.key === 'Enter') this.open(this.rows[this.cursor].hash);
-    else if (event.key === ' ') this.choose(this.rows[this.cursor].hash, true);
+      this.choose(this.rows[this.cursor].info_hash, false);
+    } else if (event.key === 'Enter') this.open(this.rows[this.cursor].info_hash);
+    else if (event.key === ' ') this.choose(this.rows[this.cursor].info_hash, true);
     else if (event.key === 'a' && (event.ctrlKey || event.metaKey)) {
-      for (const row of this.rows) this.chosen.add(row.hash);
+      for (const row of this.rows) this.chosen.add(row.info_hash);
       this.mark();
     } else return;
     event.preventDefault();

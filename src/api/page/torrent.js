@@ -61,9 +61,9 @@ export function show(root, hash) {
       field('Your bid, BTT per GiB (empty: as for all, 0: none)', { name: 'bid', inputmode: 'decimal' }),
     ], 'Set');
     if (!form) return;
-    const raw = (name) => (form.get(name) ? Number(toRaw(form.get(name))) : null);
+    const raw = (name) => (form.get(name) ? toRaw(form.get(name)) : null);
     const wanted = { ask_raw: raw('ask'), bid_raw: raw('bid'), bid_auto: false };
-    const given = wanted.bid_raw ? await confirmMoney(call, `Bid ${amount(wanted.bid_raw)} per GiB?`) : {};
+    const given = wanted.bid_raw && wanted.bid_raw !== '0' ? await confirmMoney(call, `Bid ${amount(wanted.bid_raw)} per GiB?`) : {};
     if (given) await call('PATCH', `torrents/${hash}`, { prices: wanted }, given.confirm);
   });
   const remove = async () => { if (await removeDialog([hash])) location.hash = '#/torrents'; };
@@ -79,7 +79,7 @@ export function show(root, hash) {
     const chosen = list.filter((file) => (file.index === Number(event.target.value) ? event.target.checked : file.wanted)).map((file) => file.index);
     if (await attempt(() => call('PATCH', `torrents/${hash}`, { files: chosen }).then(() => true)) === undefined) event.target.checked = !event.target.checked;
   };
-  const price = (raw) => (raw === null ? 'as for all' : raw === 0 ? 'free' : `${amount(raw)}/GiB`);
+  const price = (raw) => (raw === null ? 'as for all' : raw === '0' ? 'free' : `${amount(raw)}/GiB`);
   let last = {};
   return () => {
     const row = state.torrents.get(hash), details = state.details;

@@ -19,13 +19,14 @@ const FILTERS = {
 };
 
 const put = (of) => (row, cell) => text(cell, of(row));
+const some = (raw) => (raw === '0' ? '' : amount(raw));
 const done = (row) => row.wanted - row.left;
 
 const COLUMNS = [
   { key: 'name', title: 'Name', kind: 'name', sort: (row) => row.name.toLowerCase(), cell: (row, cell) => {
     let link = cell.firstChild;
     if (!link) { link = h('a', { href: '' }); cell.append(link); }
-    const to = `#/torrents/${row.hash}`;
+    const to = `#/torrents/${row.info_hash}`;
     if (link.getAttribute('href') !== to) link.setAttribute('href', to);
     text(link, row.name);
     cell.title = row.name;
@@ -45,8 +46,8 @@ const COLUMNS = [
   { key: 'eta', title: 'Left', kind: 'num wide', sort: (row) => row.eta_secs ?? Infinity, cell: put((row) => (row.complete ? '' : duration(row.eta_secs))) },
   { key: 'peers', title: 'Peers', kind: 'num wide', sort: (row) => row.peers, cell: put((row) => String(row.peers)) },
   { key: 'ratio', title: 'Ratio', kind: 'num wide', sort: (row) => row.ratio_permille, cell: put((row) => (row.ratio_permille / 1000).toFixed(2)) },
-  { key: 'earned', title: 'Earned', kind: 'num wide', sort: (row) => row.earned_raw, cell: put((row) => (row.earned_raw ? amount(row.earned_raw) : '')) },
-  { key: 'spent', title: 'Spent', kind: 'num wide', sort: (row) => row.spent_raw, cell: put((row) => (row.spent_raw ? amount(row.spent_raw) : '')) },
+  { key: 'earned', title: 'Earned', kind: 'num wide', sort: (row) => Number(row.earned_raw), cell: put((row) => some(row.earned_raw)) },
+  { key: 'spent', title: 'Spent', kind: 'num wide', sort: (row) => Number(row.spent_raw), cell: put((row) => some(row.spent_raw)) },
 ];
 const MOVING = new Set(['done', 'down', 'up', 'eta', 'peers', 'ratio', 'earned', 'spent', 'state']);
 

@@ -21,7 +21,7 @@ async fn add(stand: &Stand, name: &str) -> InfoHash {
     let reply = stand.ask("POST /api/v1/torrents", &body.to_string()).await;
     assert_eq!(reply.status, 201, "{}", reply.text());
     assert_eq!(reply.json()["known"], false);
-    let hash: InfoHash = reply.json()["hash"].as_str().unwrap().parse().unwrap();
+    let hash: InfoHash = reply.json()["info_hash"].as_str().unwrap().parse().unwrap();
     stand
         .until(hash, |one| one.row.value.state == TorrentState::Paused)
         .await;
@@ -141,7 +141,7 @@ async fn a_reader_gets_what_is_different_since_its_revision() {
     let since = |state: &Value| format!("GET /api/v1/state?since={}", state["revision"]);
     let second = stand.ask(&since(&first), "").await.json();
     assert_eq!(second["full"], false);
-    assert_eq!(second["torrents"][0]["hash"], hash.to_string());
+    assert_eq!(second["torrents"][0]["info_hash"], hash.to_string());
     assert!(second["torrents"][0].get("files").is_none());
     let of = format!("GET /api/v1/state?of={hash}");
     let details = stand.ask(&of, "").await.json();
@@ -292,7 +292,7 @@ async fn torrents_wait_and_are_moved_by_all_three_interfaces() {
     let add = |number: u8| {
         let body = json!({ "link": format!("{number:040x}") }).to_string();
         let stand = &stand;
-        async move { stand.ask("POST /api/v1/torrents", &body).await.json()["hash"].clone() }
+        async move { stand.ask("POST /api/v1/torrents", &body).await.json()["info_hash"].clone() }
     };
     let first = add(1).await.as_str().unwrap().to_owned();
     let second = add(2).await.as_str().unwrap().to_owned();
@@ -401,7 +401,7 @@ async fn trackers_are_changed_by_all_three_interfaces_and_the_file_is_given_back
     let file = base64::engine::general_purpose::STANDARD.encode(metainfo.to_bytes());
     let body = json!({ "file": file, "paused": true }).to_string();
     let added = stand.ask("POST /api/v1/torrents", &body).await.json();
-    let hash = added["hash"].as_str().unwrap().to_owned();
+    let hash = added["info_hash"].as_str().unwrap().to_owned();
     let path = format!("/api/v1/torrents/{hash}");
     let trackers = || async {
         let rows = stand.ask(&format!("GET {path}/trackers"), "").await.json();

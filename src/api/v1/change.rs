@@ -131,7 +131,7 @@ pub(super) async fn add(site: &Site, call: &Call<'_>) -> Answered {
                 true => StatusCode::OK,
                 false => StatusCode::CREATED,
             };
-            answer::json_with(status, &json!({ "hash": hash, "known": known }))
+            answer::json_with(status, &json!({ "info_hash": hash, "known": known }))
         }
         Answer::Done | Answer::TorrentFile(_) | Answer::Moved { .. } => {
             Err(Refusal::failed("nothing was added"))

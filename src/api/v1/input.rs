@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::client::{
     command::{Files, QueueTo},
-    snapshot::{Goals, Limits, Prices, Queue},
+    snapshot::{Goals, Limits, Prices, Queue, raw},
 };
 
 /// Trackers, peers and tags of one request.
@@ -67,6 +67,7 @@ pub(super) struct PlaceIn {
 pub(super) struct GoalsIn {
     ratio_permille: Option<u64>,
     seeding_secs: Option<u64>,
+    #[serde(deserialize_with = "raw::optional::deserialize")]
     earned_raw: Option<u64>,
 }
 
@@ -80,11 +81,13 @@ impl From<GoalsIn> for Goals {
     }
 }
 
-/// Raw units per GiB.
+/// Raw units per GiB, as text or as numbers.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PricesIn {
+    #[serde(deserialize_with = "raw::optional::deserialize")]
     ask_raw: Option<u64>,
+    #[serde(deserialize_with = "raw::optional::deserialize")]
     pub(super) bid_raw: Option<u64>,
     bid_auto: bool,
 }

@@ -44,6 +44,7 @@ pub(super) struct State<'a> {
 /// A torrent's parts that a list does not show.
 #[derive(Debug, Serialize)]
 pub(super) struct Details<'a> {
+    #[serde(rename = "info_hash")]
     hash: InfoHash,
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<&'a [FileRow]>,

@@ -163,12 +163,12 @@ async fn list(context: &Context, daemon: &Daemon) -> Outcome<Vec<Value>> {
 /// The torrent that somebody means.
 fn find(rows: &[Value], meant: &str) -> Outcome<Named> {
     let named = |row: &Value| Named {
-        hash: text(row, "hash").to_owned(),
+        hash: text(row, "info_hash").to_owned(),
         name: text(row, "name").to_owned(),
     };
     let is_hex = meant.len() >= LEAST_DIGITS && meant.bytes().all(|b| b.is_ascii_hexdigit());
     let digits = meant.to_ascii_lowercase();
-    let by_hash = |row: &&Value| is_hex && text(row, "hash").starts_with(&digits);
+    let by_hash = |row: &&Value| is_hex && text(row, "info_hash").starts_with(&digits);
     let by_name = |row: &&Value| text(row, "name") == meant;
     let mut found: Vec<&Value> = rows.iter().filter(by_name).collect();
     if found.is_empty() {
@@ -192,7 +192,7 @@ impl Which {
     async fn find(&self, context: &Context, daemon: &Daemon) -> Outcome<Vec<Named>> {
         let rows = list(context, daemon).await?;
         let all = |row: &Value| Named {
-            hash: text(row, "hash").to_owned(),
+            hash: text(row, "info_hash").to_owned(),
             name: text(row, "name").to_owned(),
         };
         if self.torrent.iter().any(|meant| meant == "all") {
@@ -210,7 +210,7 @@ impl Which {
         for one in self.find(context, &daemon).await? {
             let path = format!("/api/v1/torrents/{}/{action}", one.hash);
             daemon.ask(context, "POST", &path, None).await?;
-            let document = json!({ "hash": one.hash, "name": one.name, "done": action });
+            let document = json!({ "info_hash": one.hash, "name": one.name, "done": action });
             context
                 .out
                 .result(&document, || format!("{done}: {}", one.name))?;
@@ -263,9 +263,9 @@ impl Add {
                 "goals": {
                     "ratio_permille": goals.ratio_permille,
                     "seeding_secs": goals.seeding_secs,
-                    "earned_raw": goals.earned_raw,
+                    "earned_raw": goals.earned_raw.map(|raw| raw.to_string()),
                 },
-                "prices": { "ask_raw": self.ask.map(|ask| ask.0) },
+                "prices": { "ask_raw": self.ask.map(|ask| ask.0.to_string()) },
                 "paused": self.paused,
                 "trackers": self.tracker,
                 "peers": self.peer,
@@ -280,7 +280,7 @@ impl Add {
                     Some(true) => "in the list already",
                     _ => "added",
                 };
-                format!("{what}: {}", text(&added, "hash"))
+                format!("{what}: {}", text(&added, "info_hash"))
             })?;
         }
         Ok(())
@@ -334,7 +334,7 @@ impl Rm {
         for one in found {
             let path = format!("/api/v1/torrents/{}?data={}", one.hash, self.data);
             daemon.ask(context, "DELETE", &path, None).await?;
-            let document = json!({ "hash": one.hash, "name": one.name, "data": self.data });
+            let document = json!({ "info_hash": one.hash, "name": one.name, "data": self.data });
             context
                 .out
                 .result(&document, || format!("removed: {}", one.name))?;
@@ -354,7 +354,7 @@ impl Limit {
             Some(meant) => {
                 let rows = list(context, &daemon).await?;
                 let one = find(&rows, meant)?;
-                let row = rows.iter().find(|row| text(row, "hash") == one.hash);
+                let row = rows.iter().find(|row| text(row, "info_hash") == one.hash);
                 let now = row.and_then(|row| row.get("limits")).cloned();
                 (
                     format!("/api/v1/torrents/{}", one.hash),
@@ -420,7 +420,7 @@ impl Watch {
                 .into_iter()
                 .flatten()
             {
-                rows.insert(text(row, "hash").to_owned(), row.clone());
+                rows.insert(text(row, "info_hash").to_owned(), row.clone());
             }
             for hash in state
                 .get("removed")

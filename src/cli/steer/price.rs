@@ -54,7 +54,7 @@ impl PriceCommand {
             Some(meant) => {
                 let rows = list(context, &daemon).await?;
                 let one = find(&rows, meant)?;
-                let row = rows.iter().find(|row| text(row, "hash") == one.hash);
+                let row = rows.iter().find(|row| text(row, "info_hash") == one.hash);
                 let now = row.and_then(|row| row.get("prices")).cloned();
                 let path = format!("/api/v1/torrents/{}", one.hash);
                 ("PATCH", path, now, one.name)
@@ -71,15 +71,15 @@ impl PriceCommand {
         if let Some(object) = prices.as_object_mut() {
             if let Some(ask) = self.ask {
                 let raw = match ask {
-                    Named::Free => json!(0),
+                    Named::Free => json!("0"),
                     Named::Default => Value::Null,
-                    Named::At(price) => json!(price.0),
+                    Named::At(price) => json!(price.0.to_string()),
                 };
                 object.insert("ask_raw".to_owned(), raw);
             }
             if let Some(bid) = self.bid {
                 let (raw, auto) = self.bid(bid)?;
-                object.insert("bid_raw".to_owned(), json!(raw));
+                object.insert("bid_raw".to_owned(), json!(raw.map(|raw| raw.to_string())));
                 object.insert("bid_auto".to_owned(), json!(auto));
             }
         }
@@ -99,7 +99,8 @@ impl PriceCommand {
             _ => daemon.ask(context, method, &path, Some(&body)).await?,
         };
         let document = json!({ "name": name, "prices": prices });
-        let shown = |field: &str| match prices.get(field).and_then(Value::as_u64) {
+        let raw = |field: &str| prices.get(field)?.as_str()?.parse::<u64>().ok();
+        let shown = |field: &str| match raw(field) {
             None => "the default".to_owned(),
             Some(0) => "free".to_owned(),
             Some(raw) => Price(raw).to_string(),

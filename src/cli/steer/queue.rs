@@ -80,7 +80,7 @@ impl QueueCommand {
             let path = format!("/api/v1/torrents/{}/queue", one.hash);
             let body = json!({ "to": to.word() });
             daemon.ask(context, "POST", &path, Some(&body)).await?;
-            let document = json!({ "hash": one.hash, "name": one.name, "to": to.word() });
+            let document = json!({ "info_hash": one.hash, "name": one.name, "to": to.word() });
             context
                 .out
                 .result(&document, || format!("moved {}: {}", to.word(), one.name))?;
@@ -115,7 +115,7 @@ impl QueueCommand {
             .iter()
             .map(|row| {
                 json!({
-                    "hash": super::text(row, "hash"),
+                    "info_hash": super::text(row, "info_hash"),
                     "name": super::text(row, "name"),
                     "place": place(row),
                 })

@@ -30,7 +30,7 @@ pub(super) fn table(rows: &[Value]) -> String {
         return "no torrents".to_owned();
     }
     let lines = rows.iter().map(|row| {
-        let hash = text(row, "hash").get(..8).unwrap_or_default();
+        let hash = text(row, "info_hash").get(..8).unwrap_or_default();
         let name = terminal::fit(&printable::line(text(row, "name")), 28);
         let mut line = format!(
             "{hash}  {name:<28} {:<11} {:>4} {:>9}",
@@ -53,7 +53,7 @@ pub(super) fn table(rows: &[Value]) -> String {
 pub(super) fn torrent(row: &Value) -> String {
     let mut lines = vec![
         printable::line(text(row, "name")).into_owned(),
-        format!("info-hash    {}", text(row, "hash")),
+        format!("info-hash    {}", text(row, "info_hash")),
         format!("state        {}", text(row, "state")),
         format!(
             "downloaded   {} of {}",
@@ -80,7 +80,7 @@ pub(super) fn torrent(row: &Value) -> String {
         }
     }
     for (word, name) in [("earned", "earned_raw"), ("spent", "spent_raw")] {
-        let raw = number(row, name);
+        let raw = text(row, name).parse().unwrap_or(0);
         if raw > 0 {
             lines.push(format!("{word:<12} {}", btt_text(raw)));
         }

@@ -4,6 +4,7 @@
 
 mod changes;
 mod money;
+pub mod raw;
 mod torrent;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};

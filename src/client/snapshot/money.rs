@@ -12,8 +12,10 @@ pub struct Money {
     /// What is paid in.
     pub token: TokenId,
     /// Spent since the client was started.
+    #[serde(serialize_with = "super::raw::serialize")]
     pub session_spent_raw: u64,
     /// Earned since the client was started.
+    #[serde(serialize_with = "super::raw::serialize")]
     pub session_earned_raw: u64,
     /// What the account holds; `None`: the node has not said yet.
     pub balance: Option<Balance>,

@@ -31,6 +31,7 @@ pub struct Torrent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TorrentRow {
     /// Its identity.
+    #[serde(rename = "info_hash")]
     pub hash: InfoHash,
     /// Its name: the user's, or the torrent's own, or the info-hash.
     pub name: String,
@@ -106,8 +107,10 @@ pub struct TorrentRow {
     /// Its own prices; a price that it does not have is that of all torrents.
     pub prices: Prices,
     /// Earned with it, ever, in raw units.
+    #[serde(serialize_with = "super::raw::serialize")]
     pub earned_raw: u64,
     /// Spent on it, ever, in raw units.
+    #[serde(serialize_with = "super::raw::serialize")]
     pub spent_raw: u64,
     /// When it was added.
     pub added: UnixMs,
@@ -200,6 +203,7 @@ pub struct Goals {
     /// Seconds in which it was complete and shared.
     pub seeding_secs: Option<u64>,
     /// Earned, in raw units.
+    #[serde(default, with = "super::raw::optional")]
     pub earned_raw: Option<u64>,
 }
 
@@ -220,8 +224,10 @@ pub enum ReachedGoal {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prices {
     /// The lowest price at which peers that pay are served first.
+    #[serde(default, with = "super::raw::optional")]
     pub ask_raw: Option<u64>,
     /// The highest price that is paid.
+    #[serde(default, with = "super::raw::optional")]
     pub bid_raw: Option<u64>,
     /// As little as is needed is paid, up to `bid_raw`.
     pub bid_auto: bool,
@@ -290,12 +296,16 @@ pub struct PaidPeer {
     /// The peer's account, once it is proven.
     pub account: Option<Address>,
     /// What it pays us.
+    #[serde(serialize_with = "super::raw::optional::serialize")]
     pub sale_price_raw: Option<u64>,
     /// What we pay it.
+    #[serde(serialize_with = "super::raw::optional::serialize")]
     pub purchase_price_raw: Option<u64>,
     /// Spent with this account since the client was started.
+    #[serde(serialize_with = "super::raw::serialize")]
     pub spent_raw: u64,
     /// Earned with this account since the client was started.
+    #[serde(serialize_with = "super::raw::serialize")]
     pub earned_raw: u64,
     /// Owed to us by its receipts, and not settled.
     pub owed_raw: RawAmount,
