@@ -154,6 +154,12 @@ impl<'a> Foreground<'a> {
             } => self.context.out.warn(format!(
                 "{message}; `seedrail settle run` pays what you owe"
             )),
+            Happened::Problem {
+                code: ProblemCode::KeyEnds,
+                message,
+                hint,
+                ..
+            } => self.context.out.warn(format!("{message}. {hint}")),
             _ => {}
         }
         self.troubles.tell(self.context, event)

@@ -82,6 +82,7 @@ async fn begin(
     if let Some(bounds) = trade.exposure(piece_length.unwrap_or(0)) {
         exposure(context, &bounds, piece_length);
     }
+    let renew = session::renewal(context, chain.genesis, &ledger)?;
     let (out, pays) = (context.out, settling.is_some());
     Payments::start(PaymentsConfig {
         identity,
@@ -90,6 +91,7 @@ async fn begin(
         token,
         trade,
         on_event: Arc::new(move |event| tell(out, pays, event)),
+        renew,
         settling,
     })
     .await
@@ -207,10 +209,10 @@ fn tell(out: super::output::Output, pays: bool, event: &PayEvent) {
         )),
         PayEvent::TurnedBack { peer, why, owed } => out.warn(turned_back(*peer, *why, *owed, pays)),
         PayEvent::LimitReached => out.warn("the spending limit is used up: the rest is downloaded for free"),
-        PayEvent::KeyEnds { left } => out.warn(format!(
-            "the session key ends in {}: buying and selling stop then. Start again to make a new one",
-            span(*left)
-        )),
+        // The client renews it, or tells of it as a problem.
+        PayEvent::KeyEnds { left } => {
+            tracing::info!("the session key ends in {}", span(*left));
+        }
         PayEvent::PayeeUnknown { peer } => out.note(format!(
             "{peer} has no account on the chain yet: to pay it the first time makes the account, which costs TRX"
         )),

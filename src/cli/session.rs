@@ -22,10 +22,11 @@ use super::{
     units::{self, btt_text},
 };
 use crate::{
-    ledger::{GrantUse, Parties, RevocationRow},
+    client::Renew,
+    ledger::{GrantUse, Ledger, Parties, RevocationRow},
     receipts::{Identity, ReceiptDomain, Revoke, SignedGrant, SpendGrant},
     tron::{keys::SecretKey, keystore::create_private},
-    types::{Address, BlockId, Clock, RawAmount, SystemClock, TokenId},
+    types::{Address, BlockId, Clock, RawAmount, Salt, SystemClock, TokenId},
 };
 
 /// A grant begins so many seconds before it is made: clocks differ.
@@ -263,18 +264,7 @@ fn make(
             "a session key is made for more than ten minutes",
         ));
     }
-    let key = SecretKey::generate().map_err(|error| Failure::failed("random", error))?;
-    let now = now_secs();
-    let grant = SpendGrant {
-        payer,
-        signer: key.address(),
-        token: TokenId::BTT,
-        max_per_payee,
-        max_total,
-        not_before: now.saturating_sub(BEGINS_BEFORE),
-        not_after: now.saturating_add(lasts.as_secs()),
-        serial: now,
-    };
+    let (key, grant) = draft(payer, max_total, max_per_payee, lasts)?;
     let open = open_total(&ledger.grants(payer)?, ledger)?;
     context.out.note(format!(
         "your wallet lets a new session key, {}, sign for {payer}, {}; it ends in {} h{}",
@@ -289,6 +279,86 @@ fn make(
     if max_total > RawAmount::ZERO {
         context.out.confirm("Grant it?", context.settings.yes)?;
     }
+    grant_it(context, genesis, ledger, key, grant)
+}
+
+/// A new key, and what it is to be granted from now on.
+fn draft(
+    payer: Address,
+    max_total: RawAmount,
+    max_per_payee: RawAmount,
+    lasts: Duration,
+) -> Outcome<(SecretKey, SpendGrant)> {
+    let key = SecretKey::generate().map_err(|error| Failure::failed("random", error))?;
+    let now = now_secs();
+    let grant = SpendGrant {
+        payer,
+        signer: key.address(),
+        token: TokenId::BTT,
+        max_per_payee,
+        max_total,
+        not_before: now.saturating_sub(BEGINS_BEFORE),
+        not_after: now.saturating_add(lasts.as_secs()),
+        serial: now,
+    };
+    Ok((key, grant))
+}
+
+/// What renews the session key of a process that runs on; none where a person would have to
+/// type something, or no session key is used.
+pub(super) fn renewal(
+    context: &Context,
+    genesis: BlockId,
+    ledger: &Arc<dyn Ledger>,
+) -> Outcome<Option<Renew>> {
+    if account::is_raw(&context.settings)?
+        || account::signer_is_missing(context)?
+        || account::is_asked_for(context)?
+    {
+        return Ok(None);
+    }
+    let (context, ledger) = (context.clone(), Arc::clone(ledger));
+    Ok(Some(Arc::new(move |old| {
+        let renewed = renew(&context, genesis, ledger.as_ref(), &old.grant, old.hash());
+        renewed.map_err(|failure| failure.message)
+    })))
+}
+
+/// A key that may do what the old one could still do, for as long as that was made for.
+fn renew(
+    context: &Context,
+    genesis: BlockId,
+    ledger: &dyn Parties,
+    old: &SpendGrant,
+    hash: Salt,
+) -> Outcome<Identity> {
+    let uses = ledger.grants(old.payer)?;
+    let used = uses.iter().find(|used| used.grant.hash == hash);
+    let used = used.map_or(RawAmount::ZERO, |used| used.issued);
+    let left = old.max_total.checked_sub(used).unwrap_or(RawAmount::ZERO);
+    if left == RawAmount::ZERO && old.max_total > RawAmount::ZERO {
+        return Err(Failure::funds("its spending limit is used up"));
+    }
+    let lasts = old.not_after.saturating_sub(old.not_before);
+    let lasts = Duration::from_secs(lasts.saturating_sub(BEGINS_BEFORE).max(LEAST_LEFT));
+    let per_payee = old.max_per_payee.min(left);
+    let (key, grant) = draft(old.payer, left, per_payee, lasts)?;
+    let (key, grant) = grant_it(context, genesis, ledger, key, grant)?;
+    context
+        .out
+        .note(format!("session key renewed: {}", told(&grant)));
+    session(key, grant)
+}
+
+/// Has the wallet sign a grant, and keeps the key.
+fn grant_it(
+    context: &Context,
+    genesis: BlockId,
+    ledger: &dyn Parties,
+    key: SecretKey,
+    grant: SpendGrant,
+) -> Outcome<(SecretKey, SignedGrant)> {
+    let (payer, now) = (grant.payer, now_secs());
     let wallet = account::signer(context)?;
     let domain = ReceiptDomain::new(genesis);
     let signed = SignedGrant::sign(grant, &domain, wallet.as_ref())

@@ -33,7 +33,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 pub use error::{ClientError, ErrorKind, OpenError};
 pub use look::held_words;
-pub use payments::{Consent, OpenWallet, Payments, PaymentsConfig, Settling, Trade};
+pub use payments::{Consent, OpenWallet, Payments, PaymentsConfig, Renew, Settling, Trade};
 pub use store::{Peek, StoreError, peek};
 
 use self::{

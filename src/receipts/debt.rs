@@ -383,6 +383,11 @@ impl Budget {
         }
     }
 
+    /// Another limit from now on, of all that is spent since the beginning.
+    pub fn set_limit(&mut self, limit: Option<RawAmount>) {
+        self.limit = u128::from(limit.unwrap_or(RawAmount::MAX).unsigned()) << GIB_BITS;
+    }
+
     /// Sets aside what `bytes` cost at `price`; false if it is not there.
     pub fn reserve(&mut self, bytes: u64, price: u64) -> bool {
         let wanted = cost(bytes, price);

@@ -20,7 +20,7 @@ pub use trade::Trade;
 use crate::{
     ledger::Ledger,
     receipts::{
-        Identity,
+        Identity, SignedGrant,
         pay::{PayConfig, PayError, PayEvent, PayExtension},
     },
     settle::{NodeChain, Plan, Policy},
@@ -46,12 +46,18 @@ pub struct PaymentsConfig {
     pub trade: Trade,
     /// Is told what happens, before the client is. Must not block.
     pub on_event: Arc<dyn Fn(&PayEvent) + Send + Sync>,
+    /// Renews the session key before it ends; `None`: it ends.
+    pub renew: Option<Renew>,
     /// Settles debts; `None`: a person does.
     pub settling: Option<Settling>,
 }
 
 /// Opens a wallet, or says why it stays closed.
 pub type OpenWallet = Arc<dyn Fn() -> Result<Arc<dyn Signer>, String> + Send + Sync>;
+
+/// Has the wallet sign a grant like this one for another session key. May not wait for a
+/// person.
+pub type Renew = Arc<dyn Fn(&SignedGrant) -> Result<Identity, String> + Send + Sync>;
 
 /// Whether a plan is paid.
 pub type Consent = Arc<dyn Fn(&Plan) -> bool + Send + Sync>;
@@ -92,6 +98,7 @@ pub struct Payments {
     pub(super) chain: NodeChain,
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) trade: Trade,
+    pub(super) renew: Option<Renew>,
     pub(super) settling: Option<Arc<Settling>>,
     pub(super) news: mpsc::Receiver<News>,
     pub(super) teller: mpsc::Sender<News>,
@@ -142,6 +149,7 @@ impl Payments {
             chain: config.chain,
             ledger: config.ledger,
             trade: config.trade,
+            renew: config.renew,
             settling: config.settling.map(Arc::new),
             news,
             teller,
@@ -162,6 +170,8 @@ pub(super) struct Running {
     pub(super) news: mpsc::Receiver<News>,
     pub(super) readings: watch::Receiver<Option<Arc<Reading>>>,
     pub(super) settler: Option<Settler>,
+    pub(super) renew: Option<Renew>,
+    teller: mpsc::Sender<News>,
     pub(super) account: Address,
     pub(super) token: TokenId,
 }
@@ -181,7 +191,7 @@ impl Running {
                 payments.ledger,
                 payments.chain,
                 payments.token,
-                payments.teller,
+                payments.teller.clone(),
             )
         });
         Self {
@@ -190,8 +200,27 @@ impl Running {
             news: payments.news,
             readings,
             settler,
+            renew: payments.renew,
+            teller: payments.teller,
             account: payments.account,
             token: payments.token,
         }
+    }
+
+    /// Renews the session key, in the background; false if that cannot be.
+    pub(super) fn renew_key(&self) -> bool {
+        let Some((renew, grant)) = self.renew.clone().zip(self.extension.grant()) else {
+            return false;
+        };
+        let (extension, teller) = (Arc::clone(&self.extension), self.teller.clone());
+        tokio::task::spawn_blocking(move || {
+            let renewed = renew(&grant).and_then(|identity| {
+                let renewed = extension.renew(identity);
+                renewed.map_err(|error| error.to_string())
+            });
+            // The client has ended.
+            let _gone = teller.blocking_send(News::Renewed(renewed));
+        });
+        true
     }
 }

@@ -1,6 +1,6 @@
 //! What payments tell the client, and which problems come of it.
 
-use super::settling::Round;
+use super::{Running, settling::Round};
 use crate::{
     client::{event::Happened, owner::Owner, snapshot::ProblemCode},
     receipts::{HoldReason, pay::PayEvent},
@@ -12,6 +12,8 @@ use crate::{
 pub(in crate::client) enum News {
     Pay(PayEvent),
     Settled(Round),
+    /// The session key was renewed, or why not.
+    Renewed(Result<(), String>),
 }
 
 fn btt(amount: RawAmount) -> String {
@@ -32,6 +34,13 @@ impl Owner {
                     });
                 }
             }
+            News::Renewed(Ok(())) => self.over(ProblemCode::KeyEnds, None),
+            News::Renewed(Err(why)) => self.problem(
+                ProblemCode::KeyEnds,
+                None,
+                format!("the session key ends soon and could not be renewed: {why}"),
+                "Start again to make a new one: buying and selling stop when it ends.",
+            ),
             News::Settled(Round::Declined(why)) => self.problem(
                 ProblemCode::DebtsDue,
                 None,
@@ -93,6 +102,7 @@ impl Owner {
                 "the spending limit is used up: the rest is downloaded for free".to_owned(),
                 "Start again with a higher limit to go on buying.",
             ),
+            PayEvent::KeyEnds { .. } if self.pay.as_ref().is_some_and(Running::renew_key) => {}
             PayEvent::KeyEnds { left } => self.problem(
                 ProblemCode::KeyEnds,
                 None,

@@ -353,6 +353,8 @@ struct Counters {
 /// What connections and the worker share.
 struct Shared {
     config: PayConfig,
+    /// Who signs now. Held for a moment, and never while another lock is taken.
+    identity: Mutex<Identity>,
     /// Held for a moment, and never while another lock is taken.
     terms: Mutex<Arc<Terms>>,
     domain: ReceiptDomain,
@@ -373,6 +375,11 @@ impl Shared {
     /// What is sold and bought from now on.
     fn terms(&self) -> Arc<Terms> {
         Arc::clone(&locked(&self.terms))
+    }
+
+    /// Who signs now.
+    fn identity(&self) -> Identity {
+        locked(&self.identity).clone()
     }
 
     fn ask_of(&self, torrent: InfoHash) -> Option<Ask> {
@@ -467,6 +474,7 @@ impl PayExtension {
             head: AtomicU64::new(head),
             conns: Mutex::new(Vec::new()),
             terms: Mutex::new(Arc::new(config.terms.clone())),
+            identity: Mutex::new(config.identity.clone()),
             config,
         });
         let events = Arc::new(Inbox::new(MAX_QUEUED));
@@ -563,6 +571,30 @@ impl PayExtension {
         Ok(())
     }
 
+    /// The grant that is signed under now; none: the account's own key signs.
+    pub fn grant(&self) -> Option<SignedGrant> {
+        self.shared.identity().grant().copied()
+    }
+
+    /// Another key of the same account signs from now on. What is due is signed by the one
+    /// before; then every connection is closed, and its peer is met anew. Blocks for a store
+    /// or two.
+    ///
+    /// # Errors
+    /// Another account, or a grant that does not hold.
+    pub fn renew(&self, identity: Identity) -> Result<(), PayError> {
+        let config = &self.shared.config;
+        if identity.account() != config.identity.account() {
+            return Err(GrantRefusal::Parties.into());
+        }
+        let left = match identity.grant() {
+            Some(grant) => Some(good_grant(config, grant)?),
+            None => None,
+        };
+        self.events.put(Event::Renewed(Box::new(identity), left));
+        Ok(())
+    }
+
     /// Stops the worker after what it has begun, and waits for it: the epochs
     /// are free afterwards. Blocks for a store or two.
     pub fn shutdown(&self) {
@@ -578,6 +610,9 @@ impl PayExtension {
         }
     }
 }
+
+/// What a peer is told whose connection was made under another key.
+const KEY_RENEWED: &str = "the session key was renewed";
 
 /// What a grant of ours leaves, if it holds.
 fn good_grant(config: &PayConfig, grant: &SignedGrant) -> Result<RawAmount, PayError> {
@@ -628,13 +663,13 @@ impl Extension for PayExtension {
 
     fn attach(&self, peer: PeerContext, link: Arc<dyn PeerLink>) -> Arc<dyn PeerExtension> {
         let shared = &self.shared;
-        let terms = shared.terms();
+        let (terms, identity) = (shared.terms(), shared.identity());
         let mut nonce = [0; 32];
         let random = getrandom::fill(&mut nonce);
         let (exchange, outputs) = Exchange::new(Setup {
             domain: shared.domain,
             token: shared.config.token,
-            identity: shared.config.identity.clone(),
+            identity: identity.clone(),
             revokes: shared.revokes.clone(),
             ask: terms.ask_of(peer.info_hash),
             bid: terms.bid_of(peer.info_hash),
@@ -662,6 +697,9 @@ impl Extension for PayExtension {
         // They may have changed before it could be seen that it is here.
         if !terms.is_alike(&shared.terms(), conn.context.info_hash) {
             conn.close("the prices have changed");
+        }
+        if identity.grant_hash() != shared.identity().grant_hash() {
+            conn.close(KEY_RENEWED);
         }
         if self
             .events

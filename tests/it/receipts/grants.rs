@@ -2,9 +2,9 @@
 
 use seedrail::{
     ledger::{LedgerError, Pair, RevocationRow},
-    receipts::{ReceiptDomain, Revoke, SignedGrant, SpendGrant, pay::PayEvent},
+    receipts::{Identity, ReceiptDomain, Revoke, SignedGrant, SpendGrant, pay::PayEvent},
     swarm::hooks::UploadClass,
-    types::{Clock, SystemClock, TokenId},
+    types::{Clock, ManualClock, SystemClock, TokenId},
 };
 
 use crate::support::link::*;
@@ -72,6 +72,83 @@ async fn a_session_key_pays_within_its_grant_and_no_further() {
     for ledger in [&payer.ledger, &payee.ledger] {
         assert_eq!(ledger.grant(given.hash()).unwrap(), Some(given.to_row()));
     }
+}
+
+/// The wallet renews the session's key before its end, and after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_renewed_goes_on_buying_and_selling() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = std::sync::Arc::new(ManualClock::new(SystemClock.now()));
+    let chain = FakeChain::with(&[(key(WALLET).address(), 1_000_000_000)]);
+    let now = || u64::try_from(clock.now().secs()).unwrap();
+    let granted = |signer: u8, max_total: i64| {
+        let body = SpendGrant {
+            payer: key(WALLET).address(),
+            signer: key(signer).address(),
+            token: TokenId::BTT,
+            max_per_payee: raw(max_total),
+            max_total: raw(max_total),
+            not_before: now() - 60,
+            not_after: now() + 3600,
+            serial: now(),
+        };
+        SignedGrant::sign(body, &ReceiptDomain::new(genesis()), &key(WALLET)).unwrap()
+    };
+    let wants = Wants {
+        clock: clock.clone(),
+        ..session(granted(SESSION, 50_000))
+    };
+    let ledger = sqlite(folder.path(), "a");
+    let payer = Party::start(SESSION, ledger, chain.clone(), wants).await;
+    let wary = Wants {
+        clock: clock.clone(),
+        ..seller()
+    };
+    let payee = Party::start(SELLER, sqlite(folder.path(), "b"), chain, wary).await;
+    let mut line = Joined::new(&payer, &payee);
+    line.wait_for_award();
+    let mut bytes = line.download(4);
+    let stopped = || {
+        let events = payer.events();
+        let stopped = events.iter();
+        let stopped = stopped.filter(|event| matches!(event, PayEvent::Stopped { .. }));
+        stopped.count()
+    };
+    for (signer, wait, ends) in [(8, 3_000, 0), (9, 3_700, 1), (10, 3_000, 1)] {
+        if ends > 0 {
+            // What a key signed counts if it arrives before its end.
+            line.finish();
+        }
+        clock.advance(std::time::Duration::from_secs(wait));
+        wait_until("its end is told", || stopped() == ends);
+        let left = 50_000 - i64::try_from(payer.pay.totals().spent_raw).unwrap();
+        let given = granted(signer, left);
+        let identity = Identity::session(std::sync::Arc::new(key(signer)), given).unwrap();
+        payer.pay.renew(identity).unwrap();
+        wait_until("it signs", || payer.pay.grant() == Some(given));
+        wait_until("its connection is closed", || line.broken());
+        line.close();
+        line = Joined::new(&payer, &payee);
+        line.wait_for_award();
+        bytes += line.download(4);
+    }
+    line.finish();
+    let all = payer.ledger.issued(&pair()).unwrap().len();
+    wait_until("what was signed arrives", || {
+        payee.ledger.received(&pair()).unwrap().len() == all
+    });
+    let received = payee.ledger.received(&pair()).unwrap();
+    let mut signers: Vec<_> = received.iter().map(|row| row.get().signer).collect();
+    signers.sort();
+    let mut all = [SESSION, 8, 9, 10].map(|n| key(n).address());
+    all.sort();
+    assert_eq!(signers, all);
+    let paid: u64 = received.iter().map(|row| row.get().delivered_bytes).sum();
+    assert_eq!(paid, bytes, "nothing is lost between one key and the next");
+    assert_eq!(payer.ledger.issued(&pair()).unwrap().len(), 4);
+    // Another account's key is not taken.
+    let foreign = Identity::own(std::sync::Arc::new(key(9)));
+    assert!(payer.pay.renew(foreign).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,7 +33,7 @@ impl Worker {
         let head = self.shared.head.load(Ordering::Relaxed);
         loop {
             let lease =
-                ledger.claim_epoch_under(pair, head, self.shared.config.identity.grant_hash())?;
+                ledger.claim_epoch_under(pair, head, self.shared.identity().grant_hash())?;
             if !foreign.contains(&lease.epoch) {
                 return Ok(lease);
             }
@@ -99,8 +99,8 @@ impl Worker {
                 sold: None,
             }
         };
-        let signer = config.identity.signer();
-        let signed = SignedReceipt::sign(draft.receipt, &self.shared.domain, signer);
+        let identity = self.shared.identity();
+        let signed = SignedReceipt::sign(draft.receipt, &self.shared.domain, identity.signer());
         let issued = signed
             .map_err(|error| LedgerError::Store(error.to_string()))
             .and_then(|signed| {
@@ -338,7 +338,8 @@ impl Worker {
 
     /// Near the grant's end nothing more is bought, and at it nothing signed.
     pub(super) fn look_at_grant(&mut self, now: UnixMs) {
-        let Some(grant) = self.shared.config.identity.grant() else {
+        let identity = self.shared.identity();
+        let Some(grant) = identity.grant() else {
             return;
         };
         let end = grant.grant.not_after;
@@ -355,6 +356,7 @@ impl Worker {
             self.tell(PayEvent::KeyEnds { left });
         }
         if now_secs > end {
+            self.ended |= self.stopped.is_none();
             self.stop("the session key has ended".to_owned());
         } else if now_secs.saturating_add(GRANT_MARGIN.as_secs()) > end && !self.ending {
             self.ending = true;
@@ -363,6 +365,41 @@ impl Worker {
                 outputs.extend(conn.input(Input::Broke));
                 self.perform(&conn, outputs);
             }
+        }
+    }
+
+    /// Another key signs from now on. What is due is signed by the one before, as far as it
+    /// still may; what it promised is in the ledger, and the new one begins epochs of its own.
+    pub(super) fn renewed(&mut self, identity: Identity, left: Option<RawAmount>) {
+        // Who is attached later sees by itself whose it is.
+        let conns = self.conns();
+        for conn in &conns {
+            let outputs = conn.input(Input::Settle);
+            self.perform(conn, outputs);
+        }
+        *locked(&self.shared.identity) = identity;
+        for conn in &conns {
+            conn.close(KEY_RENEWED);
+        }
+        self.instances.clear();
+        self.debts.clear();
+        self.leases.clear();
+        self.parked.clear();
+        let spent = self.shared.counters.spent.load(Ordering::Relaxed);
+        let limit = left.map(|left| left.unsigned().saturating_add(spent));
+        let limit = limit.map(|limit| {
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            RawAmount::new(limit).unwrap_or(RawAmount::MAX)
+        });
+        let limit = match (limit, self.shared.terms().max_spend) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (one, other) => one.or(other),
+        };
+        locked(&self.shared.budget).set_limit(limit);
+        self.ending = false;
+        self.end_told = 0;
+        if std::mem::take(&mut self.ended) {
+            self.stopped = None;
         }
     }
 }

@@ -23,9 +23,9 @@ impl Worker {
             }
         };
         let limit = self.limit_for(&read);
-        let identity = &self.shared.config.identity;
+        let identity = self.shared.identity();
         let debt = Arc::clone(self.debts.entry((peer, instance)).or_insert_with(|| {
-            let debt = Debt::new(pair).signed_by(identity, limit);
+            let debt = Debt::new(pair).signed_by(&identity, limit);
             Arc::new(Mutex::new(debt))
         }));
         let piece_length = conn.context.piece_length;
@@ -80,8 +80,8 @@ impl Worker {
 
     /// The most this payee may be promised from now on.
     fn limit_for(&self, read: &Read) -> Option<RawAmount> {
-        let config = &self.shared.config;
-        let granted = config.identity.grant().map(|grant| {
+        let identity = self.shared.identity();
+        let granted = identity.grant().map(|grant| {
             let hash = grant.hash();
             let used = read
                 .issued_under

@@ -17,7 +17,7 @@ use std::{
 use asking::{Desk, Hint};
 use known::signed_of;
 
-use super::{ChainError, PayEvent, Shared, Tally, conn::Conn, inbox::Inbox, locked};
+use super::{ChainError, KEY_RENEWED, PayEvent, Shared, Tally, conn::Conn, inbox::Inbox, locked};
 use crate::{
     ledger::{
         EpochId, EpochLease, LedgerError, Origin, Pair, ReceiptFilter, ReceiptKind, ReceiptRow,
@@ -29,7 +29,7 @@ use crate::{
         debt::Debt,
         exchange::{Bid, Input, Known, Output},
         exposure::Network,
-        grant::{KnownGrants, Revoke},
+        grant::{Identity, KnownGrants, Revoke},
         message::{HoldReason, Instance, MAX_SYNC_RECEIPTS, Message},
         meter::{GIB_BITS, cost},
     },
@@ -93,6 +93,8 @@ pub(super) enum Event {
         head: Result<u64, ChainError>,
         balance: Result<Option<RawAmount>, ChainError>,
     },
+    /// Another key signs from now on, and may sign away so much.
+    Renewed(Box<Identity>, Option<RawAmount>),
     /// The node is asked now what it is asked now and then.
     AskNode,
     Shutdown,
@@ -142,6 +144,8 @@ pub(super) struct Worker {
     stopped: Option<String>,
     /// The grant is about to end: nothing more is bought.
     ending: bool,
+    /// Nothing is signed for the grant's end.
+    ended: bool,
     /// How many of the days before its end were told.
     end_told: usize,
     /// The user was told that a limit is used up.
@@ -182,6 +186,7 @@ impl Worker {
             repriced: now,
             stopped: None,
             ending: false,
+            ended: false,
             end_told: 0,
             limit_told: false,
             silences: 0,
@@ -279,6 +284,7 @@ impl Worker {
                     self.balance = balance.unwrap_or(RawAmount::ZERO);
                 }
             }
+            Event::Renewed(identity, left) => self.renewed(*identity, left),
             Event::AskNode => self.ask_node(),
             Event::Shutdown => {}
         }
