@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
+    days::Days,
     entry::Entry,
     look::Paid,
     owner::Owner,
@@ -32,6 +33,7 @@ impl Owner {
             self.entries.insert(hash, entry);
         }
         self.number();
+        self.days = Days::of(kept.days);
     }
 
     /// What is not of one torrent, as it is kept.
@@ -110,9 +112,17 @@ impl Owner {
         if !rows.is_empty() {
             changes.push(Change::Totals(rows));
         }
+        let days = match totals {
+            true => self.days.unsaved(),
+            false => Vec::new(),
+        };
+        if !days.is_empty() {
+            changes.push(Change::Days(days.clone()));
+        }
         if self.write(changes).await.is_err() {
             return;
         }
+        self.days.saved(&days);
         for hash in &hashes {
             self.unwritten.remove(hash);
         }

@@ -7,7 +7,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 use super::{
     entry::{Entry, Known, Run, Standing, selection},
     snapshot::{
-        EncryptionOf, FileRow, Obstacle, PaidPeer, PeerRow, Revision, Torrent, TorrentRow,
+        Day, EncryptionOf, FileRow, Obstacle, PaidPeer, PeerRow, Revision, Torrent, TorrentRow,
         TorrentState, TransportOf, Versioned,
     },
     trackers,
@@ -42,6 +42,8 @@ pub(super) struct Seen {
     pub(super) metadata: bool,
     /// It was not complete ever before.
     pub(super) completed: bool,
+    /// What moved since the last look.
+    pub(super) moved: Day,
 }
 
 impl Entry {
@@ -56,6 +58,7 @@ impl Entry {
             self.life.earned_raw = self.life.earned_raw.saturating_add(earned);
             self.life.spent_raw = self.life.spent_raw.saturating_add(spent);
             self.paid = *tally;
+            (seen.moved.earned_raw, seen.moved.spent_raw) = (earned, spent);
         }
         match &mut self.run {
             Run::No => return seen,
@@ -82,6 +85,7 @@ impl Entry {
                 life.downloaded = life.downloaded.saturating_add(down);
                 life.uploaded = life.uploaded.saturating_add(up);
                 life.seeding_ms = life.seeding_ms.saturating_add(seeded);
+                (seen.moved.downloaded, seen.moved.uploaded) = (down, up);
                 self.session.0 = self.session.0.saturating_add(down);
                 self.session.1 = self.session.1.saturating_add(up);
                 if down > 0 || up > 0 {

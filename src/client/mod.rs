@@ -12,6 +12,7 @@ pub mod snapshot;
 
 mod adding;
 mod applying;
+mod days;
 mod entry;
 mod error;
 mod goals;

@@ -18,6 +18,7 @@ use super::{
     ClientConfig, OpenError,
     applying::Touched,
     command::{Answer, Command},
+    days::Days,
     entry::{Entry, Place, Run},
     error::ClientError,
     event::{Event, Happened},
@@ -86,6 +87,8 @@ pub(super) struct Owner {
     pub(super) prices: Prices,
     pub(super) policy: SettlePolicy,
     pub(super) queue: Queue,
+    /// What moved on each day.
+    pub(super) days: Days,
     /// The torrents in the order of the list; `None`: it is to be found out.
     pub(super) order: Option<Vec<InfoHash>>,
     /// A torrent waits for its turn.
@@ -163,6 +166,7 @@ impl Owner {
             prices: config.prices,
             policy: config.policy.unwrap_or_default(),
             queue: config.queue,
+            days: Days::default(),
             order: None,
             somebody_waits: false,
             store: None,
@@ -205,7 +209,7 @@ impl Owner {
         owner.set_terms();
         owner.set_policy();
         let _at_the_first_tick = owner.take_turns();
-        owner.publish(Look::Touched);
+        owner.publish(Look::All);
         Ok((owner, receiver))
     }
 
@@ -432,7 +436,8 @@ impl Owner {
                 let (paid, now) = (self.paid(), self.clock.now());
                 if let Some(entry) = self.entries.get_mut(&hash) {
                     // What it came to until its end.
-                    entry.look(&paid, now);
+                    let seen = entry.look(&paid, now);
+                    self.days.add(now, seen.moved);
                     entry.run = Run::No;
                     entry.touched = true;
                     let removing = entry.wish.removing.is_some();

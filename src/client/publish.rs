@@ -32,6 +32,7 @@ pub(super) fn first(session: &Session, folder: &Path, limits: Limits, now: UnixM
         money: None,
         disks: versioned(revision, disks(folder, std::iter::once(folder))),
         problems: versioned(revision, Problems::default()),
+        days: Arc::default(),
         gone: Arc::new(Gone::new(revision)),
     }
 }
@@ -128,6 +129,7 @@ impl Owner {
             }
             entry.touched = false;
             let seen = entry.look(&paid, now);
+            self.days.add(now, seen.moved);
             if let (Some(pay), Some(stats)) = (&self.pay, &seen.stats) {
                 pay.extension.wants(hash, stats.bytes_left);
             }
@@ -195,6 +197,11 @@ impl Owner {
                 None => before.disks.clone(),
             },
             problems: keep(&before.problems, problems, revision),
+            days: match which {
+                // Others see it with the next of these.
+                Look::All => self.days.all().into(),
+                Look::Touched | Look::Busy => before.days.clone(),
+            },
             gone: gone.map_or_else(|| before.gone.clone(), Arc::new),
         };
         if next.is_newer_than(&before) {
@@ -220,6 +227,7 @@ impl Snapshot {
     fn is_newer_than(&self, before: &Self) -> bool {
         let revision = self.revision;
         !Arc::ptr_eq(&self.gone, &before.gone)
+            || *self.days != *before.days
             || self.transfer.revision == revision
             || self.labels.revision == revision
             || self.disks.revision == revision

@@ -34,7 +34,7 @@ export function show(root) {
   });
   const bar = h('div', { class: 'bar' }, h('button', { type: 'button', class: 'main', onclick: settle }, 'Settle now…'), h('button', { type: 'button', onclick: change }, 'Change policy…'));
   root.append(how, bar, payouts.element,
-    h('p', { class: 'soft' }, 'Each payout goes: planned, signed, sent, in a block, final. CSV and proofs: ', h('code', null, 'seedrail settle history'), '.'));
+    h('p', { class: 'soft' }, 'Each payout goes: planned, signed, sent, in a block, final. All of them: ', h('code', null, 'seedrail settle history'), '. ', h('a', { href: 'api/v1/money/payouts.csv', download: '' }, 'These payouts as CSV')));
   let last = null;
   return () => {
     payouts.element.hidden = bar.hidden = !state.money;

@@ -1,6 +1,7 @@
 // Overview: what was earned, what is owed, what moves, what needs a hand.
 
-import { h, text } from './dom.js';
+import { call } from './api.js';
+import { h, table, text } from './dom.js';
 import { amount, bytes, count, date, rate } from './format.js';
 import { state } from './store.js';
 
@@ -26,8 +27,17 @@ export function show(root) {
     h('h2', null, 'Rates'),
     h('svg', { class: 'plot', viewBox: '0 0 300 100', preserveAspectRatio: 'none', role: 'img', 'aria-labelledby': 'plot-title' }, caption, down, up),
     h('p', { class: 'soft' }, 'Line: down. Dashes: up. The last five minutes.'));
-  let lastProblems = null;
+  const days = table('By day', [['Day (UTC)', ''], ['Received', 'num'], ['Sent', 'num'], ['Earned', 'num'], ['Spent', 'num']]);
+  root.append(h('h2', null, 'By day'), days.element, h('p', null, h('a', { href: 'api/v1/days.csv', download: '' }, 'All days as CSV')));
+  let lastProblems = null, asked = 0;
+  const askDays = async () => {
+    try {
+      const rows = await call('GET', 'days');
+      days.show(rows.slice(-14).reverse().map((one) => [one.date, bytes(one.downloaded), bytes(one.uploaded), amount(one.earned_raw), amount(one.spent_raw)]));
+    } catch { asked = Date.now() - 50000; }
+  };
   return () => {
+    if (Date.now() - asked > 60000) { asked = Date.now(); askDays(); }
     const { transfer, money, disks } = state;
     if (transfer) {
       text(cells.down, rate(transfer.down_rate));

@@ -489,3 +489,18 @@ async fn trackers_are_changed_by_all_three_interfaces_and_the_file_is_given_back
     stand.until(hash.parse().unwrap(), runs).await;
     assert_eq!(stand.ask(&reannounce, "").await.status, 204);
 }
+
+#[tokio::test]
+async fn days_are_a_list_and_a_file() {
+    let stand = Stand::start().await;
+    assert_eq!(stand.ask("GET /api/v1/days", "").await.json(), json!([]));
+    let csv = stand.ask("GET /api/v1/days.csv", "").await;
+    assert_eq!(
+        csv.text(),
+        "date,downloaded,uploaded,earned_raw,spent_raw\r\n"
+    );
+    let disposition = csv.header("content-disposition").unwrap();
+    assert!(disposition.starts_with("attachment;"), "{disposition}");
+    let payouts = stand.ask("GET /api/v1/money/payouts.csv", "").await;
+    assert_eq!(payouts.status, 404);
+}

@@ -7,6 +7,7 @@ mod list;
 mod log_in;
 mod routes;
 mod state;
+mod tables;
 
 use std::sync::Arc;
 
@@ -92,6 +93,9 @@ pub(super) async fn answer(site: &Arc<Site>, found: &Found, call: &Call<'_>) -> 
         Act::AddTag => done(site, Command::AddTags(vec![found.name()?.to_owned()])).await,
         Act::RemoveTag => done(site, Command::RemoveTags(vec![found.name()?.to_owned()])).await,
         Act::Money => list::money(site),
+        Act::Days => answer::json(&tables::days(&site.client.snapshot())),
+        Act::DaysCsv => Ok(tables::days_csv(&site.client.snapshot())),
+        Act::PayoutsCsv => tables::payouts_csv(&site.client.snapshot()),
         Act::Prices => change::prices(site, call).await,
         Act::Policy => done(site, Command::SetPolicy(call.json()?)).await,
         Act::Settle => done(site, Command::SettleNow).await,

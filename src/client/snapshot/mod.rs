@@ -9,7 +9,7 @@ mod torrent;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use changes::{Changes, Gone, MAX_GONE};
 pub use money::{
@@ -58,6 +58,9 @@ pub struct Snapshot {
     pub disks: Arc<Versioned<Disks>>,
     /// What needs a person.
     pub problems: Arc<Versioned<Problems>>,
+    /// What moved on each day, the oldest first: at most 400 days. Differences do not have it.
+    #[serde(skip)]
+    pub days: Arc<[Day]>,
     /// Torrents that were removed lately.
     #[serde(skip)]
     pub gone: Arc<Gone>,
@@ -125,6 +128,24 @@ pub struct Labels {
     pub categories: BTreeMap<String, Option<PathBuf>>,
     /// The tags, in their order.
     pub tags: Vec<String>,
+}
+
+/// What all torrents together moved on a day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Day {
+    /// Which: days since 1970-01-01 (UTC).
+    pub day: i64,
+    /// Bytes received.
+    pub downloaded: u64,
+    /// Bytes sent.
+    pub uploaded: u64,
+    /// Earned, in raw units.
+    #[serde(with = "raw")]
+    pub earned_raw: u64,
+    /// Spent, in raw units.
+    #[serde(with = "raw")]
+    pub spent_raw: u64,
 }
 
 /// The folders that torrents are in.

@@ -25,6 +25,10 @@ pub(super) fn serialize<S: Serializer>(raw: &u64, serializer: S) -> Result<S::Ok
     serializer.collect_str(raw)
 }
 
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Written::deserialize(deserializer)?.read()
+}
+
 /// An amount that may be none.
 pub mod optional {
     use super::{Deserialize, Deserializer, Serializer, Written};

@@ -15,7 +15,8 @@ use super::StoreError;
 const APPLICATION_ID: i64 = 0x5352_636c;
 
 /// The schema, one step for each version.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE torrent (
     hash BLOB PRIMARY KEY CHECK (length(hash) = 20),
     -- A magnet link, or the bytes of a torrent file.
@@ -35,7 +36,15 @@ CREATE TABLE setting (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+-- What all torrents together moved on a day (UTC), counted from 1970-01-01.
+CREATE TABLE day (
+    day INTEGER PRIMARY KEY,
+    figures TEXT NOT NULL
+) STRICT;
+",
+];
 
 /// How long a reader waits for the writer.
 const BUSY: Duration = Duration::from_secs(5);

@@ -17,7 +17,7 @@ pub(super) use rows::{Folder, Kept, Settings};
 
 use super::{
     entry::{Life, Standing, Wish},
-    snapshot::Prices,
+    snapshot::{Day, Prices},
 };
 use crate::types::InfoHash;
 
@@ -62,6 +62,8 @@ pub(super) enum Change {
     Put(InfoHash, Box<Wish>),
     /// What torrents came to.
     Totals(Vec<(InfoHash, Life, Standing)>),
+    /// What moved on days.
+    Days(Vec<Day>),
     /// A torrent is removed.
     Delete(InfoHash),
     /// What is not of one torrent.
@@ -82,7 +84,8 @@ impl Store {
     pub(super) fn open(path: &Path) -> Result<(Self, Kept), StoreError> {
         let lock = file::lock(path)?;
         let mut conn = file::open(path)?;
-        let kept = read_all(&conn)?;
+        let mut kept = read_all(&conn)?;
+        kept.days = rows::days(&conn)?;
         // Only the owner writes, and it waits for each answer.
         let (jobs, inbox) = mpsc::channel::<Job>();
         let writer = std::thread::Builder::new()

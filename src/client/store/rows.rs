@@ -15,8 +15,9 @@ use super::{Change, StoreError};
 use crate::{
     client::{
         command::Files,
+        days::MAX_DAYS,
         entry::{Known, Life, Place, Standing, Wish},
-        snapshot::{Goals, Limits, Prices, Queue, ReachedGoal, SettlePolicy},
+        snapshot::{Day, Goals, Limits, Prices, Queue, ReachedGoal, SettlePolicy},
     },
     swarm::metainfo::{Magnet, Metainfo},
     types::InfoHash,
@@ -26,6 +27,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(in crate::client) struct Kept {
     pub(in crate::client) torrents: Vec<Stored>,
+    pub(in crate::client) days: Vec<Day>,
     /// `None`: nothing was set so far.
     pub(in crate::client) settings: Option<Settings>,
 }
@@ -162,7 +164,22 @@ pub(super) fn read_all(conn: &Connection) -> Result<Kept, StoreError> {
     let settings = settings
         .map(|text| parse("the settings", &text))
         .transpose()?;
-    Ok(Kept { torrents, settings })
+    Ok(Kept {
+        torrents,
+        days: Vec::new(),
+        settings,
+    })
+}
+
+/// The days. A list of an older version has none before it is opened to be written.
+pub(super) fn days(conn: &Connection) -> Result<Vec<Day>, StoreError> {
+    let mut query = conn
+        .prepare("SELECT figures FROM day ORDER BY day DESC LIMIT ?1")
+        .map_err(damaged)?;
+    let rows = query.query_map([MAX_DAYS], |row| row.get::<_, String>(0));
+    rows.map_err(damaged)?
+        .map(|row| parse("a day", &row.map_err(damaged)?))
+        .collect()
 }
 
 fn stored(row: Raw) -> Result<Stored, StoreError> {
@@ -244,6 +261,24 @@ pub(super) fn write(conn: &mut Connection, changes: &[Change]) -> Result<(), Sto
                     put.execute(params![hash.as_bytes(), text(life)?, text(standing)?])
                         .map_err(failed)?;
                 }
+            }
+            Change::Days(days) => {
+                for row in days {
+                    transaction
+                        .execute(
+                            "INSERT INTO day (day, figures) VALUES (?1, ?2)
+                             ON CONFLICT (day) DO UPDATE SET figures = ?2",
+                            params![row.day, text(row)?],
+                        )
+                        .map_err(failed)?;
+                }
+                transaction
+                    .execute(
+                        "DELETE FROM day WHERE day NOT IN
+                         (SELECT day FROM day ORDER BY day DESC LIMIT ?1)",
+                        [MAX_DAYS],
+                    )
+                    .map_err(failed)?;
             }
             Change::Delete(hash) => {
                 transaction

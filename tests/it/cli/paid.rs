@@ -390,7 +390,10 @@ fn prices_and_friends_that_mean_nothing_are_refused_before_a_node_is_asked() {
     let free = format!("{content}=0BTT/GiB");
     let run = home.run(["--json", "seed", content, "--ask-for", &free]);
     let message = run.error(2)["message"].clone();
-    assert!(message.as_str().unwrap().contains("cannot be 0"), "{message}");
+    assert!(
+        message.as_str().unwrap().contains("cannot be 0"),
+        "{message}"
+    );
 }
 
 #[test]
