@@ -541,41 +541,66 @@ impl<C: Chain> Engine<'_, C> {
         after: u64,
         end: BlockId,
     ) -> Result<BTreeMap<TxId, TransferRow>, SettleError> {
-        let mut seen = BTreeMap::new();
-        let mut parent: Option<BlockId> = None;
-        let mut next = after.saturating_add(1);
-        let mut missing = Missing::default();
-        while next <= end.number() {
-            let blocks = self.patiently(|| self.chain.solid_blocks(next)).await?;
+        let mut trail = Trail::starting_at(after.saturating_add(1));
+        // What each answer held, with the place before it.
+        let mut answers: Vec<(Trail, Vec<TransferRow>)> = Vec::new();
+        let (mut missing, mut strays, mut furthest) = (Missing::default(), 0, trail.next);
+        while trail.next <= end.number() {
+            let blocks = self
+                .patiently(|| self.chain.solid_blocks(trail.next))
+                .await?;
             if blocks.is_empty() {
-                self.wait_for_block(next, &mut missing).await?;
-            } else {
-                missing.found();
+                self.wait_for_block(trail.next, &mut missing).await?;
+                continue;
             }
+            missing.found();
+            let before = trail;
+            let mut own = Vec::new();
+            let mut is_linked = true;
             for block in &blocks {
                 let id = block.id();
-                let linked = parent.is_none_or(|parent| block.header.parent_hash == parent);
-                let is_end = id.number() != end.number() || id == end;
-                if !linked || !is_end || id.number() != next {
-                    return Err(LedgerError::NotLinked {
-                        found: id,
-                        last: parent.unwrap_or(end),
-                    }
-                    .into());
+                is_linked = trail.step(block) && (id.number() != end.number() || id == end);
+                if !is_linked {
+                    break;
                 }
-                parent = Some(id);
-                next = next.saturating_add(1);
-                let own = block
-                    .transactions
-                    .iter()
-                    .filter_map(|transaction| transfer_of(block, transaction))
-                    .filter(|transfer| transfer.payer == self.account);
-                seen.extend(own.map(|transfer| (transfer.txid, transfer)));
+                own.extend(self.sent_in(block));
                 if id == end {
                     break;
                 }
             }
+            if is_linked {
+                answers.push((before, own));
+                if trail.next > furthest {
+                    (strays, furthest) = (0, trail.next);
+                }
+                continue;
+            }
+            // This answer was wrong, or the one before: both are asked for again.
+            let last = before.last.unwrap_or(end);
+            trail = answers.pop().map_or(before, |(before, _)| before);
+            strays += 1;
+            let error = LedgerError::NotLinked {
+                found: blocks.first().map_or(end, |block| block.id()),
+                last,
+            };
+            if strays >= PATIENCE {
+                return Err(error.into());
+            }
+            self.same_chain().await?;
+            self.tell(Event::Waiting(error.to_string()));
+            self.chain.pause(LOOK_EVERY).await;
         }
-        Ok(seen)
+        let seen = answers.into_iter().flat_map(|(_, own)| own);
+        Ok(seen.map(|transfer| (transfer.txid, transfer)).collect())
+    }
+
+    /// The transfers that the account made in a block.
+    fn sent_in(&self, block: &Verified<Block>) -> Vec<TransferRow> {
+        block
+            .transactions
+            .iter()
+            .filter_map(|transaction| transfer_of(block, transaction))
+            .filter(|transfer| transfer.payer == self.account)
+            .collect()
     }
 }

@@ -441,12 +441,14 @@ fn live(seed: u64) -> Counts {
 /// In the first, a payer came back after a quiet week to a block after which none of 50
 /// was by a witness that he knew; in the second, a killed command left an order unsigned
 /// that another file ordered as well; in the third, the time of an invented block made a
-/// new ledger believe that nothing had been paid before it.
+/// new ledger believe that nothing had been paid before it; in the fourth, the history of a
+/// lost ledger was read from its start again after each wrong answer.
 #[test]
 fn lives_that_failed_once_pass() {
     live(62_360_936);
     live(4_413);
     live(1_268);
+    live(19_217);
 }
 
 #[test]
