@@ -109,6 +109,20 @@ MUTANTS = [
         ],
     ),
     (
+        "what others brought is not looked at before a race",
+        [
+            (
+                "src/swarm/torrent/core/lease.rs",
+                "    owner.look();\n    let core = owner.core();\n    let found",
+                "    if !crate::mutant(NAME) {\n"
+                "        owner.look();\n"
+                "    }\n"
+                "    let core = owner.core();\n"
+                "    let found",
+            ),
+        ],
+    ),
+    (
         "a seed serves all alike, whoever passes on what it gets",
         [
             (

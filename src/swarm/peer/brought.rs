@@ -2,7 +2,7 @@
 //! torrent's lock is taken once for many chunks, and no byte is moved under it.
 //!
 //! The torrent looks at them when there are sixteen, when nothing more of a piece is requested
-//! here, and every second; at once, if another connection was asked for one of them too; and
+//! here, and after a second or two; at once, if another connection was asked for one of them too; and
 //! before it lets anybody race, so that nobody requests what is here.
 
 use crate::swarm::{
@@ -29,6 +29,8 @@ pub(in crate::swarm) struct Brought {
     /// Their bytes, one behind the other.
     data: Vec<u8>,
     due: bool,
+    /// They waited at the last tick already.
+    waited: bool,
 }
 
 impl Brought {
@@ -64,9 +66,22 @@ impl Brought {
         self.chunks.is_empty()
     }
 
+    /// Once a second: whether they have waited for long enough.
+    pub(in crate::swarm) fn tick(&mut self) -> bool {
+        let waits = !self.is_empty();
+        std::mem::replace(&mut self.waited, waits)
+    }
+
+    /// Whether this one is among them.
+    #[cfg(test)]
+    pub(in crate::swarm) fn has(&self, block: Block) -> bool {
+        self.chunks.iter().any(|one| one.block == block)
+    }
+
     /// Takes all of them, and their bytes.
     pub(in crate::swarm) fn take(&mut self) -> (Vec<Came>, Vec<u8>) {
         self.due = false;
+        self.waited = false;
         (
             std::mem::take(&mut self.chunks),
             std::mem::take(&mut self.data),
@@ -109,6 +124,19 @@ mod tests {
                 .all(|(n, part)| { part.iter().all(|byte| u32::from(*byte) == *n) })
         );
         assert!(brought.is_empty() && brought.take().0.is_empty());
+    }
+
+    #[test]
+    fn nothing_waits_for_more_than_two_ticks() {
+        let mut brought = Brought::default();
+        assert!(!brought.tick() && !brought.tick());
+        brought.note(came(0), false);
+        assert!(!brought.tick());
+        brought.note(came(1), false);
+        assert!(brought.tick());
+        brought.take();
+        brought.note(came(2), false);
+        assert!(!brought.tick());
     }
 
     #[test]

@@ -133,13 +133,14 @@ impl Conn {
             if more == 0 {
                 break;
             }
-            let lease = self.torrent.lease(wish.after(asked.len()), named, of, more);
-            let prices = lease.chunks.iter();
+            let wish = wish.after(asked.len());
+            let (lease, others) = self.torrent.lease(wish, named, of, more);
+            let prices = lease.iter();
             let prices = prices.map_while(|block| Some((*block, self.price(*block)?)));
             let before = asked.len();
             asked.extend(prices);
-            raced.extend(lease.raced);
-            let refused = lease.chunks.get(asked.len() - before..).unwrap_or_default();
+            raced.extend(others);
+            let refused = lease.get(asked.len() - before..).unwrap_or_default();
             if refused.is_empty() {
                 break;
             }

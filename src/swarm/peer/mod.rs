@@ -484,7 +484,7 @@ impl Conn {
         } else if traffic.is_older(&traffic.sent_at, KEEP_ALIVE) {
             self.send(Message::KeepAlive);
         }
-        if !lock(&self.brought).is_empty() {
+        if lock(&self.brought).tick() {
             self.torrent.take_in(self.id);
         }
         let mut link = lock(&self.link);

@@ -6,7 +6,7 @@ use std::{ops::Range, sync::Arc};
 use super::{
     State, Torrent,
     assembly::Assembly,
-    core::{Of, Wish},
+    core::{self, Lease, Of, Owner, TorrentCore, Wish},
 };
 use crate::swarm::{
     hooks::ConnId,
@@ -17,14 +17,6 @@ use crate::swarm::{
     web::WebSeed,
     wire::Block,
 };
-
-/// Chunks that a connection may request.
-#[derive(Debug, Default)]
-pub(in crate::swarm) struct Lease {
-    pub(in crate::swarm) chunks: Vec<Block>,
-    /// Those that another connection was asked for too.
-    pub(in crate::swarm) raced: Vec<Block>,
-}
 
 /// A connection that was asked for a chunk.
 enum Asked {
@@ -40,6 +32,23 @@ struct Later {
     zeros: Vec<(Arc<Assembly>, Block)>,
     /// Requests that are not wanted any more.
     cancels: Vec<(Asked, Block)>,
+}
+
+/// The torrent's lock is held.
+struct Held<'a> {
+    torrent: &'a Torrent,
+    state: &'a mut State,
+    later: &'a mut Later,
+}
+
+impl Owner for Held<'_> {
+    fn core(&mut self) -> &mut TorrentCore {
+        &mut self.state.core
+    }
+
+    fn look(&mut self) {
+        self.torrent.take_in_all(self.state, self.later);
+    }
 }
 
 /// What one connection brought at once.
@@ -65,85 +74,64 @@ impl Batch {
 }
 
 impl Torrent {
-    /// Chunks that a connection is to request, `most` at most. What it brought is looked at, if
-    /// it is time; and before it may race, what others brought. If there is nothing for it, a request of a slower seller may be
-    /// cancelled, so that its chunk can be requested when that is answered.
+    /// Leases chunks to a connection, `most` at most: those, and which of them others were
+    /// asked for too. What it brought is looked at, if it is time.
     pub(in crate::swarm) fn lease(
         self: &Arc<Self>,
         wish: Wish,
         named: &Named,
         of: Of,
         most: usize,
-    ) -> Lease {
+    ) -> (Vec<Block>, Vec<Block>) {
         let now = self.now_ms();
-        let mut later = Later::default();
-        let mut state = self.state();
-        let brought = state.brought.get(&wish.conn);
-        if brought.is_some_and(|brought| lock(brought).is_full() || lock(brought).is_due()) {
-            self.take_in_of(&mut state, wish.conn, &mut later);
-        }
-        let mut chunks = match of {
-            Of::Any => state.core.lease(now, wish.alone(), named, of, most),
-            Of::Own => Vec::new(),
-        };
-        let rest = wish.after(chunks.len());
-        let mut rivals = Vec::new();
-        if chunks.len() < most && (rest.races[0] || of == Of::Own) {
-            self.take_in_all(&mut state, &mut later);
-            let more = most - chunks.len();
-            let found = state.core.lease(now, rest, named, of, more);
-            self.note_rivals(&state, wish.conn, &found, &mut rivals);
-            chunks.extend(found);
-            if chunks.is_empty()
-                && of == Of::Any
-                && let Some((other, block)) = state.core.take_over(now, wish)
-                && let Some(other) = self.asked(&state, other)
-            {
-                later.cancels.push((other, block));
-            }
-        }
-        drop(state);
-        self.do_later(later);
-        let raced = Self::tell_rivals(rivals);
-        Lease { chunks, raced }
+        self.leased(wish.conn, |owner| {
+            core::lease(owner, now, wish, named, of, most)
+        })
     }
 
     /// The same for one that requests chunks that lie together.
-    pub(in crate::swarm) fn lease_run(self: &Arc<Self>, wish: Wish, most: usize) -> Lease {
+    pub(in crate::swarm) fn lease_run(
+        self: &Arc<Self>,
+        wish: Wish,
+        most: usize,
+    ) -> (Vec<Block>, Vec<Block>) {
         let now = self.now_ms();
+        self.leased(wish.conn, |owner| core::lease_run(owner, now, wish, most))
+    }
+
+    fn leased(
+        self: &Arc<Self>,
+        conn: ConnId,
+        lease: impl FnOnce(&mut Held<'_>) -> Lease,
+    ) -> (Vec<Block>, Vec<Block>) {
         let mut later = Later::default();
-        let mut rivals = Vec::new();
         let mut state = self.state();
-        let mut chunks = state.core.lease_run(now, wish.alone(), most);
-        if chunks.is_empty() && wish.races[0] {
-            self.take_in_all(&mut state, &mut later);
-            chunks = state.core.lease_run(now, wish, most.min(1));
-            self.note_rivals(&state, wish.conn, &chunks, &mut rivals);
+        let brought = state.brought.get(&conn).map(lock);
+        if brought.is_some_and(|brought| brought.is_full() || brought.is_due()) {
+            self.take_in_of(&mut state, conn, &mut later);
+        }
+        let lease = lease(&mut Held {
+            torrent: self,
+            state: &mut state,
+            later: &mut later,
+        });
+        let rivals = lease.rivals.into_iter();
+        let rivals = rivals.filter_map(|(block, rival)| Some((block, self.asked(&state, rival)?)));
+        let rivals: Vec<(Block, Asked)> = rivals.collect();
+        if let Some((other, block)) = lease.taken
+            && let Some(other) = self.asked(&state, other)
+        {
+            later.cancels.push((other, block));
         }
         drop(state);
         self.do_later(later);
-        let raced = Self::tell_rivals(rivals);
-        Lease { chunks, raced }
+        (lease.chunks, Self::tell_rivals(rivals))
     }
 
     /// A connection that was asked, if it is still there.
     fn asked(&self, state: &State, id: ConnId) -> Option<Asked> {
         let peer = state.conns.get(&id).cloned().map(Asked::Peer);
         peer.or_else(|| self.web_seed(id).cloned().map(Asked::Web))
-    }
-
-    fn note_rivals(
-        &self,
-        state: &State,
-        conn: ConnId,
-        chunks: &[Block],
-        rivals: &mut Vec<(Block, Asked)>,
-    ) {
-        for block in chunks {
-            let others = state.core.rivals(conn, *block).into_iter();
-            let others = others.filter_map(|other| self.asked(state, other));
-            rivals.extend(others.map(|other| (*block, other)));
-        }
     }
 
     /// Others wait now for what these were asked for. The chunks.

@@ -132,7 +132,7 @@ impl Worker<'_> {
                 (before + last) / 2
             };
             seed.down_rate.store(rate, Ordering::Relaxed);
-            if !lock(&seed.brought).is_empty() {
+            if lock(&seed.brought).tick() {
                 self.torrent.take_in(seed.id);
             }
             let late = lock(&seed.asking).tick(self.torrent.now_ms());
@@ -165,24 +165,24 @@ impl Worker<'_> {
             self.allowance.ask(chunk, wanted);
             return VecDeque::new();
         }
-        let lease = self.torrent.lease_run(wish, room);
-        for _ in &lease.chunks {
+        let (lease, raced) = self.torrent.lease_run(wish, room);
+        for _ in &lease {
             self.allowance.spend(chunk);
         }
-        if lease.chunks.is_empty() {
+        if lease.is_empty() {
             self.allowance.release();
         }
         let mut asking = lock(&self.seed.asking);
-        if lease.chunks.is_empty() {
+        if lease.is_empty() {
             asking.found_nothing(now);
         } else {
-            let asked: Vec<_> = lease.chunks.iter().map(|block| (*block, None)).collect();
+            let asked: Vec<_> = lease.iter().map(|block| (*block, None)).collect();
             asking.note(&asked, now);
         }
-        for block in &lease.raced {
+        for block in &raced {
             asking.note_race(block);
         }
-        lease.chunks.into()
+        lease.into()
     }
 
     async fn fetch(&self, mut run: VecDeque<Block>) -> Result<(), Failed> {

@@ -2,6 +2,34 @@
 
 use super::*;
 
+/// One node's torrent.
+struct Held<'a> {
+    world: &'a mut World,
+    me: usize,
+    later: Later,
+}
+
+/// What is done when the torrent has decided, as `Torrent::do_later`.
+#[derive(Default)]
+struct Later {
+    cancels: Vec<(usize, Block)>,
+    /// Pieces whose last chunk is here.
+    whole: Vec<u32>,
+}
+
+impl Owner for Held<'_> {
+    fn core(&mut self) -> &mut TorrentCore {
+        self.world.core(self.me)
+    }
+
+    fn look(&mut self) {
+        let peers: Vec<usize> = self.world.nodes[self.me].conns.keys().copied().collect();
+        for peer in peers {
+            self.world.look_at(self.me, peer, &mut self.later);
+        }
+    }
+}
+
 impl World {
     /// Requests what makes sense, as `Conn::fill`.
     pub(super) fn fill(&mut self, me: usize, peer: usize) {
@@ -25,7 +53,7 @@ impl World {
         let metered = self.pays.contains_key(&(me, peer));
         let wish = conn.asking.wish(id(peer), metered, now);
         let mut asked: Vec<(Block, Option<PriceTag>)> = Vec::new();
-        let mut raced = Vec::new();
+        let (mut raced, mut whole) = (Vec::new(), Vec::new());
         // As `Conn::ask_for`.
         for of in [Of::Any, Of::Own] {
             let most = room - asked.len();
@@ -33,7 +61,28 @@ impl World {
                 break;
             }
             let wish = wish.after(asked.len());
-            let lease = self.lease(me, wish, of, most, &mut raced);
+            let later = Later::default();
+            let mut held = Held {
+                world: self,
+                me,
+                later,
+            };
+            let lease = core::lease(&mut held, now, wish, &Named::default(), of, most);
+            let later = held.later;
+            whole.extend(later.whole);
+            for (other, block) in later.cancels {
+                self.cancel(me, other, block);
+            }
+            for (block, rival) in lease.rivals {
+                raced.push(block);
+                let rival = self.nodes[me].conns.get_mut(&node_of(rival)).unwrap();
+                let waits = rival.asking.note_race(&block);
+                assert!(waits && !rival.brought.has(block), "{block:?} is here");
+            }
+            if let Some((other, block)) = lease.taken {
+                self.cancel(me, node_of(other), block);
+            }
+            let lease = lease.chunks;
             let prices = lease.iter();
             let prices = prices.map_while(|block| Some((*block, self.price(me, peer, *block)?)));
             let prices: Vec<_> = prices.collect();
@@ -50,58 +99,22 @@ impl World {
         if asked.len() < room {
             conn.asking.found_nothing(now);
         }
-        if asked.is_empty() {
-            return;
+        if !asked.is_empty() {
+            conn.asking.note(&asked, now);
         }
-        conn.asking.note(&asked, now);
         for block in raced {
             conn.asking.note_race(&block);
         }
         for (block, _) in asked {
             self.send(me, peer, Wire::Request(block));
         }
+        for piece in whole {
+            self.hashed(me, piece);
+        }
     }
 
     fn core(&mut self, me: usize) -> &mut TorrentCore {
         self.nodes[me].core.as_mut().unwrap()
-    }
-
-    /// As `Torrent::lease`.
-    fn lease(
-        &mut self,
-        me: usize,
-        wish: Wish,
-        of: Of,
-        most: usize,
-        raced: &mut Vec<Block>,
-    ) -> Vec<Block> {
-        let (now, named) = (self.now_ms(), Named::default());
-        let mut chunks = match of {
-            Of::Any => self.core(me).lease(now, wish.alone(), &named, of, most),
-            Of::Own => Vec::new(),
-        };
-        let rest = wish.after(chunks.len());
-        if chunks.len() == most || !(rest.races[0] || of == Of::Own) {
-            return chunks;
-        }
-        self.take_in_all(me);
-        let more = most - chunks.len();
-        let found = self.core(me).lease(now, rest, &named, of, more);
-        for block in &found {
-            for rival in self.core(me).rivals(wish.conn, *block) {
-                raced.push(*block);
-                let rival = self.nodes[me].conns.get_mut(&node_of(rival));
-                rival.unwrap().asking.note_race(block);
-            }
-        }
-        chunks.extend(found);
-        if chunks.is_empty()
-            && of == Of::Any
-            && let Some((other, block)) = self.core(me).take_over(now, wish)
-        {
-            self.cancel(me, node_of(other), block);
-        }
-        chunks
     }
 
     fn price(&mut self, me: usize, peer: usize, block: Block) -> Option<Option<PriceTag>> {
@@ -161,23 +174,26 @@ impl World {
         self.fill_all(me);
     }
 
-    pub(super) fn take_in_all(&mut self, me: usize) {
-        let peers: Vec<usize> = self.nodes[me].conns.keys().copied().collect();
-        for peer in peers {
-            self.take_in(me, peer);
+    /// The torrent looks at what a connection brought.
+    pub(super) fn take_in(&mut self, me: usize, from: usize) {
+        let mut later = Later::default();
+        self.look_at(me, from, &mut later);
+        for (other, block) in later.cancels {
+            self.cancel(me, other, block);
+        }
+        for piece in later.whole {
+            self.hashed(me, piece);
         }
     }
 
-    /// The torrent looks at what a connection brought.
-    pub(super) fn take_in(&mut self, me: usize, from: usize) {
+    fn look_at(&mut self, me: usize, from: usize, later: &mut Later) {
         let Some(conn) = self.nodes[me].conns.get_mut(&from) else {
             return;
         };
         let (came, _) = conn.brought.take();
-        let mut whole = Vec::new();
         for Came { block, tag } in came {
-            let spoilt = self.nodes[me].conns.get_mut(&from);
-            let spoilt = spoilt.is_some_and(|conn| conn.spoilt.remove(&block));
+            let spoilt = self.nodes[me].conns.get_mut(&from).unwrap();
+            let spoilt = spoilt.spoilt.remove(&block);
             match self.core(me).received(id(from), block, tag) {
                 Received::Unwanted => self.drop_tag(me, from, tag, block.length, true),
                 Received::Duplicate => {}
@@ -188,17 +204,13 @@ impl World {
                     if spoilt {
                         self.nodes[me].bad.insert(block);
                     }
-                    for other in cancel {
-                        self.cancel(me, node_of(other), block);
-                    }
+                    let others = cancel.into_iter().map(|other| (node_of(other), block));
+                    later.cancels.extend(others);
                     if complete {
-                        whole.push(block.piece);
+                        later.whole.push(block.piece);
                     }
                 }
             }
-        }
-        for piece in whole {
-            self.hashed(me, piece);
         }
     }
 

@@ -1,4 +1,4 @@
-//! A swarm in virtual time: the cores, chokers, schedulers, request books and payment
+//! A swarm in virtual time: the cores, leases, chokers, schedulers, request books and payment
 //! machines of a few peers over links with rates and delays, among them stalling and lying ones, disks that refuse
 //! and peers that are killed. One seed, one life.
 
@@ -27,7 +27,7 @@ use crate::{
         picker::{Picker, Received},
         scheduler::{Decision, MAX_CREDIT, Scheduler},
         selection::Wanted,
-        torrent::core::{Claim, Input as Happened, Joining, Of, Output, TorrentCore, Wish},
+        torrent::core::{self, Claim, Input as Happened, Joining, Of, Output, Owner, TorrentCore},
         wire::Block,
     },
 };
@@ -480,7 +480,10 @@ impl World {
             }
         }
         for (me, peer) in pairs {
-            self.take_in(me, peer);
+            let conn = self.nodes[me].conns.get_mut(&peer);
+            if conn.is_some_and(|conn| conn.brought.tick()) {
+                self.take_in(me, peer);
+            }
             let Some(conn) = self.nodes[me].conns.get_mut(&peer) else {
                 continue;
             };

@@ -5,6 +5,7 @@
 //!
 //! A torrent drives it behind its lock, and the simulation of a swarm drives the same.
 
+mod lease;
 mod peers;
 mod pieces;
 
@@ -24,8 +25,8 @@ use crate::swarm::{
 };
 use peers::{Bans, Departed, Peer};
 
+pub(in crate::swarm) use lease::{Lease, Of, Owner, Wish, lease, lease_run};
 pub(in crate::swarm) use peers::{Arrival, Claim, Joining, Standing};
-pub(in crate::swarm) use pieces::{Of, Wish};
 
 /// After the disk refused, nothing is requested for so long.
 const DISK_RETRY_MS: u64 = 10_000;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Output, TorrentCore};
+use super::{Of, Output, TorrentCore, Wish};
 use crate::swarm::{
     bitfield::Bitfield,
     events::Event,
@@ -13,130 +13,8 @@ use crate::swarm::{
     wire::Block,
 };
 
-/// A connection that could request something.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::swarm) struct Wish {
-    pub(in crate::swarm) conn: ConnId,
-    /// Its chunks may cost money.
-    pub(in crate::swarm) metered: bool,
-    /// It may race for its first chunk, and for further ones: looking for a chunk that is
-    /// late takes a while.
-    pub(in crate::swarm) races: [bool; 2],
-    /// When a chunk that is requested now is expected to be here.
-    pub(in crate::swarm) answer_ms: u64,
-    /// How much later each further one is.
-    pub(in crate::swarm) chunk_ms: u64,
-}
-
-impl Wish {
-    /// What it is after so many chunks more.
-    pub(in crate::swarm) fn after(self, chunks: usize) -> Self {
-        let [first, more] = self.races;
-        let chunks = u64::try_from(chunks).unwrap_or(u64::MAX);
-        let later = self.chunk_ms.saturating_mul(chunks);
-        Self {
-            races: if chunks == 0 {
-                [first, more]
-            } else {
-                [more; 2]
-            },
-            answer_ms: self.answer_ms.saturating_add(later),
-            ..self
-        }
-    }
-
-    /// Without racing.
-    pub(in crate::swarm) fn alone(self) -> Self {
-        Self {
-            races: [false; 2],
-            ..self
-        }
-    }
-}
-
-/// Of which pieces a lease may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::swarm) enum Of {
-    /// Any.
-    Any,
-    /// Those that the connection takes part in.
-    Own,
-}
-
 impl TorrentCore {
-    /// A lease: chunks that a connection is to request, `most` at most.
-    pub(in crate::swarm) fn lease(
-        &mut self,
-        now_ms: u64,
-        wish: Wish,
-        named: &Named,
-        of: Of,
-        most: usize,
-    ) -> Vec<Block> {
-        let mut chunks = Vec::new();
-        while chunks.len() < most {
-            match self.pick(now_ms, wish.after(chunks.len()), named, of) {
-                Some(block) => chunks.push(block),
-                None => break,
-            }
-        }
-        chunks
-    }
-
-    /// The same for one that requests chunks that lie together: a race for one alone, or a
-    /// run that begins in one piece and goes on in the next.
-    pub(in crate::swarm) fn lease_run(
-        &mut self,
-        now_ms: u64,
-        wish: Wish,
-        most: usize,
-    ) -> Vec<Block> {
-        let mut run: Vec<Block> = Vec::new();
-        let mut named = Named::default();
-        while run.len() < most {
-            let wish = wish.after(run.len());
-            let wish = if run.is_empty() { wish } else { wish.alone() };
-            let Some(block) = self.pick(now_ms, wish, &named, Of::Any) else {
-                break;
-            };
-            let follows = |last: &Block| match block.piece == last.piece {
-                true => block.begin == last.begin + last.length,
-                false => block.begin == 0 && block.piece == last.piece + 1 && self.ends(*last),
-            };
-            if !run.last().is_none_or(follows) {
-                self.unpick(wish.conn, block);
-                break;
-            }
-            if run.last().is_none_or(|last| last.piece != block.piece) {
-                // The rest of the piece, or the one behind it.
-                named.rather = self.two_pieces(block.piece);
-            }
-            run.push(block);
-        }
-        run
-    }
-
-    fn two_pieces(&self, first: u32) -> Option<Bitfield> {
-        let pieces = self.picker.as_ref()?.have().len();
-        let mut two = Bitfield::empty(pieces);
-        two.insert(first);
-        two.insert(first + 1);
-        Some(two)
-    }
-
-    /// Whether a chunk is the last of its piece.
-    fn ends(&self, block: Block) -> bool {
-        let picker = self.picker.as_ref();
-        picker.is_some_and(|picker| block.begin + block.length == picker.piece_length(block.piece))
-    }
-
-    /// Connections that were asked for a chunk too.
-    pub(in crate::swarm) fn rivals(&self, conn: ConnId, block: Block) -> Vec<ConnId> {
-        let picker = self.picker.as_ref();
-        picker.map_or_else(Vec::new, |picker| picker.rivals(conn, block))
-    }
-
-    fn pick(&mut self, now_ms: u64, wish: Wish, named: &Named, of: Of) -> Option<Block> {
+    pub(super) fn pick(&mut self, now_ms: u64, wish: Wish, named: &Named, of: Of) -> Option<Block> {
         let (picker, asker, bits) = self.asker(now_ms, wish)?;
         let bits = named.only.as_ref().unwrap_or(bits);
         if of == Of::Own {
@@ -149,11 +27,7 @@ impl TorrentCore {
 
     /// Nothing was found to request from a connection: a request of another, slower one that
     /// is to be cancelled, so that its chunk can be requested here.
-    pub(in crate::swarm) fn take_over(
-        &mut self,
-        now_ms: u64,
-        wish: Wish,
-    ) -> Option<(ConnId, Block)> {
+    pub(super) fn take_over(&mut self, now_ms: u64, wish: Wish) -> Option<(ConnId, Block)> {
         let (picker, asker, bits) = self.asker(now_ms, wish)?;
         picker.take_over(asker, bits)
     }

@@ -54,7 +54,7 @@ fn ask(core: &mut TorrentCore, conn: ConnId, metered: bool) -> Option<Block> {
         answer_ms: 100,
         chunk_ms: 0,
     };
-    let lease = core.lease(0, wish, &Named::default(), Of::Any, 1);
+    let lease = core.choose(0, wish, &Named::default(), Of::Any, 1);
     lease.first().copied()
 }
 
