@@ -609,4 +609,5 @@ def main():
     print(payer.result())
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

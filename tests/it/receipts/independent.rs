@@ -1,5 +1,6 @@
-//! A payer of another make, against the real seller: `tests/interop/sr_pay_payer.py` is
-//! written from the protocol's page and the vectors alone.
+//! A payer and a seller of another make, against the real ones:
+//! `tests/interop/sr_pay_payer.py` and `sr_pay_seller.py` are written from the protocol's page
+//! and the vectors alone.
 
 use std::{
     fs,
@@ -17,6 +18,11 @@ use crate::support::{home::Home, waiting::wait_until};
 const SIZE: usize = 8 << 20;
 const DEADLINE: Duration = Duration::from_secs(90);
 const PAYER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/sr_pay_payer.py");
+
+const SELLER: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/interop/sr_pay_seller.py"
+);
 
 /// A process that ends with the test.
 struct Running(Child);
@@ -147,4 +153,86 @@ async fn a_payer_written_from_the_page_alone_is_never_held_and_pays_all() {
     });
     assert_eq!(peers()[0]["defaults"], 0, "{}", peers());
     assert_eq!(peers().as_array().unwrap().len(), 1, "{}", peers());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seller_written_from_the_page_alone_is_bought_from_and_paid() {
+    let devnet = Devnet::builder()
+        .block_time(Duration::from_millis(300))
+        .start()
+        .await
+        .unwrap();
+    let key = |n: usize| hex::encode(devnet.accounts()[n].key.expose_bytes());
+    let home = Home::new()
+        .env("SEEDRAIL_NODE", &devnet.url())
+        .env("SEEDRAIL_NETWORK", "devnet")
+        .env("SEEDRAIL_PRIVATE_KEY", &key(1));
+    let content: Vec<u8> = crate::support::link::content(SIZE);
+    let file = home.file("content.bin", &content[..SIZE]);
+    let torrent = home.path().join("content.torrent");
+    let (file, torrent) = (file.to_str().unwrap(), torrent.to_str().unwrap());
+    let made = home.run(["torrent", "create", file, "-o", torrent]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let mut command = Command::new("python3");
+    command
+        .arg(SELLER)
+        .args(["--torrent", torrent, "--content", file]);
+    command.args(["--genesis", &devnet.genesis_id().to_string()]);
+    command.args(["--key", &key(2), "--ask", "5000000"]);
+    let mut seller = Running(
+        command
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut lines = BufReader::new(seller.0.stdout.take().unwrap()).lines();
+    let mut said = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    let listen = said();
+    let out = home.path().join("out");
+    let run = home.run([
+        "get",
+        torrent,
+        "--json",
+        "--bid",
+        "20BTT/GiB",
+        "--no-utp",
+        "--no-dht",
+        "--no-lsd",
+        "--listen",
+        "127.0.0.1:0",
+        "--peer",
+        listen["listen"].as_str().unwrap(),
+        "-o",
+        out.to_str().unwrap(),
+    ]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(fs::read(out.join("content.bin")).unwrap() == content[..SIZE]);
+    let done: Value = serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap();
+    // The seller checked each receipt: who signed it, and that each byte is at its price.
+    let sold = said();
+    assert_eq!(
+        sold["amount_raw"].to_string(),
+        done["spent_raw"].as_str().unwrap(),
+        "{sold}"
+    );
+    let bytes = |name: &str| sold[name].as_u64().unwrap();
+    assert_eq!(
+        bytes("priced_bytes") + bytes("free_bytes"),
+        SIZE as u64,
+        "{sold}"
+    );
+    // Nothing that was sent at a price stays unpaid, but what was asked for before the award
+    // was seen.
+    assert!(
+        bytes("priced_bytes") - bytes("delivered_bytes") <= 1 << 20,
+        "{sold}"
+    );
+    assert!(bytes("delivered_bytes") > SIZE as u64 / 2, "{sold}");
+    assert!(
+        bytes("receipts") > 1 && bytes("receipts") == bytes("acks"),
+        "{sold}"
+    );
+    // And it is paid like any other.
+    let paid = home.run(["settle", "run", "--yes", "--json"]).json();
+    assert_eq!(paid["confirmed"], 1, "{paid}");
 }
