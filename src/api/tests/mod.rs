@@ -1,5 +1,6 @@
 //! HTTP as callers meet it: over TCP and the socket.
 
+mod callers;
 mod qbittorrent;
 mod security;
 mod server;
