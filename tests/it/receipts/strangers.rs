@@ -155,6 +155,60 @@ async fn what_is_written_off_and_given_up_is_within_what_is_printed() {
     assert!(units(taken) > bounds.total * 3 / 4, "{taken}");
 }
 
+/// One address loses its seller money in every way there is, one after the other: receipts that
+/// it never settles, a window, what is written off, and what is given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_takes_by_all_ways_together_no_more_than_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = everybody();
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let wants = Wants {
+        unproven_cap: CAP,
+        clock: clock.clone(),
+        ..seller()
+    };
+    let payee = Party::start(1, sqlite(folder.path(), "payee"), chain.clone(), wants).await;
+    let payer = Party::start(10, sqlite(folder.path(), "payer"), chain, buyer(PRICE)).await;
+    let join = || Joined::from(&payer, at(10, 1), &payee);
+    let line = join();
+    line.wait_for_award();
+    // Receipts that nobody settles.
+    let promised = line.download(4);
+    line.finish();
+    // A window without receipts, of which a part is written off.
+    let mut taken = promised + line.take();
+    line.close();
+    let line = join();
+    line.wait_for_award();
+    let again = line.take();
+    assert!(again > 0, "what was written off is sent once more");
+    taken += again;
+    // What is left is given up.
+    clock.advance(Duration::from_secs(61));
+    wait_until("its debt is given up", || {
+        let gave_up = |event: &PayEvent| matches!(event, PayEvent::Defaulted { .. });
+        payee.events().iter().any(gave_up)
+    });
+    line.close();
+    // Then it is served no more on credit.
+    let line = join();
+    wait_until("it is turned away", || {
+        turned_away(&payee, 10, "did not pay")
+    });
+    line.close();
+    assert!(units(taken) <= bounds().per_address, "{taken}");
+    assert!(units(taken) > bounds().per_address / 2, "{taken}");
+    // The payer owes what it signed, for what came whole, and not a unit more: the rest was
+    // never verified.
+    let pair = Pair {
+        payer: key(10).address(),
+        payee: key(1).address(),
+        token: TokenId::BTT,
+    };
+    let issued = payer.ledger.position(&pair).unwrap().issued;
+    assert_eq!(u128::from(issued.unsigned()), units(promised));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn settling_next_to_nothing_frees_nobody_from_the_bounds() {
     let folder = tempfile::tempdir().unwrap();
