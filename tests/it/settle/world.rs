@@ -15,8 +15,8 @@ use std::{
 
 use seedrail::{
     ledger::{
-        ChainBound, ChainLog, EpochId, Ledger, Pair, ReceiptRow, Receipts, Remainder, SqliteLedger,
-        Transfers, Upkeep,
+        ChainBound, ChainLog, EpochId, LEARNING, Ledger, Pair, ReceiptRow, Receipts, Remainder,
+        SqliteLedger, Transfers, Upkeep,
     },
     receipts::{Receipt, ReceiptDomain, SignedReceipt},
     settle::{Engine, Event, Policy, RecoverReport, SettleError},
@@ -164,7 +164,8 @@ impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
         }
     }
 
-    /// Binds the ledger and learns who the witnesses are.
+    /// Binds the ledger and learns who the witnesses are, however many slots they miss:
+    /// until then anybody's block is believed.
     pub(crate) fn settle_in(&self) {
         let look = || {
             self.with(&self.ledger, async |engine| {
@@ -173,8 +174,14 @@ impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
             .unwrap();
         };
         look();
-        self.sim().advance(self.sim().pace.slot * FIRST_LOOK);
-        look();
+        loop {
+            self.sim().advance(self.sim().pace.slot * FIRST_LOOK);
+            look();
+            let cursor = self.ledger.cursor(self.key.address()).unwrap().unwrap();
+            if cursor.last.number() >= cursor.bound.number() + u64::from(LEARNING) {
+                break;
+            }
+        }
     }
 
     /// A new ledger in the place of one that is lost, which has looked at the chain once.
