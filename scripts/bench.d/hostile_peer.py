@@ -9,7 +9,6 @@ requests    the first chunk, asked for again and again, and nothing is read
 ports       extension handshakes with a false listen port each
 keep-alives nothing but messages of no length
 idle        nothing after the handshake
-metadata    a magnet's metadata is offered and never sent
 """
 
 import os
@@ -32,9 +31,8 @@ def message(kind, body=b""):
     return struct.pack(">IB", 1 + len(body), kind) + body
 
 
-def hello(port, metadata_size=None):
-    size = f"13:metadata_sizei{metadata_size}e" if metadata_size else ""
-    return message(EXTENDED, b"\0" + f"d1:md11:ut_metadatai2ee{size}1:pi{port}ee".encode())
+def hello(port):
+    return message(EXTENDED, b"\0" + f"d1:md11:ut_metadatai2ee1:pi{port}ee".encode())
 
 
 def batches(attack, pieces):
@@ -56,8 +54,6 @@ def batches(attack, pieces):
         return b"", [b"".join(hello(1024 + (number * 37 + part) % 60000) for part in range(50)) for number in range(40)]
     if attack == "keep-alives":
         return b"", again(bytes(4))
-    if attack == "metadata":
-        return message(BITFIELD, field) + hello(1, metadata_size=20 * pieces + 200), []
     return b"", []
 
 
