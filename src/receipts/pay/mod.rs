@@ -6,6 +6,7 @@
 
 mod chain;
 mod conn;
+mod granted;
 mod inbox;
 mod worker;
 
@@ -27,7 +28,7 @@ use super::{
     body::ReceiptDomain,
     debt::Budget,
     exchange::{Ask, Bid, Exchange, Held, Setup},
-    grant::{GrantContext, GrantRefusal, Identity, Revoke, SignedGrant},
+    grant::{GrantRefusal, Identity, Revoke, SignedGrant},
     message::{HoldReason, Instance, MAX_GRANTS},
 };
 use crate::{
@@ -37,6 +38,7 @@ use crate::{
     types::{Address, BlockId, Clock, InfoHash, RawAmount, Salt, TokenId, TxId},
 };
 use conn::{Conn, Handle};
+use granted::{KEY_RENEWED, good_grant};
 use inbox::Inbox;
 use worker::{Event, Worker};
 
@@ -577,8 +579,8 @@ impl PayExtension {
     }
 
     /// Another key of the same account signs from now on. What is due is signed by the one
-    /// before; then every connection is closed, and its peer is met anew. Blocks for a store
-    /// or two.
+    /// before; then every connection is closed, and its peer is met anew. The new key signs
+    /// away no more than the one before still could. Blocks for a store or two.
     ///
     /// # Errors
     /// Another account, or a grant that does not hold.
@@ -609,35 +611,6 @@ impl PayExtension {
             tracing::error!("the payment worker panicked");
         }
     }
-}
-
-/// What a peer is told whose connection was made under another key.
-const KEY_RENEWED: &str = "the session key was renewed";
-
-/// What a grant of ours leaves, if it holds.
-fn good_grant(config: &PayConfig, grant: &SignedGrant) -> Result<RawAmount, PayError> {
-    let (payer, signer) = (grant.grant.payer, grant.grant.signer);
-    let marks = config.ledger.grant_marks(payer, signer)?;
-    let context = GrantContext {
-        highest_serial: marks.highest,
-        revoked_serial: marks.revoked,
-        owed_elsewhere: RawAmount::ZERO,
-    };
-    let now = u64::try_from(config.clock.now().secs()).unwrap_or(0);
-    let domain = ReceiptDomain::new(config.genesis);
-    grant.verify(&domain, payer, config.token, now, &context)?;
-    config.ledger.store_grant(&grant.to_row(), now)?;
-    let used = config
-        .ledger
-        .grants(payer)?
-        .into_iter()
-        .find(|used| used.grant.hash == grant.hash())
-        .map_or(RawAmount::ZERO, |used| used.issued);
-    Ok(grant
-        .grant
-        .max_total
-        .checked_sub(used)
-        .unwrap_or(RawAmount::ZERO))
 }
 
 impl Drop for PayExtension {

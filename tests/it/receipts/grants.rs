@@ -152,6 +152,38 @@ async fn a_key_that_is_renewed_goes_on_buying_and_selling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_key_signs_no_more_than_the_one_before_still_could() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = FakeChain::with(&[(key(WALLET).address(), 1_000_000_000)]);
+    let of = |signer: u8| {
+        let mut body = grant(10_000).grant;
+        body.signer = key(signer).address();
+        body.max_total = raw(10_000);
+        SignedGrant::sign(body, &ReceiptDomain::new(genesis()), &key(WALLET)).unwrap()
+    };
+    let ledger = sqlite(folder.path(), "a");
+    let payer = Party::start(SESSION, ledger, chain.clone(), session(of(SESSION))).await;
+    let payee = Party::start(SELLER, sqlite(folder.path(), "b"), chain, seller()).await;
+    let line = Joined::new(&payer, &payee);
+    line.wait_for_award();
+    line.download(4);
+    line.finish();
+    // The wallet was asked before any of that was signed.
+    let identity = Identity::session(std::sync::Arc::new(key(8)), of(8)).unwrap();
+    payer.pay.renew(identity).unwrap();
+    wait_until("its connection is closed", || line.broken());
+    line.close();
+    let line = Joined::new(&payer, &payee);
+    line.wait_for_award();
+    line.download(40);
+    line.finish();
+    let issued = payer.ledger.issued(&pair()).unwrap();
+    assert_eq!(issued.len(), 2);
+    let promised: u64 = issued.iter().map(|row| row.get().amount.unsigned()).sum();
+    assert!((9_000..=10_000).contains(&promised), "{promised}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_key_that_was_taken_back_is_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let chain = FakeChain::with(&[(key(WALLET).address(), 1_000_000_000)]);

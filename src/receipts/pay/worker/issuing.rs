@@ -377,6 +377,17 @@ impl Worker {
             let outputs = conn.input(Input::Settle);
             self.perform(conn, outputs);
         }
+        // Since the wallet was asked, the one before may have signed more.
+        let before = self.shared.identity();
+        let left = match (left, before.grant()) {
+            (Some(left), Some(before)) => {
+                match left_of(self.shared.config.ledger.as_ref(), before) {
+                    Ok(still) => Some(left.min(still)),
+                    Err(error) => return self.stop(error.to_string()),
+                }
+            }
+            (left, _) => left,
+        };
         *locked(&self.shared.identity) = identity;
         for conn in &conns {
             conn.close(KEY_RENEWED);

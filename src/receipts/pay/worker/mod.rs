@@ -17,7 +17,13 @@ use std::{
 use asking::{Desk, Hint};
 use known::signed_of;
 
-use super::{ChainError, KEY_RENEWED, PayEvent, Shared, Tally, conn::Conn, inbox::Inbox, locked};
+use super::{
+    ChainError, PayEvent, Shared, Tally,
+    conn::Conn,
+    granted::{KEY_RENEWED, left_of},
+    inbox::Inbox,
+    locked,
+};
 use crate::{
     ledger::{
         EpochId, EpochLease, LedgerError, Origin, Pair, ReceiptFilter, ReceiptKind, ReceiptRow,
