@@ -153,12 +153,19 @@ async fn a_key_that_is_renewed_goes_on_buying_and_selling() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewed_key_signs_no_more_than_the_one_before_still_could() {
+    // 10,000 in all, and 10,000 for one payee.
+    for total in [10_000, 50_000] {
+        renewed_within(total).await;
+    }
+}
+
+async fn renewed_within(max_total: i64) {
     let folder = tempfile::tempdir().unwrap();
     let chain = FakeChain::with(&[(key(WALLET).address(), 1_000_000_000)]);
     let of = |signer: u8| {
         let mut body = grant(10_000).grant;
         body.signer = key(signer).address();
-        body.max_total = raw(10_000);
+        body.max_total = raw(max_total);
         SignedGrant::sign(body, &ReceiptDomain::new(genesis()), &key(WALLET)).unwrap()
     };
     let ledger = sqlite(folder.path(), "a");

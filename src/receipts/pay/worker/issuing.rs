@@ -8,6 +8,8 @@ const END_TOLD: [Duration; 3] = [
     Duration::from_secs(24 * 3600),
     Duration::from_secs(3600),
 ];
+/// Keys whose promises to a payee count beside the newest one's: a year of one a day.
+const MAX_REPLACED: usize = 366;
 /// The node did not answer so often, one after the other: a minute and a half.
 const SILENCES: u32 = 3;
 /// So many blocks are no delay of a node's any more: five minutes.
@@ -388,6 +390,12 @@ impl Worker {
             }
             (left, _) => left,
         };
+        if let Some(before) = before.grant() {
+            self.replaced.push_back(before.hash());
+            if self.replaced.len() > MAX_REPLACED {
+                self.replaced.pop_front();
+            }
+        }
         *locked(&self.shared.identity) = identity;
         for conn in &conns {
             conn.close(KEY_RENEWED);

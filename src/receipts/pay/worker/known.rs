@@ -78,7 +78,7 @@ impl Worker {
         self.tell(PayEvent::Met { peer });
     }
 
-    /// The most this payee may be promised from now on.
+    /// The most this payee may be promised from now on; what the keys before signed counts.
     fn limit_for(&self, read: &Read) -> Option<RawAmount> {
         let identity = self.shared.identity();
         let granted = identity.grant().map(|grant| {
@@ -86,7 +86,7 @@ impl Worker {
             let used = read
                 .issued_under
                 .iter()
-                .filter(|(of, _)| *of == hash)
+                .filter(|(of, _)| *of == hash || self.replaced.contains(of))
                 .fold(RawAmount::ZERO, |sum, (_, amount)| {
                     sum.checked_add(*amount).unwrap_or(RawAmount::MAX)
                 });

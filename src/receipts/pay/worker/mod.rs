@@ -152,6 +152,8 @@ pub(super) struct Worker {
     ending: bool,
     /// Nothing is signed for the grant's end.
     ended: bool,
+    /// The grants of the keys before this one, the newest last.
+    replaced: VecDeque<Salt>,
     /// How many of the days before its end were told.
     end_told: usize,
     /// The user was told that a limit is used up.
@@ -193,6 +195,7 @@ impl Worker {
             stopped: None,
             ending: false,
             ended: false,
+            replaced: VecDeque::new(),
             end_told: 0,
             limit_told: false,
             silences: 0,
