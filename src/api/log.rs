@@ -7,7 +7,10 @@ use std::{
 
 use serde::Serialize;
 
-use crate::client::event::{Event, Happened};
+use crate::{
+    client::event::{Event, Happened},
+    types::Decimals,
+};
 
 /// Events that are kept.
 const MAX_ROWS: usize = 1000;
@@ -59,9 +62,11 @@ pub(super) fn words(event: &Happened) -> String {
         Happened::TrackerWarned { url, message, .. } => format!("tracker {url} warns: {message}"),
         Happened::WebSeedFailed { url, message, .. } => format!("web seed {url}: {message}"),
         Happened::DiskRefused { message, .. } => message.clone(),
-        Happened::Settled { payouts, total_raw } => {
-            format!("{payouts} debts were settled: {total_raw} raw units")
-        }
+        Happened::Settled { payouts, total_raw } => format!(
+            "paid {} BTT of debts to {payouts} {}",
+            total_raw.to_decimal(Decimals::BTT),
+            if *payouts == 1 { "peer" } else { "peers" }
+        ),
         Happened::Problem { message, hint, .. } => format!("{message} {hint}"),
         Happened::ProblemOver { code, .. } => format!("the problem {code:?} is over"),
         Happened::Resync => "events were missed".to_owned(),

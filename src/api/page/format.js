@@ -26,7 +26,7 @@ export function amount(raw) {
 /** Raw units, as a text, from BTT as typed. */
 export function toRaw(text) {
   const match = /^(\d{1,12})(?:\.(\d{1,6}))?$/.exec(text.trim());
-  if (!match) throw new Error(`“${text}” is no amount: digits, a point, at most 6 digits after it.`);
+  if (!match) throw new Error(`“${text}” is not an amount: write digits, and at most 6 of them after a point.`);
   return (BigInt(match[1]) * 1000000n + BigInt((match[2] ?? '').padEnd(6, '0'))).toString();
 }
 

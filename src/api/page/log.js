@@ -2,7 +2,7 @@
 
 import { call } from './api.js';
 import { attempt, h } from './dom.js';
-import { date } from './format.js';
+import { amount, date } from './format.js';
 import { listenEvents } from './store.js';
 
 export const title = 'Log';
@@ -20,7 +20,7 @@ const WORDS = {
   tracker_warned: (one) => `tracker ${one.url} warns: ${one.message}`,
   web_seed_failed: (one) => `web seed ${one.url}: ${one.message}`,
   disk_refused: (one) => one.message,
-  settled: (one) => `${one.payouts} debts were settled: ${one.total_raw} raw units`,
+  settled: (one) => `paid ${amount(one.total_raw)} of debts to ${one.payouts} ${one.payouts === 1 ? 'peer' : 'peers'}`,
   problem: (one) => `${one.message} ${one.hint}`,
   problem_over: (one) => `solved: ${one.code.replaceAll('_', ' ')}`,
   resync: () => 'some events were missed',
