@@ -24,9 +24,9 @@ use super::{
 use crate::{
     client::Renew,
     ledger::{GrantUse, Ledger, Parties, RevocationRow},
-    receipts::{Identity, ReceiptDomain, Revoke, SignedGrant, SpendGrant},
+    receipts::{Identity, ReceiptDomain, Revoke, SignedGrant, SpendGrant, pay::left_of},
     tron::{keys::SecretKey, keystore::create_private},
-    types::{Address, BlockId, Clock, RawAmount, Salt, SystemClock, TokenId},
+    types::{Address, BlockId, Clock, RawAmount, SystemClock, TokenId},
 };
 
 /// A grant begins so many seconds before it is made: clocks differ.
@@ -319,7 +319,7 @@ pub(super) fn renewal(
     }
     let (context, ledger) = (context.clone(), Arc::clone(ledger));
     Ok(Some(Arc::new(move |old| {
-        let renewed = renew(&context, genesis, ledger.as_ref(), &old.grant, old.hash());
+        let renewed = renew(&context, genesis, ledger.as_ref(), old);
         renewed.map_err(|failure| failure.message)
     })))
 }
@@ -329,13 +329,10 @@ fn renew(
     context: &Context,
     genesis: BlockId,
     ledger: &dyn Parties,
-    old: &SpendGrant,
-    hash: Salt,
+    old: &SignedGrant,
 ) -> Outcome<Identity> {
-    let uses = ledger.grants(old.payer)?;
-    let used = uses.iter().find(|used| used.grant.hash == hash);
-    let used = used.map_or(RawAmount::ZERO, |used| used.issued);
-    let left = old.max_total.checked_sub(used).unwrap_or(RawAmount::ZERO);
+    let left = left_of(ledger, old)?;
+    let old = &old.grant;
     if left == RawAmount::ZERO && old.max_total > RawAmount::ZERO {
         return Err(Failure::funds("its spending limit is used up"));
     }

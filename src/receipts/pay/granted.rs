@@ -29,8 +29,11 @@ pub(super) fn good_grant(config: &PayConfig, grant: &SignedGrant) -> Result<RawA
     Ok(left_of(config.ledger.as_ref(), grant)?)
 }
 
-/// The total of a grant less what was signed under it.
-pub(super) fn left_of(ledger: &dyn Parties, grant: &SignedGrant) -> Result<RawAmount, LedgerError> {
+/// The total of a grant less what was signed under it, in raw units.
+///
+/// # Errors
+/// See [`LedgerError`].
+pub fn left_of(ledger: &dyn Parties, grant: &SignedGrant) -> Result<RawAmount, LedgerError> {
     let uses = ledger.grants(grant.grant.payer)?;
     let used = uses.iter().find(|used| used.grant.hash == grant.hash());
     let used = used.map_or(RawAmount::ZERO, |used| used.issued);

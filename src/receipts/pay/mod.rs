@@ -38,6 +38,7 @@ use crate::{
     types::{Address, BlockId, Clock, InfoHash, RawAmount, Salt, TokenId, TxId},
 };
 use conn::{Conn, Handle};
+pub use granted::left_of;
 use granted::{KEY_RENEWED, good_grant};
 use inbox::Inbox;
 use worker::{Event, Worker};
