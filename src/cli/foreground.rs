@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::json;
 use tokio::time::Interval;
 
 use super::{
@@ -24,7 +25,7 @@ use crate::{
         Client, ClientConfig, ClientError, Payments,
         command::{AddTorrent, Answer, Command},
         event::{Events, Happened},
-        snapshot::{Prices, ProblemCode, SettlePolicy, Snapshot},
+        snapshot::{Prices, ProblemCode, SettlePolicy, Snapshot, TorrentRow},
     },
     types::InfoHash,
 };
@@ -215,4 +216,15 @@ impl From<ClientError> for Failure {
             error => Self::failed("session", error),
         }
     }
+}
+
+/// A torrent of several cannot go on.
+pub(super) fn tell_failed(context: &Context, row: &TorrentRow, why: &str) -> Outcome {
+    context.out.note(format!("{}: {why}", row.name));
+    context.out.event(&json!({
+        "event": "failed",
+        "info_hash": row.hash,
+        "name": row.name,
+        "message": why,
+    }))
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     Context,
     failure::{Exit, Failure, Outcome},
-    foreground::{Foreground, Moment},
+    foreground::{Foreground, Moment, tell_failed},
     live,
     progress::{self, Screen, Shown},
     units::Size,
@@ -53,13 +53,7 @@ pub(super) async fn follow(
             }
             if is_failed {
                 let why = row.trouble.clone().unwrap_or_default();
-                context.out.note(format!("{}: {why}", row.name));
-                context.out.event(&json!({
-                    "event": "failed",
-                    "info_hash": row.hash,
-                    "name": row.name,
-                    "message": why,
-                }))?;
+                tell_failed(context, row, &why)?;
                 ends.failed.push(why);
             } else {
                 ends.complete.push(row.hash);

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{
     Context, daemon,
     failure::{Exit, Failure, Outcome},
-    foreground::{Foreground, Moment, absolute},
+    foreground::{Foreground, Moment, absolute, tell_failed},
     goals::{self, GoalFlags},
     live, pay,
     progress::{self, Screen, Shown},
@@ -439,13 +439,7 @@ fn tell_ended(context: &Context, torrents: &[Shown], told: &mut HashSet<InfoHash
                 })?;
             }
             (TorrentState::Failed, _, Some(reason)) if told.insert(row.hash) => {
-                context.out.note(format!("{}: {reason}", row.name));
-                context.out.event(&json!({
-                    "event": "failed",
-                    "info_hash": row.hash,
-                    "name": row.name,
-                    "message": reason,
-                }))?;
+                tell_failed(context, row, reason)?;
             }
             _ => {}
         }
