@@ -413,8 +413,9 @@ impl<C: Chain> Engine<'_, C> {
         Ok(ended.len())
     }
 
-    /// What a drive brought; when it failed, what it left unsigned is given up, unless
-    /// the ledger takes nothing any more.
+    /// What a drive brought; when it failed, whatever the reason, what it left unsigned is
+    /// given up. A ledger that takes nothing any more refuses that as well; then the order is
+    /// shown as one that a killed command left.
     pub(super) fn or_end_unsigned<T>(
         &self,
         lease: &AccountLease,
@@ -422,7 +423,6 @@ impl<C: Chain> Engine<'_, C> {
         outcome: Result<T, SettleError>,
     ) -> Result<T, SettleError> {
         if let Err(error) = &outcome
-            && !matches!(error, SettleError::Ledger(_))
             && let Err(second) = self.end_unsigned(lease, batches, &error.to_string())
         {
             tracing::warn!("what was not signed could not be given up: {second}");

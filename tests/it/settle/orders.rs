@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use seedrail::{
     ledger::{
-        BatchId, BatchRow, ChainLog as _, Ledger, PayoutId, PayoutKind, PayoutRow, PayoutState,
-        Payouts as _, SqliteLedger, Transfers as _,
+        BatchId, BatchRow, ChainLog as _, Ledger, LedgerError, PayoutId, PayoutKind, PayoutRow,
+        PayoutState, Payouts as _, SqliteLedger, Transfers as _,
     },
     settle::{
-        Engine, Event, PAID_ELSEWHERE, PayoutFile, Policy, Question, RowEnd, SendEnd, SendOrder,
-        SendReport, SettleError, Until, payout_file::key_of_id,
+        Engine, Event, FileQuote, PAID_ELSEWHERE, PayoutFile, Policy, Question, RowEnd, SendEnd,
+        SendOrder, SendQuote, SendReport, SettleError, Until, payout_file::key_of_id,
     },
     tron::keys::{SignRequest, Signature, Signer, SignerError},
     types::{Address, Clock as _, ManualClock, Token, TokenId},
 };
 
 use super::{
-    sim::{Process, View},
+    sim::{Faults, Process, View},
     world::{World, block_on, payee, raw},
 };
 
@@ -54,7 +54,7 @@ fn send_on(
 ) -> Result<SendEnd, SettleError> {
     world.with(ledger, async |engine| {
         let begun = engine.begin_order(order)?;
-        let mut agree = |quote: &seedrail::settle::SendQuote| order.again || quote.alike.is_empty();
+        let mut agree = |quote: &SendQuote| order.again || quote.alike.is_empty();
         engine
             .send(&world.key, order, &begun, until, &mut agree)
             .await
@@ -372,6 +372,82 @@ fn an_order_that_was_not_signed_does_not_outlive_its_command() {
     assert_eq!(paid(&world, payee(0)), (500, 1));
     assert_eq!(paid(&world, payee(1)), (0, 0));
     assert_eq!(paid(&world, payee(2)), (0, 0));
+}
+
+/// What fails when, once it was confirmed, the node does this: a payment, a file of them, a
+/// settlement. Nothing of it is left.
+fn fails_for_its_node(world: &World, kind: u8, node: &(dyn Fn() + Sync)) -> SettleError {
+    let order = order(payee(1), 71);
+    let [file, _] = files();
+    let fails = || {
+        node();
+        // Blocks come that it has to read before it signs.
+        world.chain.advance(Duration::from_secs(60));
+        true
+    };
+    let mut confirm_one = |_: &SendQuote| fails();
+    let mut confirm_all = |_: &FileQuote| fails();
+    let outcome = world.with(&world.ledger, async |engine| match kind {
+        0 => {
+            let begun = engine.begin_order(&order)?;
+            let sent = engine.send(&world.key, &order, &begun, Until::Ended, &mut confirm_one);
+            sent.await.map(drop)
+        }
+        1 => {
+            let rows = engine.pay_file(&world.key, &file, Until::Ended, &mut confirm_all);
+            rows.await.map(drop)
+        }
+        _ => {
+            let policy = Policy::default();
+            let run = engine.run(&world.key, TokenId::BTT, &policy, |_| fails());
+            run.await.map(drop)
+        }
+    });
+    let error = outcome.expect_err("its node is of no use");
+    let left = world.ledger.unfinished(world.key.address()).unwrap();
+    assert!(left.is_empty(), "{error}: {left:?}");
+    assert_eq!(paid(world, payee(1)), (0, 0));
+    error
+}
+
+/// A command that fails for its node, whatever that did, leaves no order behind, as one that
+/// was declined.
+#[test]
+fn an_order_whose_node_failed_before_it_was_signed_does_not_outlive_its_command() {
+    let world = World::new(60, 2);
+    world.owe(payee(0), 500);
+    for kind in 0..3 {
+        let error = fails_for_its_node(&world, kind, &|| {
+            world.chain.set_faults(Faults {
+                failing: 1_000,
+                ..Faults::default()
+            });
+        });
+        assert!(matches!(error, SettleError::Node(_)), "{error}");
+        world.chain.set_faults(Faults::default());
+    }
+    // What is ordered again is paid once, and unasked.
+    let order = order(payee(1), 71);
+    let [file, _] = files();
+    assert!(!payout(send(&world, &order, Until::Ended)).found);
+    pay(&world, &world.ledger, &file).unwrap();
+    assert!(world.run().unwrap());
+    assert_eq!(paid(&world, payee(0)), (500, 1));
+    assert_eq!(paid(&world, payee(1)), (141, 2));
+    assert_eq!(paid(&world, payee(2)), (30, 1));
+
+    for kind in 0..3 {
+        // Each block is solid at once, so that no known one is left to be read.
+        let world = World::new(61, 0);
+        world.owe(payee(0), 500);
+        let error = fails_for_its_node(&world, kind, &|| {
+            for place in 0..3 {
+                world.chain.elect(place);
+            }
+        });
+        let is_of_strangers = matches!(error, SettleError::Ledger(LedgerError::Strangers { .. }));
+        assert!(is_of_strangers, "{error}");
+    }
 }
 
 /// What a command leaves that was killed before it signed.
