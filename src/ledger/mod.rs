@@ -29,7 +29,7 @@ pub use records::{
     Adopted, EpochId, Equivocation, Pair, Position, ReceiptEntry, ReceiptFilter, ReceiptKind,
     ReceiptRow, Remainder, Stored, TransferRow,
 };
-pub use sqlite::SqliteLedger;
+pub use sqlite::{NumberSource, SqliteLedger};
 pub use store::{
     AccountLease, Cell, ChainBound, ChainLog, Durable, EachRow, EpochLease, Ledger,
     MAX_EQUIVOCATIONS, MAX_KEPT_GRANTS, MAX_OPEN_EPOCHS, MAX_REVOCATIONS, Orders, Parties, Payouts,

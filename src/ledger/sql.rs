@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::error::LedgerError;
+use super::{error::LedgerError, statements::random_number};
 
 /// A parameter of a statement. `None` is NULL, of a type that is known.
 #[derive(Debug, Clone, Copy)]
@@ -234,6 +234,10 @@ pub(super) trait Backend {
         rows: &[Vec<Param<'_>>],
     ) -> Result<u64, LedgerError>;
     fn exclusion(&self) -> Exclusion;
+    /// A random number of 63 bits, as the name of a new row.
+    fn random_number(&self) -> Result<i64, LedgerError> {
+        random_number()
+    }
 }
 
 /// A transaction, as the statements see it.

@@ -7,9 +7,11 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
+use super::NumberSource;
 use crate::ledger::{
     LedgerError,
     sql::{Backend, Exclusion, Kind, Param, Row, Value},
+    statements::random_number,
 };
 
 impl From<rusqlite::Error> for LedgerError {
@@ -35,11 +37,28 @@ impl rusqlite::ToSql for Param<'_> {
 }
 
 /// Borrowed from the store for one transaction.
-pub(super) struct SqliteTransaction<'a>(pub(super) &'a rusqlite::Transaction<'a>);
+pub(super) struct SqliteTransaction<'a> {
+    transaction: &'a rusqlite::Transaction<'a>,
+    numbers: Option<&'a NumberSource>,
+}
 
-impl SqliteTransaction<'_> {
+impl<'a> SqliteTransaction<'a> {
+    /// With random numbers of the system.
+    pub(super) const fn new(transaction: &'a rusqlite::Transaction<'a>) -> Self {
+        Self {
+            transaction,
+            numbers: None,
+        }
+    }
+
+    /// With numbers of a simulation, where there is one.
+    pub(super) const fn numbered(mut self, numbers: Option<&'a NumberSource>) -> Self {
+        self.numbers = numbers;
+        self
+    }
+
     fn run(&self, sql: &str, params: &[Param<'_>]) -> Result<u64, LedgerError> {
-        let mut statement = self.0.prepare_cached(sql)?;
+        let mut statement = self.transaction.prepare_cached(sql)?;
         execute(&mut statement, params)
     }
 }
@@ -117,13 +136,17 @@ impl SqliteTransaction<'_> {
     ) -> Result<(), LedgerError> {
         let (many, few) = rows.as_chunks::<TOGETHER>();
         if !many.is_empty() {
-            let mut statement = self.0.prepare_cached(&with_rows(sql, columns, TOGETHER))?;
+            let mut statement = self
+                .transaction
+                .prepare_cached(&with_rows(sql, columns, TOGETHER))?;
             for rows in many {
                 run(&mut statement, &rows.concat())?;
             }
         }
         if !few.is_empty() {
-            let mut statement = self.0.prepare_cached(&with_rows(sql, columns, 1))?;
+            let mut statement = self
+                .transaction
+                .prepare_cached(&with_rows(sql, columns, 1))?;
             for row in few {
                 run(&mut statement, row)?;
             }
@@ -135,7 +158,11 @@ impl SqliteTransaction<'_> {
 impl Backend for SqliteTransaction<'_> {
     fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, LedgerError> {
         let mut rows = Vec::new();
-        fetch(&mut self.0.prepare_cached(sql)?, params, &mut rows)?;
+        fetch(
+            &mut self.transaction.prepare_cached(sql)?,
+            params,
+            &mut rows,
+        )?;
         Ok(rows)
     }
 
@@ -172,5 +199,12 @@ impl Backend for SqliteTransaction<'_> {
 
     fn exclusion(&self) -> Exclusion {
         Exclusion::Locks
+    }
+
+    fn random_number(&self) -> Result<i64, LedgerError> {
+        match self.numbers {
+            Some(numbers) => Ok(numbers() & i64::MAX),
+            None => random_number(),
+        }
     }
 }

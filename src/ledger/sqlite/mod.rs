@@ -20,6 +20,9 @@ use super::{
 };
 use crate::types::{Address, BlockId};
 
+/// Numbers that stand for random ones, of 63 bits.
+pub type NumberSource = Arc<dyn Fn() -> i64 + Send + Sync>;
+
 /// A ledger in a SQLite file: WAL, `synchronous=FULL`, one connection.
 ///
 /// Beside `NAME` live SQLite's own `NAME-wal` and `NAME-shm`, and the folder
@@ -37,6 +40,8 @@ pub struct SqliteLedger {
     held: HeldEpochs,
     /// Set for good by a commit whose outcome is unknown.
     doubt: Mutex<Option<String>>,
+    /// Where numbers of new rows come from, if not from the system.
+    numbers: Option<NumberSource>,
 }
 
 impl std::fmt::Debug for SqliteLedger {
@@ -106,7 +111,8 @@ impl SqliteLedger {
     pub fn another(&self) -> Result<Self, LedgerError> {
         match &self.locks {
             LockSpace::Memory(_) => {
-                Self::with(self.genesis, Arc::clone(&self.conn), self.locks.clone())
+                let other = Self::with(self.genesis, Arc::clone(&self.conn), self.locks.clone())?;
+                Ok(other.numbered_as(self))
             }
             LockSpace::Folder(_) => Err(LedgerError::Store(
                 "a file's other handles are made by opening it again".to_owned(),
@@ -122,11 +128,12 @@ impl SqliteLedger {
     pub fn copy_in_memory(&self) -> Result<Self, LedgerError> {
         self.certain()?;
         let conn = open::copy_in_memory(&locked(&self.conn))?;
-        Self::with(
+        let copy = Self::with(
             self.genesis,
             Arc::new(Mutex::new(conn)),
             LockSpace::Memory(Arc::default()),
-        )
+        )?;
+        Ok(copy.numbered_as(self))
     }
 
     /// Another handle on a ledger in memory, as another machine has one on a
@@ -154,7 +161,22 @@ impl SqliteLedger {
             worker_lock: Mutex::default(),
             held: HeldEpochs::default(),
             doubt: Mutex::default(),
+            numbers: None,
         })
+    }
+
+    /// From now on this handle, those made from it and copies of it take the numbers of new
+    /// rows (epochs) from `numbers` instead of the system: a simulation that begins with the same
+    /// seed goes the same way. No two of the numbers may be the same.
+    #[must_use]
+    pub fn numbered_by(mut self, numbers: NumberSource) -> Self {
+        self.numbers = Some(numbers);
+        self
+    }
+
+    fn numbered_as(mut self, other: &Self) -> Self {
+        self.numbers.clone_from(&other.numbers);
+        self
     }
 
     fn certain(&self) -> Result<(), LedgerError> {
@@ -195,7 +217,7 @@ impl Upkeep for SqliteLedger {
         }
         copy.pragma_update(None, "synchronous", 2)?;
         let tx = copy.transaction()?;
-        recovery::mark(&Transaction(&SqliteTransaction(&tx)))?;
+        recovery::mark(&Transaction(&SqliteTransaction::new(&tx)))?;
         tx.commit()?;
         copy.close().map_err(|(_, error)| failed(error.to_string()))
     }
@@ -241,7 +263,7 @@ impl SqliteLedger {
         let (mut conn, _) = open::open(to, genesis)?;
         let tx = conn.transaction()?;
         let filled = {
-            let backend = SqliteTransaction(&tx);
+            let backend = SqliteTransaction::new(&tx);
             let tx = Transaction(&backend);
             let filled = fill(&tx)?;
             recovery::mark(&tx)?;
@@ -266,7 +288,7 @@ impl Transactions for SqliteLedger {
         self.certain()?;
         let mut conn = locked(&self.conn);
         let tx = conn.transaction()?;
-        body(&Transaction(&SqliteTransaction(&tx)))
+        body(&Transaction(&SqliteTransaction::new(&tx)))
     }
 
     fn write<T: Send>(
@@ -276,7 +298,8 @@ impl Transactions for SqliteLedger {
         self.certain()?;
         let mut conn = locked(&self.conn);
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let value = body(&Transaction(&SqliteTransaction(&tx)))?;
+        let backend = SqliteTransaction::new(&tx).numbered(self.numbers.as_ref());
+        let value = body(&Transaction(&backend))?;
         match tx.commit() {
             Ok(()) => Ok(Durable::committed(value)),
             // SQLite wrote nothing that counts: the last frame is missing.

@@ -372,7 +372,7 @@ mod tests {
                 .unwrap();
             assert_eq!(flowed, (1, 40, 400));
             let tx = conn.transaction().unwrap();
-            let found = audit::contradictions(&Transaction(&SqliteTransaction(&tx))).unwrap();
+            let found = audit::contradictions(&Transaction(&SqliteTransaction::new(&tx))).unwrap();
             assert!(found.is_empty(), "{found:?}");
         }
     }

@@ -6,7 +6,6 @@ use super::{
     attempts::{find_attempts, live_attempts, set_attempt_states, set_confirmed},
     leases::fenced,
     payouts::find_payouts,
-    random_number,
     rows::{self, OBSERVED, get, int, sum, token_number},
     trail, transfers,
     witnesses::{self, Known, ROUND},
@@ -265,7 +264,7 @@ fn take_range(tx: &Transaction<'_>, transfer: &TransferRow) -> Result<(), Ledger
                              memo, state, ended, reason, owed, owed_to_us)
          VALUES (?1, NULL, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 2, 1, '', 0, 0)",
         params![
-            random_number()?,
+            tx.random_number()?,
             OBSERVED,
             transfer.payer.body(),
             transfer.payee.body(),

@@ -89,7 +89,7 @@ pub(in crate::ledger) fn open_epoch(
     if open >= MAX_OPEN_EPOCHS {
         return Err(LedgerError::TooManyEpochs(*pair));
     }
-    let epoch = EpochId::new(super::random_number()?).expect("63 bits are never negative");
+    let epoch = EpochId::new(tx.random_number()?).expect("63 bits are never negative");
     insert_epoch(tx, pair, epoch, since_block, Some(holder), false)?;
     Ok(epoch)
 }

@@ -33,6 +33,9 @@ const MAX_SKEW: Duration = Duration::from_secs(60);
 /// So many a core are signed in one go: a millisecond or two.
 const FEW: usize = 16;
 
+/// For fewer no thread is begun.
+const FEWEST: usize = 8;
+
 /// A group is what is signed in this time: what was signed first is not to wait for the rest.
 const SIGN_AHEAD: Duration = Duration::from_secs(15);
 
@@ -306,7 +309,7 @@ impl<C: Chain> Engine<'_, C> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let mut signed = Vec::with_capacity(group.len());
         for bit in group.chunks(cores * FEW) {
-            let share = bit.len().div_ceil(cores);
+            let share = bit.len().div_ceil(cores).max(FEWEST);
             std::thread::scope(|scope| -> Result<(), SettleError> {
                 let mut parts = bit.chunks(share);
                 let own = parts.next().unwrap_or_default();

@@ -31,6 +31,8 @@ use seedrail::{
     types::{Address, BlockId, Clock, ManualClock, RawAmount, Sun, Token, TokenId, TxId, UnixMs},
 };
 
+use super::world::log;
+
 /// When the simulated chain begins.
 pub(crate) const START: UnixMs = UnixMs(1_790_000_000_000);
 
@@ -738,6 +740,7 @@ impl Inner {
             witness_signature: Vec::new(),
             transactions,
         };
+        log(|| format!("block {}", block.id()));
         self.blocks.push(Made {
             id: block.id(),
             block,
@@ -894,6 +897,7 @@ impl View<'_> {
         let steps = inner.counts.entry("steps").or_default();
         *steps += 1;
         assert!(*steps < most, "seed {seed}: it goes on for ever");
+        log(|| format!("{} question {steps}", self.chain.clock.now().0));
         inner.failure()?;
         Ok(inner)
     }

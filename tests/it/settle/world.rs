@@ -58,6 +58,27 @@ pub(crate) fn poll<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Ou
     }
 }
 
+thread_local! {
+    /// What happens in the lives of this thread, in their order, while somebody reads it.
+    static LOG: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+/// Notes what happens, if somebody reads it.
+pub(crate) fn log(line: impl FnOnce() -> String) {
+    LOG.with_borrow_mut(|log| {
+        if let Some(log) = log {
+            log.push(line());
+        }
+    });
+}
+
+/// All that happens meanwhile on this thread.
+pub(crate) fn logged(life: impl FnOnce()) -> Vec<String> {
+    LOG.set(Some(Vec::new()));
+    life();
+    LOG.take().expect("nobody else took it")
+}
+
 /// Drives a future that never waits for anything but the simulation.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let future = pin!(future);
@@ -84,11 +105,21 @@ impl Clock for WrongClock<'_> {
     }
 }
 
+/// 63 bits.
+fn some_number(random: &Mutex<Rng>) -> i64 {
+    i64::try_from(random.lock().unwrap().next() >> 1).unwrap()
+}
+
+fn numbered(ledger: SqliteLedger, random: &Arc<Mutex<Rng>>) -> SqliteLedger {
+    let random = Arc::clone(random);
+    ledger.numbered_by(Arc::new(move || some_number(&random)))
+}
+
 pub(crate) struct World<C = SimChain> {
     pub(crate) chain: C,
     pub(crate) ledger: SqliteLedger,
     pub(crate) key: SecretKey,
-    random: Mutex<Rng>,
+    random: Arc<Mutex<Rng>>,
     /// How far the payer's clock is ahead of the chain's.
     pub(crate) ahead_ms: AtomicI64,
     /// The newest receipt that it signed in each epoch.
@@ -117,6 +148,14 @@ pub(crate) fn payer() -> SecretKey {
 
 /// A ledger that was there while the chain's first blocks were made.
 fn settled_in(pace: Pace) -> SqliteLedger {
+    // Made by whichever life needs it first.
+    let log = LOG.take();
+    let ledger = made_once(pace);
+    LOG.set(log);
+    ledger
+}
+
+fn made_once(pace: Pace) -> SqliteLedger {
     SETTLED_IN.with_borrow_mut(|made| {
         let ledger = made.entry(pace).or_insert_with(|| {
             let world: World = World::on_chain(SimChain::new(0, pace), payer(), 0);
@@ -143,7 +182,7 @@ impl World {
 
     /// The ledger of another home of the same payer, from the beginning on.
     pub(crate) fn second_home(&self) -> SqliteLedger {
-        settled_in(self.chain.pace)
+        self.numbered(settled_in(self.chain.pace))
     }
 }
 
@@ -154,14 +193,20 @@ impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
     }
 
     fn with_ledger(chain: C, key: SecretKey, ledger: SqliteLedger, seed: u64) -> Self {
+        let random = Arc::new(Mutex::new(Rng(seed ^ 0xabcd)));
         Self {
             chain,
-            ledger,
+            ledger: numbered(ledger, &random),
             key,
-            random: Mutex::new(Rng(seed ^ 0xabcd)),
+            random,
             ahead_ms: AtomicI64::new(0),
             signed: Mutex::default(),
         }
+    }
+
+    /// A ledger whose new rows have numbers that come from this life's seed.
+    fn numbered(&self, ledger: SqliteLedger) -> SqliteLedger {
+        numbered(ledger, &self.random)
     }
 
     /// Binds the ledger and learns who the witnesses are, however many slots they miss:
@@ -186,7 +231,7 @@ impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
 
     /// A new ledger in the place of one that is lost, which has looked at the chain once.
     pub(crate) fn begin_anew(&mut self) {
-        self.ledger = EMPTY.with(|empty| empty.copy_in_memory().unwrap());
+        self.ledger = self.numbered(EMPTY.with(|empty| empty.copy_in_memory().unwrap()));
         self.settle_in();
     }
 
@@ -271,8 +316,7 @@ impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
     }
 
     pub(crate) fn random(&self) -> Result<i64, SettleError> {
-        let number = self.random.lock().unwrap().next() >> 1;
-        Ok(i64::try_from(number).unwrap())
+        Ok(some_number(&self.random))
     }
 
     /// With an engine of this process on this ledger.
@@ -308,7 +352,7 @@ impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
             account: self.key.address(),
             permission_id: 0,
             holder: "test",
-            report: &|_: &Event| {},
+            report: &|event: &Event| log(|| format!("{} {event:?}", self.sim().clock.now().0)),
             random: &random,
         };
         body(&engine).await
