@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 
-from build import build
+from build import Options, build, edited
 
 # (mutant, [(file, text, text with the switch)]), and a test where it is not the
 # simulation that finds it
@@ -257,6 +257,19 @@ MUTANTS = [
         ],
     ),
     (
+        "give up what was declined alone",
+        [
+            (
+                "src/settle/engine/orders.rs",
+                "        if let Err(error) = &outcome\n            && let",
+                "        if let Err(error) = &outcome\n"
+                "            && !(crate::mutant(NAME) && matches!(error, SettleError::Ledger(_)))\n"
+                "            && let",
+            ),
+        ],
+        "settle::orders::an_order_whose_node_failed_before_it_was_signed_does_not_outlive_its_command",
+    ),
+    (
         "look at the ledger only after the wait for the account",
         [
             (
@@ -433,9 +446,15 @@ def run(program, mutant, seeds, test=SIMULATION):
 
 
 def main():
-    seeds = int(sys.argv[1])
+    options = Options()
+    seeds = options.seeds
     rows = [(*row, SIMULATION)[:3] for row in MUTANTS]
-    program = build("settlement", [row[:2] for row in rows])["it"]
+    mutants = [row[:2] for row in rows]
+    if options.applies:
+        edited(mutants)
+        return
+    rows = options.chosen(rows, lambda row: row[0])
+    program = build("settlement", mutants)["it"]
     for test in sorted({test for _, _, test in rows}):
         sound = run(program, "", 200, test)
         if sound.returncode != 0 or "1 passed" not in sound.stdout:

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 
-from build import build
+from build import Options, build, edited
 
 # (mutant, [(file, text, text with the switch)])
 MUTANTS = [
@@ -151,7 +151,12 @@ def run(program, mutant, seeds):
 
 
 def main():
-    seeds = int(sys.argv[1])
+    options = Options()
+    seeds = options.seeds
+    if options.applies:
+        edited(MUTANTS)
+        return
+    rows = options.chosen(MUTANTS, lambda row: row[0])
     program = build("swarms", MUTANTS)["lib"]
     sound = run(program, "", 200)
     if sound.returncode != 0:
@@ -159,7 +164,7 @@ def main():
     print("| broken rule | found by seed | how |")
     print("|---|---:|---|")
     missed = 0
-    for mutant, _ in MUTANTS:
+    for mutant, _ in rows:
         done = run(program, mutant, seeds)
         panics = re.findall(r"panicked at [^\n]*\n([^\n]*)", done.stderr)
         seed = re.findall(r"^seed (\d+)$", done.stderr, re.MULTILINE)

@@ -1,6 +1,6 @@
 //! The arrows of the house go one way: who may speak of whom.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 /// A room and the rooms it may name.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -211,6 +211,15 @@ fn commands_that_share_see_a_client_and_no_ledger() {
         seen, listed,
         "a file of the list names none of them any more"
     );
+}
+
+/// A rule that nobody can break any more is a rule that no test is known to hold.
+#[test]
+fn what_each_mutant_replaces_is_in_the_sources() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/mutants");
+    let output = Command::new(script).arg("--applies").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
 }
 
 #[test]
