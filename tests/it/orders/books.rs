@@ -49,7 +49,16 @@ fn books(site: &Site) -> Books {
 /// moment: what the history exports is what left the account, to the sun.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_of_payouts_adds_up_to_the_accounts_balance() {
-    let site = Site::new(Store::File).await;
+    a_month_adds_up(Store::File).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_of_payouts_on_a_server_adds_up_to_the_accounts_balance() {
+    a_month_adds_up(Store::Server).await;
+}
+
+async fn a_month_adds_up(store: Store) {
+    let site = Site::new(store).await;
     let before = [Token::Trx, BTT].map(|token| site.devnet.balance(site.payer(), token).get());
     let day = Duration::from_secs(86_400);
     let mut rows = 0;

@@ -3,7 +3,10 @@
 use std::fs;
 
 use super::{Site, Store, ledger, payee, start};
-use crate::support::home::Home;
+use crate::support::{
+    home::Home,
+    postgres_server::{psql, tool},
+};
 
 /// Pays two files, one with ids and a memo, and one payment alone; their commands.
 fn pay(site: &Site, home: &Home) -> [Vec<String>; 3] {
@@ -68,6 +71,65 @@ async fn a_ledger_restored_in_place_pays_nothing_again() {
         let _ = fs::remove_file(format!("{}{end}", file.display()));
     }
     fs::write(&file, old).unwrap();
+    is_refused(&site, &site.home, &commands);
+}
+
+/// A dump that is played over its own database is noticed. After a recovery nothing that was
+/// paid since is paid again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_restored_in_place_pays_nothing_again() {
+    let site = Site::new(Store::Server).await;
+    site.home.run(["settle", "plan", "--json"]).json();
+    let url = site.url.clone().unwrap();
+    // One that had signed nothing would have nothing to be behind of.
+    let to = payee(4).to_string();
+    let first = ["send", "--to", &to, "--amount", "6BTT", "--yes", "--json"];
+    site.home.run(first).json();
+    let dump = site.home.path().join("dump");
+    let dump = dump.to_str().unwrap();
+    tool("pg_dump", &["-Fc", "-f", dump, &url]);
+    let commands = pay(&site, &site.home);
+    tool("pg_restore", &["--clean", "-d", &url, dump]);
+    for command in &commands {
+        let error = site.home.run(command).error(1);
+        let message = error["message"].as_str().unwrap();
+        assert!(
+            message.contains("restored from a copy"),
+            "{command:?}: {message}"
+        );
+        is_paid_once(&site);
+    }
+    let log = site.home.path().join("recover.log");
+    let output = site.hurry(start(&site.home, &["settle", "recover"], &log), &log);
+    assert_eq!(output.status.code(), Some(7));
+    site.home
+        .run(["settle", "adopt", "--all", "--yes", "--json"])
+        .json();
+    let done = site.home.run(["settle", "recover", "--json"]).json();
+    assert_eq!(done["done"], true, "{done}");
+    is_refused(&site, &site.home, &commands);
+}
+
+/// The same where nothing marks it: somebody put the rows back by hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_database_that_were_put_back_pay_nothing_again() {
+    let site = Site::new(Store::Server).await;
+    site.home.run(["settle", "plan", "--json"]).json();
+    let url = site.url.clone().unwrap();
+    let rows = site.home.path().join("rows.sql");
+    let rows = rows.to_str().unwrap();
+    tool("pg_dump", &["--data-only", "-f", rows, &url]);
+    let commands = pay(&site, &site.home);
+    let tables = psql(
+        &url,
+        "SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') FROM pg_tables
+         WHERE schemaname NOT IN ('pg_catalog', 'information_schema')",
+    );
+    psql(&url, &format!("TRUNCATE {tables} CASCADE"));
+    tool(
+        "psql",
+        &["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", rows, &url],
+    );
     is_refused(&site, &site.home, &commands);
 }
 
