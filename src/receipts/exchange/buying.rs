@@ -1,6 +1,17 @@
 //! The buyer: bids, asks at a price, signs what is due.
 
-use super::*;
+use super::{Bid, Exchange, MAX_SETTLED, NEGOTIATION, Output, RAISE_INTERVAL, Stage, violation};
+use crate::{
+    receipts::{
+        autobid::AutoBid,
+        body::Quote,
+        credit::{Credit, Window},
+        debt::{Budget, Debt},
+        message::{HoldReason, Message},
+    },
+    swarm::hooks::PriceTag,
+    types::{TxId, UnixMs},
+};
 
 impl Exchange {
     pub(super) fn quoted(&mut self, quote: &Quote, now: UnixMs) -> Vec<Output> {

@@ -1,6 +1,17 @@
 //! Who is there: both hellos, their proofs, and the end.
 
-use super::*;
+use super::{Exchange, Output, Stage, violation};
+use crate::{
+    receipts::{
+        body::{Hello, SignedReceipt},
+        credit::Credit,
+        grant::{GrantRefusal, Revoke, SignedGrant},
+        message::{HelloMessage, Message, VERSION},
+    },
+    swarm::hooks::UploadClass,
+    tron::keys::Signature,
+    types::{Address, RawAmount, UnixMs},
+};
 
 impl Exchange {
     pub(super) fn hello(&mut self, hello: Box<HelloMessage>, now: UnixMs) -> Vec<Output> {

@@ -14,16 +14,16 @@ use std::time::Duration;
 
 use super::{
     autobid::AutoBid,
-    body::{Accepted, Expected, Hello, Quote, ReceiptDomain, Refusal, SignedReceipt},
-    credit::{Credit, PIPELINE_BYTES, Window},
-    debt::{Budget, Debt, MIN_INTERVAL},
-    grant::{GrantRefusal, Identity, KnownGrants, Revoke, SignedGrant},
+    body::{Quote, ReceiptDomain, SignedReceipt},
+    credit::{Credit, Window},
+    debt::Debt,
+    grant::{Identity, KnownGrants, Revoke},
     message::{HelloMessage, HoldReason, Instance, Message, VERSION},
     meter::{GIB_BITS, cost},
 };
 use crate::{
     ledger::{Pair, Stored},
-    swarm::hooks::{ConnId, PriceTag, UploadClass, Violation},
+    swarm::hooks::{ConnId, UploadClass, Violation},
     tron::keys::Signature,
     types::{Address, InfoHash, RawAmount, Salt, TokenId, TxId, UnixMs},
 };

@@ -1,6 +1,19 @@
 //! The seller: quotes, awards, holds.
 
-use super::*;
+use super::{
+    Ask, CHUNK_BYTES, Dearer, Exchange, Held, Output, QUOTE_VALID, RAISE_INTERVAL, Sale, Stage,
+    violation,
+};
+use crate::{
+    receipts::{
+        body::Quote,
+        credit::{Credit, PIPELINE_BYTES, Window},
+        message::{HoldReason, Message},
+        meter::GIB_BITS,
+    },
+    swarm::hooks::UploadClass,
+    types::UnixMs,
+};
 
 impl Exchange {
     pub(super) fn quote(&self, ask: &Ask, credit: &Credit, now: UnixMs) -> Vec<Output> {

@@ -1,6 +1,17 @@
 //! Receipts that come in: checked, then stored, then credited.
 
-use super::*;
+use super::{Exchange, MAX_IGNORED_RECEIPTS, Output, RECEIPT_BURST, violation};
+use crate::{
+    ledger::Stored,
+    receipts::{
+        body::{Accepted, Expected, Refusal, SignedReceipt},
+        credit::Credit,
+        debt::{Debt, MIN_INTERVAL},
+        grant::SignedGrant,
+        message::Message,
+    },
+    types::{Address, RawAmount, UnixMs},
+};
 
 impl Exchange {
     /// What the peer holds: its debts to us are stored as if they came now; our

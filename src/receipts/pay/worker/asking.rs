@@ -2,7 +2,21 @@
 //! the node answers only so many. So the questions wait in line, few at a time: who wants
 //! to buy goes before who says that it paid, and each address has its own allowance.
 
-use super::*;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{Event, MAX_TOLD, Worker};
+use crate::{
+    receipts::{
+        exposure::Network,
+        message::HoldReason,
+        pay::{conn::Conn, locked},
+    },
+    types::{Address, RawAmount, TxId, UnixMs},
+};
 
 /// Questions that are with the node at once.
 const MOST_AT_ONCE: usize = 4;

@@ -1,10 +1,24 @@
 //! Strangers: what those together owe that owe more than they ever settled, and
 //! what each may.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
-use super::*;
-use crate::receipts::exposure::{Exposed, Exposure, Network, Stranger};
+use super::{READ_GONE, Worker};
+use crate::{
+    ledger::LedgerError,
+    receipts::{
+        credit::Credit,
+        exchange::Input,
+        exposure::{Exposed, Exposure, Network, Stranger},
+        message::HoldReason,
+        meter::{GIB_BITS, cost},
+        pay::{conn::Conn, locked},
+    },
+    types::{Address, RawAmount},
+};
 
 impl Worker {
     /// Whether a bidder that never settled would take more than such may.

@@ -1,6 +1,31 @@
 //! What we sign: an epoch is claimed, a receipt is made durable, then sent.
 
-use super::*;
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use super::{
+    EVIDENCE_LOOKED_AT, Event, GRANT_MARGIN, TELL, TRANSFERS_LOOKED_AT, Worker, known::signed_of,
+};
+use crate::{
+    ledger::{EpochId, EpochLease, LedgerError, Origin, Pair, ReceiptFilter, ReceiptKind, Stored},
+    receipts::{
+        body::SignedReceipt,
+        exchange::{Bid, Input, Output},
+        grant::Identity,
+        message::HoldReason,
+        meter::GIB_BITS,
+        pay::{
+            ChainError, PayEvent, Tally,
+            conn::Conn,
+            granted::{KEY_RENEWED, left_of},
+            locked,
+        },
+    },
+    types::{Address, InfoHash, RawAmount, TxId, UnixMs},
+};
 
 /// So long before its end, each once, the user is told of it, if the key was made for longer.
 const END_TOLD: [Duration; 3] = [

@@ -1,6 +1,25 @@
 //! What the ledger knows of a peer, when it says who it is.
 
-use super::*;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
+use super::{Account, Carried, GRACE, MAX_TOLD, TRANSFERS_LOOKED_AT, Worker};
+use crate::{
+    ledger::{LedgerError, Pair, ReceiptRow, Standing},
+    receipts::{
+        body::SignedReceipt,
+        credit::Credit,
+        debt::Debt,
+        exchange::{Input, Known, Output},
+        grant::KnownGrants,
+        message::{Instance, MAX_SYNC_RECEIPTS},
+        pay::{PayEvent, conn::Conn, locked},
+    },
+    tron::keys::SignatureError,
+    types::{Address, RawAmount, Salt, Token},
+};
 
 impl Worker {
     pub(super) fn load(

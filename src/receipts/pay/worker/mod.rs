@@ -10,38 +10,25 @@ mod storing;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use asking::{Desk, Hint};
-use known::signed_of;
 
-use super::{
-    ChainError, PayEvent, Shared, Tally,
-    conn::Conn,
-    granted::{KEY_RENEWED, left_of},
-    inbox::Inbox,
-    locked,
-};
+use super::{ChainError, PayEvent, Shared, conn::Conn, inbox::Inbox, locked};
 use crate::{
-    ledger::{
-        EpochId, EpochLease, LedgerError, Origin, Pair, ReceiptFilter, ReceiptKind, ReceiptRow,
-        RevocationRow, Standing, Stored, TransferRow,
-    },
+    ledger::{EpochLease, LedgerError, Standing, TransferRow},
     receipts::{
-        body::SignedReceipt,
         credit::Credit,
         debt::Debt,
-        exchange::{Bid, Input, Known, Output},
+        exchange::{Input, Output},
         exposure::Network,
-        grant::{Identity, KnownGrants, Revoke},
-        message::{HoldReason, Instance, MAX_SYNC_RECEIPTS, Message},
-        meter::{GIB_BITS, cost},
+        grant::Identity,
+        message::{Instance, Message},
     },
     swarm::hooks::{ConnId, UploadClass},
-    tron::keys::{Signature, SignatureError},
-    types::{Address, InfoHash, RawAmount, Salt, Token, TxId, UnixMs},
+    types::{Address, RawAmount, Salt, TxId, UnixMs},
 };
 
 /// How often time is told to the machines.

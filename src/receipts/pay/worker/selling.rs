@@ -1,6 +1,20 @@
 //! Who is served on credit, and at what price.
 
-use super::*;
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering},
+};
+
+use super::{MAX_DEFAULTS, READMIT, REPRICE, TRUSTED_FOR, Worker};
+use crate::{
+    ledger::{LedgerError, Pair, Standing},
+    receipts::{
+        exchange::Input,
+        message::HoldReason,
+        pay::{ChainError, PayEvent, conn::Conn, locked},
+    },
+    types::{Address, RawAmount, Token, UnixMs},
+};
 
 impl Worker {
     /// Whether a bidder is served on credit; asks the node about an unproven one.

@@ -1,6 +1,19 @@
 //! What comes in and must be on disk: receipts, and transfers to us.
 
-use super::*;
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{Worker, asking::Hint};
+use crate::{
+    ledger::{LedgerError, Origin, RevocationRow, Stored, TransferRow},
+    receipts::{
+        body::SignedReceipt,
+        exchange::{Input, Output},
+        grant::Revoke,
+        pay::{ChainError, PayEvent, conn::Conn, locked},
+    },
+    tron::keys::Signature,
+    types::Token,
+};
 
 impl Worker {
     pub(super) fn store(&mut self, conn: &Arc<Conn>, signed: &SignedReceipt) -> Vec<Output> {
