@@ -13,6 +13,7 @@ mod multisig;
 mod paid;
 mod payout_file;
 mod printed;
+mod renewal;
 mod screen;
 mod shell;
 mod shown;

@@ -106,7 +106,7 @@ impl Owner {
             PayEvent::KeyEnds { left } => self.problem(
                 ProblemCode::KeyEnds,
                 None,
-                format!("the session key ends in {} hours", left.as_secs() / 3600),
+                format!("the session key ends in {}", span(left.as_secs())),
                 "Start again to make a new one: buying and selling stop when it ends.",
             ),
             PayEvent::NodeSilent {
@@ -169,5 +169,14 @@ impl Owner {
         if self.board.clear(code, subject.as_deref()) {
             self.tell(Happened::ProblemOver { code, subject });
         }
+    }
+}
+
+/// A time that is left, in words.
+fn span(secs: u64) -> String {
+    match secs {
+        0..7_200 => format!("{} minutes", secs / 60),
+        7_200..172_800 => format!("{} hours", secs / 3_600),
+        _ => format!("{} days", secs / 86_400),
     }
 }

@@ -44,7 +44,7 @@ async fn a_limit_that_is_used_up_and_a_payee_without_an_account_are_told_once() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_session_key_is_told_a_week_a_day_and_an_hour_before() {
+async fn the_end_of_a_session_key_is_told_a_week_a_day_an_hour_and_five_minutes_before() {
     let folder = tempfile::tempdir().unwrap();
     let clock = standing_clock();
     let chain = FakeChain::with(&[(key(2).address(), 0)]);
@@ -69,7 +69,12 @@ async fn the_end_of_a_session_key_is_told_a_week_a_day_and_an_hour_before() {
     let payee = Party::start(3, sqlite(folder.path(), "b"), chain, wants).await;
     let ends = |event: &PayEvent| matches!(event, PayEvent::KeyEnds { .. });
     let mut passed = 0;
-    for (told, at) in [(1, days(23) + 1), (2, days(29) + 1), (3, days(30) - 3_599)] {
+    for (told, at) in [
+        (1, days(23) + 1),
+        (2, days(29) + 1),
+        (3, days(30) - 3_599),
+        (4, days(30) - 299),
+    ] {
         assert_eq!(count(&payee, ends), told - 1);
         clock.advance(Duration::from_secs(at - passed));
         passed = at;
@@ -78,6 +83,40 @@ async fn the_end_of_a_session_key_is_told_a_week_a_day_and_an_hour_before() {
     clock.advance(Duration::from_secs(3_700));
     let stopped = |event: &PayEvent| matches!(event, PayEvent::Stopped { .. });
     wait_until("its end is told", || count(&payee, stopped) == 1);
+}
+
+/// The shortest that are made: nobody is told a day before.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_session_key_for_minutes_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = standing_clock();
+    let chain = FakeChain::with(&[(key(2).address(), 0)]);
+    let now = u64::try_from(clock.now().secs()).unwrap();
+    let grant = SpendGrant {
+        payer: key(2).address(),
+        signer: key(3).address(),
+        token: TokenId::BTT,
+        max_per_payee: raw(0),
+        max_total: raw(0),
+        not_before: now - 60,
+        not_after: now + 601,
+        serial: 1,
+    };
+    let domain = ReceiptDomain::new(genesis());
+    let wants = Wants {
+        grant: Some(SignedGrant::sign(grant, &domain, &key(2)).unwrap()),
+        clock: clock.clone(),
+        ..seller()
+    };
+    let payee = Party::start(3, sqlite(folder.path(), "b"), chain, wants).await;
+    let ends = |event: &PayEvent| matches!(event, PayEvent::KeyEnds { .. });
+    assert_eq!(count(&payee, ends), 0);
+    clock.advance(Duration::from_secs(302));
+    wait_until("it is told", || count(&payee, ends) == 1);
+    clock.advance(Duration::from_secs(300));
+    let stopped = |event: &PayEvent| matches!(event, PayEvent::Stopped { .. });
+    wait_until("its end is told", || count(&payee, stopped) == 1);
+    assert_eq!(count(&payee, ends), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

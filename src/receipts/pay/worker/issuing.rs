@@ -28,10 +28,12 @@ use crate::{
 };
 
 /// So long before its end, each once, the user is told of it, if the key was made for longer.
-const END_TOLD: [Duration; 3] = [
+const END_TOLD: [Duration; 4] = [
     Duration::from_secs(7 * 24 * 3600),
     Duration::from_secs(24 * 3600),
     Duration::from_secs(3600),
+    // Keys for less than two hours are renewed, too.
+    Duration::from_secs(300),
 ];
 /// Keys whose promises to a payee count beside the newest one's: a year of one a day.
 const MAX_REPLACED: usize = 366;
