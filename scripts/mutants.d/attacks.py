@@ -527,7 +527,7 @@ def main():
         edited(mutants)
         return
     rows = options.chosen(MUTANTS, lambda row: row[1])
-    programs = build("attacks", mutants)
+    programs = build("attacks", mutants, options.profile)
     for binary, test in sorted({one for row in rows for one in tests(row)}):
         if not run(programs, "", binary, test):
             sys.exit(f"without a mutant `{test}` fails")

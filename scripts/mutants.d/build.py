@@ -16,10 +16,10 @@ MUTANTS = ROOT / "target" / "mutants"
 
 class Options:
     """What scripts/mutants was asked: seeds at most, a part of the names of those that are run, and
-    whether it is only looked whether their texts are there."""
+    whether it is only looked whether their texts are there; the profile of the build."""
 
     def __init__(self):
-        _, seeds, self.only, applies = sys.argv
+        _, seeds, self.only, applies, self.profile = sys.argv
         self.seeds, self.applies = int(seeds), applies == "yes"
 
     def chosen(self, rows, name):
@@ -57,7 +57,7 @@ def edited(mutants):
     return texts
 
 
-def build(table, mutants):
+def build(table, mutants, profile):
     """Where the copy is, `tree`, and the test programs, `lib` and `it`."""
     texts = edited(mutants)
     tree = MUTANTS / table
@@ -72,7 +72,7 @@ def build(table, mutants):
     for file, text in texts.items():
         (tree / file).write_text(text)
     environment = os.environ | {"CARGO_TARGET_DIR": str(MUTANTS / "target")}
-    command = ["cargo", "test", "--locked", "--profile", "heavy", "--lib", "--test", "it", "--no-run"]
+    command = ["cargo", "test", "--locked", "--profile", profile, "--lib", "--test", "it", "--no-run"]
     built = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
     if built.returncode != 0:
         sys.exit(built.stderr)

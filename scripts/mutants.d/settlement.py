@@ -162,11 +162,11 @@ MUTANTS = [
         [
             (
                 "src/settle/engine/look.rs",
-                "            let Some(why) = self.foreign(&cursor, board).await? else {",
+                "            let why = match self.foreign(&cursor, board).await? {",
                 "            if crate::mutant(NAME) {\n"
                 "                return Ok(cursor);\n"
                 "            }\n"
-                "            let Some(why) = self.foreign(&cursor, board).await? else {",
+                "            let why = match self.foreign(&cursor, board).await? {",
             ),
             (
                 "src/settle/engine/sign.rs",
@@ -410,6 +410,53 @@ MUTANTS = [
         ],
     ),
     (
+        "believe the node that answers first that an account was quiet",
+        [
+            (
+                "src/settle/node.rs",
+                "                    told.at = told.at.max(account.map(|account| account.latest_operation));",
+                "                    if told.nodes == 1 || !crate::mutant(NAME) {\n"
+                "                        told.at =\n"
+                "                            told.at.max(account.map(|account| account.latest_operation));\n"
+                "                    }",
+            ),
+        ],
+        "settle::hidden::of_two_nodes_one_hides_no_payment_in_a_long_gap",
+    ),
+    (
+        "believe a single node of an account that is used elsewhere",
+        [
+            (
+                "src/settle/engine/look.rs",
+                "        if told.nodes < ENOUGH_NODES && cursor.foreign.is_some() {",
+                "        if told.nodes < ENOUGH_NODES && cursor.foreign.is_some() && !crate::mutant(NAME) {",
+            ),
+        ],
+        "settle::hidden::a_single_node_hides_no_payment_of_an_account_that_is_used_elsewhere",
+    ),
+    (
+        "believe a single node of what a lost ledger paid",
+        [
+            (
+                "src/settle/engine/look.rs",
+                "        let quiet = told.nodes >= ENOUGH_NODES\n",
+                "        let quiet = (told.nodes >= ENOUGH_NODES || crate::mutant(NAME))\n",
+            ),
+        ],
+        "settle::hidden::no_node_hides_what_a_lost_ledger_paid",
+    ),
+    (
+        "sign however old what is final is",
+        [
+            (
+                "src/settle/engine/look.rs",
+                "        let behind = head.time.since(cursor.last_time) > MOST_BEHIND;",
+                "        let behind = head.time.since(cursor.last_time) > MOST_BEHIND && !crate::mutant(NAME);",
+            ),
+        ],
+        "settle::hidden::nothing_is_signed_while_what_is_final_is_long_behind_the_head",
+    ),
+    (
         "sign for as long as a group takes",
         [
             (
@@ -454,7 +501,7 @@ def main():
         edited(mutants)
         return
     rows = options.chosen(rows, lambda row: row[0])
-    program = build("settlement", mutants)["it"]
+    program = build("settlement", mutants, options.profile)["it"]
     for test in sorted({test for _, _, test in rows}):
         sound = run(program, "", 200, test)
         if sound.returncode != 0 or "1 passed" not in sound.stdout:

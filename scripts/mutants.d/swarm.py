@@ -157,7 +157,7 @@ def main():
         edited(MUTANTS)
         return
     rows = options.chosen(MUTANTS, lambda row: row[0])
-    program = build("swarms", MUTANTS)["lib"]
+    program = build("swarms", MUTANTS, options.profile)["lib"]
     sound = run(program, "", 200)
     if sound.returncode != 0:
         sys.exit(f"without a mutant the simulation fails:\n{sound.stdout}{sound.stderr}")

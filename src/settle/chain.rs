@@ -39,6 +39,15 @@ pub struct Head {
     pub time: UnixMs,
 }
 
+/// When an account last acted in solid blocks, by the word of nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastAct {
+    /// The latest time that any of them tells; `None` where none knows the account.
+    pub at: Option<UnixMs>,
+    /// How many of them told.
+    pub nodes: usize,
+}
+
 /// What settlement asks of a chain, and the only way it reaches out.
 ///
 /// An implementation answers as well as it can: late, not at all, or
@@ -109,6 +118,24 @@ pub trait Chain: Send + Sync {
         finality: Finality,
         address: Address,
     ) -> impl Future<Output = Result<Option<Account>, NodeError>> + Send;
+
+    /// When an account last acted in solid blocks: every node is asked, and the latest time
+    /// counts, so that one of them hides nothing that another one tells.
+    ///
+    /// # Errors
+    /// See [`NodeError`]: none of them answers.
+    fn last_act(
+        &self,
+        address: Address,
+    ) -> impl Future<Output = Result<LastAct, NodeError>> + Send {
+        async move {
+            let account = self.account(Finality::Solid, address).await?;
+            Ok(LastAct {
+                at: account.map(|account| account.latest_operation),
+                nodes: 1,
+            })
+        }
+    }
 
     /// Whose signatures the chain takes for an account; for one that does not exist,
     /// its own.

@@ -125,6 +125,20 @@ pub enum SettleError {
         /// The account.
         account: Address,
     },
+    /// What happened lately is not final.
+    #[error(
+        "the newest block that the nodes hold as final is from {}, and their newest is from {}: \
+         nothing is signed while what was done since is not known (is the node behind, or the \
+         chain stuck?)",
+        solid.to_utc(),
+        head.to_utc()
+    )]
+    SolidBehind {
+        /// The time of the newest solid block that was read.
+        solid: UnixMs,
+        /// The head's time.
+        head: UnixMs,
+    },
     /// The ledger's rows contradict each other.
     #[error("payout {payout} is in a state that cannot be: {reason}")]
     Broken {

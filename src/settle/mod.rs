@@ -24,7 +24,7 @@ mod trust;
 mod unsolid;
 
 pub use audit::{Difference, DifferenceKind};
-pub use chain::{Answer, Chain, Head};
+pub use chain::{Answer, Chain, Head, LastAct};
 pub use claims::{Claim, Claims, claims, is_signed_by, known_block, settlement, stored_claims};
 pub use engine::{
     ALIKE_FOR, Before, Begun, BroughtBack, CancelReport, Engine, FileQuote, FileReport, LIFETIME,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, pin::pin, time::Duration};
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::chain::{Answer, Chain, Head, some_at_a_time};
+use super::chain::{Answer, Chain, Head, LastAct, some_at_a_time};
 use crate::{
     ledger::{AttemptRow, Durable},
     tron::{
@@ -86,6 +86,24 @@ impl Chain for NodeChain {
         address: Address,
     ) -> Result<Option<Account>, NodeError> {
         self.node.account(finality, address).await
+    }
+
+    async fn last_act(&self, address: Address) -> Result<LastAct, NodeError> {
+        let mut told = LastAct { at: None, nodes: 0 };
+        let mut silent = None;
+        for answer in self.node.account_everywhere(address).await {
+            match answer {
+                Ok(account) => {
+                    told.nodes += 1;
+                    told.at = told.at.max(account.map(|account| account.latest_operation));
+                }
+                Err(error) => silent = Some(error),
+            }
+        }
+        match silent {
+            Some(error) if told.nodes == 0 => Err(error),
+            _ => Ok(told),
+        }
     }
 
     async fn permissions(&self, address: Address) -> Result<Permissions, NodeError> {

@@ -10,6 +10,7 @@
 mod counter;
 mod crash;
 mod devnet;
+mod hidden;
 mod holders;
 mod orders;
 mod sim;

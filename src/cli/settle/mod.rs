@@ -94,6 +94,8 @@ impl From<SettleError> for Failure {
             error @ SettleError::NoBlocks(_) => {
                 Self::new(Exit::Node, "no_blocks", error).hint("name another node with --node URL")
             }
+            error @ SettleError::SolidBehind { .. } => Self::new(Exit::Node, "solid_behind", error)
+                .hint("name another node with --node URL, or wait for the chain"),
             error @ SettleError::NotTheChains(_) => {
                 Self::new(Exit::Disagree, "not_the_chains", error)
                     .hint("name another node with --node URL")

@@ -79,6 +79,13 @@ impl Waiting {
     }
 }
 
+/// The furthest the newest solid block may be behind the head where something is signed: ten
+/// times what is usual.
+const MOST_BEHIND: Duration = Duration::from_secs(600);
+
+/// The word of so many nodes is enough that an account did nothing.
+const ENOUGH_NODES: usize = 2;
+
 /// How many looks a foreign use of the account may last: ten minutes.
 pub(super) const FOREIGN_LOOKS: u32 = 1200;
 
@@ -338,12 +345,20 @@ impl<C: Chain> Engine<'_, C> {
         {
             return Ok(());
         }
-        let account = self
-            .patiently(|| self.chain.account(Finality::Solid, self.account))
-            .await?;
+        let told = self.patiently(|| self.chain.last_act(self.account)).await?;
         // An operation is stamped with its block's parent's time.
-        let quiet = account.is_none_or(|account| account.latest_operation < cursor.last_time);
-        if !quiet {
+        if told.at.is_some_and(|at| at >= cursor.last_time) {
+            return Ok(());
+        }
+        // An account that only this ledger uses has nothing in the gap that a node could hide.
+        if told.nodes < ENOUGH_NODES && cursor.foreign.is_some() {
+            self.tell(Event::Waiting(format!(
+                "reading blocks {} to {}: one node alone says that {} did nothing in them, and \
+                 the account was used outside of this ledger before; a second --node saves this",
+                cursor.last.number(),
+                head.id.number(),
+                self.account
+            )));
             return Ok(());
         }
         self.pass_over(lease, cursor, head.id).await
@@ -405,10 +420,21 @@ impl<C: Chain> Engine<'_, C> {
     ) -> Result<CursorRow, SettleError> {
         let mut looks = 0;
         let mut before = None;
+        let mut end = SettleError::UsedElsewhere {
+            account: self.account,
+        };
         while looks < FOREIGN_LOOKS {
             let cursor = self.read_on(lease, Some(board)).await?;
-            let Some(why) = self.foreign(&cursor, board).await? else {
-                return Ok(cursor);
+            let why = match self.foreign(&cursor, board).await? {
+                Some(why) => why,
+                None => match self.behind(&cursor).await? {
+                    None => return Ok(cursor),
+                    Some(behind) => {
+                        let why = Event::Waiting(behind.to_string());
+                        end = behind;
+                        why
+                    }
+                },
             };
             // A long wait is told though blocks come meanwhile.
             if let Event::WaitingFor(..) = &why {
@@ -421,9 +447,18 @@ impl<C: Chain> Engine<'_, C> {
                 self.chain.pause(LOOK_EVERY).await;
             }
         }
-        Err(SettleError::UsedElsewhere {
-            account: self.account,
-        })
+        Err(end)
+    }
+
+    /// Whether the nodes show a head, and what is final only from long before it: what the
+    /// account did in between would not be seen.
+    async fn behind(&self, cursor: &CursorRow) -> Result<Option<SettleError>, SettleError> {
+        let head = self.patiently(|| self.chain.head()).await?;
+        let behind = head.time.since(cursor.last_time) > MOST_BEHIND;
+        Ok(behind.then_some(SettleError::SolidBehind {
+            solid: cursor.last_time,
+            head: head.time,
+        }))
     }
 
     /// Why nothing may be signed yet.
@@ -479,15 +514,14 @@ impl<C: Chain> Engine<'_, C> {
         if first >= cursor.history {
             return Ok(());
         }
-        let account = self
-            .patiently(|| self.chain.account(Finality::Solid, self.account))
-            .await?;
-        // An operation is stamped with its block's parent's time.
-        let quiet = match account {
-            None => true,
-            Some(account) => (self.known_time(first).await?)
-                .is_some_and(|began| account.latest_operation < began),
-        };
+        let told = self.patiently(|| self.chain.last_act(self.account)).await?;
+        // What another ledger of the account paid is hidden by no single node.
+        let quiet = told.nodes >= ENOUGH_NODES
+            && match told.at {
+                None => true,
+                // An operation is stamped with its block's parent's time.
+                Some(at) => (self.known_time(first).await?).is_some_and(|began| at < began),
+            };
         let seen = if quiet {
             BTreeMap::new()
         } else {

@@ -1,10 +1,11 @@
 //! Accounts, tokens, and what things cost.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Account, AccountResources, Asset, ChainParameters, Finality, Node, NodeError, StakeYield,
     answers,
+    http::{Endpoint, MAX_ANSWER_BYTES},
 };
 use crate::{
     tron::permission::Permissions,
@@ -26,6 +27,26 @@ impl Node {
             answers::account(answer, address).map_err(|reason| NodeError::unknown(url, reason))
         })
         .await
+    }
+
+    /// An account in solid blocks as each node knows it, in the order of configuration;
+    /// `None` where it knows none.
+    pub async fn account_everywhere(
+        &self,
+        address: Address,
+    ) -> Vec<Result<Option<Account>, NodeError>> {
+        let body = json!({ "address": address.to_string(), "visible": true });
+        let answers = self
+            .solidity
+            .ask_everyone("walletsolidity/getaccount", &body, MAX_ANSWER_BYTES)
+            .await;
+        let read = |(endpoint, answer): (Endpoint, Result<Value, NodeError>)| {
+            endpoint.distrust(
+                answers::account(&answer?, address)
+                    .map_err(|reason| NodeError::unknown(endpoint.url(), reason)),
+            )
+        };
+        answers.into_iter().map(read).collect()
     }
 
     /// Who may sign for an account at the head; `None` when this node knows no

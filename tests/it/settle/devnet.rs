@@ -19,11 +19,11 @@ use seedrail::{
 
 const PAYEES: u8 = 60;
 
-fn payee(index: u8) -> Address {
+pub(super) fn payee(index: u8) -> Address {
     Address::from_body([0x60 + index; 20])
 }
 
-fn owe(ledger: &SqliteLedger, key: &SecretKey, index: u8, amount: i64) {
+pub(super) fn owe(ledger: &SqliteLedger, key: &SecretKey, index: u8, amount: i64) {
     let pair = Pair {
         payer: key.address(),
         payee: payee(index),

@@ -17,7 +17,7 @@ use std::{
 
 use seedrail::{
     ledger::{AttemptRow, Durable},
-    settle::{Chain, Head},
+    settle::{Chain, Head, LastAct},
     tron::{
         block::{Block, BlockHeader, merkle_root},
         contract::Transfer,
@@ -260,6 +260,8 @@ struct Inner {
     at_once: usize,
     /// Nothing has happened to it yet.
     is_new: bool,
+    /// Nothing more is shown as solid.
+    holds_back: bool,
 }
 
 /// The simulated chain.
@@ -451,6 +453,7 @@ impl SimChain {
                 most_pending: 0,
                 at_once: SOLID_AT_ONCE,
                 is_new: true,
+                holds_back: false,
             }),
             clock: Arc::new(ManualClock::new(START)),
             pace,
@@ -503,6 +506,11 @@ impl SimChain {
     /// From now on no more solid blocks are given at once.
     pub(crate) fn answer_at_most(&self, blocks: usize) {
         self.inner().at_once = blocks;
+    }
+
+    /// Whether no node shows anything more as solid.
+    pub(crate) fn hold_back_solid(&self, holds_back: bool) {
+        self.inner().holds_back = holds_back;
     }
 
     /// Elects a witness in the place of this one, or beside the others.
@@ -584,6 +592,9 @@ impl SimChain {
     }
 
     fn solid_index(&self, inner: &Inner) -> usize {
+        if inner.holds_back {
+            return inner.solid_floor;
+        }
         (inner.blocks.len() - 1)
             .saturating_sub(self.pace.lag)
             .max(inner.solid_floor)
@@ -1033,6 +1044,16 @@ impl Chain for View<'_> {
             stake: Default::default(),
             is_contract: false,
         }))
+    }
+
+    /// Of two nodes, each of which may be behind.
+    async fn last_act(&self, address: Address) -> Result<LastAct, NodeError> {
+        let mut at = None;
+        for _ in 0..2 {
+            let account = self.account(Finality::Solid, address).await?;
+            at = at.max(account.map(|account| account.latest_operation));
+        }
+        Ok(LastAct { at, nodes: 2 })
     }
 
     async fn permissions(&self, address: Address) -> Result<Permissions, NodeError> {
