@@ -14,12 +14,7 @@ use super::{
     units::date,
 };
 use crate::{
-    ledger::FlowKind,
-    settle::{
-        Claim, NodeChain, claims,
-        earnings::{By, Key, Sums, divide},
-        stored_claims,
-    },
+    client::earnings::{By, Earnings as Earned, Figures, Key, Owed, earnings},
     types::{RawAmount, TokenId},
 };
 
@@ -51,17 +46,10 @@ impl Earnings {
         let token = TokenId::BTT;
         let account = account::address(context)?;
         let (chain, ledger) = store::open_to_read(context).await?;
-        let claims = match chain {
-            Some(chain) => {
-                let chain = NodeChain::new(chain.node);
-                let checkpoint = context.settings.checkpoint;
-                trust::begin(context.out, ledger.as_ref(), &chain, checkpoint).await?;
-                claims(ledger.as_ref(), &chain, account, token).await?
-            }
-            None => stored_claims(ledger.as_ref(), account, token)?,
+        let chain = match chain {
+            Some(chain) => Some(trust::believed(context, chain, ledger.as_ref()).await?),
+            None => None,
         };
-        let earned = ledger.flows(account, token, FlowKind::Earned)?;
-        let spent = ledger.flows(account, token, FlowKind::Spent)?;
         let drawn = self.plot || self.svg.is_some();
         let group = self.by.or(drawn.then_some(Group::Day));
         let by = match group {
@@ -69,26 +57,29 @@ impl Earnings {
             Some(Group::Torrent) => By::Torrent,
             Some(Group::Peer) | None => By::Peer,
         };
-        let rows: Vec<(Key, Sums)> = divide(by, &earned, &spent, &claims.by_payer)
-            .into_iter()
-            .collect();
-        let total = total(&rows);
+        let Earned {
+            total,
+            rows,
+            receipts,
+            by_payer,
+        } = earnings(ledger.as_ref(), chain.as_ref(), account, token, by).await?;
         let bars = bars(&rows);
-        let amount = |sum: u128| amount_text(raw(sum), token);
+        let amount = |sum: RawAmount| amount_text(sum, token);
+        let part = |sum: u128| amount(raw(sum));
         if let Some(file) = &self.svg {
-            let drawing = plot::svg(&format!("Earned by {account}"), &bars, amount);
+            let drawing = plot::svg(&format!("Earned by {account}"), &bars, part);
             std::fs::write(file, drawing).map_err(|error| Failure::file(file, error))?;
         }
         let mut document = json!({
             "account": account,
             "token": token,
-            "earned_raw": raw(total.earned),
-            "pending_raw": raw(total.pending),
-            "in_flight_raw": raw(total.in_flight),
-            "final_raw": raw(total.settled),
-            "spent_raw": raw(total.spent),
-            "receipts": claims.receipts,
-            "by_payer": claims.by_payer.iter().map(claim_document).collect::<Vec<_>>(),
+            "earned_raw": total.earned_raw,
+            "pending_raw": total.pending_raw,
+            "in_flight_raw": total.in_flight_raw,
+            "final_raw": total.final_raw,
+            "spent_raw": total.spent_raw,
+            "receipts": receipts,
+            "by_payer": by_payer.iter().map(claim_document).collect::<Vec<_>>(),
         });
         if let (Some(group), Some(object)) = (group, document.as_object_mut()) {
             let name = match group {
@@ -102,42 +93,30 @@ impl Earnings {
         context.out.result(&document, || {
             let mut text = format!(
                 "earned {}: {} is final, {} is in flight, {} is pending; spent {}",
-                amount(total.earned),
-                amount(total.settled),
-                amount(total.in_flight),
-                amount(total.pending),
-                amount(total.spent)
+                amount(total.earned_raw),
+                amount(total.final_raw),
+                amount(total.in_flight_raw),
+                amount(total.pending_raw),
+                amount(total.spent_raw)
             );
             if group.is_none() || self.by.is_some() || !self.plot {
                 text.push_str(&table(&rows, token));
             }
             if self.plot {
                 text.push('\n');
-                text.push_str(&plot::text(&bars, amount));
+                text.push_str(&plot::text(&bars, part));
             }
             text
         })
     }
 }
 
-/// Sums are of amounts that the ledger keeps below its own bound.
+/// The sum of parts that were amounts each.
 fn raw(sum: u128) -> RawAmount {
     i64::try_from(sum)
         .ok()
         .and_then(|sum| RawAmount::new(sum).ok())
         .unwrap_or(RawAmount::MAX)
-}
-
-fn total(rows: &[(Key, Sums)]) -> Sums {
-    let mut total = Sums::default();
-    for (_, sums) in rows {
-        total.earned += sums.earned;
-        total.pending += sums.pending;
-        total.in_flight += sums.in_flight;
-        total.settled += sums.settled;
-        total.spent += sums.spent;
-    }
-    total
 }
 
 fn key_text(key: &Key) -> String {
@@ -149,35 +128,35 @@ fn key_text(key: &Key) -> String {
     }
 }
 
-fn claim_document(claim: &Claim) -> Value {
+fn claim_document(claim: &Owed) -> Value {
     json!({
         "payer": claim.payer,
-        "earned_raw": claim.earned,
-        "pending_raw": claim.pending(),
-        "in_flight_raw": claim.in_flight,
-        "final_raw": claim.settled,
-        "offset_raw": claim.offset,
+        "earned_raw": claim.earned_raw,
+        "pending_raw": claim.pending_raw,
+        "in_flight_raw": claim.in_flight_raw,
+        "final_raw": claim.final_raw,
+        "offset_raw": claim.offset_raw,
     })
 }
 
-fn row_document(name: &str, key: &Key, sums: &Sums) -> Value {
+fn row_document(name: &str, key: &Key, sums: &Figures) -> Value {
     let key = match key {
         Key::Torrent(hash) => json!(hash),
         other => json!(key_text(other)),
     };
     json!({
         name: key,
-        "earned_raw": raw(sums.earned),
-        "pending_raw": raw(sums.pending),
-        "in_flight_raw": raw(sums.in_flight),
-        "final_raw": raw(sums.settled),
-        "spent_raw": raw(sums.spent),
-        "sent_bytes": u64::try_from(sums.sent_bytes).unwrap_or(u64::MAX),
-        "bought_bytes": u64::try_from(sums.bought_bytes).unwrap_or(u64::MAX),
+        "earned_raw": sums.earned_raw,
+        "pending_raw": sums.pending_raw,
+        "in_flight_raw": sums.in_flight_raw,
+        "final_raw": sums.final_raw,
+        "spent_raw": sums.spent_raw,
+        "sent_bytes": sums.sent_bytes,
+        "bought_bytes": sums.bought_bytes,
     })
 }
 
-fn table(rows: &[(Key, Sums)], token: TokenId) -> String {
+fn table(rows: &[(Key, Figures)], token: TokenId) -> String {
     let width = rows.iter().map(|(key, _)| key_text(key).len()).max();
     let Some(width) = width else {
         return String::new();
@@ -189,23 +168,26 @@ fn table(rows: &[(Key, Sums)], token: TokenId) -> String {
     for (key, sums) in rows {
         text.push_str(&format!("\n{:<width$}", key_text(key)));
         for sum in [
-            sums.earned,
-            sums.pending,
-            sums.in_flight,
-            sums.settled,
-            sums.spent,
+            sums.earned_raw,
+            sums.pending_raw,
+            sums.in_flight_raw,
+            sums.final_raw,
+            sums.spent_raw,
         ] {
-            text.push_str(&format!(" {:>20}", amount_text(raw(sum), token)));
+            text.push_str(&format!(" {:>20}", amount_text(sum, token)));
         }
     }
     text
 }
 
 /// The newest days in their order, or the largest sums first.
-fn bars(rows: &[(Key, Sums)]) -> Vec<Bar> {
-    let mut chosen: Vec<_> = rows.iter().filter(|(_, sums)| sums.earned > 0).collect();
+fn bars(rows: &[(Key, Figures)]) -> Vec<Bar> {
+    let mut chosen: Vec<_> = rows
+        .iter()
+        .filter(|(_, sums)| sums.earned_raw > RawAmount::ZERO)
+        .collect();
     if !matches!(chosen.first(), Some((Key::Day(_), _))) {
-        chosen.sort_by_key(|(_, sums)| sums.earned);
+        chosen.sort_by_key(|(_, sums)| sums.earned_raw);
     }
     let skipped = chosen.len().saturating_sub(MOST_BARS);
     let mut chosen = chosen.split_off(skipped);
@@ -216,7 +198,8 @@ fn bars(rows: &[(Key, Sums)]) -> Vec<Bar> {
         .into_iter()
         .map(|(key, sums)| Bar {
             label: key_text(key),
-            parts: [sums.settled, sums.in_flight, sums.pending],
+            parts: [sums.final_raw, sums.in_flight_raw, sums.pending_raw]
+                .map(|part| u128::from(part.unsigned())),
         })
         .collect()
 }

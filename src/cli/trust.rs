@@ -1,11 +1,22 @@
 //! Whom a ledger believes, the first time it meets a chain.
 
-use super::{failure::Outcome, output::Output};
+use super::{Context, chain::Chain, failure::Outcome, output::Output};
 use crate::{
     ledger::ChainLog,
     settle::{NodeChain, Trust, learn_witnesses},
     types::BlockId,
 };
+
+/// The chain as a reader of this ledger believes it.
+pub(crate) async fn believed(
+    context: &Context,
+    chain: Chain,
+    ledger: &(impl ChainLog + ?Sized),
+) -> Outcome<NodeChain> {
+    let chain = NodeChain::new(chain.node);
+    begin(context.out, ledger, &chain, context.settings.checkpoint).await?;
+    Ok(chain)
+}
 
 /// Learns who the chain's witnesses are, if the ledger does not know, and says what
 /// that rests on.

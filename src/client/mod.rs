@@ -7,6 +7,7 @@
 //! rules.
 
 pub mod command;
+pub mod earnings;
 pub mod event;
 pub mod snapshot;
 
@@ -34,7 +35,10 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 pub use error::{ClientError, ErrorKind, OpenError};
 pub use look::held_words;
-pub use payments::{Consent, OpenWallet, Payments, PaymentsConfig, Renew, Settling, Trade};
+pub use payments::{
+    Consent, Looked, OpenWallet, Payments, PaymentsConfig, Renew, SettleWatch, Settling, Trade,
+    Waiting,
+};
 pub use store::{Peek, StoreError, peek};
 
 use self::{

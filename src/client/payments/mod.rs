@@ -7,6 +7,7 @@ mod reading;
 mod settling;
 mod trade;
 
+mod watching;
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, watch};
@@ -17,6 +18,7 @@ pub(super) use reading::Reading;
 pub(super) use settling::Settler;
 pub use trade::Trade;
 
+pub use watching::{Looked, SettleWatch, Waiting};
 use crate::{
     ledger::Ledger,
     receipts::{

@@ -13,10 +13,10 @@ use crate::{
     client::snapshot::SettlePolicy,
     ledger::{Ledger, LedgerError, PayoutKind, PayoutState},
     settle::{
-        BatchReport, Chain, Engine, Event, NodeChain, Plan, Policy, Question, SettleError,
-        random_number,
+        BatchReport, Chain, Engine, Event, NodeChain, Plan, Policy, Question, RunReport,
+        SettleError, random_number,
     },
-    tron::permission::OWNER_ID,
+    tron::{keys::Signer, permission::OWNER_ID},
     types::{Clock as _, Decimals, RawAmount, Sun, SystemClock, Token, TokenId, UnixMs},
 };
 
@@ -187,29 +187,17 @@ impl Desk {
             Ok(signer) => signer,
             Err(why) => return Ok(Round::Declined(format!("the wallet stays closed: {why}"))),
         };
-        let mut refused = None;
-        let run = engine.run(signer.as_ref(), self.token, &policy, |question| {
-            match question {
-                // What was agreed to is what is paid.
-                Question::Pay(plan) if plan.fee_worst > fees => {
-                    refused = Some("prices have changed meanwhile".to_owned());
-                    false
-                }
-                Question::Pay(plan) => match self.may_pay(plan) {
-                    Ok(()) => true,
-                    Err(why) => {
-                        refused = Some(why);
-                        false
-                    }
-                },
-                // A person ordered them: a person says whether they are still wanted.
-                Question::Finish(_) => false,
-            }
-        });
-        let report = run.await?;
-        if let Some(why) = refused {
+        let agree = |plan: &Plan| match plan.fee_worst > fees {
+            // What was agreed to is what is paid.
+            true => Err("prices have changed meanwhile".to_owned()),
+            false => self.may_pay(plan),
+        };
+        let signer = signer.as_ref();
+        let done = pay(&engine, signer, self.token, &policy, &mut 0, agree).await?;
+        if let Some(why) = done.refused {
             return Ok(Round::Declined(why));
         }
+        let report = done.report;
         match waits {
             Some(why) => Ok(Round::Declined(why)),
             None => Ok(Round::Done(paid(&report.batches, report.plan.as_ref()))),
@@ -306,6 +294,40 @@ impl Desk {
         }
         Ok(sum)
     }
+}
+
+/// What came of a run of settlement.
+pub(super) struct Ran {
+    pub(super) report: RunReport,
+    /// Why the plan is not paid.
+    pub(super) refused: Option<String>,
+}
+
+/// Pays what is due by a policy, if the plan is agreed to. `ordered` counts the payments that
+/// a person ordered by another command and that nothing is signed for, also if this fails:
+/// a person says whether they are still wanted, and whether they may cost.
+pub(super) async fn pay<C: Chain>(
+    engine: &Engine<'_, C>,
+    signer: &dyn Signer,
+    token: TokenId,
+    policy: &Policy,
+    ordered: &mut usize,
+    agree: impl Fn(&Plan) -> Result<(), String>,
+) -> Result<Ran, SettleError> {
+    *ordered = 0;
+    let mut refused = None;
+    let run = engine.run(signer, token, policy, |question| match question {
+        Question::Pay(plan) => {
+            refused = agree(plan).err();
+            refused.is_none()
+        }
+        Question::Finish(orders) => {
+            *ordered = orders.len();
+            false
+        }
+    });
+    let report = run.await?;
+    Ok(Ran { report, refused })
 }
 
 /// What a round pays.
