@@ -23,8 +23,11 @@ use super::{
 };
 use crate::{
     client::Renew,
-    ledger::{GrantUse, Ledger, Parties, RevocationRow},
-    receipts::{Identity, ReceiptDomain, Revoke, SignedGrant, SpendGrant, pay::left_of},
+    ledger::{GrantUse, Ledger, Parties},
+    receipts::{
+        self, Identity, ReceiptDomain, SignedGrant, SpendGrant, TakeBackError, newest_grant,
+        pay::left_of,
+    },
     tron::{keys::SecretKey, keystore::create_private},
     types::{Address, BlockId, Clock, RawAmount, SystemClock, TokenId},
 };
@@ -431,6 +434,18 @@ fn state(used: &GrantUse, ledger: &dyn Parties) -> Outcome<&'static str> {
     )
 }
 
+impl From<TakeBackError> for Failure {
+    fn from(error: TakeBackError) -> Self {
+        match error {
+            TakeBackError::NothingGranted { .. } => {
+                Self::failed("no_grant", error).hint("`seedrail wallet grants` shows them")
+            }
+            TakeBackError::Sign(error) => Self::failed("sign", error),
+            TakeBackError::Ledger(error) => error.into(),
+        }
+    }
+}
+
 /// `seedrail wallet grants`: what session keys may sign, and taking it back.
 pub(crate) async fn grants(context: &Context, revoke: Option<Address>) -> Outcome {
     let payer = account::address(context)?;
@@ -477,30 +492,10 @@ pub(crate) async fn grants(context: &Context, revoke: Option<Address>) -> Outcom
 }
 
 fn take_back(context: &Context, ledger: &dyn Parties, payer: Address, signer: Address) -> Outcome {
-    let Some(serial) = ledger.grant_marks(payer, signer)?.highest else {
-        return Err(
-            Failure::failed("no_grant", format!("{payer} granted nothing to {signer}"))
-                .hint("`seedrail wallet grants` shows them"),
-        );
-    };
+    // Before a passphrase is asked for.
+    newest_grant(ledger, payer, signer)?;
     let wallet = account::signer(context)?;
-    let body = Revoke {
-        payer,
-        signer,
-        serial,
-    };
-    let signature = ReceiptDomain::new(ledger.genesis())
-        .sign(&body, wallet.as_ref())
-        .map_err(|error| Failure::failed("sign", error))?;
-    ledger.store_revocation(
-        &RevocationRow {
-            payer,
-            signer,
-            serial,
-            signature: signature.to_bytes(),
-        },
-        now_secs(),
-    )?;
+    let serial = receipts::take_back(ledger, wallet.as_ref(), signer, now_secs())?;
     for path in files(context, ledger.genesis(), payer)? {
         if path
             .file_stem()

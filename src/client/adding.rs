@@ -11,7 +11,7 @@ use super::{
     owner::Owner,
 };
 use crate::swarm::{
-    self,
+    self, FilePriorities,
     metainfo::{MAX_TRACKERS, Magnet, Metainfo},
     selection::Selection,
 };
@@ -154,6 +154,7 @@ impl Owner {
             name: add.name.clone(),
             category: add.category.clone(),
             tags: add.tags.iter().cloned().collect::<BTreeSet<_>>(),
+            priorities: FilePriorities::new(),
             files: add.files.clone(),
             limits: add.limits,
             goals: add.goals,

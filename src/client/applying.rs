@@ -14,7 +14,10 @@ use super::{
     store::Change,
 };
 use crate::{
-    swarm::{Phase, metainfo::MAX_TRACKERS},
+    swarm::{
+        FilePriorities, FilePriority, Phase,
+        metainfo::{Info, MAX_TRACKERS},
+    },
     types::InfoHash,
 };
 
@@ -33,6 +36,10 @@ pub(super) enum Effect {
     Restart(InfoHash),
     /// The same, and all data is verified.
     Recheck(InfoHash),
+    /// Some of its files go before others.
+    Priorities(InfoHash),
+    /// Its trackers are others.
+    Trackers(InfoHash),
     /// Limits of a torrent, or of all.
     Limits(Option<InfoHash>),
     /// What is bought and sold at.
@@ -68,6 +75,11 @@ impl Owner {
                 Ok(()) => self.start_move(hash, folder, reply),
                 Err(error) => return Some((Err(error), reply)),
             }
+            return None;
+        }
+        let booking = self.pay.as_ref().and_then(|pay| pay.booking(&command));
+        if let Some(booking) = booking {
+            self.start_booking(booking, reply);
             return None;
         }
         let settings = self.settings();
@@ -157,6 +169,7 @@ impl Owner {
                 Effect::None
             }
             Command::SetFiles { hash, files } => self.set_files(hash, files)?,
+            Command::SetPriorities { hash, files } => self.set_priorities(hash, files)?,
             Command::SetLimits { hash, limits } => {
                 match hash {
                     Some(hash) => self.present(hash)?.wish.limits = limits,
@@ -242,6 +255,11 @@ impl Owner {
                 self.need_signer()?;
                 Effect::Settle
             }
+            // Done elsewhere, if there are payments: their answers come later.
+            Command::Ban { .. } | Command::Forgive(_) | Command::RevokeKey(_) => {
+                self.need_payments()?;
+                Effect::None
+            }
             Command::AddPeers { hash, peers } => {
                 if peers.len() > MAX_PEERS {
                     return Err(ClientError::TooMany {
@@ -294,6 +312,25 @@ impl Owner {
         }
         entry.wish.files = Some(files);
         Ok(Effect::Restart(hash))
+    }
+
+    fn set_priorities(
+        &mut self,
+        hash: InfoHash,
+        files: FilePriorities,
+    ) -> Result<Effect, ClientError> {
+        let entry = self.present(hash)?;
+        let info = entry.wish.known.info();
+        let count = info
+            .map(Info::file_count)
+            .ok_or(ClientError::NoMetadata(hash))?;
+        if files.keys().any(|at| *at >= count) {
+            return Err(ClientError::NoSuchFile(count));
+        }
+        let known = &mut entry.wish.priorities;
+        known.extend(files);
+        known.retain(|_, priority| *priority != FilePriority::Normal);
+        Ok(Effect::Priorities(hash))
     }
 
     fn set_tags(
@@ -368,7 +405,7 @@ impl Owner {
             return Ok(Effect::None);
         }
         entry.wish.trackers.extend(more);
-        Ok(Effect::Restart(hash))
+        Ok(Effect::Trackers(hash))
     }
 
     fn remove_trackers(&mut self, hash: InfoHash, urls: &[String]) -> Result<Effect, ClientError> {
@@ -383,7 +420,7 @@ impl Owner {
         });
         Ok(match urls.is_empty() {
             true => Effect::None,
-            false => Effect::Restart(hash),
+            false => Effect::Trackers(hash),
         })
     }
 
@@ -409,7 +446,7 @@ impl Owner {
             true => Some(to.clone()),
             false => Some(url.clone()),
         });
-        Ok(Effect::Restart(hash))
+        Ok(Effect::Trackers(hash))
     }
 
     fn check_move(&mut self, hash: InfoHash, folder: &Path) -> Result<(), ClientError> {
@@ -458,6 +495,8 @@ impl Owner {
             | Effect::Added(hash)
             | Effect::Resume(hash)
             | Effect::Restart(hash)
+            | Effect::Priorities(hash)
+            | Effect::Trackers(hash)
             | Effect::Recheck(hash)
             | Effect::Limits(Some(hash))
             | Effect::Reannounce(hash)
@@ -469,10 +508,21 @@ impl Owner {
         match effect {
             Effect::Restart(_) | Effect::Recheck(_) => {
                 entry.standing = Standing::default();
-                entry.trackers = super::trackers::rows(&entry.tiers(), &entry.trackers);
                 entry.refused = None;
                 entry.recheck |= matches!(effect, Effect::Recheck(_));
                 entry.restart = entry.live().is_some();
+            }
+            Effect::Priorities(_) => {
+                if let Some(live) = entry.live() {
+                    live.handle.set_priorities(entry.wish.priorities.clone());
+                }
+            }
+            Effect::Trackers(_) => {
+                let tiers = entry.tiers();
+                entry.trackers = super::trackers::rows(&tiers, &entry.trackers);
+                if let Some(live) = entry.live() {
+                    live.handle.set_trackers(&tiers, &entry.wish.trackers);
+                }
             }
             Effect::Resume(_) => entry.go_on(),
             Effect::Limits(_) => {

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::{Goals, Limits, Prices, Queue, SettlePolicy};
-use crate::{swarm, types::InfoHash};
+use crate::{
+    swarm::{self, FilePriorities},
+    types::{Address, InfoHash},
+};
 
 /// One thing that a client is told. Each may be told twice: the second time changes nothing.
 /// The answer comes when it is on disk, if the client keeps its list there.
@@ -49,6 +52,15 @@ pub enum Command {
         hash: InfoHash,
         /// Which files.
         files: Files,
+    },
+    /// Changes which of the wanted files are downloaded first. Its connections stay. Files
+    /// that are not named keep their priority.
+    SetPriorities {
+        /// Which torrent.
+        hash: InfoHash,
+        /// Priorities by the files' positions, from 0 on, as in
+        /// [`FileRow::index`](super::snapshot::FileRow::index).
+        files: FilePriorities,
     },
     /// Changes the limits of a torrent.
     SetLimits {
@@ -94,15 +106,15 @@ pub enum Command {
     AddTags(Vec<String>),
     /// Removes tags, also from torrents.
     RemoveTags(Vec<String>),
-    /// Adds trackers to a torrent. Its connections are closed for that.
+    /// Adds trackers to a torrent. Its connections stay.
     AddTrackers {
         /// Which.
         hash: InfoHash,
         /// Their addresses, a group each.
         urls: Vec<String>,
     },
-    /// Takes trackers away from a torrent, its own included. Its connections are closed for
-    /// that.
+    /// Takes trackers away from a torrent, its own included. They are told that it leaves; its
+    /// connections stay.
     RemoveTrackers {
         /// Which.
         hash: InfoHash,
@@ -144,6 +156,18 @@ pub enum Command {
     SetPolicy(SettlePolicy),
     /// Settles debts now, whatever the policy says.
     SettleNow,
+    /// Stops serving an account.
+    Ban {
+        /// Which.
+        account: Address,
+        /// Why, for the user's own memory; 200 characters of it are kept.
+        reason: String,
+    },
+    /// Forgets what an account did not pay, its bans and its contradictions.
+    Forgive(Address),
+    /// Takes back all that a session key may sign: the wallet signs that. What the key has
+    /// signed away stays owed.
+    RevokeKey(Address),
     /// Dials more peers of a torrent.
     AddPeers {
         /// Which.

@@ -20,7 +20,8 @@ use super::{
 use crate::{
     receipts::pay::Tally,
     swarm::{
-        self, AddOptions, SeedGoals, SeedOptions, Session, SessionError, TorrentHandle,
+        self, AddOptions, FilePriorities, SeedGoals, SeedOptions, Session, SessionError,
+        TorrentHandle,
         metainfo::{Info, Magnet, Metainfo},
         selection::Selection,
     },
@@ -101,6 +102,8 @@ pub(super) struct Wish {
     pub(super) category: Option<String>,
     pub(super) tags: BTreeSet<String>,
     pub(super) files: Option<Files>,
+    /// Of files that are not normal.
+    pub(super) priorities: FilePriorities,
     pub(super) limits: Limits,
     pub(super) goals: Goals,
     pub(super) reached: Option<ReachedGoal>,
@@ -352,6 +355,7 @@ impl Entry {
                     peers: wish.peers.clone(),
                     seed: true,
                     files: wish.files.as_ref().map(selection).transpose()?,
+                    priorities: wish.priorities.clone(),
                     recheck: self.recheck,
                     overwrite: wish.overwrite,
                     preallocate: wish.preallocate,

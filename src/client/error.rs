@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use super::store::StoreError;
 use crate::{
+    ledger::LedgerError,
+    receipts::TakeBackError,
     swarm::{
         SessionError,
         metainfo::{MagnetError, MetainfoError},
@@ -90,6 +92,15 @@ pub enum ClientError {
     /// Nobody signs.
     #[error("the wallet is not open here: start the client with its passphrase in a file")]
     NoWallet,
+    /// The wallet does not open.
+    #[error("the wallet stays closed: {0}")]
+    WalletClosed(String),
+    /// A session key is not taken back.
+    #[error(transparent)]
+    TakeBack(#[from] TakeBackError),
+    /// The ledger refused.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// It cannot be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -141,6 +152,8 @@ impl ClientError {
             | Self::NoMetadata(_)
             | Self::NoPayments
             | Self::NoWallet
+            | Self::WalletClosed(_)
+            | Self::TakeBack(TakeBackError::NothingGranted { .. })
             | Self::Move(_) => ErrorKind::Conflict,
             Self::Link(_)
             | Self::NotALink(_)
@@ -151,7 +164,9 @@ impl ClientError {
             | Self::BadName { .. }
             | Self::RelativeFolder(_)
             | Self::BadTracker(_) => ErrorKind::Invalid,
-            Self::Session(_) | Self::Store(_) => ErrorKind::Failed,
+            Self::Session(_) | Self::Store(_) | Self::Ledger(_) | Self::TakeBack(_) => {
+                ErrorKind::Failed
+            }
             Self::Ended => ErrorKind::Ended,
         }
     }

@@ -316,6 +316,7 @@ impl Entry {
             let files = self.wish.files.as_ref()?;
             super::entry::selection(files).ok()?.choose(info).ok()
         });
+        let priorities = &self.wish.priorities;
         let real = (0..).zip(info.files()).filter(|(_, file)| !file.pad);
         real.map(|(index, file)| {
             let pieces = layout.pieces_of(file.offset, file.length);
@@ -343,6 +344,7 @@ impl Entry {
                     _ => there,
                 },
                 wanted: wanted.as_ref().is_none_or(|wanted| wanted.has(index)),
+                priority: priorities.get(&index).copied().unwrap_or_default(),
                 first_piece: *pieces.start(),
                 last_piece: *pieces.end(),
             }
@@ -376,13 +378,17 @@ impl Entry {
         let stats = seen.stats.as_ref();
         let row = self.row(stats);
         let peers = self.peers(stats, paid);
-        // Which pieces are there, when that may have changed.
+        // Which pieces and files are there, and which first, when that may have changed.
         let moved = before.is_none_or(|before| {
             let was = &before.row.value;
             was.pieces_have != row.pieces_have
                 || was.state != row.state
                 || was.wanted != row.wanted
                 || was.size != row.size
+                || before.files.value.iter().any(|file| {
+                    let now = self.wish.priorities.get(&file.index);
+                    now.copied().unwrap_or_default() != file.priority
+                })
         });
         let have = self
             .live()

@@ -71,6 +71,8 @@ enum Job {
     Ended(InfoHash),
     /// A torrent has left the session; with what came of deleting its data.
     Left(InfoHash, Result<(), MoveError>),
+    /// Something was written into the ledger, and is answered.
+    Booked,
     /// Content was moved.
     Moved(InfoHash, PathBuf, Result<PathBuf, MoveError>, Reply),
 }
@@ -432,6 +434,7 @@ impl Owner {
                     entry.touched = true;
                 }
             }
+            Job::Booked => {}
             Job::Left(hash, removed) => {
                 let (paid, now) = (self.paid(), self.clock.now());
                 if let Some(entry) = self.entries.get_mut(&hash) {
@@ -521,6 +524,21 @@ impl Owner {
         self.jobs.spawn(async move {
             let moved = handle.move_to(&folder).await;
             Job::Moved(hash, folder, moved, reply)
+        });
+    }
+
+    /// Writes into the ledger; the answer comes when it is there.
+    pub(super) fn start_booking(
+        &mut self,
+        booking: impl FnOnce() -> Result<Answer, ClientError> + Send + 'static,
+        reply: Reply,
+    ) {
+        self.jobs.spawn(async move {
+            let booked = tokio::task::spawn_blocking(booking).await;
+            // The runtime shuts down.
+            let answer = booked.unwrap_or(Err(ClientError::Ended));
+            let _gone = reply.send(answer);
+            Job::Booked
         });
     }
 

@@ -20,6 +20,7 @@ mod message;
 mod meter;
 #[cfg(feature = "swarm")]
 pub mod pay;
+mod take_back;
 #[cfg(feature = "swarm")]
 mod weights;
 
@@ -50,6 +51,7 @@ pub use message::{
     MessageError, VERSION,
 };
 pub use meter::{GIB_BITS, Meter, MeterError, cost};
+pub use take_back::{TakeBackError, newest_grant, take_back};
 
 #[cfg(test)]
 pub(crate) mod tests;

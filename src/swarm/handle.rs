@@ -12,6 +12,7 @@ use tokio::sync::broadcast;
 use super::{
     bitfield::Bitfield,
     events::Event,
+    file_priority::FilePriorities,
     goals::{Goal, SeedGoals},
     metainfo::{Info, Magnet},
     peer::PeerRow,
@@ -125,6 +126,19 @@ impl TorrentHandle {
     /// Its trackers, one tier after the other.
     pub fn tracker_tiers(&self) -> Vec<Vec<String>> {
         self.torrent.tracker_tiers()
+    }
+
+    /// Changes which of the wanted files are downloaded first. Connections stay; pieces that
+    /// are begun are finished.
+    pub fn set_priorities(&self, files: FilePriorities) {
+        self.torrent.set_priorities(files);
+    }
+
+    /// Changes the trackers, one tier after the other; `named` are those of them that the user
+    /// names, see [`AddOptions::trackers`](super::AddOptions::trackers). Connections stay.
+    /// A tracker that is not there any more is told that we leave.
+    pub fn set_trackers(&self, tiers: &[Vec<String>], named: &[String]) {
+        self.torrent.set_trackers(tiers, named);
     }
 
     /// A link for others: with its trackers, without this session's address.

@@ -27,6 +27,7 @@ pub mod wire;
 mod buffers;
 mod events;
 mod fetch;
+mod file_priority;
 mod goals;
 mod half_open;
 mod handle;
@@ -43,6 +44,7 @@ mod web;
 
 pub use events::Event;
 pub use fetch::fetch_torrent;
+pub use file_priority::{FilePriorities, FilePriority};
 pub use goals::{Goal, SeedGoals};
 pub use handle::{Stats, TorrentError, TorrentHandle};
 pub use mse::Encryption;

@@ -32,7 +32,7 @@ export function show(root, hash) {
   const card = (key, name) => { facts[key] = h('dd', null, '—'); return h('div', { class: 'card' }, h('dt', null, name), facts[key]); };
   const trouble = h('p', { class: 'bad', role: 'status' });
   const canvas = h('canvas', { role: 'img', 'aria-label': 'Pieces' });
-  const files = table('Files', [['Wanted', ''], ['File', 'name'], ['Size', 'num'], ['Done', 'num']]);
+  const files = table('Files', [['Download', ''], ['File', 'name'], ['Size', 'num'], ['Done', 'num']]);
   const peers = table('Peers', [['Address', ''], ['Client', 'name'], ['Has', 'num mid'], ['Down', 'num'], ['Up', 'num'], ['Pays you', 'num wide'], ['Costs you', 'num wide'], ['Waits for', 'wide']]);
   const trackers = table('Trackers', [['Tracker', 'name'], ['State', ''], ['Peers', 'num mid'], ['Last answer', 'wide'], ['Message', 'wide']]);
   const post = (path, done) => () => attempt(() => call('POST', `torrents/${hash}/${path}`), done);
@@ -75,9 +75,30 @@ export function show(root, hash) {
     h('h2', null, 'Files'), files.element,
     h('h2', null, 'Peers'), peers.element,
     h('h2', null, 'Trackers'), trackers.element);
-  const wants = (list) => async (event) => {
-    const chosen = list.filter((file) => (file.index === Number(event.target.value) ? event.target.checked : file.wanted)).map((file) => file.index);
-    if (await attempt(() => call('PATCH', `torrents/${hash}`, { files: chosen }).then(() => true)) === undefined) event.target.checked = !event.target.checked;
+  // Left out, or how soon. What was not taken is shown as it was.
+  const choice = (file) => (file.wanted ? file.priority : 'no');
+  const choose = (list, file) => async (event) => {
+    const to = event.target.value, wanted = to !== 'no';
+    const change = wanted ? { priorities: { [file.index]: to } } : {};
+    if (wanted !== file.wanted) change.files = list.filter((one) => (one === file ? wanted : one.wanted)).map((one) => one.index);
+    if (await attempt(() => call('PATCH', `torrents/${hash}`, change).then(() => true)) === undefined) event.target.value = choice(file);
+  };
+  const chooser = (list, file) => {
+    const select = h('select', { 'aria-label': `Download ${file.path}`, onchange: choose(list, file) },
+      [['high', 'first'], ['normal', 'normal'], ['low', 'last'], ['no', 'no']].map(([value, name]) => h('option', { value }, name)));
+    select.value = choice(file);
+    return select;
+  };
+  // A list that is open stays open while the file grows: only what is done is another text.
+  let done = [], choices = '';
+  const showFiles = (list) => {
+    const now = JSON.stringify(list.map((file) => [file.path, choice(file)]));
+    if (now !== choices) {
+      choices = now;
+      done = list.map(() => h('span'));
+      files.show(list.map((file, at) => [chooser(list, file), file.path, bytes(file.size), done[at]]));
+    }
+    list.forEach((file, at) => text(done[at], percent(file.have, file.size || 1)));
   };
   const price = (raw) => (raw === null ? 'as for all' : raw === '0' ? 'free' : `${amount(raw)}/GiB`);
   let last = {};
@@ -101,15 +122,11 @@ export function show(root, hash) {
       drawPieces(canvas, details.pieces ?? '', row.pieces);
       canvas.setAttribute('aria-label', `Pieces: ${row.pieces_have} of ${row.pieces} are there`);
     }
-    if (details.files !== last.files && details.files) {
-      files.show(details.files.map((file) => [
-        h('input', { type: 'checkbox', checked: file.wanted, value: file.index, 'aria-label': `Download ${file.path}`, onchange: wants(details.files) }),
-        file.path, bytes(file.size), percent(file.have, file.size || 1)]));
-    }
+    if (details.files !== last.files && details.files) showFiles(details.files);
     if (details.peers !== last.peers && details.peers) {
       peers.show(details.peers.map((peer) => [
         peer.addr, peer.client ?? '', `${Math.floor(peer.progress_permille / 10)}%`, rate(peer.down_rate), rate(peer.up_rate),
-        peer.paid?.purchase_price_raw ? `${amount(peer.paid.purchase_price_raw)}/GiB` : '', peer.paid?.sale_price_raw ? `${amount(peer.paid.sale_price_raw)}/GiB` : '', peer.paid?.held ?? '']));
+        peer.paid?.sale_price_raw ? `${amount(peer.paid.sale_price_raw)}/GiB` : '', peer.paid?.purchase_price_raw ? `${amount(peer.paid.purchase_price_raw)}/GiB` : '', peer.paid?.held ?? '']));
     }
     if (details.trackers !== last.trackers && details.trackers) {
       trackers.show(details.trackers.map((one) => [

@@ -1,6 +1,7 @@
 // Wallet: the account, what it holds, and its session keys.
 
-import { h, text } from './dom.js';
+import { call } from './api.js';
+import { attempt, confirmMoney, h, text } from './dom.js';
 import { amount, date, trx } from './format.js';
 import { qr } from './qr.js';
 import { state } from './store.js';
@@ -19,8 +20,12 @@ export function show(root) {
     h('div', { class: 'bar' }, address, copy), code, node,
     h('dl', { class: 'cards' }, h('div', { class: 'card' }, h('dt', null, 'BTT'), btt), h('div', { class: 'card' }, h('dt', null, 'TRX'), coin)),
     h('h2', null, 'Session keys'), grants,
-    h('p', { class: 'soft' }, 'Take a key back with ', h('code', null, 'seedrail receipts revoke'), '. The recovery phrase is in no backup: keep it on paper.'));
+    h('p', { class: 'soft' }, 'What a key has signed away stays owed when it is taken back. The recovery phrase is in no backup: keep it on paper.'));
   root.append(none, all);
+  const revoke = (signer) => () => attempt(async () => {
+    const given = await confirmMoney(call, 'Take the session key back?', [h('p', null, 'Nothing more is signed by ', h('code', null, signer), '. To pay with another key, restart the daemon.')]);
+    if (given) await call('DELETE', `money/keys/${signer}`, undefined, given.confirm);
+  });
   let last = null;
   return () => {
     const { money } = state;
@@ -40,7 +45,8 @@ export function show(root) {
       const max = Number(one.max_raw), used = Number(one.used_raw);
       return h('li', null, h('b', null, GRANTS[one.state]), h('code', null, one.signer),
         max > 0 ? h('div', null, h('meter', { min: 0, max, value: used, 'aria-label': 'Used of its limit' }), ` ${amount(one.used_raw)} of ${amount(one.max_raw)}, ${amount(one.max_per_peer_raw)} for one account`) : null,
-        h('div', { class: 'soft' }, `until ${date(one.until)}`));
+        h('div', { class: 'soft' }, `until ${date(one.until)}`),
+        ['open', 'identity', 'used_up'].includes(one.state) ? h('button', { type: 'button', 'aria-label': `Take back ${one.signer}`, onclick: revoke(one.signer) }, 'Take back…') : null);
     }));
   };
 }

@@ -210,6 +210,21 @@ impl Stand {
     }
 
     /// A file of this many bytes in a folder of its own, and its torrent.
+    /// The torrent file of three files, each of its own pieces.
+    pub(super) fn album(&self) -> Vec<u8> {
+        let folder = self.folder.path().join("content/album");
+        fs::create_dir_all(&folder).unwrap();
+        for (name, byte) in [("a", 1), ("b", 2), ("c", 3)] {
+            fs::write(folder.join(name), vec![byte; 32 << 10]).unwrap();
+        }
+        let options = CreateOptions {
+            piece_size: Some(16 << 10),
+            ..CreateOptions::default()
+        };
+        let metainfo = metainfo::create(&folder, &options, &|_, _| {}).unwrap();
+        metainfo.to_bytes()
+    }
+
     pub(super) fn torrent(&self, name: &str, bytes: usize) -> (PathBuf, Vec<u8>) {
         let folder = self.folder.path().join("content");
         fs::create_dir_all(&folder).unwrap();

@@ -261,3 +261,44 @@ async fn trackers_are_named_by_number() {
     let told = call(&stand, &id, "torrent-reannounce", json!({})).await;
     assert_eq!(told["result"], "success");
 }
+
+#[tokio::test]
+async fn files_go_before_others() {
+    let stand = Stand::start().await;
+    let id = id(&stand).await;
+    let file = base64::engine::general_purpose::STANDARD.encode(stand.album());
+    let add = json!({ "metainfo": file, "paused": true });
+    call(&stand, &id, "torrent-add", add).await;
+    let priorities = || async {
+        let wanted = json!({ "fields": ["priorities", "fileStats", "wanted"] });
+        let got = call(&stand, &id, "torrent-get", wanted).await;
+        let row = got["arguments"]["torrents"][0].clone();
+        let stats = row["fileStats"].as_array().unwrap().iter();
+        let stats: Vec<_> = stats.map(|file| file["priority"].clone()).collect();
+        assert_eq!(json!(stats), row["priorities"]);
+        assert_eq!(row["wanted"], json!([1, 1, 1]));
+        row["priorities"].clone()
+    };
+    assert_eq!(priorities().await, json!([0, 0, 0]));
+    for (set, now) in [
+        (
+            json!({ "priority-high": [2], "priority-low": [0] }),
+            json!([-1, 0, 1]),
+        ),
+        (
+            json!({ "priority-normal": [0, 2], "priority-high": [1] }),
+            json!([0, 1, 0]),
+        ),
+        // An empty list means all.
+        (json!({ "priority-low": [] }), json!([-1, -1, -1])),
+        (json!({ "priority-normal": [] }), json!([0, 0, 0])),
+    ] {
+        let mut arguments = set.clone();
+        arguments["ids"] = json!([1]);
+        let set = call(&stand, &id, "torrent-set", arguments).await;
+        assert_eq!(
+            (&set["result"], priorities().await),
+            (&json!("success"), now)
+        );
+    }
+}

@@ -504,3 +504,118 @@ async fn days_are_a_list_and_a_file() {
     let payouts = stand.ask("GET /api/v1/money/payouts.csv", "").await;
     assert_eq!(payouts.status, 404);
 }
+
+#[tokio::test]
+async fn files_go_before_others_and_connections_stay() {
+    let stand = Stand::start().await;
+    let file = base64::engine::general_purpose::STANDARD.encode(stand.album());
+    let body = json!({ "file": file }).to_string();
+    let added = stand.ask("POST /api/v1/torrents", &body).await.json();
+    let hash = added["info_hash"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/torrents/{hash}");
+    let runs =
+        |one: &crate::client::snapshot::Torrent| one.row.value.state == TorrentState::Downloading;
+    stand.until(hash.parse().unwrap(), runs).await;
+    let priorities = || async {
+        let rows = stand.ask(&format!("GET {path}/files"), "").await.json();
+        let rows = rows.as_array().unwrap().iter();
+        let ours: Vec<_> = rows.map(|row| row["priority"].clone()).collect();
+        let files = format!("GET /api/v2/torrents/files?hash={hash}");
+        let rows = stand.ask(&files, "").await.json();
+        let rows = rows.as_array().unwrap().iter();
+        let theirs: Vec<_> = rows.map(|row| row["priority"].clone()).collect();
+        (json!(ours), json!(theirs))
+    };
+    let change = format!("PATCH {path}");
+    let prio = "POST /api/v2/torrents/filePrio";
+    for (request, body, status, ours, theirs) in [
+        (
+            change.as_str(),
+            json!({ "priorities": { "0": "low", "2": "high" } }).to_string(),
+            204,
+            ["low", "normal", "high"],
+            [1, 1, 6],
+        ),
+        // Nothing is changed by what is refused.
+        (
+            &change,
+            json!({ "priorities": { "0": "high", "3": "high" } }).to_string(),
+            400,
+            ["low", "normal", "high"],
+            [1, 1, 6],
+        ),
+        (
+            &change,
+            json!({ "priorities": { "0": "first" } }).to_string(),
+            400,
+            ["low", "normal", "high"],
+            [1, 1, 6],
+        ),
+        (
+            prio,
+            format!("hash={hash}&id=0|1&priority=7"),
+            200,
+            ["high", "high", "high"],
+            [6, 6, 6],
+        ),
+        (
+            prio,
+            format!("hash={hash}&id=1&priority=1"),
+            200,
+            ["high", "normal", "high"],
+            [6, 1, 6],
+        ),
+        (
+            prio,
+            format!("hash={hash}&id=2&priority=0"),
+            200,
+            ["high", "normal", "high"],
+            [6, 1, 0],
+        ),
+    ] {
+        let reply = stand.ask(request, &body).await;
+        assert_eq!(reply.status, status, "{body}: {}", reply.text());
+        assert_eq!(priorities().await, (json!(ours), json!(theirs)), "{body}");
+        let row = stand.ask(&format!("GET {path}"), "").await.json();
+        // Only the choice of files takes it out of the session.
+        if !body.ends_with("priority=0") {
+            assert_eq!(row["state"], "downloading", "{body}");
+        }
+    }
+    // A link has no files yet.
+    let link = json!({ "link": "magnet:?xt=urn:btih:0000000000000000000000000000000000000001" });
+    let added = stand
+        .ask("POST /api/v1/torrents", &link.to_string())
+        .await
+        .json();
+    let change = format!(
+        "PATCH /api/v1/torrents/{}",
+        added["info_hash"].as_str().unwrap()
+    );
+    let body = json!({ "priorities": { "0": "high" } }).to_string();
+    assert_eq!(stand.ask(&change, &body).await.status, 409);
+}
+
+#[tokio::test]
+async fn people_and_keys_need_payments_and_their_scopes() {
+    let stand = Stand::start().await;
+    let account = "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC";
+    let ban = stand
+        .ask(&format!("POST /api/v1/people/{account}/ban"), "")
+        .await;
+    assert_eq!(ban.status, 409);
+    assert!(
+        ban.text().contains("neither buys nor sells"),
+        "{}",
+        ban.text()
+    );
+    for request in [
+        format!("POST /api/v1/people/{account}/forgive"),
+        format!("DELETE /api/v1/money/keys/{account}"),
+    ] {
+        // The token has no money.
+        assert_eq!(stand.ask(&request, "").await.status, 403, "{request}");
+    }
+    let nobody = stand.ask("POST /api/v1/people/nobody/ban", "").await;
+    assert_eq!(nobody.status, 400);
+}

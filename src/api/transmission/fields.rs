@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     client::snapshot::{
-        EncryptionOf, FileRow, PeerRow, Torrent, TorrentRow, TorrentState, TrackerRow,
-        TrackerState, TransportOf,
+        EncryptionOf, FilePriority, FileRow, PeerRow, Torrent, TorrentRow, TorrentState,
+        TrackerRow, TrackerState, TransportOf,
     },
     types::UnixMs,
 };
@@ -131,6 +131,14 @@ fn peer(peer: &PeerRow) -> Value {
     })
 }
 
+fn priority(file: &FileRow) -> i32 {
+    match file.priority {
+        FilePriority::Low => -1,
+        FilePriority::Normal => 0,
+        FilePriority::High => 1,
+    }
+}
+
 /// One field; nothing for one that is not known, as Transmission leaves it out.
 pub(super) fn field(id: i64, torrent: &Torrent, name: &str) -> Option<Value> {
     let row = &*torrent.row.value;
@@ -155,7 +163,7 @@ pub(super) fn field(id: i64, torrent: &Torrent, name: &str) -> Option<Value> {
     let have = |file: &FileRow| {
         json!({
             "bytesCompleted": file.have,
-            "priority": 0,
+            "priority": priority(file),
             "wanted": file.wanted,
         })
     };
@@ -217,7 +225,7 @@ pub(super) fn field(id: i64, torrent: &Torrent, name: &str) -> Option<Value> {
         "pieces" => json!(base64::engine::general_purpose::STANDARD.encode(&*torrent.pieces.value)),
         "pieceCount" => json!(row.pieces),
         "pieceSize" => json!(row.piece_length),
-        "priorities" => files(torrent, |_| json!(0)),
+        "priorities" => files(torrent, |file| json!(priority(file))),
         "primary-mime-type" => json!("application/octet-stream"),
         "queuePosition" => json!(row.place.saturating_sub(1)),
         "rateDownload" => json!(row.down_rate),

@@ -11,7 +11,7 @@ use crate::{
     client::{
         ClientError, ErrorKind,
         command::{AddTorrent, Answer, Command, Files, QueueTo, Source},
-        snapshot::{Goals, Limits, Snapshot, Torrent},
+        snapshot::{FilePriority, Goals, Limits, Snapshot, Torrent},
     },
     types::InfoHash,
 };
@@ -351,6 +351,11 @@ pub(super) async fn set(site: &Site, arguments: &Map<String, Value>) -> Done {
                 .await?;
         }
         change_trackers(site, (hash, torrent), arguments).await?;
+        if let Some(files) = priorities(arguments, torrent)? {
+            site.client
+                .command(Command::SetPriorities { hash, files })
+                .await?;
+        }
         let wanted = list(arguments, "files-wanted", position)?;
         let unwanted = list(arguments, "files-unwanted", position)?;
         if wanted.is_some() || unwanted.is_some() {
@@ -372,6 +377,33 @@ pub(super) async fn set(site: &Site, arguments: &Map<String, Value>) -> Done {
         }
     }
     Ok(Map::new())
+}
+
+/// New priorities of files, if any are named. An empty list means all files.
+fn priorities(
+    arguments: &Map<String, Value>,
+    torrent: &Torrent,
+) -> Result<Option<BTreeMap<u32, FilePriority>>, Failure> {
+    let mut given = false;
+    let mut all = BTreeMap::new();
+    for (name, priority) in [
+        ("priority-low", FilePriority::Low),
+        ("priority-normal", FilePriority::Normal),
+        ("priority-high", FilePriority::High),
+    ] {
+        let Some(named) = list(arguments, name, position)? else {
+            continue;
+        };
+        given = true;
+        let rows = torrent.files.value.iter().enumerate();
+        for (position, file) in rows {
+            let position = u32::try_from(position).map_err(|_| Failure::Argument(name))?;
+            if named.is_empty() || named.contains(&position) {
+                all.insert(file.index, priority);
+            }
+        }
+    }
+    Ok(given.then_some(all))
 }
 
 /// New goals, if they are named: mode 1 is the torrent's own ratio, 0 (that of all) and 2 are

@@ -8,7 +8,7 @@ use super::{
     done,
     input::{
         AddIn, CategoryIn, ChangeIn, FolderIn, LimitsIn, MAX_LIST, PeersIn, PlaceIn, PricesIn,
-        UrlsIn,
+        ReasonIn, UrlsIn,
     },
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         command::{AddTorrent, Answer, Command, Files, Source},
         snapshot::Prices,
     },
-    types::InfoHash,
+    types::{Address, InfoHash},
 };
 
 fn short<T>(what: &str, list: &[T]) -> Result<(), Refusal> {
@@ -139,8 +139,8 @@ pub(super) async fn add(site: &Site, call: &Call<'_>) -> Answered {
     }
 }
 
-/// Changes what is given, in this order: name, category, tags, files, limits, goals,
-/// prices. The first that is refused ends it.
+/// Changes what is given, in this order: name, category, tags, files, priorities, limits,
+/// goals, prices. The first that is refused ends it.
 pub(super) async fn change(site: &Site, call: &Call<'_>, hash: InfoHash) -> Answered {
     let given: ChangeIn = call.json()?;
     let torrent = super::of(&site.client.snapshot(), hash)?;
@@ -167,6 +167,9 @@ pub(super) async fn change(site: &Site, call: &Call<'_>, hash: InfoHash) -> Answ
     if let Some(files) = given.files {
         let files = files.into();
         commands.push(Command::SetFiles { hash, files });
+    }
+    if let Some(files) = given.priorities {
+        commands.push(Command::SetPriorities { hash, files });
     }
     if let Some(limits) = given.limits {
         commands.push(Command::SetLimits {
@@ -226,6 +229,14 @@ pub(super) async fn move_in_queue(site: &Site, call: &Call<'_>, hash: InfoHash) 
     super::of(&site.client.snapshot(), hash)?;
     let hashes = vec![hash];
     done(site, Command::MoveInQueue { hashes, to }).await
+}
+
+pub(super) async fn ban(site: &Site, call: &Call<'_>, account: Address) -> Answered {
+    let reason = match call.body.is_empty() {
+        true => String::new(),
+        false => call.json::<ReasonIn>()?.reason,
+    };
+    done(site, Command::Ban { account, reason }).await
 }
 
 /// The limits of all torrents together.

@@ -1,12 +1,12 @@
 //! Bodies that change something.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
 use crate::client::{
     command::{Files, QueueTo},
-    snapshot::{Goals, Limits, Prices, Queue, raw},
+    snapshot::{FilePriority, Goals, Limits, Prices, Queue, raw},
 };
 
 /// Trackers, peers and tags of one request.
@@ -162,6 +162,8 @@ pub(super) struct ChangeIn {
     pub(super) category: Option<Option<String>>,
     pub(super) tags: Option<TagsIn>,
     pub(super) files: Option<FilesIn>,
+    /// By position from 0 on.
+    pub(super) priorities: Option<BTreeMap<u32, FilePriority>>,
     pub(super) limits: Option<LimitsIn>,
     pub(super) goals: Option<GoalsIn>,
     pub(super) prices: Option<PricesIn>,
@@ -189,4 +191,10 @@ pub(super) struct UrlsIn {
 #[serde(deny_unknown_fields)]
 pub(super) struct PeersIn {
     pub(super) peers: Vec<SocketAddr>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ReasonIn {
+    pub(super) reason: String,
 }

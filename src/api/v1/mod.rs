@@ -24,7 +24,7 @@ use crate::{
         command::Command,
         snapshot::{Snapshot, Torrent},
     },
-    types::InfoHash,
+    types::{Address, InfoHash},
 };
 
 /// The description of this API.
@@ -99,6 +99,9 @@ pub(super) async fn answer(site: &Arc<Site>, found: &Found, call: &Call<'_>) -> 
         Act::Prices => change::prices(site, call).await,
         Act::Policy => done(site, Command::SetPolicy(call.json()?)).await,
         Act::Settle => done(site, Command::SettleNow).await,
+        Act::Ban => change::ban(site, call, account(found)?).await,
+        Act::Forgive => done(site, Command::Forgive(account(found)?)).await,
+        Act::RevokeKey => done(site, Command::RevokeKey(account(found)?)).await,
         Act::Log => answer::json(&site.log.after(call.parsed("after")?)),
         Act::Problems => answer::json(&site.client.snapshot().problems.value.problems),
     }
@@ -112,6 +115,18 @@ async fn done(site: &Site, command: Command) -> Answered {
 
 fn hash(found: &Found) -> Result<InfoHash, Refusal> {
     super::request::info_hash(found.name()?)
+}
+
+/// An account that is named in the path.
+fn account(found: &Found) -> Result<Address, Refusal> {
+    let name = found.name()?;
+    name.parse()
+        .map_err(|error| Refusal::bad(format!("`{}`: {error}", shown(name))))
+}
+
+/// The beginning of what others wrote.
+fn shown(text: &str) -> String {
+    text.chars().take(80).collect()
 }
 
 fn torrent(site: &Site, found: &Found) -> Result<Arc<Torrent>, Refusal> {

@@ -49,6 +49,9 @@ pub(super) enum Act {
     Prices,
     Policy,
     Settle,
+    Ban,
+    Forgive,
+    RevokeKey,
 }
 
 /// A path with one method.
@@ -147,6 +150,9 @@ pub(super) const ROUTES: &[Route] = &[
     write("PUT", "/api/v1/prices", Act::Prices),
     money("PUT", "/api/v1/money/policy", Act::Policy),
     money("POST", "/api/v1/money/settle", Act::Settle),
+    write("POST", "/api/v1/people/{account}/ban", Act::Ban),
+    money("POST", "/api/v1/people/{account}/forgive", Act::Forgive),
+    money("DELETE", "/api/v1/money/keys/{signer}", Act::RevokeKey),
     read("/api/v1/problems", Act::Problems),
     read("/api/v1/log", Act::Log),
 ];

@@ -15,7 +15,7 @@ use crate::{
     client::{
         ClientError, ErrorKind,
         command::{AddTorrent, Answer, Command, Files, QueueTo, Source},
-        snapshot::{Goals, Limits, Queue, TorrentState},
+        snapshot::{FilePriority, FileRow, Goals, Limits, Queue, TorrentState},
     },
 };
 
@@ -250,7 +250,7 @@ pub(super) async fn rename(site: &Site, call: &Call<'_>) -> Answered {
     Ok(ok())
 }
 
-/// 0 leaves files out; 1, 6 and 7 want them. No file goes before another.
+/// 0 leaves files out; 1 wants them, 6 and 7 first.
 pub(super) async fn file_prio(site: &Site, call: &Call<'_>) -> Answered {
     let (hash, torrent) = torrent(site, call)?;
     let priority: i64 = call
@@ -278,17 +278,29 @@ pub(super) async fn file_prio(site: &Site, call: &Call<'_>) -> Answered {
     {
         return Err(Refusal::conflict("File ID is not valid"));
     }
-    let wanted = files
-        .iter()
-        .filter(|file| match numbers.contains(&file.index) {
-            true => priority > 0,
-            false => file.wanted,
-        });
-    let positions: Vec<u32> = wanted.map(|file| file.index).collect();
-    let files = Files::Positions(positions);
-    site.client
-        .command(Command::SetFiles { hash, files })
-        .await?;
+    let keeps = |file: &&FileRow| match numbers.contains(&file.index) {
+        true => priority > 0,
+        false => file.wanted,
+    };
+    // Choosing other files closes its connections: what was chosen so is not chosen again.
+    if files.iter().any(|file| keeps(&file) != file.wanted) {
+        let positions = files.iter().filter(keeps).map(|file| file.index);
+        let files = Files::Positions(positions.collect());
+        site.client
+            .command(Command::SetFiles { hash, files })
+            .await?;
+    }
+    if priority > 0 {
+        let priority = match priority {
+            1 => FilePriority::Normal,
+            _ => FilePriority::High,
+        };
+        let files = numbers.into_iter().map(|number| (number, priority));
+        let files = files.collect();
+        site.client
+            .command(Command::SetPriorities { hash, files })
+            .await?;
+    }
     Ok(ok())
 }
 

@@ -13,7 +13,7 @@ use crate::{
     client::{
         ClientError,
         command::{Answer, Command},
-        snapshot::TrackerState,
+        snapshot::{FilePriority, FileRow, TrackerState},
     },
 };
 
@@ -114,7 +114,7 @@ pub(super) fn files(site: &Site, call: &Call<'_>) -> Answered {
                 "index": file.index,
                 "name": name(torrent.files.value.len(), row, &file.path),
                 "piece_range": [file.first_piece, file.last_piece],
-                "priority": i32::from(file.wanted),
+                "priority": priority(file),
                 "progress": if file.size == 0 { 1.0 } else { row::part(file.have, file.size) },
                 "size": file.size,
             });
@@ -127,6 +127,16 @@ pub(super) fn files(site: &Site, call: &Call<'_>) -> Answered {
         })
         .collect();
     answer::json(&files)
+}
+
+/// 0 for a file that is left out, 6 for one that goes before others. One that goes after them
+/// has no number of its own there.
+fn priority(file: &FileRow) -> i32 {
+    match (file.wanted, file.priority) {
+        (false, _) => 0,
+        (true, FilePriority::Low | FilePriority::Normal) => 1,
+        (true, FilePriority::High) => 6,
+    }
 }
 
 /// A file's path below `save_path`: the torrent's own folder is a part of it.

@@ -3,22 +3,23 @@
 
 mod news;
 mod node_view;
+mod people;
 mod reading;
 mod settling;
 mod trade;
-
 mod watching;
+
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 pub(super) use news::News;
 use node_view::NodeView;
 pub(super) use reading::Reading;
 pub(super) use settling::Settler;
 pub use trade::Trade;
-
 pub use watching::{Looked, SettleWatch, Waiting};
+
 use crate::{
     ledger::Ledger,
     receipts::{
@@ -173,6 +174,10 @@ pub(super) struct Running {
     pub(super) readings: watch::Receiver<Option<Arc<Reading>>>,
     pub(super) settler: Option<Settler>,
     pub(super) renew: Option<Renew>,
+    settling: Option<Arc<Settling>>,
+    ledger: Arc<dyn Ledger>,
+    /// The ledger is to be read now.
+    read_again: Arc<Notify>,
     teller: mpsc::Sender<News>,
     pub(super) account: Address,
     pub(super) token: TokenId,
@@ -181,16 +186,18 @@ pub(super) struct Running {
 impl Running {
     /// Starts what reads, and what settles.
     pub(super) fn new(payments: Payments) -> Self {
+        let read_again = Arc::new(Notify::new());
         let readings = reading::start(
             payments.ledger.clone(),
             payments.chain.clone(),
             payments.account,
             payments.token,
+            Arc::clone(&read_again),
         );
-        let settler = payments.settling.map(|settling| {
+        let settler = payments.settling.clone().map(|settling| {
             Settler::start(
                 settling,
-                payments.ledger,
+                Arc::clone(&payments.ledger),
                 payments.chain,
                 payments.token,
                 payments.teller.clone(),
@@ -203,6 +210,9 @@ impl Running {
             readings,
             settler,
             renew: payments.renew,
+            settling: payments.settling,
+            ledger: payments.ledger,
+            read_again,
             teller: payments.teller,
             account: payments.account,
             token: payments.token,
@@ -215,14 +225,28 @@ impl Running {
             return false;
         };
         let (extension, teller) = (Arc::clone(&self.extension), self.teller.clone());
+        let ledger = Arc::clone(&self.ledger);
         tokio::task::spawn_blocking(move || {
-            let renewed = renew(&grant).and_then(|identity| {
-                let renewed = extension.renew(identity);
-                renewed.map_err(|error| error.to_string())
-            });
+            let renewed = is_wanted(ledger.as_ref(), &grant)
+                .and_then(|()| renew(&grant))
+                .and_then(|identity| {
+                    let renewed = extension.renew(identity);
+                    renewed.map_err(|error| error.to_string())
+                });
             // The client has ended.
             let _gone = teller.blocking_send(News::Renewed(renewed));
         });
         true
+    }
+}
+
+/// Whether a key may have a successor: none that a person took back.
+fn is_wanted(ledger: &dyn Ledger, grant: &SignedGrant) -> Result<(), String> {
+    let grant = &grant.grant;
+    let marks = ledger.grant_marks(grant.payer, grant.signer);
+    let marks = marks.map_err(|error| error.to_string())?;
+    match marks.revoked.is_some_and(|serial| serial >= grant.serial) {
+        true => Err("it was taken back".to_owned()),
+        false => Ok(()),
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio::{
+    sync::{Notify, watch},
+    time::MissedTickBehavior,
+};
 
 use crate::{
     client::snapshot::{
@@ -35,24 +38,29 @@ pub(in crate::client) struct Reading {
     pub(in crate::client) owed_raw: RawAmount,
 }
 
-/// Reads until nobody listens any more.
+/// Reads until nobody listens any more; also when it is told to.
 pub(super) fn start(
     ledger: Arc<dyn Ledger>,
     chain: NodeChain,
     account: Address,
     token: TokenId,
+    again: Arc<Notify>,
 ) -> watch::Receiver<Option<Arc<Reading>>> {
     let (sender, receiver) = watch::channel(None);
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut balance, mut node) = (None, NodeState::default());
-        for count in 0u64.. {
-            tokio::select! {
-                _ = ticks.tick() => {}
+        let mut count = 0u64;
+        loop {
+            let is_time = tokio::select! {
+                _ = ticks.tick() => true,
+                () = again.notified() => false,
                 () = sender.closed() => return,
-            }
-            if count.is_multiple_of(NODE_READINGS) {
+            };
+            let asks_node = is_time && count.is_multiple_of(NODE_READINGS);
+            count += u64::from(is_time);
+            if asks_node {
                 match ask(&chain, account, token).await {
                     Ok((held, head)) => {
                         balance = Some(held);

@@ -17,8 +17,8 @@ pub use money::{
     SettlePolicy,
 };
 pub use torrent::{
-    EncryptionOf, FileRow, Goals, Limits, Obstacle, PaidPeer, PeerRow, Prices, Queue, ReachedGoal,
-    Torrent, TorrentRow, TorrentState, TrackerRow, TrackerState, TransportOf,
+    EncryptionOf, FilePriority, FileRow, Goals, Limits, Obstacle, PaidPeer, PeerRow, Prices, Queue,
+    ReachedGoal, Torrent, TorrentRow, TorrentState, TrackerRow, TrackerState, TransportOf,
 };
 
 use crate::types::{InfoHash, UnixMs};

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{Revision, Versioned};
+pub use crate::swarm::FilePriority;
 use crate::types::{Address, InfoHash, RawAmount, UnixMs};
 
 /// A torrent with its peers, trackers and files.
@@ -359,6 +360,8 @@ pub struct FileRow {
     pub have: u64,
     /// It is downloaded.
     pub wanted: bool,
+    /// How soon, beside other files that are.
+    pub priority: FilePriority,
     /// The first piece with bytes of it.
     pub first_piece: u32,
     /// The last piece with bytes of it.

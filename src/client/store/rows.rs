@@ -19,7 +19,10 @@ use crate::{
         entry::{Known, Life, Place, Standing, Wish},
         snapshot::{Day, Goals, Limits, Prices, Queue, ReachedGoal, SettlePolicy},
     },
-    swarm::metainfo::{Magnet, Metainfo},
+    swarm::{
+        FilePriorities,
+        metainfo::{Magnet, Metainfo},
+    },
     types::InfoHash,
 };
 
@@ -85,6 +88,8 @@ struct WishText {
     category: Option<String>,
     tags: BTreeSet<String>,
     files: Option<Files>,
+    #[serde(default)]
+    priorities: FilePriorities,
     limits: Limits,
     goals: Goals,
     reached: Option<ReachedGoal>,
@@ -220,6 +225,7 @@ fn stored(row: Raw) -> Result<Stored, StoreError> {
             category: wish.category,
             tags: wish.tags,
             files: wish.files,
+            priorities: wish.priorities,
             limits: wish.limits,
             goals: wish.goals,
             reached: wish.reached,
@@ -313,6 +319,7 @@ fn put(conn: &Connection, hash: InfoHash, wish: &Wish) -> Result<(), StoreError>
         category: wish.category.clone(),
         tags: wish.tags.clone(),
         files: wish.files.clone(),
+        priorities: wish.priorities.clone(),
         limits: wish.limits,
         goals: wish.goals,
         reached: wish.reached,

@@ -1,7 +1,7 @@
 //! Which chunk to request from which connection. Pure: time is handed in.
 //!
 //! A piece that is wanted is *missing*, *begun* or *had*. A new piece is the rarest that
-//! the peer has. Begun pieces are finished before new ones are begun, but a metered
+//! the peer has, of those with the highest priority. Begun pieces are finished before new ones are begun, but a metered
 //! connection first begins pieces of its own (it *leads* them), because its seller is paid
 //! when whole pieces are verified, and helps with others afterwards.
 //!
@@ -26,7 +26,10 @@ mod rarity;
 
 use std::collections::BTreeMap;
 
-use super::{bitfield::Bitfield, hooks::ConnId, metainfo::Layout, selection::Wanted, wire::Block};
+use super::{
+    bitfield::Bitfield, file_priority::FilePriority, hooks::ConnId, metainfo::Layout,
+    selection::Wanted, wire::Block,
+};
 pub use arrivals::Received;
 use chunks::{Begun, Chunk};
 pub use chunks::{Contributions, Ended};
@@ -125,6 +128,17 @@ impl Picker {
             exposed: 0,
             duplicates: 0,
         }
+    }
+
+    /// What is wanted.
+    pub fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    /// Changes which pieces are begun first, by piece; none: no piece goes before another. What
+    /// is begun is finished first all the same.
+    pub fn prioritize(&mut self, priorities: Vec<FilePriority>) {
+        self.rarity.prioritize(priorities);
     }
 
     /// The pieces that are verified.

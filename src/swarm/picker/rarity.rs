@@ -1,45 +1,41 @@
 //! The pieces that may be begun, the rarest first. Each change costs a few steps, and so
 //! does finding the rarest piece that a seed has, however many pieces there are.
 
-use crate::swarm::bitfield::Bitfield;
+use crate::swarm::{bitfield::Bitfield, file_priority::FilePriority};
 
 /// Not in the order.
 const NOWHERE: u32 = u32::MAX;
 
-/// How many peers have each piece, and the listed pieces in the order of that.
+/// How many peers have each piece, and the listed pieces: those of a higher priority first,
+/// and among them in the order of rarity.
 #[derive(Debug)]
 pub(super) struct Rarity {
     /// By piece: how many peers have it.
     counts: Vec<u32>,
-    /// Listed pieces; those that as many peers have lie together.
-    order: Vec<u32>,
-    /// By piece: its place in `order`.
+    /// By piece: its place on its shelf.
     places: Vec<u32>,
-    /// By count: where its pieces begin in `order`. Those of the highest count end with it.
-    begins: Vec<u32>,
+    /// By piece; empty: all are normal.
+    priorities: Vec<FilePriority>,
+    /// The listed pieces of each priority, the lowest first.
+    shelves: [Shelf; 3],
     random: u32,
 }
 
-impl Rarity {
-    /// Nobody has any of so many pieces, and none is listed. `seed` makes the choices
-    /// between equally rare ones repeatable.
-    pub(super) fn new(pieces: u32, seed: u32) -> Self {
+/// Pieces in the order of their counts.
+#[derive(Debug)]
+struct Shelf {
+    /// Those that as many peers have lie together.
+    order: Vec<u32>,
+    /// By count: where its pieces begin in `order`. Those of the highest count end with it.
+    begins: Vec<u32>,
+}
+
+impl Shelf {
+    fn new() -> Self {
         Self {
-            counts: vec![0; size(pieces)],
             order: Vec::new(),
-            places: vec![NOWHERE; size(pieces)],
             begins: vec![0],
-            random: seed | 1,
         }
-    }
-
-    fn count(&self, piece: u32) -> u32 {
-        self.counts.get(size(piece)).copied().unwrap_or(0)
-    }
-
-    fn place(&self, piece: u32) -> Option<u32> {
-        let place = self.places.get(size(piece)).copied();
-        place.filter(|place| *place != NOWHERE)
     }
 
     /// Where the pieces of a count begin, and where they end.
@@ -49,11 +45,11 @@ impl Rarity {
         (begin(count), begin(count.saturating_add(1)))
     }
 
-    fn swap(&mut self, one: u32, other: u32) {
+    fn swap(&mut self, places: &mut [u32], one: u32, other: u32) {
         self.order.swap(size(one), size(other));
         for place in [one, other] {
             if let Some(piece) = self.order.get(size(place))
-                && let Some(known) = self.places.get_mut(size(*piece))
+                && let Some(known) = places.get_mut(size(*piece))
             {
                 *known = place;
             }
@@ -74,6 +70,120 @@ impl Rarity {
         begin.expect("`reach` has made it")
     }
 
+    /// A piece of it has one peer more than `count`.
+    fn more(&mut self, places: &mut [u32], place: u32, count: u32) {
+        // The last of its count becomes the first of the next one.
+        self.reach(count + 1);
+        let (_, end) = self.bucket(count);
+        self.swap(places, place, end - 1);
+        *self.begin_mut(count + 1) -= 1;
+    }
+
+    /// A piece of it has one peer fewer than `count`.
+    fn fewer(&mut self, places: &mut [u32], place: u32, count: u32) {
+        let (begin, _) = self.bucket(count);
+        self.swap(places, place, begin);
+        *self.begin_mut(count) += 1;
+    }
+
+    fn add(&mut self, places: &mut [u32], piece: u32, count: u32) {
+        self.reach(count);
+        self.order.push(piece);
+        let mut place = wide(self.order.len()) - 1;
+        if let Some(known) = places.get_mut(size(piece)) {
+            *known = place;
+        }
+        // It moves down past the pieces of each higher count.
+        for higher in (count + 1..wide(self.begins.len())).rev() {
+            let begin = *self.begin_mut(higher);
+            self.swap(places, place, begin);
+            place = begin;
+            *self.begin_mut(higher) += 1;
+        }
+    }
+
+    fn remove(&mut self, places: &mut [u32], place: u32, count: u32) {
+        let (_, end) = self.bucket(count);
+        self.swap(places, place, end - 1);
+        let mut place = end - 1;
+        for higher in count + 1..wide(self.begins.len()) {
+            let (_, end) = self.bucket(higher);
+            *self.begin_mut(higher) -= 1;
+            self.swap(places, place, end - 1);
+            place = end - 1;
+        }
+        self.order.pop();
+    }
+
+    /// The first piece of `theirs`; among equally rare ones by `random`.
+    fn rarest(&self, theirs: &Bitfield, random: u32) -> Option<u32> {
+        for count in 0..wide(self.begins.len()) {
+            let (begin, end) = self.bucket(count);
+            let bucket = self.order.get(size(begin)..size(end)).unwrap_or_default();
+            if bucket.is_empty() {
+                continue;
+            }
+            let (before, after) = bucket.split_at(size(random) % bucket.len());
+            let mut all = after.iter().chain(before);
+            if let Some(piece) = all.find(|piece| theirs.has(**piece)) {
+                return Some(*piece);
+            }
+        }
+        None
+    }
+}
+
+impl Rarity {
+    /// Nobody has any of so many pieces, none is listed, and all are of normal priority.
+    /// `seed` makes the choices between equally rare ones repeatable.
+    pub(super) fn new(pieces: u32, seed: u32) -> Self {
+        Self {
+            counts: vec![0; size(pieces)],
+            places: vec![NOWHERE; size(pieces)],
+            priorities: Vec::new(),
+            shelves: [Shelf::new(), Shelf::new(), Shelf::new()],
+            random: seed | 1,
+        }
+    }
+
+    fn count(&self, piece: u32) -> u32 {
+        self.counts.get(size(piece)).copied().unwrap_or(0)
+    }
+
+    fn place(&self, piece: u32) -> Option<u32> {
+        let place = self.places.get(size(piece)).copied();
+        place.filter(|place| *place != NOWHERE)
+    }
+
+    /// The shelf that a piece belongs on, and where all pieces are.
+    fn shelf(&mut self, piece: u32) -> (&mut Shelf, &mut [u32]) {
+        let [low, normal, high] = &mut self.shelves;
+        let priority = self.priorities.get(size(piece)).copied();
+        let shelf = match priority.unwrap_or_default() {
+            FilePriority::Low => low,
+            FilePriority::Normal => normal,
+            FilePriority::High => high,
+        };
+        (shelf, &mut self.places)
+    }
+
+    /// Changes the priorities, by piece; none: all are normal.
+    pub(super) fn prioritize(&mut self, priorities: Vec<FilePriority>) {
+        if priorities == self.priorities {
+            return;
+        }
+        let mut listed = Vec::new();
+        for shelf in &mut self.shelves {
+            listed.append(&mut shelf.order);
+            *shelf = Shelf::new();
+        }
+        self.places.fill(NOWHERE);
+        self.priorities = priorities;
+        for piece in listed {
+            self.list(piece);
+        }
+    }
+
     /// One more peer has it.
     pub(super) fn more(&mut self, piece: u32) {
         let count = self.count(piece);
@@ -81,11 +191,8 @@ impl Rarity {
             *known = count.saturating_add(1);
         }
         if let Some(place) = self.place(piece) {
-            // The last of its count becomes the first of the next one.
-            self.reach(count + 1);
-            let (_, end) = self.bucket(count);
-            self.swap(place, end - 1);
-            *self.begin_mut(count + 1) -= 1;
+            let (shelf, places) = self.shelf(piece);
+            shelf.more(places, place, count);
         }
     }
 
@@ -99,9 +206,8 @@ impl Rarity {
             *known = count - 1;
         }
         if let Some(place) = self.place(piece) {
-            let (begin, _) = self.bucket(count);
-            self.swap(place, begin);
-            *self.begin_mut(count) += 1;
+            let (shelf, places) = self.shelf(piece);
+            shelf.fewer(places, place, count);
         }
     }
 
@@ -111,60 +217,33 @@ impl Rarity {
             return;
         }
         let count = self.count(piece);
-        self.reach(count);
-        self.order.push(piece);
-        let mut place = wide(self.order.len()) - 1;
-        if let Some(known) = self.places.get_mut(size(piece)) {
-            *known = place;
-        }
-        // It moves down past the pieces of each higher count.
-        for higher in (count + 1..wide(self.begins.len())).rev() {
-            let begin = *self.begin_mut(higher);
-            self.swap(place, begin);
-            place = begin;
-            *self.begin_mut(higher) += 1;
-        }
+        let (shelf, places) = self.shelf(piece);
+        shelf.add(places, piece, count);
     }
 
     /// The piece may not be begun: it is, or it is here.
     pub(super) fn unlist(&mut self, piece: u32) {
-        let Some(mut place) = self.place(piece) else {
+        let Some(place) = self.place(piece) else {
             return;
         };
-        let (_, end) = self.bucket(self.count(piece));
-        self.swap(place, end - 1);
-        place = end - 1;
-        for higher in self.count(piece) + 1..wide(self.begins.len()) {
-            let (_, end) = self.bucket(higher);
-            *self.begin_mut(higher) -= 1;
-            self.swap(place, end - 1);
-            place = end - 1;
-        }
-        self.order.pop();
+        let count = self.count(piece);
+        let (shelf, places) = self.shelf(piece);
+        shelf.remove(places, place, count);
         if let Some(known) = self.places.get_mut(size(piece)) {
             *known = NOWHERE;
         }
     }
 
-    /// The listed piece of `theirs` that the fewest peers have; one of them by chance.
+    /// The listed piece of `theirs` with the highest priority; of several the one that the
+    /// fewest peers have, and of those one by chance.
     pub(super) fn rarest(&mut self, theirs: &Bitfield) -> Option<u32> {
         // xorshift32: this decides between equally rare ones, nothing secret.
         self.random ^= self.random << 13;
         self.random ^= self.random >> 17;
         self.random ^= self.random << 5;
-        for count in 0..wide(self.begins.len()) {
-            let (begin, end) = self.bucket(count);
-            let bucket = self.order.get(size(begin)..size(end)).unwrap_or_default();
-            if bucket.is_empty() {
-                continue;
-            }
-            let (before, after) = bucket.split_at(size(self.random) % bucket.len());
-            let mut all = after.iter().chain(before);
-            if let Some(piece) = all.find(|piece| theirs.has(**piece)) {
-                return Some(*piece);
-            }
-        }
-        None
+        let random = self.random;
+        let mut shelves = self.shelves.iter().rev();
+        shelves.find_map(|shelf| shelf.rarest(theirs, random))
     }
 }
 
@@ -178,6 +257,8 @@ fn wide(length: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Reverse;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -190,14 +271,24 @@ mod tests {
         Fewer(u32),
         List(u32),
         Unlist(u32),
+        /// All pieces have a priority; bits of the number say which.
+        Prioritize(u32),
+    }
+
+    fn priorities(bits: u32) -> Vec<FilePriority> {
+        let all = [FilePriority::Low, FilePriority::Normal, FilePriority::High];
+        let of = |piece: u32| all[size((bits >> piece) % 3)];
+        (0..PIECES).map(of).collect()
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let step = (0..4u8, 0..PIECES).prop_map(|(what, piece)| match what {
-            0 => Step::More(piece),
-            1 => Step::Fewer(piece),
-            2 => Step::List(piece),
-            _ => Step::Unlist(piece),
+        let step = (0..13u8, 0..PIECES, any::<u32>());
+        let step = step.prop_map(|(what, piece, bits)| match what {
+            0..3 => Step::More(piece),
+            3..6 => Step::Fewer(piece),
+            6..9 => Step::List(piece),
+            9..12 => Step::Unlist(piece),
+            _ => Step::Prioritize(bits),
         });
         proptest::collection::vec(step, 0..80)
     }
@@ -211,6 +302,7 @@ mod tests {
             let mut rarity = Rarity::new(PIECES, 7);
             let mut counts = vec![0u32; size(PIECES)];
             let mut listed = vec![false; size(PIECES)];
+            let mut wanted = vec![FilePriority::Normal; size(PIECES)];
             let mut bits = Bitfield::empty(PIECES);
             for (piece, _) in (0..).zip(&theirs).filter(|(_, has)| **has) {
                 bits.insert(piece);
@@ -233,11 +325,16 @@ mod tests {
                         rarity.unlist(n);
                         listed[size(n)] = false;
                     }
+                    Step::Prioritize(bits) => {
+                        wanted = priorities(bits);
+                        rarity.prioritize(wanted.clone());
+                    }
                 }
                 let may = |n: &u32| listed[size(*n)] && theirs[size(*n)];
-                let least = (0..PIECES).filter(may).map(|n| counts[size(n)]).min();
+                let rank = |n: u32| (Reverse(wanted[size(n)]), counts[size(n)]);
+                let first = (0..PIECES).filter(may).map(rank).min();
                 let found = rarity.rarest(&bits);
-                prop_assert_eq!(found.map(|n| counts[size(n)]), least);
+                prop_assert_eq!(found.map(rank), first);
                 prop_assert!(found.is_none_or(|n| may(&n)));
             }
         }

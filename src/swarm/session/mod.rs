@@ -21,6 +21,7 @@ pub use options::{AddOptions, SeedOptions, Source};
 pub(super) use shared::Shared;
 
 use super::{
+    file_priority::FilePriorities,
     handle::TorrentHandle,
     lock::lock,
     metainfo::{CreateError, CreateOptions, Metainfo, create},
@@ -170,6 +171,7 @@ impl Session {
             limits: [options.up_limit, None],
             trusted: options.trusted,
             files: None,
+            priorities: FilePriorities::new(),
             recheck: false,
             overwrite: false,
             room: Room::AsItComes,
@@ -228,6 +230,7 @@ impl Session {
         };
         let mut setup = Setup {
             files: options.files,
+            priorities: options.priorities,
             recheck: options.recheck,
             overwrite: options.overwrite,
             room,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::{
     swarm::{
+        file_priority::FilePriorities,
         goals::SeedGoals,
         metainfo::{Magnet, Metainfo},
         selection::Selection,
@@ -61,6 +62,8 @@ pub struct AddOptions {
     /// The files to download. By default those that the magnet link names; else those
     /// chosen when this download was begun; else all.
     pub files: Option<Selection>,
+    /// Which of them are downloaded first.
+    pub priorities: FilePriorities,
     /// Hash all that is there, whatever the record says of it.
     pub recheck: bool,
     /// Write over files in the way that are not this torrent's. Without it such a file
@@ -85,6 +88,7 @@ impl Default for AddOptions {
             peers: Vec::new(),
             seed: true,
             files: None,
+            priorities: FilePriorities::new(),
             recheck: false,
             overwrite: false,
             preallocate: false,

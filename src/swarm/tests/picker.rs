@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use crate::swarm::{
     bitfield::Bitfield,
+    file_priority::FilePriority,
     hooks::{ConnId, PriceTag},
     metainfo::Layout,
     picker::{Asker, Contributions, Ended, Picker, Received},
@@ -68,6 +69,38 @@ fn used(cancel: &[ConnId], complete: bool) -> Received {
         cancel: cancel.to_vec(),
         complete,
     }
+}
+
+#[test]
+fn pieces_of_a_higher_priority_come_first_however_rare_others_are() {
+    use FilePriority::{High, Low, Normal};
+    let mut picker = picker(4);
+    let all = Bitfield::full(4);
+    picker.peer_came(&all);
+    // Everybody has what is wanted first.
+    (0..5).for_each(|_| picker.peer_has(3));
+    picker.prioritize(vec![Low, Normal, Normal, High]);
+    let order = |picker: &mut Picker| -> Vec<u32> {
+        let mut order: Vec<u32> = all_of(picker, free(A), &all)
+            .iter()
+            .map(|block| block.piece)
+            .collect();
+        order.dedup();
+        order
+    };
+    assert_eq!(picker.pick(free(A), &all).unwrap().piece, 3);
+    // What is begun is finished, and what is not begun goes by the new order.
+    picker.prioritize(vec![High, Normal, Low, Low]);
+    assert_eq!(order(&mut picker), [3, 0, 1, 2]);
+    // Who has only what comes last is asked for that.
+    let mut picker = self::picker(4);
+    picker.prioritize(vec![Low, Normal, Normal, High]);
+    let mut some = Bitfield::empty(4);
+    some.insert(0);
+    picker.peer_came(&some);
+    assert_eq!(picker.pick(free(A), &some).unwrap().piece, 0);
+    picker.prioritize(Vec::new());
+    assert_eq!(order(&mut picker).len(), 4);
 }
 
 #[test]

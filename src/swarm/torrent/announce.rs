@@ -7,12 +7,16 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::{Mutex, Notify},
+    time::timeout,
+};
 
-use super::{PeerSource, Setup, Torrent};
+use super::{PeerSource, Torrent};
 use crate::swarm::{
     events::Event,
     locality::namable,
+    lock::lock,
     phase::Phase,
     tracker::{Announce, AnnounceEvent, Reply, Retry, Tracker, TrackerError},
 };
@@ -32,11 +36,19 @@ const LOOK_UP: Duration = Duration::from_secs(10);
 /// Peers wanted of a tracker.
 const WANTED: u32 = 80;
 
-/// Trackers of which one is asked, and what that was told.
-pub(super) type Tier = Arc<Mutex<Told>>;
-
+/// Trackers of which one is asked.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Tier {
+    /// All of them, also those that are not asked any more.
+    urls: Vec<String>,
+    told: Mutex<Told>,
+    /// It is not one of the torrent's any more.
+    gone: Notify,
+}
+
+/// What a tier was told.
+#[derive(Debug)]
+struct Told {
     trackers: Vec<Tracker>,
     /// An announce was sent: a tracker may know of us.
     asked: bool,
@@ -46,22 +58,67 @@ pub(super) struct Told {
     stopped: bool,
 }
 
-/// The tiers of a torrent that begins.
-pub(super) fn tiers(setup: &Setup) -> Vec<Tier> {
-    let tier = |urls: &Vec<String>| {
+/// The tiers of a torrent, and those that it had before.
+#[derive(Debug, Default)]
+pub(super) struct Tiers {
+    now: Vec<Arc<Tier>>,
+    /// Trackers of these may still have to hear that we leave.
+    leaving: Vec<Arc<Tier>>,
+}
+
+impl Tiers {
+    /// Of a torrent that begins. `named` are trackers that the user named.
+    pub(super) fn new(tiers: &[Vec<String>], named: &[String]) -> Self {
+        Self {
+            now: tiers.iter().map(|urls| Tier::new(urls, named)).collect(),
+            leaving: Vec::new(),
+        }
+    }
+
+    /// The URLs, by tier.
+    pub(super) fn urls(&self) -> Vec<Vec<String>> {
+        self.now.iter().map(|tier| tier.urls.clone()).collect()
+    }
+
+    /// Changes them; a tier of the same trackers in the same order stays what it is. Those
+    /// that are new.
+    fn change(&mut self, tiers: &[Vec<String>], named: &[String]) -> Vec<Arc<Tier>> {
+        let mut before = std::mem::take(&mut self.now);
+        let mut new = Vec::new();
+        for urls in tiers {
+            let known = before.iter().position(|tier| tier.urls == *urls);
+            let tier = known.map_or_else(
+                || {
+                    new.push(Tier::new(urls, named));
+                    new.last().cloned().expect("it was just put there")
+                },
+                |at| before.remove(at),
+            );
+            self.now.push(tier);
+        }
+        self.leaving.extend(before);
+        new
+    }
+}
+
+impl Tier {
+    fn new(urls: &[String], named: &[String]) -> Arc<Self> {
         let trackers = urls.iter().map(|url| Tracker {
-            named: setup.named_trackers.contains(url),
+            named: named.contains(url),
             url: url.clone(),
             id: None,
         });
-        Arc::new(Mutex::new(Told {
-            trackers: trackers.collect(),
-            asked: false,
-            complete: false,
-            stopped: false,
-        }))
-    };
-    setup.trackers.iter().map(tier).collect()
+        Arc::new(Self {
+            urls: urls.to_vec(),
+            told: Mutex::new(Told {
+                trackers: trackers.collect(),
+                asked: false,
+                complete: false,
+                stopped: false,
+            }),
+            gone: Notify::new(),
+        })
+    }
 }
 
 /// When a tier is asked again.
@@ -201,21 +258,73 @@ impl Torrent {
         self.emit(Event::TrackerReply { url, peers });
     }
 
-    /// Keeps a tier told for as long as the torrent lives.
-    pub(super) async fn announce_loop(self: Arc<Self>, tier: Tier) {
+    /// Keeps all tiers told.
+    pub(super) fn start_announcing(self: &Arc<Self>) {
+        let tiers = lock(&self.tiers).now.clone();
+        for tier in tiers {
+            self.shared.spawn(self.clone().announce_loop(tier));
+        }
+    }
+
+    /// Changes the trackers, in groups; `named` are those that the user named. Trackers that
+    /// are not there any more are told that we leave, and new ones that we are there: after
+    /// that, as one may have changed its group.
+    pub(in crate::swarm) fn set_trackers(
+        self: &Arc<Self>,
+        tiers: &[Vec<String>],
+        named: &[String],
+    ) {
+        let (new, leaving) = {
+            let mut known = lock(&self.tiers);
+            let new = known.change(tiers, named);
+            (new, known.leaving.clone())
+        };
+        if new.is_empty() && leaving.is_empty() {
+            return;
+        }
+        let torrent = self.clone();
+        self.shared.spawn(async move {
+            torrent.leave_tiers(leaving).await;
+            for tier in new {
+                torrent.shared.spawn(torrent.clone().announce_loop(tier));
+            }
+        });
+    }
+
+    /// Tells tiers that we leave, after what they are being told. Also if somebody else does
+    /// so, too: it is done when this ends.
+    async fn leave_tiers(self: &Arc<Self>, tiers: Vec<Arc<Tier>>) {
+        let mut all = tokio::task::JoinSet::new();
+        for tier in tiers {
+            let torrent = self.clone();
+            all.spawn(async move {
+                tier.gone.notify_one();
+                torrent.take_leave(&mut *tier.told.lock().await).await;
+                let mut known = lock(&torrent.tiers);
+                known.leaving.retain(|other| !Arc::ptr_eq(other, &tier));
+            });
+        }
+        all.join_all().await;
+    }
+
+    /// Keeps a tier told for as long as it is one of the torrent's.
+    async fn announce_loop(self: Arc<Self>, tier: Arc<Tier>) {
         let mut event = AnnounceEvent::Started;
         let mut failures = 0u32;
         let mut phase = self.phase.subscribe();
         let mut wishes = self.reannounced.subscribe();
         // While data is checked nobody is let in, and what is left is not known.
-        let checked = phase.wait_for(|phase| !matches!(phase, Phase::Checking { .. }));
-        if checked.await.is_err() {
-            return;
+        let is_checked = |phase: &Phase| !matches!(phase, Phase::Checking { .. });
+        tokio::select! {
+            checked = phase.wait_for(is_checked) => if checked.is_err() {
+                return;
+            },
+            () = tier.gone.notified() => return,
         }
-        tier.lock().await.complete = self.is_full();
+        tier.told.lock().await.complete = self.is_full();
         loop {
             let next = {
-                let mut told = tier.lock().await;
+                let mut told = tier.told.lock().await;
                 let now = self.phase.borrow().clone();
                 if told.stopped || matches!(now, Phase::Stopping | Phase::Stopped) {
                     return;
@@ -229,8 +338,11 @@ impl Torrent {
                     drop(told);
                     event = AnnounceEvent::Started;
                     let goes_on = |phase: &Phase| phase.is_open() || phase.is_ending();
-                    if phase.wait_for(goes_on).await.is_err() {
-                        return;
+                    tokio::select! {
+                        open = phase.wait_for(goes_on) => if open.is_err() {
+                            return;
+                        },
+                        () = tier.gone.notified() => return,
                     }
                     continue;
                 }
@@ -254,7 +366,7 @@ impl Torrent {
             let now = tokio::time::Instant::now();
             let mut wished = false;
             loop {
-                if event == AnnounceEvent::None && self.owes_completed(&*tier.lock().await) {
+                if event == AnnounceEvent::None && self.owes_completed(&*tier.told.lock().await) {
                     event = AnnounceEvent::Completed;
                     break;
                 }
@@ -266,6 +378,7 @@ impl Torrent {
                 };
                 tokio::select! {
                     () = tokio::time::sleep_until(now + wait) => break,
+                    () = tier.gone.notified() => return,
                     // Its sender lives as long as the torrent.
                     Ok(()) = wishes.changed() => wished = true,
                     changed = phase.changed() => {
@@ -320,11 +433,12 @@ impl Torrent {
     /// that heard both at once would keep the peer that is gone.
     pub(super) async fn say_goodbye(self: &Arc<Self>) {
         let mut all = tokio::task::JoinSet::new();
-        for tier in self.tiers.clone() {
+        let tiers = lock(&self.tiers).now.clone();
+        for tier in tiers {
             let torrent = self.clone();
             all.spawn(async move {
                 // One that has not answered by then would not hear a goodbye either.
-                if let Ok(mut told) = timeout(GOODBYE, tier.lock()).await {
+                if let Ok(mut told) = timeout(GOODBYE, tier.told.lock()).await {
                     torrent.take_leave(&mut told).await;
                 }
             });
@@ -353,6 +467,22 @@ async fn look_up(reply: &Reply) -> Vec<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tier_that_stays_is_what_it_was() {
+        let tier = |urls: &[&str]| -> Vec<String> { urls.iter().map(|&url| url.into()).collect() };
+        let mut tiers = Tiers::new(&[tier(&["a", "b"]), tier(&["c"])], &[]);
+        let (first, second) = (tiers.now[0].clone(), tiers.now[1].clone());
+        let new = tiers.change(&[tier(&["d"]), tier(&["a", "b"])], &["d".into()]);
+        assert_eq!(tiers.urls(), [tier(&["d"]), tier(&["a", "b"])]);
+        assert!(Arc::ptr_eq(&tiers.now[1], &first));
+        assert!(new.len() == 1 && Arc::ptr_eq(&new[0], &tiers.now[0]));
+        assert!(tiers.leaving.len() == 1 && Arc::ptr_eq(&tiers.leaving[0], &second));
+        // One of its trackers is gone: it is another one.
+        let new = tiers.change(&[tier(&["d"]), tier(&["b"])], &[]);
+        assert_eq!((new.len(), tiers.leaving.len()), (1, 2));
+        assert!(tiers.change(&tiers.urls(), &[]).is_empty());
+    }
 
     #[test]
     fn a_tracker_is_asked_no_sooner_than_it_wishes() {

@@ -32,9 +32,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Runs a torrent.
 pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
     let shared = torrent.shared.clone();
-    for tier in torrent.tiers.clone() {
-        shared.spawn(torrent.clone().announce_loop(tier));
-    }
+    torrent.start_announcing();
     torrent.start_web_seeds();
     if !torrent.is_private() {
         shared.spawn(torrent.clone().dht_loop());
@@ -155,7 +153,7 @@ impl Torrent {
         };
         match checked {
             Ok(have) if short(&have) => self.check_failed(&StorageError::Short { path: root }),
-            Ok(Some(have)) => self.checked(&info, have, root),
+            Ok(Some(have)) => self.checked(info, have, root),
             // Broken off: its phase is another one.
             Ok(None) => {}
             Err(error) => self.check_failed(&error),
@@ -170,8 +168,8 @@ impl Torrent {
         self.input(Input::Phase(why));
     }
 
-    fn checked(self: &Arc<Self>, info: &Info, have: Bitfield, root: PathBuf) {
-        let wanted = self.wanted.get_or_init(|| Wanted::all(info));
+    fn checked(self: &Arc<Self>, info: Arc<Info>, have: Bitfield, root: PathBuf) {
+        let wanted = self.wanted.get_or_init(|| Wanted::all(&info));
         self.verified.begin(&have);
         self.full.store(have.is_full(), Ordering::Release);
         let (count, total) = (have.count(), have.len());
@@ -188,7 +186,7 @@ impl Torrent {
                 elapsed: self.started.elapsed(),
             });
         }
-        self.input(Input::Checked(Box::new(picker)));
+        self.input(Input::Checked(Box::new(picker), Some(info)));
     }
 
     /// Finds out which files were chosen, if that was said.

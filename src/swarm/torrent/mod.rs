@@ -38,6 +38,7 @@ pub(super) use relocate::forget_content;
 use super::{
     bitfield::Bitfield,
     events::Event,
+    file_priority::FilePriorities,
     goals::{self, Goal, SeedGoals, Stopwatch},
     hooks::ConnId,
     limiter::Limiter,
@@ -83,6 +84,8 @@ pub(super) struct Setup {
     pub(super) trusted: bool,
     /// The wanted files; by default what was chosen before, or all.
     pub(super) files: Option<Selection>,
+    /// Which of them are downloaded first.
+    pub(super) priorities: FilePriorities,
     /// What is there is hashed, whatever is known of it.
     pub(super) recheck: bool,
     /// Files in the way that are not this torrent's are written over.
@@ -130,7 +133,7 @@ pub(super) struct Torrent {
     /// Read by every job that reads content or records it, so that it can be moved.
     moving: Arc<RwLock<()>>,
     /// Its trackers, and what each tier was told.
-    tiers: Vec<announce::Tier>,
+    tiers: Lock<announce::Tiers>,
     /// How often somebody wanted them to be asked again.
     reannounced: watch::Sender<u64>,
     /// An extension has nothing left to send.
@@ -180,6 +183,9 @@ impl Torrent {
             None => Phase::Metadata,
         };
         let (events, first_listener) = broadcast::channel(EVENTS);
+        let mut core = TorrentCore::new(phase.clone());
+        // Nobody is connected: nothing is to be done.
+        let _nothing = core.input(0, Input::Prioritize(setup.priorities.clone()));
         let ([up, down], goals) = (setup.limits, setup.goals);
         let limiter = |rate| Arc::new(Limiter::new(rate, shared.paid_share));
         Self {
@@ -187,7 +193,10 @@ impl Torrent {
             up_limit: limiter(up),
             down_limit: limiter(down),
             limits_run: AtomicBool::new(false),
-            tiers: announce::tiers(&setup),
+            tiers: Lock::new(
+                Rank::Leaf,
+                announce::Tiers::new(&setup.trackers, &setup.named_trackers),
+            ),
             reannounced: watch::Sender::new(0),
             shared,
             info,
@@ -197,7 +206,7 @@ impl Torrent {
             state: Lock::new(
                 Rank::Torrent,
                 State {
-                    core: TorrentCore::new(phase.clone()),
+                    core,
                     conns: HashMap::new(),
                     brought: HashMap::new(),
                     assemblies: HashMap::new(),
@@ -247,13 +256,18 @@ impl Torrent {
         self.wanted.get().map(|wanted| wanted.chosen().clone())
     }
 
+    /// Changes which files are downloaded first.
+    pub(super) fn set_priorities(self: &Arc<Self>, files: FilePriorities) {
+        self.input(Input::Prioritize(files));
+    }
+
     pub(super) fn tracker_tiers(&self) -> Vec<Vec<String>> {
-        self.setup.trackers.clone()
+        lock(&self.tiers).urls()
     }
 
     /// The URLs of its trackers.
     pub(super) fn trackers(&self) -> Vec<String> {
-        self.setup.trackers.iter().flatten().cloned().collect()
+        self.tracker_tiers().concat()
     }
 
     pub(super) fn phase(&self) -> watch::Receiver<Phase> {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use seedrail::swarm::{
-    AddOptions, Event, SeedOptions, Session, SessionError, Source, TorrentHandle,
+    AddOptions, Event, FilePriority, SeedOptions, Session, SessionError, Source, TorrentHandle,
     metainfo::{CreateOptions, Metainfo, create},
     selection::Selection,
 };
@@ -374,4 +374,48 @@ async fn a_selected_download_that_was_cut_off_hashes_only_what_was_in_flight() {
     within(handle.wait_complete()).await.unwrap();
     let got = at.out.path().join("album/b");
     assert!(fs::read(got).unwrap() == fs::read(root.join("b")).unwrap());
+}
+
+/// `c` first and `a` last: as it is said at the start, and as it is changed later.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_a_higher_priority_are_there_first() {
+    let album = Album::new().await;
+    // Slower than the hashing of what comes.
+    album.seed.set_up_limit(Some(64 << 10));
+    let first = [(0, FilePriority::Low), (2, FilePriority::High)];
+    for at_start in [true, false] {
+        let at = Place::new();
+        let session = Session::builder().start().await.unwrap();
+        let options = AddOptions {
+            priorities: match at_start {
+                true => first.into(),
+                false => [(0, FilePriority::High)].into(),
+            },
+            ..AddOptions::default()
+        };
+        let leech = session.add(of(&album.metainfo), at.out.path(), options);
+        let leech = leech.unwrap();
+        let mut events = leech.events();
+        within(leech.wait_ready()).await.unwrap();
+        if !at_start {
+            leech.set_priorities(first.into());
+        }
+        leech.add_peer(album.seeder.listen_addr());
+        within(leech.wait_complete()).await.unwrap();
+        let mut order = Vec::new();
+        while let Ok(event) = events.try_recv() {
+            if let Event::PieceVerified { piece, .. } = event {
+                order.push(piece);
+            }
+        }
+        let place = |piece: u32| order.iter().position(|one| *one == piece).unwrap();
+        let last_of_c = (6..10).map(place).max().unwrap();
+        let first_of_b = (2..6).map(place).min().unwrap();
+        let first_of_a = (0..2).map(place).min().unwrap();
+        assert!(
+            last_of_c < first_of_b && first_of_b < first_of_a,
+            "{order:?}"
+        );
+        session.finish(Duration::ZERO).await;
+    }
 }

@@ -211,6 +211,67 @@ async fn a_pause_is_told_as_stopped_and_its_end_as_started() {
     assert_eq!(tracker.events().len(), 4);
 }
 
+/// One that goes hears `stopped`, and one that comes `started`, also if it was in another
+/// group before; one that stays hears nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn trackers_change_while_a_torrent_runs_and_its_connections_stay() {
+    let (_dir, path) = file(300_000, 644);
+    let mut trackers = Vec::new();
+    for _ in 0..4 {
+        trackers.push(Tracker::start(|_| ok(b"d8:intervali1800ee")).await);
+    }
+    let url = |n: usize| trackers[n].url("/announce");
+    let metainfo = torrent(&path, 32 << 10, &[url(0), url(1)]);
+    let seeder = Session::builder().start().await.unwrap();
+    let options = SeedOptions {
+        trusted: true,
+        // It takes until the end of the test.
+        up_limit: Some(1),
+        ..SeedOptions::default()
+    };
+    let plain = torrent(&path, 32 << 10, &[]);
+    seeder.seed(&plain, &path, options).unwrap();
+    let leecher = Session::builder().start().await.unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let leech = leecher.add(of(&metainfo), out.path(), AddOptions::default());
+    let leech = leech.unwrap();
+    leech.add_peer(seeder.listen_addr());
+    let connections = || -> Vec<_> {
+        let peers = leech.stats().peers.into_iter();
+        peers.map(|peer| peer.conn).collect()
+    };
+    until("they meet", || connections().len() == 1).await;
+    let before = connections();
+    let heard = async |n: usize, events: &[&str]| {
+        until("a tracker is told", || trackers[n].events() == events).await;
+    };
+    heard(0, &["started"]).await;
+    heard(1, &["started"]).await;
+    // The first goes, the second gets company, and two are new.
+    let tiers = [vec![url(2)], vec![url(1), url(3)]];
+    leech.set_trackers(&tiers, &[url(2), url(3)]);
+    heard(0, &["started", "stopped"]).await;
+    heard(2, &["started"]).await;
+    heard(1, &["started", "stopped", "started"]).await;
+    assert_eq!(leech.tracker_tiers(), tiers);
+    assert_eq!(connections(), before);
+    // The same again is no change.
+    leech.set_trackers(&tiers, &[url(2), url(3)]);
+    // Back and away again at once: in the end it is gone.
+    leech.set_trackers(&[vec![url(0)]], &[]);
+    leech.set_trackers(&[], &[]);
+    heard(2, &["started", "stopped"]).await;
+    heard(1, &["started", "stopped", "started", "stopped"]).await;
+    assert!(leech.tracker_tiers().is_empty());
+    until("the first is told", || {
+        trackers[0].events().last().unwrap() == "stopped"
+    })
+    .await;
+    within(leecher.finish(std::time::Duration::ZERO)).await;
+    assert!(trackers[3].events().is_empty());
+    seeder.finish(std::time::Duration::ZERO).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_there_already_is_not_told_as_completed() {
     let (dir, path) = file(100_000, 641);

@@ -249,7 +249,7 @@ impl World {
                         let none = Bitfield::empty(pieces);
                         let picker = Picker::new(layout, none, wanted, key);
                         let mut core = TorrentCore::new(Phase::Checking { done: 0, total: 0 });
-                        core.input(0, Happened::Checked(Box::new(picker)));
+                        core.input(0, Happened::Checked(Box::new(picker), None));
                         core
                     }),
                     disk_ok: true,

@@ -12,13 +12,16 @@ mod pieces;
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use super::book::{PeerBook, PeerSource};
 use crate::swarm::{
     events::Event,
+    file_priority::{FilePriorities, of_pieces},
     hooks::{ConnId, PriceTag},
+    metainfo::Info,
     peer::Told,
     phase::{self, Pause, Phase},
     picker::Picker,
@@ -36,8 +39,10 @@ const DISK_RETRY_MS: u64 = 10_000;
 pub(in crate::swarm) enum Input {
     /// What leads from one phase to another, but a refusal of the disk.
     Phase(phase::Input),
-    /// All that is there is hashed.
-    Checked(Box<Picker>),
+    /// All that is there is hashed. The info dictionary says which pieces are of which files.
+    Checked(Box<Picker>, Option<Arc<Info>>),
+    /// Some files go before others.
+    Prioritize(FilePriorities),
     /// Somebody named these addresses; `teller`, if it was a peer.
     Named {
         addrs: Vec<SocketAddr>,
@@ -104,6 +109,9 @@ pub(in crate::swarm) enum Output {
 pub(in crate::swarm) struct TorrentCore {
     phase: Phase,
     picker: Option<Picker>,
+    /// Once it is checked.
+    info: Option<Arc<Info>>,
+    priorities: FilePriorities,
     peers: BTreeMap<ConnId, Peer>,
     departed: Departed,
     book: PeerBook,
@@ -119,6 +127,8 @@ impl TorrentCore {
         Self {
             phase,
             picker: None,
+            info: None,
+            priorities: FilePriorities::new(),
             peers: BTreeMap::new(),
             departed: Departed::default(),
             book: PeerBook::default(),
@@ -143,10 +153,17 @@ impl TorrentCore {
         let mut out = Vec::new();
         match input {
             Input::Phase(input) => self.step(input, &mut out),
-            Input::Checked(picker) => {
+            Input::Checked(picker, info) => {
                 let complete = picker.is_done();
                 self.picker = Some(*picker);
+                self.info = info;
+                self.prioritize();
                 self.step(phase::Input::Checked { complete }, &mut out);
+                out.push(Output::LookAgain);
+            }
+            Input::Prioritize(files) => {
+                self.priorities = files;
+                self.prioritize();
                 out.push(Output::LookAgain);
             }
             Input::Named {
@@ -184,6 +201,14 @@ impl TorrentCore {
             Input::StillFull => self.disk_retry_ms = now_ms.saturating_add(DISK_RETRY_MS),
         }
         out
+    }
+
+    /// Has the picker know which pieces are begun first.
+    fn prioritize(&mut self) {
+        if let (Some(picker), Some(info)) = (&mut self.picker, &self.info) {
+            let pieces = of_pieces(info, picker.wanted(), &self.priorities);
+            picker.prioritize(pieces);
+        }
     }
 
     fn step(&mut self, input: phase::Input, out: &mut Vec<Output>) {

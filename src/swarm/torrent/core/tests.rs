@@ -27,7 +27,7 @@ fn core() -> TorrentCore {
     let nothing = Bitfield::empty(PIECES);
     let picker = Picker::new(layout, nothing, Wanted::everything(layout), 3);
     let mut core = TorrentCore::new(Phase::Checking { done: 0, total: 0 });
-    core.input(0, Input::Checked(Box::new(picker)));
+    core.input(0, Input::Checked(Box::new(picker), None));
     core
 }
 
