@@ -290,3 +290,46 @@ fn ctrl_c_stops_every_process_and_leaves_nothing_behind() {
         });
     }
 }
+
+/// A page is left to look at, and what it shows is what the demo says.
+#[test]
+fn the_demo_leaves_the_page_of_its_payer() {
+    let temp = TempDir::new().unwrap();
+    let output = seedrail()
+        .args(["demo", "--json", "--daemon", "--size", "4MiB"])
+        .args(["--block-time", "500ms"])
+        .env("TMPDIR", temp.path())
+        .output()
+        .unwrap();
+    let notes = text(&output.stderr);
+    let running = notes
+        .lines()
+        .filter_map(|line| line.rsplit_once(" is running as process "));
+    let kept = Kept(running.map(|(_, pid)| pid.parse().unwrap()).collect());
+    let report = documents(&output);
+    assert_eq!(kept.0.len(), 4, "devnet, tracker, seeder, daemon: {notes}");
+    let page = report["page"].as_str().unwrap();
+    assert!(notes.contains(page), "{notes}");
+    let (address, token) = page.split_once("#token=").unwrap();
+    let ask = |path: &str| {
+        let url = format!("{address}{path}");
+        let bearer = format!("Authorization: Bearer {token}");
+        let curl = Command::new("curl")
+            .args(["-sSf", "-H", &bearer, &url])
+            .output()
+            .unwrap();
+        assert!(curl.status.success(), "{url}: {}", text(&curl.stderr));
+        text(&curl.stdout)
+    };
+    assert!(ask("").contains("<title>"));
+    let torrents: Value = serde_json::from_str(&ask("api/v1/torrents")).unwrap();
+    let spent = &report["paid"]["spent_raw"];
+    assert_eq!(torrents[0]["complete"], true);
+    assert_eq!(&torrents[0]["spent_raw"], spent);
+    // Settled by another command: the daemon reads the ledger every five seconds.
+    wait_until("the page shows it", Duration::from_secs(60), || {
+        let money: Value = serde_json::from_str(&ask("api/v1/money")).unwrap();
+        let payout = &money["batches"][0]["payouts"][0];
+        payout["state"] == "solid" && payout["amount_raw"] == *spent
+    });
+}

@@ -7,11 +7,15 @@ use std::{
     net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::Duration,
 };
 
 use seedrail::types::RawAmount;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::support::peer;
 
 const SEEDRAIL: &str = env!("CARGO_BIN_EXE_seedrail");
 
@@ -89,7 +93,7 @@ impl Desk {
         let (chain, tracker) = (self.chain, self.tracker);
         match line {
             "seedrail devnet" => format!("{line} --port {chain} --block-time 500ms"),
-            "seedrail daemon" => {
+            line if line.starts_with("seedrail daemon") => {
                 let alone = "--listen 127.0.0.1:0 --no-dht --no-lsd --no-port-map";
                 format!("{line} --http 127.0.0.1:{} {alone}", free_port())
             }
@@ -139,22 +143,31 @@ impl Desk {
         text(&output.stdout)
     }
 
-    fn type_block(&mut self, runs_on: bool, block: &str) {
+    /// What it says, one line after the other, if it runs on.
+    fn type_block(&mut self, runs_on: bool, block: &str) -> Option<mpsc::Receiver<String>> {
         let lines: Vec<String> = block.lines().map(|line| self.line(line)).collect();
         if !runs_on {
             self.run(&lines.join("\n"));
-            return;
+            return None;
         }
         // The last line replaces the shell, so that ending it ends the program.
         let (last, setup) = lines.split_last().unwrap();
         let script = format!("{}\nexec {last}\n", setup.join("\n"));
         let mut child = self.shell(&script).stdout(Stdio::piped()).spawn().unwrap();
-        let mut first = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap())
-            .read_line(&mut first)
-            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
         self.running.0.push(child);
         assert!(!first.is_empty(), "{block}");
+        let (say, said) = mpsc::channel();
+        say.send(first).unwrap();
+        // Read to its end, so that the program is never held up.
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                // Nobody listens to most of them.
+                let _ = say.send(line);
+            }
+        });
+        Some(said)
     }
 
     /// What `earnings` says of the person whose variables or options are given.
@@ -190,21 +203,63 @@ fn the_page_of_the_readme_does_what_it_says() {
     ));
 }
 
+/// What stands in a line that is said, after these words.
+fn said(lines: &mpsc::Receiver<String>, words: &str) -> String {
+    loop {
+        let line = lines.recv_timeout(Duration::from_secs(60)).unwrap();
+        if let Some((_, rest)) = line.split_once(words) {
+            return rest.to_owned();
+        }
+    }
+}
+
+/// The page of the daemon is opened in Chromium; the pictures of the documentation are what it
+/// shows here (`SEEDRAIL_PICTURES=docs/page`).
 #[test]
 fn the_daemon_of_the_readme_does_what_it_says() {
     let mut desk = Desk::new();
+    let before = blocks("README.md", Some("## By hand"));
+    let mut seeder = None;
+    for (runs_on, block) in &before[..3] {
+        seeder = desk.type_block(*runs_on, block);
+    }
+    let rest = said(&seeder.unwrap(), "'magnet:");
+    let magnet = format!("magnet:{}", rest.trim_end_matches('\''));
     let blocks = blocks("README.md", Some("## A daemon"));
     assert_eq!(blocks.len(), 2);
-    // The files of the page before.
-    desk.run(
-        "head -c 1M /dev/urandom > film.bin
-         seedrail torrent create film.bin -o film.torrent",
-    );
-    for (runs_on, block) in blocks {
-        desk.type_block(runs_on, &block);
+    let daemon = desk.type_block(blocks[0].0, &blocks[0].1).unwrap();
+    let address = said(&daemon, "shown only now: ");
+
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/web_first.mjs");
+    let mut browser = Command::new("node");
+    browser
+        .arg(script)
+        .args([&address, "correct horse battery", &magnet])
+        .arg("TPjjvMwjPoDC32V2dGDYTkLH4E5LAtBZ6C")
+        .env("SEEDRAIL_PEERS", peer::folder())
+        .env("NODE_NO_WARNINGS", "1");
+    if let Some(folder) = std::env::var_os("SEEDRAIL_PICTURES") {
+        browser.arg(folder);
     }
-    let list: Value = serde_json::from_str(&desk.run("seedrail ls --json")).unwrap();
+    let output = browser.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success() && text(&output.stdout).ends_with("ok\n"),
+        "{}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+
+    desk.type_block(blocks[1].0, &blocks[1].1);
+    let list = desk.run("SEEDRAIL_HOME=daemon seedrail ls --json");
+    let list: Value = serde_json::from_str(&list).unwrap();
     assert_eq!(list[0]["name"], "film.bin");
+    desk.run("cmp film.bin daemon/downloads/film.bin");
+    is_paid(&desk.earned(
+        "SEEDRAIL_HOME=seeder \
+         SEEDRAIL_PRIVATE_KEY=9b6ac6a6faf1dc64240f654475a7e668141e4205262367feb7269ef332113929 \
+         seedrail",
+    ));
 }
 
 #[test]

@@ -30,9 +30,9 @@ use crate::{
 /// What the demo made and started.
 pub(super) struct Job<'a> {
     out: Output,
-    demo: &'a Demo,
+    pub(super) demo: &'a Demo,
     root: PathBuf,
-    launcher: Launcher,
+    pub(super) launcher: Launcher,
     /// In the order they were started.
     running: Vec<Process>,
 }
@@ -43,7 +43,7 @@ impl<'a> Job<'a> {
             out: context.out,
             demo,
             root: root.to_owned(),
-            launcher: Launcher::new(root, demo.keep)?,
+            launcher: Launcher::new(root, demo.keeps())?,
             running: Vec::new(),
         })
     }
@@ -53,7 +53,7 @@ impl<'a> Job<'a> {
     pub(super) async fn end(self) -> Outcome<Vec<(&'static str, u32)>> {
         let mut kept = Vec::new();
         for process in self.running.into_iter().rev() {
-            if self.demo.keep {
+            if self.demo.keeps() {
                 kept.push(process.leave()?);
             } else {
                 process.end().await;
@@ -76,7 +76,7 @@ impl<'a> Job<'a> {
         let node =
             Node::new(&NodeConfig::new(&url)).map_err(|error| Failure::failed("demo", error))?;
         let [seeder, payer, free] = self.parties(&devnet)?;
-        if self.demo.keep {
+        if self.demo.keeps() {
             for party in [&seeder, &payer, &free] {
                 party.write_environment(&url)?;
             }
@@ -122,6 +122,10 @@ impl<'a> Job<'a> {
         ));
 
         let before = self.balances(&node, &seeder, &payer).await?;
+        let page = match self.demo.daemon {
+            true => Some(self.start_daemon(&payer).await?),
+            false => None,
+        };
         let (paid, free) = self.download(&torrent, &payer, &free).await?;
         if paid.sha256 != sha256 || free.sha256 != sha256 {
             return Err(Failure::failed(
@@ -146,6 +150,7 @@ impl<'a> Job<'a> {
         let after = self.balances(&node, &seeder, &payer).await?;
 
         let report = Report {
+            page,
             bytes,
             sha256,
             paid,
@@ -182,7 +187,7 @@ impl<'a> Job<'a> {
     }
 
     /// Starts a process that keeps running, and gives its first document.
-    async fn start(
+    pub(super) async fn start(
         &mut self,
         name: &'static str,
         party: Option<&Party>,
@@ -255,8 +260,12 @@ impl<'a> Job<'a> {
         };
         let bid = self.demo.bid.as_argument();
         let terms = ["--bid", &bid];
-        let paying = self.leech("payer", payer, torrent, &terms, bar("paying"));
         let not_paying = self.leech("free", free, torrent, &[], bar("not paying"));
+        if self.demo.daemon {
+            let paying = self.daemon_leech(payer, torrent, bar("paying"));
+            return tokio::try_join!(paying, not_paying);
+        }
+        let paying = self.leech("payer", payer, torrent, &terms, bar("paying"));
         tokio::try_join!(paying, not_paying)
     }
 
@@ -396,31 +405,31 @@ fn show_plan(out: Output, plan: &Value) -> Outcome {
     ))
 }
 
-fn missing(document: &Value, pointer: &str) -> Failure {
+pub(super) fn missing(document: &Value, pointer: &str) -> Failure {
     Failure::failed("demo", format!("`{pointer}` is missing in {document}"))
 }
 
-fn text<'v>(document: &'v Value, pointer: &str) -> Outcome<&'v str> {
+pub(super) fn text<'v>(document: &'v Value, pointer: &str) -> Outcome<&'v str> {
     document
         .pointer(pointer)
         .and_then(Value::as_str)
         .ok_or_else(|| missing(document, pointer))
 }
 
-fn count(document: &Value, pointer: &str) -> Outcome<u64> {
+pub(super) fn count(document: &Value, pointer: &str) -> Outcome<u64> {
     document
         .pointer(pointer)
         .and_then(Value::as_u64)
         .ok_or_else(|| missing(document, pointer))
 }
 
-fn raw(document: &Value, pointer: &str) -> Outcome<RawAmount> {
+pub(super) fn raw(document: &Value, pointer: &str) -> Outcome<RawAmount> {
     text(document, pointer)?
         .parse()
         .map_err(|error| Failure::failed("demo", error))
 }
 
-fn path_text(path: &Path) -> Outcome<&str> {
+pub(super) fn path_text(path: &Path) -> Outcome<&str> {
     path.to_str()
         .ok_or_else(|| Failure::file(path, "the demo needs paths in UTF-8"))
 }

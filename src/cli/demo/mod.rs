@@ -1,6 +1,7 @@
 //! `seedrail demo`: the whole job on one machine, by this program's own
 //! commands, each in a process of its own.
 
+mod daemon;
 mod job;
 mod process;
 mod report;
@@ -43,15 +44,23 @@ pub(crate) struct Demo {
     /// Keep the files, and leave the devnet, the tracker and the seeder running.
     #[arg(long)]
     keep: bool,
+    /// Have the payer be a daemon, and leave its page open to look at. Implies `--keep`.
+    #[arg(long)]
+    daemon: bool,
 }
 
 impl Demo {
+    /// Whether files and processes stay.
+    fn keeps(&self) -> bool {
+        self.keep || self.daemon
+    }
+
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let folder = tempfile::Builder::new()
             .prefix("seedrail-demo-")
             .tempdir()
             .map_err(|error| Failure::failed("demo", format!("no temporary folder: {error}")))?;
-        let keep = self.keep;
+        let keep = self.keeps();
         let mut job = Job::new(context, &self, folder.path())?;
         let outcome = tokio::select! {
             outcome = job.work() => outcome,
@@ -73,6 +82,13 @@ impl Demo {
         note(format!("\nKept in {}", home.display()));
         for (name, pid) in kept {
             note(format!("  {name} is running as process {pid}"));
+        }
+        if let Some(page) = &report.page {
+            note(format!("\nThe payer's page: {page}"));
+            note(format!(
+                "It asks for a password before money moves: {}",
+                daemon::PASSWORD
+            ));
         }
         note("Look around as one of the three, for example with `seedrail balance`, after:".into());
         for party in ["seeder", "payer", "free"] {

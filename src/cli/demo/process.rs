@@ -247,6 +247,12 @@ impl Process {
         Ok((self.name, self.pid))
     }
 
+    /// Ends one that only looks, at once.
+    pub(super) async fn kill(mut self) -> Outcome {
+        let killed = self.child.kill().await;
+        killed.map_err(|error| Failure::failed("demo", error))
+    }
+
     /// Ends it: first by closing its input, then by force.
     pub(super) async fn end(self) {
         let Self {

@@ -30,6 +30,8 @@ pub(super) struct Balances {
 /// Everything the demo measured.
 #[derive(Debug, Clone)]
 pub(super) struct Report {
+    /// The page of the payer's daemon, with a token in it.
+    pub(super) page: Option<String>,
     pub(super) bytes: u64,
     pub(super) sha256: String,
     pub(super) paid: Download,
@@ -72,7 +74,7 @@ impl Report {
             object.insert("spent_raw".into(), json!(self.paid.spent));
         }
         let balances = |balances: &Balances| json!({ "before_raw": balances.before, "after_raw": balances.after });
-        let document = json!({
+        let mut document = json!({
             "file": { "bytes": self.bytes, "sha256": self.sha256 },
             "paid": paid,
             "free": download(&self.free),
@@ -81,6 +83,9 @@ impl Report {
             "balances": { "payer": balances(&self.payer), "seeder": balances(&self.seeder) },
             "devnet": { "head": self.head, "solid": self.solid },
         });
+        if let (Some(page), Some(object)) = (&self.page, document.as_object_mut()) {
+            object.insert("page".into(), json!(page));
+        }
         context.out.result(&document, || self.text(demo))
     }
 
