@@ -22,6 +22,8 @@ use crate::support::{
     waiting::wait_until,
 };
 
+mod money;
+
 /// Nothing here takes longer.
 const DEADLINE: Duration = Duration::from_secs(60);
 
