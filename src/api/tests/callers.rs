@@ -80,6 +80,11 @@ async fn sonarr_finds_what_it_asks_for() {
 }
 
 #[tokio::test]
+async fn radarr_finds_what_it_asks_for() {
+    play(include_str!("../../../fixtures/api/callers/radarr.txt")).await;
+}
+
+#[tokio::test]
 async fn cross_seed_finds_what_it_asks_for() {
     play(include_str!("../../../fixtures/api/callers/cross-seed.txt")).await;
 }
