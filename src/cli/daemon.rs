@@ -9,11 +9,13 @@ use std::{
 
 use clap::Args;
 use serde_json::json;
+use tokio::time::MissedTickBehavior;
 
 use super::{
     Context, account,
     failure::{Failure, Outcome},
     notify::ServiceManager,
+    on_complete::OnComplete,
     pay,
     reload::Running,
     session::GrantFlags,
@@ -25,7 +27,8 @@ use super::{
 use crate::{
     api::{ApiConfig, ApiError, Server, TlsFiles, serve},
     client::{
-        Client, ClientConfig, OpenError, Payments, Peek, Settling, StoreError, Trade,
+        Client, ClientConfig, OpenError, Payments, Peek, Settling, StoreError, Trade, WatchError,
+        WatchFolder, Watched,
         event::{Event, Happened},
         peek,
         snapshot::{Prices, Queue, SettlePolicy},
@@ -33,6 +36,9 @@ use crate::{
     tron::keys::Signer,
     types::{InfoHash, RawAmount},
 };
+
+/// Between two looks at the folder whose torrent files are added.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
 
 /// The stored list, in the home folder.
 pub(super) fn list_file(home: &Path) -> PathBuf {
@@ -101,6 +107,12 @@ pub(crate) struct Daemon {
     /// list says; at first all are shared.
     #[arg(long, value_name = "N")]
     max_seeds: Option<u32>,
+    /// Folder whose torrent files are added. Each is then called `….added`, or `….refused`.
+    #[arg(long, value_name = "DIR")]
+    watch: Option<PathBuf>,
+    /// Program that is run when a torrent is complete, with its info-hash, name and path.
+    #[arg(long, value_name = "PROGRAM")]
+    on_complete: Option<PathBuf>,
     #[command(flatten)]
     swarm: SwarmFlags,
     #[command(flatten)]
@@ -184,6 +196,11 @@ impl Daemon {
             return Err(OpenError::Store(StoreError::InUse(list_file(home))).into());
         }
         let prices = self.prices()?;
+        if let Some(program) = &self.on_complete
+            && !program.is_file()
+        {
+            return Err(Failure::file(program, "there is no such program"));
+        }
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             return Err(Failure::usage(
                 "--tls-certificate and --tls-key go together",
@@ -375,6 +392,12 @@ impl Daemon {
         manager: &ServiceManager,
         mut reloads: Reloads,
     ) {
+        let mut folder = self.watch.clone().map(WatchFolder::new);
+        let mut looks = tokio::time::interval(WATCH_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unreadable = None;
+        let program = self.on_complete.clone();
+        let mut complete = program.map(|program| OnComplete::new(program, context.out));
         let mut running = Running::new(context);
         let mut events = client.events();
         let every = manager.every().unwrap_or(Duration::from_secs(3600));
@@ -388,14 +411,81 @@ impl Daemon {
                     manager.tell("READY=1");
                 }
                 event = events.next() => match event {
-                    Some(event) => tell(context, &event),
+                    Some(event) => {
+                        tell(context, &event);
+                        if let Some(complete) = &mut complete {
+                            run_for(context, client, complete, &event);
+                        }
+                    }
                     None => return,
+                },
+                _ = looks.tick() => if let Some(folder) = &mut folder {
+                    look_at(context, client, folder, &mut unreadable).await;
                 },
                 _ = watchdog.tick() => if manager.every().is_some() {
                     manager.tell("WATCHDOG=1");
                 },
             }
         }
+    }
+}
+
+/// Adds the torrent files of a folder. That it cannot be read is said once.
+async fn look_at(
+    context: &Context,
+    client: &Client,
+    folder: &mut WatchFolder,
+    unreadable: &mut Option<String>,
+) {
+    let out = context.out;
+    match folder.look(client).await {
+        Ok(watched) => {
+            *unreadable = None;
+            for Watched { file, added, stuck } in watched {
+                let file = file.display();
+                match added {
+                    Ok((hash, known)) => tracing::info!(%file, %hash, known, "a file was added"),
+                    Err(error) => out.warn(format!("{file} is not added: {error}")),
+                }
+                if let Some(error) = stuck {
+                    out.warn(format!("{file} keeps its name: {error}"));
+                }
+            }
+        }
+        Err(WatchError::Client(_)) => {}
+        Err(error) => {
+            let why = error.to_string();
+            if unreadable.as_ref() != Some(&why) {
+                out.warn(format!("{}: {why}", folder.folder().display()));
+                *unreadable = Some(why);
+            }
+        }
+    }
+}
+
+/// Where a torrent is that is complete, as soon as the snapshots show it so; none if it is
+/// removed.
+async fn path_of(client: Client, hash: InfoHash) -> Option<PathBuf> {
+    let mut snapshot = client.snapshot();
+    loop {
+        let row = &snapshot.torrents.get(&hash)?.row.value;
+        if row.complete {
+            return row.path.clone();
+        }
+        snapshot = client.changed(snapshot.revision).await?;
+    }
+}
+
+/// Runs the user's program for a torrent that is complete.
+fn run_for(context: &Context, client: &Client, program: &mut OnComplete, event: &Event) {
+    match &event.what {
+        Happened::Completed { hash, name } => {
+            program.tell(*hash, name, path_of(client.clone(), *hash));
+        }
+        Happened::Resync => context
+            .out
+            .warn("too much happened at once: the program may not have been run for some torrents"),
+        _ => {}
     }
 }
 

@@ -28,6 +28,7 @@ mod ledger;
 mod live;
 mod new_wallet;
 mod notify;
+mod on_complete;
 mod output;
 mod pay;
 mod payment;

@@ -28,6 +28,7 @@ mod publish;
 mod queue;
 mod store;
 mod trackers;
+mod watch_folder;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -40,6 +41,7 @@ pub use payments::{
     Waiting,
 };
 pub use store::{Peek, StoreError, peek};
+pub use watch_folder::{WatchError, WatchFolder, Watched};
 
 use self::{
     command::{Answer, Command},

@@ -22,6 +22,7 @@ use crate::support::{
     waiting::wait_until,
 };
 
+mod errands;
 mod money;
 
 /// Nothing here takes longer.
