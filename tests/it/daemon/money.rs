@@ -1,7 +1,7 @@
 //! Daemons that buy and sell: through kills, and as `config.toml` changes.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::Command,
     time::Duration,
@@ -46,12 +46,12 @@ fn held(home: &Home, account: &str) -> u64 {
     btt.next().map_or(0, |token| number(&token["amount_raw"]))
 }
 
-/// `SEEDRAIL_DAEMON_KILLS` is another number of kills. The seller lives on; the buyer is killed
+/// `SEEDRAIL_KILLS` is another number of kills. The seller lives on; the buyer is killed
 /// while it downloads, pays and settles. It loses no torrent, no pause, no more than five
 /// seconds of totals; and in the end everything that it signed is paid exactly once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_under_load_hold_list_totals_and_money() {
-    let kills = std::env::var("SEEDRAIL_DAEMON_KILLS");
+    let kills = std::env::var("SEEDRAIL_KILLS");
     let kills: u64 = kills.map_or(20, |text| text.parse().unwrap());
     let devnet = devnet().await;
     let (seller, buyer) = (home_of(&devnet, 1), home_of(&devnet, 2));
@@ -153,6 +153,10 @@ async fn kills_under_load_hold_list_totals_and_money() {
     for daemon in [buying, selling] {
         signal(&daemon.0, "-TERM");
         assert_eq!(end(daemon).code(), Some(0));
+    }
+    if let Some(report) = std::env::var_os("SEEDRAIL_SOAK_REPORT") {
+        let mut report = std::fs::File::options().append(true).open(report).unwrap();
+        writeln!(report, "| {kills} | {} | {earned} |", 24 << 20).unwrap();
     }
 }
 
