@@ -1,6 +1,9 @@
 //! The chain: sealed blocks, the states after them, the pool of pending transactions, forks
 //! and the solid head. No clock: whoever makes a block says its time.
 
+#[cfg(test)]
+mod recorded;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,

@@ -6,6 +6,7 @@ use rpds::HashTrieMapSync;
 
 use crate::{
     devnet::{
+        params::Parameter,
         state::State,
         vm::{Code, ContractEnergy, Word},
     },
@@ -79,6 +80,18 @@ impl State {
 
     pub(crate) fn contract_energy(&self, address: &Address) -> Option<ContractEnergy> {
         self.contracts.energy.get(address).copied()
+    }
+
+    /// A contract's use of energy as of this cycle.
+    pub(crate) fn contract_energy_now(&self, address: &Address) -> ContractEnergy {
+        let energy = self.contract_energy(address).unwrap_or_default();
+        let parameter = |parameter| self.parameters.get(parameter);
+        energy.caught_up(
+            self.properties.cycle,
+            parameter(Parameter::DynamicEnergyThreshold),
+            parameter(Parameter::DynamicEnergyIncreaseFactor),
+            parameter(Parameter::DynamicEnergyMaxFactor),
+        )
     }
 
     pub(crate) fn put_contract_energy(&mut self, address: Address, energy: ContractEnergy) {

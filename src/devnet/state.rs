@@ -103,6 +103,8 @@ pub(crate) struct Account {
     pub(crate) energy: StakedUsage,
     pub(crate) create_time: UnixMs,
     pub(crate) latest_operation: UnixMs,
+    /// When a reward was last taken.
+    pub(crate) latest_withdraw: UnixMs,
     /// Reward of the witness, sun.
     pub(crate) allowance: i64,
     pub(crate) is_witness: bool,
@@ -211,6 +213,7 @@ impl Account {
             energy: StakedUsage::default(),
             create_time: UnixMs(0),
             latest_operation: UnixMs(0),
+            latest_withdraw: UnixMs(0),
             allowance: 0,
             is_witness: false,
             owner_permission: None,

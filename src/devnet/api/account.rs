@@ -93,7 +93,9 @@ fn asset_usage(account: &Account, now: i64) -> Vec<(i64, i64)> {
 
 /// `Account` as `/wallet/getaccount` prints it: use recovered up to the head,
 /// slots turned into times, three kinds of stake even when there is none.
-fn account_json(state: &State, account: &Account, visible: bool) -> Value {
+/// `is_settled`: whether the account was there at the solid block. The node keeps its
+/// tokens apart from then on, and says so.
+fn account_json(state: &State, account: &Account, is_settled: bool, visible: bool) -> Value {
     let now = state.head_slot();
     let genesis = state.properties.genesis_time.0;
     // Slot 0 is genesis, which the chain's own genesis time of 0 hides.
@@ -118,6 +120,7 @@ fn account_json(state: &State, account: &Account, visible: bool) -> Value {
     put(&mut out, "create_time", account.create_time.0);
     put(&mut out, "latest_opration_time", account.latest_operation.0);
     put(&mut out, "allowance", account.allowance);
+    put(&mut out, "latest_withdraw_time", account.latest_withdraw.0);
     put_flag(&mut out, "is_witness", account.is_witness);
     if !account.account_id.is_empty() {
         out.insert(
@@ -168,7 +171,7 @@ fn account_json(state: &State, account: &Account, visible: bool) -> Value {
     }
     put_stake(&mut out, account);
     put_assets(&mut out, account, now, visible);
-    out.insert("asset_optimized".into(), true.into());
+    put_flag(&mut out, "asset_optimized", is_settled);
     Value::Object(out)
 }
 
@@ -294,8 +297,15 @@ pub(super) fn get_account(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> 
     let state = ctx.state();
     Ok(found(&state, &address).map_or_else(
         || json!({}),
-        |account| account_json(&state, account, visible),
+        |account| account_json(&state, account, is_settled(ctx, account), visible),
     ))
+}
+
+/// Whether an account was there at the solid block.
+fn is_settled(ctx: &Ctx<'_>, account: &Account) -> bool {
+    let chain = ctx.node.chain();
+    let solid = chain.state_at(chain.solid());
+    solid.is_none_or(|state| state.account(&account.address).is_some())
 }
 
 pub(super) fn get_account_by_id(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
@@ -304,7 +314,7 @@ pub(super) fn get_account_by_id(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Fai
     let state = ctx.state();
     Ok(state.account_by_id(&id.to_ascii_lowercase()).map_or_else(
         || json!({}),
-        |account| account_json(&state, account, visible),
+        |account| account_json(&state, account, is_settled(ctx, account), visible),
     ))
 }
 

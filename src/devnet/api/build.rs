@@ -136,22 +136,26 @@ pub(super) fn build(ctx: &Ctx<'_>, call: &Call, kind: ContractType) -> Result<Va
         let (contract, fee_limit) = deploy(call, &body, visible)?;
         let mut draft = draft(ctx, contract);
         draft.fee_limit_sun = fee_limit;
-        return finish(call, draft, visible);
+        return finish(&body, draft, visible);
     }
     let value = merge(&call.body, kind.fields(), visible)?;
     let contract =
         Contract::decode(kind, &value).map_err(|error| Failure::validate(error.to_string()))?;
-    check(ctx, &contract).map_err(|reject| match reject {
+    check(ctx, &contract).map_err(failure)?;
+    let body = call.json()?.unwrap_or_default();
+    finish(&body, draft(ctx, contract), visible)
+}
+
+/// A refusal as the answer to a request for a transaction has it.
+pub(super) fn failure(reject: Reject) -> Failure {
+    match reject {
         Reject::Validate(message) | Reject::Execute(message) => Failure::validate(message),
         other => Failure::validate(other.to_string()),
-    })?;
-
-    finish(call, draft(ctx, contract), visible)
+    }
 }
 
 /// Adds what a request may say of any transaction.
-fn finish(call: &Call, mut draft: Draft, visible: bool) -> Result<Value, Failure> {
-    let body = call.json()?.unwrap_or_default();
+pub(super) fn finish(body: &Value, mut draft: Draft, visible: bool) -> Result<Value, Failure> {
     if let Some(id) = body.get("Permission_id").filter(|id| !id.is_null()) {
         let id = id.as_i64().or_else(|| id.as_str()?.parse().ok());
         draft.permission_id = id
@@ -173,7 +177,7 @@ fn finish(call: &Call, mut draft: Draft, visible: bool) -> Result<Value, Failure
     Ok(out)
 }
 
-fn check(ctx: &Ctx<'_>, contract: &Contract) -> Result<(), Reject> {
+pub(super) fn check(ctx: &Ctx<'_>, contract: &Contract) -> Result<(), Reject> {
     let state = ctx.state();
     execute::validate(&state, contract)?;
     // A node that builds a delegation foresees what it will cost itself.

@@ -68,7 +68,7 @@ pub(super) fn get_contract_info(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Fai
         out.insert("runtimecode".into(), hex::encode(code.bytes()).into());
     }
     out.insert("smart_contract".into(), smart_json(contract, visible));
-    let energy = state.contract_energy(&address).unwrap_or_default();
+    let energy = state.contract_energy_now(&address);
     let mut kept = Map::new();
     put(&mut kept, "energy_usage", energy.usage);
     put(&mut kept, "energy_factor", energy.factor);

@@ -5,19 +5,12 @@ use serde_json::{Map, Value, json};
 use sha3::{Digest as _, Keccak256};
 
 use super::{
-    Ctx, build, eth_contract,
-    failure::Failure,
+    Ctx, eth_build, eth_contract,
     filters::{self, Logs},
-    request::{Call, Verb},
 };
 use crate::{
     devnet::{chain::Sealed, execute::Receipt, params::Parameter, vm::Log},
-    tron::{
-        block::Block,
-        contract::{Contract, ContractType},
-        proto::Writer,
-        transaction::Transaction,
-    },
+    tron::{block::Block, contract::Contract, proto::Writer, transaction::Transaction},
     types::{Address, BlockId, TxId},
 };
 
@@ -42,6 +35,15 @@ impl Refusal {
     pub(super) fn params(message: impl Into<String>) -> Self {
         Self::new(-32602, message)
     }
+
+    /// A parameter is no object of the kind that is due. The library takes it for a body
+    /// that is no JSON.
+    pub(super) fn unreadable() -> Self {
+        Self::plain(Self::UNREADABLE, "JSON parse error")
+    }
+
+    /// The code of [`Self::unreadable`], whose answer has no id.
+    pub(super) const UNREADABLE: i64 = -32700;
 
     pub(super) fn invalid() -> Self {
         Self::new(-32600, "invalid json request")
@@ -94,7 +96,7 @@ fn method(name: &str) -> Option<(usize, Method)> {
         "eth_getTransactionReceipt" => (1, receipt),
         "eth_call" => (2, eth_contract::call),
         "eth_estimateGas" => (1, eth_contract::estimate),
-        "buildTransaction" => (1, build_transaction),
+        "buildTransaction" => (1, eth_build::transaction),
         "eth_getLogs" => (1, |ctx, list| Logs::read(ctx, list)?.found(ctx)),
         "eth_newFilter" => (1, filters::new_filter),
         "eth_newBlockFilter" => (0, filters::new_block_filter),
@@ -386,6 +388,21 @@ fn transaction_json(ctx: &Ctx<'_>, sealed: &Sealed, index: usize) -> Value {
     let Some(transaction) = sealed.block.transactions.get(index) else {
         return Value::Null;
     };
+    let mut out = sent_json(transaction);
+    let energy = sealed.receipts.get(index).map_or(0, energy_of);
+    let of_block = [
+        ("blockHash", hex_bytes(sealed.id.as_bytes())),
+        ("blockNumber", unsigned(sealed.number())),
+        ("gas", number(energy)),
+        ("gasPrice", number(gas_price(ctx))),
+        ("transactionIndex", format!("{index:#x}").into()),
+    ];
+    out.extend(of_block.map(|(name, value)| (name.to_owned(), value)));
+    out.into()
+}
+
+/// What is known of a transaction whether it is in a block or not.
+fn sent_json(transaction: &Transaction) -> Map<String, Value> {
     let contract = first_contract(transaction);
     let owner = contract.as_ref().map_or(&[][..], Contract::owner_address);
     let (to, value) = moved(contract.as_ref());
@@ -398,33 +415,43 @@ fn transaction_json(ctx: &Ctx<'_>, sealed: &Sealed, index: usize) -> Value {
         Some(Contract::TriggerSmart(call)) => hex_bytes(&call.data),
         _ => "0x".into(),
     };
-    let energy = sealed.receipts.get(index).map_or(0, energy_of);
     let v = signature.and_then(|signature| signature.get(64).copied());
     let v = v.map_or(0, |v| if v < 27 { v + 27 } else { v });
-    json!({
-        "blockHash": hex_bytes(sealed.id.as_bytes()),
-        "blockNumber": unsigned(sealed.number()),
-        "from": body_of(owner),
-        "gas": number(energy),
-        "gasPrice": number(gas_price(ctx)),
-        "hash": hex_bytes(transaction.txid().as_bytes()),
-        "input": input,
-        "nonce": "0x0000000000000000",
-        "r": part(0..32),
-        "s": part(32..64),
-        "to": to,
-        "transactionIndex": format!("{index:#x}"),
-        "type": "0x0",
-        "v": hex_bytes(&[v]),
-        "value": number(value),
-    })
+    let fields = [
+        ("from", body_of(owner)),
+        ("hash", hex_bytes(transaction.txid().as_bytes())),
+        ("input", input),
+        ("nonce", "0x0000000000000000".into()),
+        ("r", part(0..32)),
+        ("s", part(32..64)),
+        ("to", to),
+        ("type", "0x0".into()),
+        ("v", hex_bytes(&[v])),
+        ("value", number(value)),
+    ];
+    fields
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 fn transaction_by_hash(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
-    let found = ctx.find(&TxId::from_bytes(hash(list.first())?));
-    Ok(found.map_or(Value::Null, |(sealed, index)| {
-        transaction_json(ctx, &sealed, index)
-    }))
+    let txid = TxId::from_bytes(hash(list.first())?);
+    if let Some((sealed, index)) = ctx.find(&txid) {
+        return Ok(transaction_json(ctx, &sealed, index));
+    }
+    let pending = ctx.find_pending(&txid);
+    Ok(pending.map_or(Value::Null, |pending| pending_json(pending.transaction())))
+}
+
+/// A transaction that is in no block yet.
+fn pending_json(transaction: &Transaction) -> Value {
+    let mut out = sent_json(transaction);
+    for name in ["blockHash", "blockNumber", "gasPrice", "transactionIndex"] {
+        out.insert(name.into(), "0x".into());
+    }
+    out.insert("gas".into(), "0x0".into());
+    out.into()
 }
 
 fn transaction_in(ctx: &Ctx<'_>, found: Found, index: Option<&Value>) -> Answer {
@@ -517,60 +544,4 @@ pub(super) fn log_json(sealed: &Sealed, index: usize, at: usize, log: &Log) -> V
         "transactionHash": txid.map_or(Value::Null, |txid| hex_bytes(txid.as_bytes())),
         "transactionIndex": format!("{index:#x}"),
     })
-}
-
-/// Of TRX or a token: there is no contract that could be called.
-fn build_transaction(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
-    let Some(Value::Object(what)) = list.first() else {
-        return Err(Refusal::invalid());
-    };
-    let given = |name: &str| what.get(name).filter(|value| !value.is_null());
-    let visible = given("visible")
-        .and_then(Value::as_bool)
-        .unwrap_or_default();
-    let party = |name: &str| {
-        let address = address(Some(given(name).ok_or_else(Refusal::invalid)?))?;
-        Ok(Value::from(match visible {
-            true => address.to_string(),
-            false => address.to_hex(),
-        }))
-    };
-    let amount = |name: &str| match given(name) {
-        Some(Value::String(text)) => quantity(text).unwrap_or_default(),
-        Some(value) => value.as_i64().unwrap_or_default(),
-        None => 0,
-    };
-    let mut body = Map::new();
-    body.insert("owner_address".into(), party("from")?);
-    body.insert("to_address".into(), party("to")?);
-    body.insert("visible".into(), visible.into());
-    let kind = if amount("value") > 0 {
-        body.insert("amount".into(), amount("value").into());
-        ContractType::Transfer
-    } else if amount("tokenId") > 0 && amount("tokenValue") > 0 {
-        let id = amount("tokenId").to_string();
-        let name = if visible { id } else { hex::encode(id) };
-        body.insert("asset_name".into(), name.into());
-        body.insert("amount".into(), amount("tokenValue").into());
-        ContractType::TransferAsset
-    } else {
-        return Err(Refusal::invalid());
-    };
-    if amount("permissionId") > 0 {
-        body.insert("Permission_id".into(), amount("permissionId").into());
-    }
-    if let Some(memo) = given("extraData") {
-        body.insert("extra_data".into(), memo.clone());
-    }
-    let call = Call {
-        verb: Verb::Post,
-        query: Default::default(),
-        body: Value::Object(body).to_string(),
-    };
-    match build::build(ctx, &call, kind) {
-        Ok(transaction) => Ok(json!({ "transaction": transaction })),
-        Err(Failure::Exception { message, .. } | Failure::Plain(message)) => {
-            Err(Refusal::new(-32600, message))
-        }
-    }
 }

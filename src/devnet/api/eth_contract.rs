@@ -12,13 +12,14 @@ use crate::{
         abi,
         contracts::selector_of,
         execute::Constant,
-        vm::{Ended, storage_row, word_bytes, word_of},
+        vm::{Ended, Ran, storage_row, word_bytes, word_of},
     },
     tron::contract::{Contract, CreateSmartContract, SmartContract, TriggerSmartContract},
-    types::Address,
+    types::{Address, TxId},
 };
 
-const NOT_HEX: &str = "exception decoding Hex string: invalid characters encountered in Hex string";
+pub(super) const NOT_HEX: &str =
+    "exception decoding Hex string: invalid characters encountered in Hex string";
 
 pub(super) fn code(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
     latest(list.get(1))?;
@@ -54,6 +55,7 @@ struct Asked {
 
 impl Asked {
     fn read(what: &Map<String, Value>) -> Result<Self, Refusal> {
+        only(what, CALL)?;
         let given = |name: &str| what.get(name).filter(|value| !value.is_null());
         let party = |name: &str| given(name).map(|value| address(Some(value))).transpose();
         let data = match given("data") {
@@ -95,6 +97,17 @@ impl Asked {
     }
 }
 
+/// What may be said of a call (`CallArguments`).
+const CALL: &[&str] = &["from", "to", "gas", "gasPrice", "value", "data", "nonce"];
+
+/// Refuses an object with a name that the library does not know there.
+pub(super) fn only(what: &Map<String, Value>, known: &[&str]) -> Result<(), Refusal> {
+    match what.keys().all(|name| known.contains(&name.as_str())) {
+        true => Ok(()),
+        false => Err(Refusal::unreadable()),
+    }
+}
+
 fn refused(refused: Refused) -> Refusal {
     match refused {
         Refused::Validate(message) => Refusal::new(-32600, message),
@@ -109,32 +122,49 @@ fn reason(output: &[u8]) -> Option<String> {
     abi::value("string", rest, 0)
 }
 
-/// Runs a call; its output and energy, or the node's words for why it failed.
-fn made(ctx: &Ctx<'_>, asked: &Asked) -> Result<(Vec<u8>, i64), Refusal> {
-    let _turn = ctx
-        .node
-        .turns
-        .take()
-        .ok_or(Refused::Busy)
-        .map_err(refused)?;
+/// The call and the transaction id it would have.
+fn asked_for(ctx: &Ctx<'_>, asked: &Asked) -> (Constant, TxId) {
     let call = asked.constant();
     let contract = match &call {
         Constant::Call(call) => Contract::from(call.clone()),
         Constant::Create(create) => Contract::from(create.clone()),
     };
     let txid = build::draft(ctx, contract).build().txid();
+    (call, txid)
+}
+
+/// Runs a call; its output, or the node's words for why it failed.
+fn made(ctx: &Ctx<'_>, asked: &Asked) -> Result<Vec<u8>, Refusal> {
+    let turn = ctx.node.turns.take().ok_or(Refused::Busy);
+    let _turn = turn.map_err(refused)?;
+    let (call, txid) = asked_for(ctx, asked);
     let view = View::of(ctx);
     let ran = trigger::make(&view, &call, txid, 0, trigger::deadline()).map_err(refused)?;
     match ran.ended {
-        Ended::Done => Ok((ran.output, ran.energy_used)),
-        Ended::Reverted => {
-            let reason = reason(&ran.output).map(|reason| format!(": {reason}"));
-            let words = "REVERT opcode executed";
-            let message = format!("{words}{}", reason.unwrap_or_default());
-            Err(Refusal::new(-32000, message))
-        }
-        Ended::Failed(fault) => Err(Refusal::new(-32000, fault.to_string())),
+        Ended::Done => Ok(ran.output),
+        Ended::Reverted | Ended::Failed(_) => Err(failed(&ran)),
     }
+}
+
+/// The node's words for a call that failed.
+fn failed(ran: &Ran) -> Refusal {
+    let message = match &ran.ended {
+        Ended::Failed(fault) => fault.to_string(),
+        Ended::Done | Ended::Reverted => {
+            let reason = reason(&ran.output).map(|reason| format!(": {reason}"));
+            format!("REVERT opcode executed{}", reason.unwrap_or_default())
+        }
+    };
+    Refusal::new(-32000, message)
+}
+
+/// The least fee limit that a call can do with, as energy, by the node's search.
+fn estimated(ctx: &Ctx<'_>, asked: &Asked) -> Result<i64, Refusal> {
+    let turn = ctx.node.turns.take().ok_or(Refused::Busy);
+    let _turn = turn.map_err(refused)?;
+    let (call, txid) = asked_for(ctx, asked);
+    let estimated = trigger::estimated(&View::of(ctx), &call, txid).map_err(refused)?;
+    estimated.map_err(|ran| failed(&ran))
 }
 
 pub(super) fn call(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
@@ -146,7 +176,7 @@ pub(super) fn call(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
     if asked.to.is_none() {
         return Err(Refusal::params("invalid address hash value"));
     }
-    made(ctx, &asked).map(|(output, _)| hex_bytes(&output))
+    made(ctx, &asked).map(|output| hex_bytes(&output))
 }
 
 pub(super) fn estimate(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
@@ -166,5 +196,5 @@ pub(super) fn estimate(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
             _ => Err(Refusal::invalid()),
         };
     }
-    made(ctx, &asked).map(|(_, energy)| number(energy))
+    estimated(ctx, &asked).map(number)
 }

@@ -11,18 +11,40 @@ use crate::{
     types::Address,
 };
 
-/// The chain notes a log's address without its prefix, and shows those 20 bytes as if
-/// they were an address.
-fn log_address(address: &Address, visible: bool) -> String {
-    match visible {
-        true => base58check(address.body()),
-        false => hex::encode(address.body()),
+/// How a log's address is shown, which the chain notes without its prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LogAddress {
+    /// In hex, as it is noted.
+    Bare,
+    /// `T...`, as in the information of a transaction.
+    Whole,
+    /// Base58check of the 20 bytes alone, as in the answer to a constant call.
+    Cut,
+}
+
+impl LogAddress {
+    /// In the answer to a call that was made at once.
+    pub(super) fn of_call(visible: bool) -> Self {
+        if visible { Self::Cut } else { Self::Bare }
+    }
+
+    /// In the information of a transaction.
+    pub(super) fn of_info(visible: bool) -> Self {
+        if visible { Self::Whole } else { Self::Bare }
+    }
+
+    fn text(self, address: &Address) -> String {
+        match self {
+            Self::Bare => hex::encode(address.body()),
+            Self::Whole => address.to_string(),
+            Self::Cut => base58check(address.body()),
+        }
     }
 }
 
-pub(super) fn log_json(log: &Log, visible: bool) -> Value {
+pub(super) fn log_json(log: &Log, shown: LogAddress) -> Value {
     let mut out = Map::new();
-    out.insert("address".into(), log_address(&log.address, visible).into());
+    out.insert("address".into(), shown.text(&log.address).into());
     if !log.topics.is_empty() {
         out.insert(
             "topics".into(),
@@ -68,10 +90,10 @@ pub(super) fn put_logs(
     out: &mut Map<String, Value>,
     (name, logs): (&str, &[Log]),
     internal: &[Internal],
-    visible: bool,
+    (visible, shown): (bool, LogAddress),
 ) {
     if !logs.is_empty() {
-        let logs: Value = logs.iter().map(|log| log_json(log, visible)).collect();
+        let logs: Value = logs.iter().map(|log| log_json(log, shown)).collect();
         out.insert(name.to_owned(), logs);
     }
     if !internal.is_empty() {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::{
     Ctx,
     eth::{Refusal, hex_bytes, log_json, logs_in, quantity},
+    eth_contract::only,
 };
 use crate::{
     devnet::{chain::Sealed, vm::Log},
@@ -149,6 +150,9 @@ pub(super) fn logs(ctx: &Ctx<'_>, list: &[Value]) -> Result<Value, Refusal> {
     }
 }
 
+/// What may be said of logs (`FilterRequest`).
+const FILTER: &[&str] = &["address", "blockHash", "fromBlock", "toBlock", "topics"];
+
 /// What logs were asked for.
 #[derive(Debug)]
 pub(super) struct Logs {
@@ -167,6 +171,7 @@ impl Logs {
         let Some(Value::Object(what)) = list.first() else {
             return Err(Refusal::invalid());
         };
+        only(what, FILTER)?;
         let addresses = addresses(what)?;
         let topics = topics(what)?;
         let given = |name: &str| what.get(name).and_then(Value::as_str);

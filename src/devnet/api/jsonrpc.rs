@@ -132,6 +132,7 @@ fn one(node: &Arc<Node>, request: &Value, left: &mut u64) -> Option<Value> {
     let id = id?;
     Some(match result {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
+        Err(refusal) if refusal.code == Refusal::UNREADABLE => error(&"null".into(), &refusal),
         Err(refusal) => error(&id, &refusal),
     })
 }

@@ -12,6 +12,7 @@ mod committee;
 mod contracts;
 mod control;
 mod eth;
+mod eth_build;
 mod eth_contract;
 mod events;
 mod execution;
@@ -33,12 +34,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub(crate) use {admin::Purse, filters::Filters, guard::Origins, line::serve};
-use {
-    broadcast::Sent,
-    failure::Failure,
-    request::{Call, Verb},
-};
+pub(crate) use {admin::Purse, filters::Filters, guard::Origins, line::serve, request::Verb};
+use {broadcast::Sent, failure::Failure, request::Call};
 
 use crate::{
     devnet::{
@@ -330,12 +327,34 @@ pub(crate) fn constant_call(state: &State, slot: super::execute::Slot, body: &st
     trigger::constant_on(&call, state, slot)
 }
 
-/// The answer to `gettransactioninfobyid`, without a node around it.
+/// A contract's ABI as a node shows it, as the message for it.
 #[cfg(test)]
-pub(crate) fn transaction_info(
-    txid: &TxId,
-    receipt: &super::execute::Receipt,
-    place: (u64, UnixMs),
-) -> Value {
-    transaction::info_of(txid, receipt, place, false)
+pub(crate) fn abi(shown: &Value) -> crate::tron::contract::Abi {
+    use crate::tron::contract::{Abi, Message as _};
+    let bytes = merge::merge(&shown.to_string(), Abi::FIELDS, false).expect("a node's own words");
+    Abi::decode(&bytes).expect("it was just written")
+}
+
+/// The answer to a request, as the server gives it: its JSON, or nothing.
+#[cfg(test)]
+pub(crate) fn ask(node: &Arc<Node>, verb: Verb, path: &str, body: &str) -> Value {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let query = url::form_urlencoded::parse(query.as_bytes());
+    let call = Call {
+        verb,
+        query: query.into_owned().collect(),
+        body: body.to_owned(),
+    };
+    let (side, name) = match path.rsplit_once('/') {
+        Some(("/wallet", name)) => (Side::Wallet, name),
+        Some(("/walletsolidity", name)) => (Side::Solidity, name),
+        Some((_, "jsonrpc" | "")) if verb == Verb::Post => {
+            return jsonrpc::answer(node, &call).unwrap_or_default();
+        }
+        _ => return Value::Null,
+    };
+    match answer(node, side, name, &call, 1) {
+        Answer::Json(value) => value,
+        Answer::Empty | Answer::Unknown | Answer::NotAllowed => Value::Null,
+    }
 }

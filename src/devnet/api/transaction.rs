@@ -9,7 +9,7 @@ use crate::{
             account::{permission_json, put},
             block::{NUM, VALUE},
             broadcast::pack,
-            execution::{put_logs, text_json},
+            execution::{LogAddress, put_logs, text_json},
             failure::Failure,
             request::Call,
         },
@@ -82,7 +82,12 @@ fn put_execution(out: &mut Map<String, Value>, execution: &Execution, visible: b
         out.insert("result".into(), "FAILED".into());
         out.insert("resMessage".into(), text_json(message, visible));
     }
-    put_logs(out, ("log", &execution.logs), &execution.internal, visible);
+    put_logs(
+        out,
+        ("log", &execution.logs),
+        &execution.internal,
+        (visible, LogAddress::of_info(visible)),
+    );
 }
 
 fn info_json(sealed: &Sealed, index: usize, visible: bool) -> Value {

@@ -8,7 +8,7 @@ use super::{
     Ctx,
     account::put,
     build,
-    execution::{put_logs, refused_json, text_json},
+    execution::{LogAddress, put_logs, refused_json, text_json},
     failure::Failure,
     merge::{from_hex_string, merge},
     request::Call,
@@ -187,7 +187,12 @@ pub(super) fn answer_of(ran: &Ran, visible: bool) -> Result<Map<String, Value>, 
     put(&mut out, "energy_penalty", ran.energy_penalty);
     let output = hex::encode(&ran.output);
     out.insert("constant_result".into(), json!([output]));
-    put_logs(&mut out, ("logs", &ran.logs), &ran.internal, visible);
+    put_logs(
+        &mut out,
+        ("logs", &ran.logs),
+        &ran.internal,
+        (visible, LogAddress::of_call(visible)),
+    );
     Ok(out)
 }
 
@@ -325,27 +330,33 @@ pub(super) fn estimate(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
                 put(&mut out, "energy_required", energy);
                 Value::Object(out)
             }
-            Err(message) => refused_json("CONTRACT_EXE_ERROR", &message, visible),
+            Err(ran) => refused_json("CONTRACT_EXE_ERROR", &why(&ran), visible),
         })
     })
 }
 
-/// The energy that a call needs by the node's search, or why it fails.
+/// Why a call failed, in the node's words.
+fn why(ran: &Ran) -> String {
+    match &ran.ended {
+        Ended::Failed(fault) => fault.to_string(),
+        Ended::Done | Ended::Reverted => "REVERT opcode executed".to_owned(),
+    }
+}
+
+/// The energy that a call needs by the node's search, or how it fails.
 pub(super) fn estimated(
     view: &View,
     call: &Constant,
     txid: TxId,
-) -> Result<Result<i64, String>, Refused> {
+) -> Result<Result<i64, Box<Ran>>, Refused> {
     let parameters = &view.state.parameters;
     let deadline = deadline();
     let run = |limit: i64| make(view, call, txid, limit, deadline);
     let mut high = parameters.get(Parameter::MaxFeeLimit);
     let price = parameters.get(Parameter::EnergyFee).max(1);
     let first = run(high)?;
-    match &first.ended {
-        Ended::Done => {}
-        Ended::Reverted => return Ok(Err("REVERT opcode executed".to_owned())),
-        Ended::Failed(fault) => return Ok(Err(fault.to_string())),
+    if first.ended != Ended::Done {
+        return Ok(Err(Box::new(first)));
     }
     let mut low = price.saturating_mul(first.energy_used);
     let narrow = |limit: i64, low: &mut i64, high: &mut i64| -> Result<(), Refused> {

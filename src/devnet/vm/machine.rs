@@ -166,15 +166,8 @@ impl<'a> Context<'a> {
 
     /// Brings a contract's factor to this cycle.
     fn catch_up(&mut self, address: &Address) -> i64 {
-        let cycle = self.world.state.properties.cycle;
         let old = self.world.state.contract_energy(address);
-        let rules = &self.rules;
-        let new = old.unwrap_or_default().caught_up(
-            cycle,
-            rules.dynamic_threshold,
-            rules.dynamic_increase,
-            rules.dynamic_max,
-        );
+        let new = self.world.state.contract_energy_now(address);
         if old != Some(new) {
             self.world.state.put_contract_energy(*address, new);
         }

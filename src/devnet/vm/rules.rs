@@ -10,9 +10,6 @@ macro_rules! rules {
             $( $(#[$doc])* pub(super) $field: bool, )*
             /// Sun a unit of energy.
             pub(super) energy_fee: i64,
-            pub(super) dynamic_threshold: i64,
-            pub(super) dynamic_increase: i64,
-            pub(super) dynamic_max: i64,
         }
 
         impl Rules {
@@ -21,9 +18,6 @@ macro_rules! rules {
                 Self {
                     $( $field: is_on(Parameter::$parameter), )*
                     energy_fee: parameters.get(Parameter::EnergyFee),
-                    dynamic_threshold: parameters.get(Parameter::DynamicEnergyThreshold),
-                    dynamic_increase: parameters.get(Parameter::DynamicEnergyIncreaseFactor),
-                    dynamic_max: parameters.get(Parameter::DynamicEnergyMaxFactor),
                 }
             }
         }

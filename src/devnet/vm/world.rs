@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::word::{Word, bytes};
 use crate::{
     devnet::state::{Account, Resource, State},
-    types::Address,
+    types::{Address, UnixMs},
 };
 
 type Slot = (Address, Word);
@@ -253,7 +253,7 @@ impl World {
 
     /// Moves all that an account has to its heir, or out of the world if that is itself.
     /// What was on its way back and is due.
-    pub(super) fn inherit(&mut self, from: Address, heir: Address) -> i64 {
+    pub(super) fn inherit(&mut self, from: Address, heir: Address, now: UnixMs) -> i64 {
         let slot = self.state.head_slot();
         let Some(owner) = self.state.account(&from) else {
             return 0;
@@ -290,8 +290,12 @@ impl World {
         owner.assets.clear();
         owner.frozen.clear();
         owner.unfreezing.clear();
+        // Seen where the account stays, which one that is older than the transaction does.
+        owner.latest_withdraw = now;
         owner.net = Default::default();
+        owner.net.usage.slot = slot;
         owner.energy = Default::default();
+        owner.energy.usage.slot = slot;
         self.state.put_account(owner);
         due
     }

@@ -3,8 +3,9 @@
 //! answers HTTP, and whole documents are compared.
 
 mod bytecode;
-mod lifecycle;
+mod groups;
 mod limits;
+mod replay;
 mod storage;
 mod world;
 

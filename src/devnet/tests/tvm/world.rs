@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::{
     devnet::{
+        api,
         committee::{GENESIS_VOTES, Witness},
-        contracts::without_abi,
         execute::Slot,
         params::{Parameters, Preset},
         resource::TRX,
@@ -38,7 +38,11 @@ fn list(value: &Value) -> &[Value] {
 pub(super) fn parameters() -> Parameters {
     let text = include_str!("../../../../fixtures/tron/tvm/chainparameters.json");
     let recorded: Value = serde_json::from_str(text).unwrap();
-    let recorded = recorded.get("response").unwrap_or(&recorded);
+    parameters_of(recorded.get("response").unwrap_or(&recorded))
+}
+
+/// The parameters that a node told of.
+pub(super) fn parameters_of(recorded: &Value) -> Parameters {
     let mut parameters = Parameters::new(Preset::MainnetLike);
     for entry in list(&recorded["chainParameter"]) {
         let name = entry["key"].as_str().unwrap();
@@ -134,8 +138,14 @@ fn id(block: &Value) -> BlockId {
     block["blockID"].as_str().unwrap().parse().unwrap()
 }
 
+/// When the cycle of this time ends: every ten minutes on the recorded chains.
+fn maintenance_after(time: UnixMs) -> UnixMs {
+    const CYCLE: i64 = 600_000;
+    UnixMs((time.0.div_euclid(CYCLE) + 1) * CYCLE)
+}
+
 /// The id of a block that was not recorded: its number, then something.
-fn made_up(number: u64) -> BlockId {
+pub(super) fn made_up(number: u64) -> BlockId {
     let mut id = [0x5a; 32];
     id[..8].copy_from_slice(&number.to_be_bytes());
     BlockId::from_bytes(id)
@@ -164,7 +174,7 @@ pub(super) fn load(world: &Value, parameters: Parameters) -> (State, Slot) {
             power_weight: 0,
             next_token: 1_000_002,
             operations: Operations::Configured,
-            next_maintenance: slot.time.plus(std::time::Duration::from_secs(600)),
+            next_maintenance: maintenance_after(slot.time),
             next_proposal: 1,
             cycle: 3,
             genesis: id(&world["genesis_block"]),
@@ -250,7 +260,11 @@ fn deploy(state: &mut State, entry: &Value, slot: Slot) {
         origin_energy_limit: number(told, "origin_energy_limit"),
         ..SmartContract::default()
     };
-    state.put_contract(at, without_abi(&contract));
+    let contract = SmartContract {
+        abi: Some(api::abi(&told["abi"])),
+        ..contract
+    };
+    state.put_contract(at, contract.clone());
     let txid: [u8; 32] = bytes(entry, "deploy_txid").try_into().unwrap();
     let env = Env {
         number: i64::try_from(slot.number).unwrap(),

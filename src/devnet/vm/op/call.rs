@@ -470,7 +470,8 @@ pub(in crate::devnet::vm) fn selfdestruct(context: &mut Context<'_>, frame: &mut
     );
     let suicide = context.internal.len() - 1;
     if is_deleted || heir != owner {
-        let due = context.world.inherit(owner, heir);
+        let now = context.env.time;
+        let due = context.world.inherit(owner, heir, now);
         if due > 0 {
             context.note(
                 &frame.parent,

@@ -259,14 +259,13 @@ pub(in crate::devnet::vm) fn withdraw_reward(context: &mut Context<'_>, frame: &
     let at = context.internal.len();
     simple(context, frame, "withdrawReward", frame.address, 0);
     let mut allowance = 0;
-    if let Some(account) = context.world.state.account(&frame.address)
-        && account.allowance > 0
-    {
+    if let Some(account) = context.world.state.account(&frame.address) {
         let mut account = account.as_ref().clone();
         match account.balance.checked_add(account.allowance) {
             Some(sum) => {
                 allowance = std::mem::take(&mut account.allowance);
                 account.balance = sum;
+                account.latest_withdraw = context.env.time;
                 context.world.state.put_account(account);
             }
             None => context.reject_from(at),
