@@ -24,7 +24,7 @@ mod receipts;
 
 use serde_json::{Value, json};
 
-use market::{Leecher, Scenario, run};
+use market::{Leecher, NO_CAP, Scenario, run};
 
 fn scenario(document: &Value) -> Scenario {
     let number = |name: &str| document[name].as_u64();
@@ -33,6 +33,7 @@ fn scenario(document: &Value) -> Scenario {
         bytes: usize::try_from(number("bytes").unwrap()).unwrap(),
         piece: u32::try_from(number("piece").unwrap_or(256 << 10)).unwrap(),
         floor: number("floor"),
+        cap: document["cap"].as_i64().unwrap_or(NO_CAP),
         meeting: document["meeting"].as_bool().unwrap_or(false),
         seconds: document["seconds"].as_f64(),
         leechers: document["leechers"]

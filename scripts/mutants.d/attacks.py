@@ -454,6 +454,14 @@ MUTANTS = [
     ),
     (
         "over-commitment",
+        "a buyer asks for more than its seller's cap leaves",
+        ["tests::unsold::a_buyer_begins_no_more_pieces_than_its_sellers_cap_leaves"],
+        ["economy::a_payer_at_its_limit_finishes_no_later_than_who_pays_nothing"],
+        [("src/receipts/debt.rs", "|| (begun > 0 && !self.fits_cap(all, price))",
+          "|| (begun > 0 && !self.fits_cap(all, price) && !crate::mutant(NAME))")],
+    ),
+    (
+        "over-commitment",
         "nobody looks whether a stranger exists",
         [],
         ["pair::a_stranger_without_an_account_or_money_is_not_served_on_credit"],

@@ -59,6 +59,8 @@ pub struct Debt {
     window: u64,
     /// What the seller lets be unsettled.
     cap: Option<RawAmount>,
+    /// What is owed to it by receipts and not settled, as the ledger says.
+    owed: RawAmount,
     epoch: Option<Epoch>,
     /// Verified and in no receipt: bytes by price.
     due: HashMap<u64, u64>,
@@ -85,6 +87,7 @@ impl Debt {
             pair,
             window: 0,
             cap: None,
+            owed: RawAmount::ZERO,
             epoch: None,
             due: HashMap::new(),
             origin: Weights::default(),
@@ -117,6 +120,21 @@ impl Debt {
         self.cap
     }
 
+    /// What is owed to the seller by receipts and not settled.
+    pub fn set_owed(&mut self, owed: RawAmount) {
+        self.owed = owed;
+    }
+
+    /// Whether so many more bytes at a price are within what the seller lets be unsettled, as
+    /// far as that is known: one that goes on selling above what it quoted quoted too little.
+    fn fits_cap(&self, bytes: u64, price: u64) -> bool {
+        let Some(cap) = self.cap else { return true };
+        let cap = u128::from(cap.unsigned()) << GIB_BITS;
+        let due = self.due.iter().map(|(price, bytes)| cost(*bytes, *price));
+        let owed = (u128::from(self.owed.unsigned()) << GIB_BITS).saturating_add(due.sum());
+        owed > cap || owed.saturating_add(cost(bytes, price)) <= cap
+    }
+
     /// The seller granted a window, in bytes.
     pub fn set_window(&mut self, bytes: u64) {
         self.window = bytes;
@@ -127,14 +145,18 @@ impl Debt {
         self.window
     }
 
-    /// Whether another chunk of `piece` may be asked for: at most as many
-    /// unfinished pieces as the window holds, or nothing could ever be paid.
-    pub fn begin_piece(&mut self, conn: ConnId, piece: u32, piece_length: u32) -> bool {
+    /// Whether another chunk of `piece` may be asked for at a price: at most as many
+    /// unfinished pieces as the window holds, or nothing could ever be paid; and, but for one,
+    /// as the seller lets be unsettled, since what is on the way when it ends the sale is owed.
+    pub fn begin_piece(&mut self, conn: ConnId, piece: u32, piece_length: u32, price: u64) -> bool {
         if self.unfinished.contains_key(&(conn, piece)) {
             return true;
         }
         let begun: u64 = self.unfinished.values().map(|n| u64::from(*n)).sum();
-        if begun + u64::from(piece_length) > self.window.max(Window::start_bytes(piece_length)) {
+        let all = begun + u64::from(piece_length);
+        if all > self.window.max(Window::start_bytes(piece_length))
+            || (begun > 0 && !self.fits_cap(all, price))
+        {
             return false;
         }
         self.unfinished.insert((conn, piece), piece_length);
@@ -310,6 +332,10 @@ impl Debt {
     /// The draft is signed and durable. Nothing that became due since is lost.
     pub fn issued(&mut self, draft: &Draft, signed: SignedReceipt, now: UnixMs) {
         self.issuing = false;
+        self.owed = self
+            .owed
+            .checked_add(draft.raised)
+            .unwrap_or(RawAmount::MAX);
         self.last_signed = Some(now);
         for (price, bytes) in &draft.taken {
             if let Some(due) = self.due.get_mut(price) {

@@ -31,6 +31,9 @@ const SAMPLE: Duration = Duration::from_millis(100);
 /// What is on its way arrives in this time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// More than anybody here comes to owe.
+pub(crate) const NO_CAP: i64 = 1_000_000_000;
+
 /// One who downloads.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Leecher {
@@ -52,6 +55,8 @@ pub(crate) struct Scenario {
     pub(crate) piece: u32,
     /// The seeder's floor price; `None` is a seeder without the extension.
     pub(crate) floor: Option<u64>,
+    /// What the seeder lets one who never settled owe, in raw units.
+    pub(crate) cap: i64,
     /// The leechers know each other too.
     pub(crate) meeting: bool,
     /// Ends then; otherwise when everybody has everything.
@@ -110,7 +115,7 @@ impl ChainView for RichChain {
 
 pub(crate) async fn pay(
     n: usize,
-    ask: Option<u64>,
+    ask: Option<(u64, i64)>,
     bid: Option<u64>,
     folder: &Path,
 ) -> Arc<PayExtension> {
@@ -120,9 +125,9 @@ pub(crate) async fn pay(
         genesis: genesis(),
         token: TokenId::BTT,
         terms: Terms {
-            ask: ask.map(|floor_price| Ask {
+            ask: ask.map(|(floor_price, cap)| Ask {
                 floor_price,
-                unproven_cap: RawAmount::new(1_000_000_000).expect("not negative"),
+                unproven_cap: RawAmount::new(cap).expect("not negative"),
             }),
             bid: bid.map(Bid::Fixed),
             ..Terms::default()
@@ -209,7 +214,7 @@ pub(crate) async fn run(scenario: &Scenario) -> Outcome {
     let path = contents.path().join("content.bin");
     content(&path, scenario.bytes);
     let seller = match scenario.floor {
-        Some(floor) => Some(pay(1, Some(floor), None, folder.path()).await),
+        Some(floor) => Some(pay(1, Some((floor, scenario.cap)), None, folder.path()).await),
         None => None,
     };
     let mut builder = Session::builder().up_limit(scenario.rate).upload_slots(16);

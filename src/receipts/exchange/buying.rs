@@ -172,7 +172,7 @@ impl Exchange {
             return (!self.negotiating(now)).then_some(PriceTag(0));
         };
         let bytes = u64::from(bytes);
-        if !debt.begin_piece(self.setup.conn, piece, self.setup.piece_length) {
+        if !debt.begin_piece(self.setup.conn, piece, self.setup.piece_length, price) {
             return None;
         }
         if !budget.reserve(bytes, price) {

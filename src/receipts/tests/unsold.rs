@@ -4,7 +4,7 @@
 use super::{duo::*, *};
 use crate::{
     ledger::EpochId,
-    swarm::hooks::{PriceTag, UploadClass},
+    swarm::hooks::{ConnId, PriceTag, UploadClass},
     types::{RawAmount, UnixMs},
 };
 
@@ -336,4 +336,47 @@ fn a_withdrawn_bid_is_not_raised_sooner() {
     assert_eq!(duo.seller.machine.sale_bid(), None);
     duo.seller.take(Message::Bid(PRICE), duo.now);
     assert_eq!(duo.seller.machine.sale_bid(), Some(PRICE));
+}
+
+/// What is on the way when a seller ends the sale is owed: a piece at most above its cap. A
+/// seller that goes on above it has a higher one by now.
+#[test]
+fn a_buyer_begins_no_more_pieces_than_its_sellers_cap_leaves() {
+    const MIB: u32 = 1 << 20;
+    let conn = ConnId(1);
+    let mut debt = Debt::new(pair());
+    debt.set_window(16 << 20);
+    debt.set_cap(raw(10_000));
+    debt.set_owed(raw(4_000));
+    let begin = |debt: &mut Debt, piece| debt.begin_piece(conn, piece, MIB, PRICE);
+    // Each comes to 4,882 units.
+    assert!(begin(&mut debt, 0));
+    assert!(!begin(&mut debt, 1));
+    assert!(begin(&mut debt, 0), "what was begun is gone on with");
+    let verified = |debt: &mut Debt, piece| {
+        debt.verified(conn, piece, &[(PRICE, u64::from(MIB))], UnixMs(0));
+    };
+    verified(&mut debt, 0);
+    assert!(begin(&mut debt, 1), "nothing else is begun: one more");
+    assert!(!begin(&mut debt, 2));
+    verified(&mut debt, 1);
+    // It still sells at 13,764.
+    for piece in 2..6 {
+        assert!(begin(&mut debt, piece));
+    }
+    // It was settled with: its cap counts again, from there.
+    debt.set_owed(raw(0));
+    assert!(!begin(&mut debt, 6));
+    for piece in 2..6 {
+        debt.piece_over(conn, piece);
+    }
+    assert!(begin(&mut debt, 6));
+    assert!(!begin(&mut debt, 7));
+    // Without a cap the window alone counts.
+    let mut debt = Debt::new(pair());
+    debt.set_window(4 << 20);
+    for piece in 0..4 {
+        assert!(begin(&mut debt, piece));
+    }
+    assert!(!begin(&mut debt, 4));
 }

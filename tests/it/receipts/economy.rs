@@ -1,7 +1,7 @@
 //! What paying buys: properties of the economy, on loopback, each in a few
 //! seconds. The benchmark draws them as figures.
 
-use crate::support::market::{Downloaded, Leecher, Scenario, run};
+use crate::support::market::{Downloaded, Leecher, NO_CAP, Scenario, run};
 
 const MIB: u32 = 1 << 20;
 /// Raw units per GiB.
@@ -14,6 +14,7 @@ fn market(leechers: Vec<Leecher>) -> Scenario {
         bytes: 64 << 20,
         piece: 256 << 10,
         floor: Some(FLOOR),
+        cap: NO_CAP,
         meeting: false,
         seconds: Some(6.0),
         leechers,
@@ -85,4 +86,24 @@ async fn a_bid_of_nothing_still_finishes_beside_payers() {
     let done = |n: usize| outcome.leechers[n].done.expect("it finished");
     assert!(done(1) < done(0) && done(1) < done(2));
     assert_eq!(outcome.leechers[0].spent_raw, 0);
+}
+
+/// Whoever owes as much as it may is served as a free peer, and was served better before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payer_at_its_limit_finishes_no_later_than_who_pays_nothing() {
+    let mut small = market(vec![bids(FLOOR), free(), free()]);
+    small.bytes = 12 << 20;
+    small.seconds = None;
+    // 6 MiB at the floor.
+    small.cap = i64::try_from((6 * FLOOR) >> 10).unwrap();
+    let outcome = run(&small).await;
+    let done = |n: usize| outcome.leechers[n].done.expect("it finished");
+    assert!(done(0) <= done(1).min(done(2)), "{outcome:?}");
+    // It came to its limit: it owes that, and a piece that was on the way at most.
+    let spent = outcome.leechers[0].spent_raw;
+    let piece = (FLOOR >> 12) + 1;
+    let limit = small.cap.unsigned_abs();
+    assert!(spent <= limit + piece, "{spent}");
+    assert!(spent >= limit - piece, "{spent}");
+    assert_eq!(outcome.earned_raw, spent);
 }

@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    EVIDENCE_LOOKED_AT, Event, GRANT_MARGIN, TELL, TRANSFERS_LOOKED_AT, Worker, known::signed_of,
+    EVIDENCE_LOOKED_AT, Event, GRANT_MARGIN, TELL, TRANSFERS_LOOKED_AT, Worker,
+    known::{signed_of, unsettled},
 };
 use crate::{
     ledger::{EpochId, EpochLease, LedgerError, Origin, Pair, ReceiptFilter, ReceiptKind, Stored},
@@ -295,12 +296,27 @@ impl Worker {
             if told.contains(&row.txid) {
                 continue;
             }
+            self.settled_with(row.payee);
             for conn in self.conns() {
                 if conn.view().peer == Some(row.payee) {
                     let outputs = conn.input(Input::Paid(row.txid));
                     self.perform(&conn, outputs);
                 }
             }
+        }
+    }
+
+    /// A transfer of ours to a payee became solid: it may be owed as much more.
+    fn settled_with(&self, payee: Address) {
+        let pair = self.incoming(payee).reversed();
+        match self.shared.config.ledger.position(&pair) {
+            Ok(position) => {
+                let of_payee = self.debts.iter().filter(|((of, _), _)| *of == payee);
+                for (_, debt) in of_payee {
+                    locked(debt).set_owed(unsettled(&position));
+                }
+            }
+            Err(error) => tracing::warn!(%error, "what is owed to {payee} could not be read"),
         }
     }
 
@@ -351,18 +367,13 @@ impl Worker {
         let Some(peer) = conn.peer() else { return };
         let pair = self.incoming(peer).reversed();
         let owed = match self.shared.config.ledger.position(&pair) {
-            Ok(position) => position.net(),
+            Ok(position) => unsettled(&position),
             Err(error) => {
                 tracing::warn!(%peer, %error, "what we owe it could not be read");
-                0
+                RawAmount::ZERO
             }
         };
-        let owed = i64::try_from(owed.max(0)).unwrap_or(i64::MAX);
-        self.tell(PayEvent::TurnedBack {
-            peer,
-            why,
-            owed: RawAmount::new(owed).unwrap_or(RawAmount::MAX),
-        });
+        self.tell(PayEvent::TurnedBack { peer, why, owed });
     }
 
     /// Near the grant's end nothing more is bought, and at it nothing signed.

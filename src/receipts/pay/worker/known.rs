@@ -7,7 +7,7 @@ use std::{
 
 use super::{Account, Carried, GRACE, MAX_TOLD, TRANSFERS_LOOKED_AT, Worker};
 use crate::{
-    ledger::{LedgerError, Pair, ReceiptRow, Standing},
+    ledger::{LedgerError, Pair, Position, ReceiptRow, Standing},
     receipts::{
         body::SignedReceipt,
         credit::Credit,
@@ -55,6 +55,7 @@ impl Worker {
             said: None,
         });
         let credit = Arc::clone(&account.credit);
+        locked(&debt).set_owed(read.owe);
         {
             let mut credit = locked(&credit);
             credit.load(
@@ -127,7 +128,7 @@ impl Worker {
         let received = newest(theirs.iter().map(crate::ledger::Durable::get))?;
         let token = Token::Trc10(pair.token);
         let (settled, ever) = self.paid_by(pair.payee)?;
-        let owed = ledger.position(pair)?.owed_for_sales();
+        let position = ledger.position(pair)?;
         let told = ledger
             .transfers(pair.payer, TRANSFERS_LOOKED_AT)?
             .into_iter()
@@ -157,7 +158,8 @@ impl Worker {
                 own_grants: grants_of(pair.payer)?,
                 friend: friends.contains(&pair.payee),
             },
-            owed,
+            owed: position.owed_for_sales(),
+            owe: unsettled(&position),
             settled,
             ever,
             contradicted,
@@ -172,6 +174,8 @@ struct Read {
     /// Our newest receipts to it: the grant, and how much.
     issued_under: Vec<(Salt, RawAmount)>,
     owed: i128,
+    /// What we owe it.
+    owe: RawAmount,
     settled: RawAmount,
     ever: RawAmount,
     contradicted: bool,
@@ -180,6 +184,12 @@ struct Read {
 
 pub(super) fn signed_of(row: &ReceiptRow) -> Result<SignedReceipt, LedgerError> {
     SignedReceipt::from_row(row).map_err(|error| LedgerError::Damaged(error.to_string()))
+}
+
+/// What the payer owes of a position; nothing where it is owed.
+pub(super) fn unsettled(position: &Position) -> RawAmount {
+    let owed = i64::try_from(position.net().max(0)).unwrap_or(i64::MAX);
+    RawAmount::new(owed).unwrap_or(RawAmount::MAX)
 }
 
 /// As many as a `sync` carries, the last issued first.
