@@ -5,11 +5,16 @@ table has the medians, and the lowest and highest where a property is claimed.
 """
 
 import json
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
+from pathlib import Path
 
-from measure import ROOT, benchmark, commit, heading, run
+from bench_swarm import HERE, SEEDRAIL, free_port, listens, wait_for
+from measure import ROOT, benchmark, commit, heading, memory_of, run
 from plots import bars, lines
 
 MIB = 1 << 20
@@ -19,8 +24,8 @@ FIGURES = ROOT / "docs/economy"
 
 
 class Market:
-    def __init__(self, rounds):
-        self.program, self.rounds = benchmark("economy"), rounds
+    def __init__(self, rounds, seconds):
+        self.program, self.rounds, self.seconds = benchmark("economy"), rounds, seconds
 
     def one(self, **scenario):
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
@@ -140,6 +145,89 @@ def chokers(market, table):
           series, steps=True)
 
 
+def limit(market, table):
+    """A payer that comes to its seller's credit limit half way."""
+    results = market.all("a payer at its limit", rate=4 * MIB, bytes=16 * MIB, floor=FLOOR, cap=8 * FLOOR >> 10,
+                         leechers=[bid(1), FREE, FREE])
+    times = [[leecher["done"] for leecher in r["leechers"]] for r in results]
+    table.add("a payer at its limit finishes, of the first free peer's time", "≤ 1", [t[0] / min(t[1:]) for t in times])
+
+
+class Besieged:
+    """A seller and its node, both real processes, and payers that mean it ill."""
+
+    def __init__(self, folder):
+        self.folder, self.children = folder, []
+        port = free_port()
+        self.node = f"http://127.0.0.1:{port}"
+        log = open(folder / "devnet.log", "w+")
+        self.start([SEEDRAIL, "devnet", "--port", port, "--accounts", "3", "--json"], stdout=log)
+        wait_for(lambda: listens(port), "the devnet")
+        wait_for(lambda: "\n" in Path(log.name).read_text(), "the devnet's accounts")
+        self.devnet = json.loads(Path(log.name).read_text().split("\n")[0])
+        content, self.torrent = folder / "content.bin", folder / "content.torrent"
+        content.write_bytes(os.urandom(8 * MIB))
+        self.seller = f"127.0.0.1:{free_port()}"
+        self.seed = self.start([SEEDRAIL, "seed", content, "--torrent-out", self.torrent, "--ask", "5BTT/GiB", "--listen", self.seller,
+                                "--no-dht", "--no-lsd", "--no-port-map", "--json", "--quiet"], key=0)
+        wait_for(lambda: listens(int(self.seller.rsplit(":", 1)[1])), "the seller")
+
+    def key(self, n):
+        return self.devnet["accounts"][n]["private_key"]
+
+    def start(self, command, key=None, **options):
+        environment = os.environ | {"SEEDRAIL_HOME": str(self.folder / "home")}
+        if key is not None:
+            environment |= {"SEEDRAIL_PRIVATE_KEY": self.key(key), "SEEDRAIL_NODE": self.node, "SEEDRAIL_NETWORK": "devnet"}
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | options
+        self.children.append(subprocess.Popen([str(part) for part in command], env=environment, **options))
+        return self.children[-1]
+
+    def payers(self, kind, *more):
+        return [sys.executable, HERE / "spiteful_payers.py", kind, "--torrent", self.torrent, "--seller", self.seller,
+                "--genesis", self.devnet["genesis"], *more]
+
+    def award(self):
+        """Milliseconds from an honest payer's connection to its award."""
+        return float(run(*map(str, self.payers("award", "--key", self.key(1), "--bid", str(2 * FLOOR)))))
+
+    def end(self):
+        for child in self.children:
+            child.kill()
+            child.wait()
+
+
+KEYS, SPITE = 40, 300 << 10
+
+
+def spite(market, table):
+    """Hostile keys at 300 KiB/s: what honest buyers wait more for an award, and how the seller's memory grows."""
+    later, growth = [], []
+    for number in range(market.rounds):
+        print(f"hostile keys: round {number + 1} of {market.rounds}", file=sys.stderr)
+        with tempfile.TemporaryDirectory(prefix="seedrail-bench-") as folder:
+            site = Besieged(Path(folder))
+            try:
+                before = statistics.median(site.award() for _ in range(10))
+                flood = site.start(site.payers("flood", "--keys", KEYS, "--rate", SPITE), stdout=subprocess.PIPE)
+                flood.stdout.readline()
+                # What a new kind of work needs once is not growth.
+                time.sleep(market.seconds)
+                held, begun = memory_of(site.seed.pid)[0], time.monotonic()
+                during = []
+                while time.monotonic() < begun + 2 * market.seconds or len(during) < 10:
+                    during.append(site.award())
+                hours = (time.monotonic() - begun) / 3600
+                growth.append((memory_of(site.seed.pid)[0] - held) / 1024 / hours)
+                later.append(statistics.median(during) - before)
+                if flood.poll() is not None:
+                    sys.exit("scripts/bench: the hostile payers ended")
+            finally:
+                site.end()
+    table.add(f"an honest buyer's award beside {KEYS} hostile keys at {SPITE >> 10} KiB/s comes later by, ms", "< 100", later, ".0f")
+    table.add("the seller's memory grows meanwhile by, MiB an hour", "< 5", growth, ".1f")
+
+
 def receipt_sizes(market, table):
     points = []
     for exponent in range(14, 25, 2):
@@ -158,8 +246,9 @@ def receipt_sizes(market, table):
 def main(arguments):
     measured = commit()
     FIGURES.mkdir(parents=True, exist_ok=True)
-    market, table = Market(arguments.rounds), Table()
-    for experiment in (shares, throughput, free_rider, chokers, receipt_sizes):
+    run("cargo", "build", "--profile", "dist", "--locked", "--quiet")
+    market, table = Market(arguments.rounds, arguments.seconds), Table()
+    for experiment in (shares, throughput, free_rider, chokers, limit, spite, receipt_sizes):
         if arguments.only in (None, experiment.__name__):
             experiment(market, table)
     heading("economy", "The economy", measured, f"{arguments.rounds} rounds")

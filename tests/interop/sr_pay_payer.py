@@ -253,9 +253,12 @@ class Payer:
         self.last = None
         self.holds, self.awards, self.paid_pieces, self.free_pieces = [], 0, 0, 0
 
-    def connect(self, seller, bid, free_first=0, cut_after=None):
+    def dial(self, seller):
         host, port = seller.rsplit(":", 1)
-        self.socket = socket.create_connection((host, int(port)), timeout=DEADLINE)
+        return socket.create_connection((host, int(port)), timeout=DEADLINE)
+
+    def connect(self, seller, bid, free_first=0, cut_after=None):
+        self.socket = self.dial(seller)
         self.buffer = b""
         self.own_id = b"-PY0001-" + os.urandom(12)
         reserved = bytes([0, 0, 0, 0, 0, 0x10, 0, 0])
