@@ -46,6 +46,9 @@ fn held(home: &Home, account: &str) -> u64 {
     btt.next().map_or(0, |token| number(&token["amount_raw"]))
 }
 
+/// What each life pays before it is killed, in raw units: 400 KiB at 5 BTT/GiB.
+const EACH_LIFE: u64 = 2000;
+
 /// `SEEDRAIL_KILLS` is another number of kills. The seller lives on; the buyer is killed
 /// while it downloads, pays and settles. It loses no torrent, no pause, no more than five
 /// seconds of totals; and in the end everything that it signed is paid exactly once.
@@ -92,14 +95,16 @@ async fn kills_under_load_hold_list_totals_and_money() {
     let mut buying = start(&buyer, &terms);
     let listen = started["listen"].as_str().unwrap();
     buyer.run(["add", film, "--peer", listen, "--json"]).json();
-    let mut downloaded = 0;
+    let spent = |row: &Value| number(&row["spent_raw"]);
+    let (mut downloaded, mut paid) = (0, 0);
     for round in 0..kills {
         let more = waits(round);
         buyer.run(["add", &more, "--paused", "--json"]).json();
         // Under load: bytes move, receipts are signed, and now and then a payout is on its way.
-        wait_until("bytes move", DEADLINE, || {
+        wait_until("it downloads and pays", DEADLINE, || {
             let row = row(&buyer, &hash);
-            row["complete"] == true || number(&row["downloaded"]) > downloaded + (RATE / 4)
+            let more = number(&row["downloaded"]) > downloaded && spent(&row) > paid + EACH_LIFE;
+            row["complete"] == true || more
         });
         let before = row(&buyer, &hash);
         kill(buying);
@@ -117,7 +122,7 @@ async fn kills_under_load_hold_list_totals_and_money() {
         // Five seconds of traffic, one more for a burst.
         let lost = number(&before["downloaded"]).saturating_sub(downloaded);
         assert!(lost <= 12 * RATE, "{lost} bytes are forgotten");
-        let spent = |row: &Value| number(&row["spent_raw"]);
+        paid = spent(&after);
         let lost = spent(&before).saturating_sub(spent(&after));
         assert!(
             u128::from(lost) <= (u128::from(12 * RATE) * 20_000_000) >> 30,
@@ -141,6 +146,7 @@ async fn kills_under_load_hold_list_totals_and_money() {
 
     // What the receipts say is what the chain moved, to the raw unit.
     let earned = number(&seller.run(["earnings", "--json"]).json()["earned_raw"]);
+    assert!(earned > EACH_LIFE, "{earned} raw units are no load");
     let after = accounts.each_ref().map(|account| held(&seller, account));
     assert_eq!(
         (after[0], after[1]),
