@@ -41,6 +41,16 @@ impl State {
         self.contracts.contracts.insert_mut(address, contract);
     }
 
+    /// The contracts whose code has these bytes in it, in no order.
+    pub(crate) fn contracts_with(&self, bytes: &[u8]) -> Vec<Address> {
+        let has = |code: &Code| code.bytes().windows(bytes.len()).any(|at| at == bytes);
+        let codes = self.contracts.codes.iter();
+        codes
+            .filter(|(_, code)| has(code))
+            .map(|(address, _)| *address)
+            .collect()
+    }
+
     /// A contract's code, once it is kept.
     pub(crate) fn code(&self, address: &Address) -> Option<&Arc<Code>> {
         self.contracts.codes.get(address)

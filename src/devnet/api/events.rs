@@ -1,14 +1,14 @@
 //! TronGrid's events of contracts and its lists of TRC-20 transfers, from this chain's own
 //! logs, newest first.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, time::Instant};
 
 use serde_json::{Map, Value, json};
 
 use super::{
     Ctx,
     eth::logs_in,
-    grid::{MAX_PAGE, PAGE, page, wrong},
+    pager::{Place, busy, list},
     trigger::{self, View},
 };
 use crate::{
@@ -27,94 +27,24 @@ use crate::{
     types::{Address, TxId},
 };
 
+/// What a question to a token may cost: 1,000,000 energy at the usual price.
+const QUESTION_SUN: i64 = 100_000_000;
+/// Tokens that are asked for what an account holds, the first by their addresses.
+const MAX_TOKENS: usize = 200;
 /// `SmartContract.ABI.Entry.EntryType.Event`.
 const EVENT: i32 = 3;
 
-/// A log and where it is.
-struct Found {
-    sealed: Arc<Sealed>,
-    index: usize,
-    /// Which of the transaction's logs it is.
-    at: usize,
-    log: Log,
-}
-
-impl Found {
-    fn txid(&self) -> Option<TxId> {
-        let transaction = self.sealed.block.transactions.get(self.index)?;
-        Some(transaction.txid())
-    }
-
-    fn place(&self) -> (u64, usize, usize) {
-        (self.sealed.number(), self.index, self.at)
-    }
-}
-
-/// A page of what `show` makes of the logs, newest first.
-fn list(
-    ctx: &Ctx<'_>,
-    query: &BTreeMap<String, String>,
-    mut show: impl FnMut(&Found) -> Option<Value>,
-) -> Value {
-    let given = |name: &str| query.get(name).map(String::as_str);
-    let limit = given("limit").map_or(Ok(PAGE), str::parse);
-    let Some(limit) = limit.ok().filter(|limit| (1..=MAX_PAGE).contains(limit)) else {
-        return wrong("limit is 1 to 200");
-    };
-    let from = given("fingerprint").map(|text| {
-        let mut parts = text.split('-');
-        let block = parts.next()?.parse::<u64>().ok()?;
-        let index = parts.next()?.parse::<usize>().ok()?;
-        Some((block, index, parts.next()?.parse::<usize>().ok()?))
-    });
-    let from = match from {
-        Some(None) => return wrong("this fingerprint is of another list"),
-        Some(Some(place)) => place,
-        None => (u64::MAX, usize::MAX, usize::MAX),
-    };
-    let newest = match given("only_confirmed") == Some("true") {
-        true => ctx.solid_block().number(),
-        false => ctx.head().number(),
-    };
-    let mut data = Vec::new();
-    let mut last = None;
-    for number in (0..=newest.min(from.0)).rev() {
-        let Some(sealed) = i64::try_from(number).ok().and_then(|n| ctx.block(n)) else {
-            break;
-        };
-        for found in logs_of(&sealed).into_iter().rev() {
-            if found.place() >= from {
-                continue;
-            }
-            let Some(shown) = show(&found) else {
-                continue;
-            };
-            if data.len() == limit {
-                return page(ctx, data, last);
-            }
-            data.push(shown);
-            let (block, index, at) = found.place();
-            last = Some(format!("{block}-{index}-{at}"));
-        }
-    }
-    page(ctx, data, None)
-}
-
-fn logs_of(sealed: &Arc<Sealed>) -> Vec<Found> {
+/// Where the logs of a block are.
+fn logs(sealed: &Sealed) -> Vec<(usize, usize)> {
     let receipts = sealed.receipts.iter().enumerate();
     receipts
-        .flat_map(|(index, receipt)| {
-            logs_in(receipt)
-                .iter()
-                .enumerate()
-                .map(move |(at, log)| Found {
-                    sealed: Arc::clone(sealed),
-                    index,
-                    at,
-                    log: log.clone(),
-                })
-        })
+        .flat_map(|(index, receipt)| (0..logs_in(receipt).len()).map(move |at| (index, at)))
         .collect()
+}
+
+/// The log at a place.
+fn log_at(place: &Place) -> Option<&Log> {
+    logs_in(place.sealed.receipts.get(place.index)?).get(place.at)
 }
 
 /// The event of the contract's ABI that a log is of.
@@ -128,9 +58,9 @@ fn described(state: &State, log: &Log) -> Option<AbiEntry> {
         .cloned()
 }
 
-fn event_json(ctx: &Ctx<'_>, state: &State, found: &Found) -> Option<Value> {
+fn event_json(ctx: &Ctx<'_>, state: &State, found: &Place) -> Option<Value> {
     let mut out = Map::new();
-    let log = &found.log;
+    let log = log_at(found)?;
     let address = log.address.to_string();
     out.insert("block_number".into(), found.sealed.number().into());
     out.insert("block_timestamp".into(), found.sealed.time().0.into());
@@ -194,8 +124,8 @@ fn in_event(kind: &str, text: String) -> String {
 pub(super) fn of_contract(ctx: &Ctx<'_>, who: Address, query: &BTreeMap<String, String>) -> Value {
     let state = ctx.state();
     let name = query.get("event_name");
-    list(ctx, query, |found| {
-        if found.log.address != who {
+    list(ctx, query, logs, |found| {
+        if log_at(found)?.address != who {
             return None;
         }
         let shown = event_json(ctx, &state, found)?;
@@ -213,7 +143,7 @@ pub(super) fn of_place(
     query: &BTreeMap<String, String>,
 ) -> Value {
     let state = ctx.state();
-    list(ctx, query, |found| {
+    list(ctx, query, logs, |found| {
         let is_there = txid.is_none_or(|txid| found.txid() == Some(txid))
             && number.is_none_or(|number| found.sealed.number() == number);
         is_there.then(|| event_json(ctx, &state, found)).flatten()
@@ -227,8 +157,14 @@ pub(super) fn trc20(ctx: &Ctx<'_>, who: Address, query: &BTreeMap<String, String
     let (only_from, only_to) = (flag("only_from"), flag("only_to"));
     let token = query.get("contract_address");
     let mut tokens: BTreeMap<Address, Value> = BTreeMap::new();
-    list(ctx, query, |found| {
-        let [kind, from, to] = found.log.topics.as_slice() else {
+    let Some(_turn) = ctx.node.turns.take() else {
+        return busy();
+    };
+    // One deadline for what all of them say of themselves.
+    let deadline = trigger::deadline();
+    list(ctx, query, logs, |found| {
+        let log = log_at(found)?;
+        let [kind, from, to] = log.topics.as_slice() else {
             return None;
         };
         let (from, to) = (abi::topic_address(from), abi::topic_address(to));
@@ -237,11 +173,13 @@ pub(super) fn trc20(ctx: &Ctx<'_>, who: Address, query: &BTreeMap<String, String
             (false, true) => to == who,
             _ => from == who || to == who,
         };
-        let at = found.log.address;
+        let at = log.address;
         if *kind != transfer || !wanted || token.is_some_and(|token| *token != at.to_string()) {
             return None;
         }
-        let info = tokens.entry(at).or_insert_with(|| token_info(ctx, at));
+        let info = tokens
+            .entry(at)
+            .or_insert_with(|| token_info(ctx, at, deadline));
         Some(json!({
             "transaction_id": found.txid()?.to_string(),
             "token_info": info,
@@ -249,27 +187,30 @@ pub(super) fn trc20(ctx: &Ctx<'_>, who: Address, query: &BTreeMap<String, String
             "from": from.to_string(),
             "to": to.to_string(),
             "type": "Transfer",
-            "value": abi::value("uint256", &found.log.data, 0)?,
+            "value": abi::value("uint256", &log.data, 0)?,
         }))
     })
 }
 
+/// The answer of a token to a question, if it gives one in time.
+fn ask(view: &View, token: Address, data: Vec<u8>, deadline: Instant) -> Option<Vec<u8>> {
+    let call = Constant::Call(TriggerSmartContract {
+        owner_address: Address::ZERO.to_bytes().to_vec(),
+        contract_address: token.to_bytes().to_vec(),
+        data,
+        ..TriggerSmartContract::default()
+    });
+    let txid = TxId::from_bytes([0; 32]);
+    let ran = trigger::make(view, &call, txid, QUESTION_SUN, deadline).ok()?;
+    (ran.ended == Ended::Done).then_some(ran.output)
+}
+
 /// What a token says of itself.
-fn token_info(ctx: &Ctx<'_>, token: Address) -> Value {
+fn token_info(ctx: &Ctx<'_>, token: Address, deadline: Instant) -> Value {
     let view = View::of(ctx);
     let ask = |name: &str, kind: &str| {
-        let call = Constant::Call(TriggerSmartContract {
-            owner_address: Address::ZERO.to_bytes().to_vec(),
-            contract_address: token.to_bytes().to_vec(),
-            data: selector_of(&format!("{name}()")).to_vec(),
-            ..TriggerSmartContract::default()
-        });
-        let txid = TxId::from_bytes([0; 32]);
-        let ran = trigger::make(&view, &call, txid, 0, trigger::deadline()).ok()?;
-        match ran.ended {
-            Ended::Done => abi::value(kind, &ran.output, 0),
-            _ => None,
-        }
+        let data = selector_of(&format!("{name}()")).to_vec();
+        abi::value(kind, &ask(&view, token, data, deadline)?, 0)
     };
     let decimals = ask("decimals", "uint8").and_then(|text| text.parse::<u64>().ok());
     json!({
@@ -278,4 +219,31 @@ fn token_info(ctx: &Ctx<'_>, token: Address) -> Value {
         "decimals": decimals,
         "name": ask("name", "string"),
     })
+}
+
+/// What an account holds of each token, `{token: amount}`, but for those of which it has
+/// none: every contract that has `balanceOf(address)` is asked. None when too many calls
+/// are being made.
+pub(super) fn balances(ctx: &Ctx<'_>, who: Address) -> Option<Vec<Value>> {
+    let view = View::of(ctx);
+    let selector = selector_of("balanceOf(address)");
+    // PUSH4, as a compiler writes it.
+    let sign = [&[0x63][..], &selector].concat();
+    let mut tokens: Vec<Address> = view.state.contracts_with(&sign);
+    if tokens.is_empty() {
+        return Some(Vec::new());
+    }
+    tokens.sort();
+    tokens.truncate(MAX_TOKENS);
+    let _turn = ctx.node.turns.take()?;
+    let deadline = trigger::deadline();
+    let mut data = selector.to_vec();
+    data.extend([0; 12]);
+    data.extend(who.body());
+    let held = tokens.into_iter().filter_map(|token| {
+        let output = ask(&view, token, data.clone(), deadline)?;
+        let amount = abi::value("uint256", &output, 0).filter(|amount| amount != "0")?;
+        Some(json!({ token.to_string(): amount }))
+    });
+    Some(held.collect())
 }

@@ -1,12 +1,13 @@
 //! TronGrid's `/v1` and older event services, from this chain's own blocks: accounts,
 //! and their transactions; what contracts did is in `events`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use super::{
     Ctx, account, events,
+    pager::{Place, busy, list, page, wrong},
     request::{Call, Verb},
     transaction,
 };
@@ -16,38 +17,26 @@ use crate::{
     types::{Address, TxId},
 };
 
-/// Entries of a page (`limit`).
-pub(super) const MAX_PAGE: usize = 200;
-pub(super) const PAGE: usize = 20;
-
-/// A page of results, as TronGrid wraps it.
-pub(super) fn page(ctx: &Ctx<'_>, data: Vec<Value>, fingerprint: Option<String>) -> Value {
-    let mut meta = Map::new();
-    meta.insert("at".into(), ctx.now().0.into());
-    meta.insert("page_size".into(), data.len().into());
-    if let Some(fingerprint) = fingerprint {
-        meta.insert("fingerprint".into(), fingerprint.into());
-    }
-    json!({ "data": data, "success": true, "meta": meta })
-}
-
-pub(super) fn wrong(message: &str) -> Value {
-    json!({ "success": false, "statusCode": 400, "error": message })
-}
-
 /// Answers a path after `/v1/`; none for one that is not simulated.
 pub(super) fn answer(ctx: &Ctx<'_>, path: &str, query: &BTreeMap<String, String>) -> Option<Value> {
     let parts: Vec<_> = path.split('/').collect();
     Some(match parts.as_slice() {
-        ["accounts", who] => with(who, |who| page(ctx, one(ctx, &who), None)),
+        ["accounts", who] => with(who, |who| match one(ctx, who) {
+            Some(found) => page(ctx, found, None),
+            None => busy(),
+        }),
+        ["accounts", who, "trc20", "balance"] => {
+            with(who, |who| match events::balances(ctx, who) {
+                Some(held) => page(ctx, held, None),
+                None => busy(),
+            })
+        }
         ["accounts", who, "transactions"] => with(who, |who| transactions(ctx, who, query)),
         ["accounts", who, "transactions", "trc20"] => {
             with(who, |who| events::trc20(ctx, who, query))
         }
         ["contracts", who, "events"] => with(who, |who| events::of_contract(ctx, who, query)),
-        ["accounts", who, "trc20", "balance"] | ["contracts", who, "transactions" | "tokens"] => {
-            with(who, |_| page(ctx, Vec::new(), None))
-        }
+        ["contracts", who, "transactions" | "tokens"] => with(who, |_| page(ctx, Vec::new(), None)),
         ["blocks", "latest", "events"] => {
             events::of_place(ctx, None, Some(ctx.head().number()), query)
         }
@@ -70,19 +59,20 @@ fn with(text: &str, answer: impl FnOnce(Address) -> Value) -> Value {
     }
 }
 
-fn one(ctx: &Ctx<'_>, who: &Address) -> Vec<Value> {
+/// An account, if there is one; none when too many calls are being made.
+fn one(ctx: &Ctx<'_>, who: Address) -> Option<Vec<Value>> {
     let call = Call {
         verb: Verb::Post,
         query: BTreeMap::new(),
         body: json!({ "address": who.to_hex() }).to_string(),
     };
-    match account::get_account(ctx, &call) {
+    Some(match account::get_account(ctx, &call) {
         Ok(Value::Object(mut found)) if !found.is_empty() => {
-            found.insert("trc20".into(), json!([]));
+            found.insert("trc20".into(), events::balances(ctx, who)?.into());
             vec![Value::Object(found)]
         }
         _ => Vec::new(),
-    }
+    })
 }
 
 /// Whether a contract is of this account: its owner's, or paid to it.
@@ -104,67 +94,27 @@ fn sides(contract: &Contract, who: &Address) -> (bool, bool) {
     )
 }
 
-/// Newest first; `limit`, `only_from`, `only_to`, `only_confirmed` and the fingerprint
-/// of the page before are heeded.
+/// `only_from` and `only_to` are heeded.
 fn transactions(ctx: &Ctx<'_>, who: Address, query: &BTreeMap<String, String>) -> Value {
-    let given = |name: &str| query.get(name).map(String::as_str);
-    let flag = |name: &str| given(name) == Some("true");
-    let limit = given("limit").map_or(Ok(PAGE), str::parse);
-    let Some(limit) = limit.ok().filter(|limit| (1..=MAX_PAGE).contains(limit)) else {
-        return wrong("limit is 1 to 200");
+    let flag = |name: &str| query.get(name).is_some_and(|value| value == "true");
+    let (only_from, only_to) = (flag("only_from"), flag("only_to"));
+    let all = |sealed: &Sealed| {
+        let count = sealed.block.transactions.len();
+        (0..count).map(|index| (index, 0)).collect()
     };
-    // Where the page before ended: block and index.
-    let from = given("fingerprint").map(|text| {
-        let (block, index) = text.split_once('-')?;
-        Some((block.parse::<u64>().ok()?, index.parse::<usize>().ok()?))
-    });
-    let from = match from {
-        Some(None) => return wrong("this fingerprint is of another list"),
-        Some(Some(place)) => place,
-        None => (u64::MAX, usize::MAX),
-    };
-    let newest = match flag("only_confirmed") {
-        true => ctx.solid_block().number(),
-        false => ctx.head().number(),
-    };
-    let mut data = Vec::new();
-    let mut last = None;
-    for number in (0..=newest.min(from.0)).rev() {
-        let Some(sealed) = i64::try_from(number).ok().and_then(|n| ctx.block(n)) else {
-            break;
-        };
-        for index in (0..sealed.block.transactions.len()).rev() {
-            if (number, index) >= from {
-                continue;
-            }
-            let Some(shown) = shown(
-                ctx,
-                &sealed,
-                index,
-                &who,
-                flag("only_from"),
-                flag("only_to"),
-            ) else {
-                continue;
-            };
-            if data.len() == limit {
-                return page(ctx, data, last);
-            }
-            data.push(shown);
-            last = Some(format!("{number}-{index}"));
-        }
-    }
-    page(ctx, data, None)
+    list(ctx, query, all, |place| {
+        shown(ctx, place, &who, only_from, only_to)
+    })
 }
 
 fn shown(
     ctx: &Ctx<'_>,
-    sealed: &Arc<Sealed>,
-    index: usize,
+    Place { sealed, index, .. }: &Place,
     who: &Address,
     only_from: bool,
     only_to: bool,
 ) -> Option<Value> {
+    let index = *index;
     let transaction = sealed.block.transactions.get(index)?;
     let contract = transaction
         .raw_data()

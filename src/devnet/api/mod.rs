@@ -25,6 +25,7 @@ mod jsonrpc;
 mod line;
 mod merge;
 mod page;
+mod pager;
 mod request;
 mod stake;
 mod transaction;
