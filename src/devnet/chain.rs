@@ -1,6 +1,7 @@
 //! The chain: sealed blocks, the states after them, the pool of pending transactions, forks
 //! and the solid head. No clock: whoever makes a block says its time.
 
+mod making;
 #[cfg(test)]
 mod recorded;
 
@@ -11,20 +12,21 @@ use std::{
 
 use tokio::sync::watch;
 
+pub(crate) use making::{Candidate, Judged, Made, Plan};
+
 use crate::{
     devnet::{
         cheat::{Cheat, CheatError},
-        committee,
-        execute::{self, Receipt},
+        execute::Receipt,
         genesis::Genesis,
         incoming::Incoming,
         journal::{Document, Journal, JournalError, Record},
         reject::Reject,
         rules::ChainRules,
-        state::{Place, State, reference_of},
+        state::{Place, State},
     },
     tron::{
-        block::{Block, BlockHeader, merkle_root},
+        block::Block,
         keys::SecretKey,
         transaction::{MAX_EXPIRATION_AHEAD, Transaction},
     },
@@ -89,20 +91,10 @@ struct Position {
     not_before: UnixMs,
 }
 
-/// A block that was made but is not on the chain yet.
-struct Made {
-    sealed: Arc<Sealed>,
-    state: State,
-    /// What the block had no room for.
-    left: Vec<Incoming>,
-    /// Why the others are not in it.
-    dropped: Vec<(Incoming, Reject)>,
-}
-
 /// The chain. See the module's words.
 #[derive(Debug)]
 pub(crate) struct Chain {
-    rules: ChainRules,
+    rules: Arc<ChainRules>,
     start: Genesis,
     genesis: Arc<Sealed>,
     journal: Option<Journal>,
@@ -115,6 +107,8 @@ pub(crate) struct Chain {
     is_closed: bool,
     /// What left the pool when a block was made, and why; taken by [`Self::take_dropped`].
     dropped: Vec<(Incoming, Reject)>,
+    /// What is to be judged again; taken by [`Self::take_unpooled`].
+    unpooled: Vec<Incoming>,
     /// Expirations need not reach further than this, if there is one.
     expire_by: Option<UnixMs>,
 }
@@ -141,7 +135,7 @@ impl Chain {
             block,
         };
         Self {
-            rules,
+            rules: Arc::new(rules),
             start: genesis.clone(),
             genesis: Arc::new(sealed),
             journal: None,
@@ -161,6 +155,7 @@ impl Chain {
             next_snapshot: 1,
             is_closed: false,
             dropped: Vec::new(),
+            unpooled: Vec::new(),
             expire_by: None,
         }
     }
@@ -215,7 +210,7 @@ impl Chain {
                     .map_err(|error| format!("block {number}: {error}"))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let made = self.make(incoming, time, next_slot);
+        let made = self.plan_of(incoming, time, next_slot).make();
         if let Some((incoming, reject)) = made.dropped.first() {
             let txid = incoming.txid();
             return Err(format!("block {number}: transaction {txid}: {reject}"));
@@ -227,7 +222,7 @@ impl Chain {
             ));
         }
         self.push(made.sealed, made.state);
-        self.repool(Vec::new());
+        self.unpool(Vec::new());
         Ok(())
     }
 
@@ -263,7 +258,8 @@ impl Chain {
 
     /// Takes the place of `self`: its rules, its journal, its listeners.
     pub(crate) fn load(&mut self, document: &Document) -> Result<(), CheatError> {
-        let mut other = Self::restore(self.rules.clone(), document).map_err(CheatError::State)?;
+        let rules = self.rules.as_ref().clone();
+        let mut other = Self::restore(rules, document).map_err(CheatError::State)?;
         if let Some(journal) = &mut self.journal
             && let Err(error) = journal.replace(document)
         {
@@ -320,7 +316,7 @@ impl Chain {
 
     /// Changes the time between blocks, ms.
     pub(crate) fn set_interval_ms(&mut self, interval_ms: i64) {
-        self.rules.interval_ms = interval_ms;
+        Arc::make_mut(&mut self.rules).interval_ms = interval_ms;
     }
 
     pub(crate) fn head(&self) -> &Arc<Sealed> {
@@ -396,19 +392,29 @@ impl Chain {
         self.expire_by.map_or(next, |now| next.min(now))
     }
 
-    /// Takes a transaction into the pool, if it is sound on top of it.
-    pub(crate) fn accept(&mut self, incoming: Incoming) -> Result<(), Reject> {
+    /// What judging a transaction takes, so that it can be done without the chain: a
+    /// contract's code may run for long.
+    pub(crate) fn candidate(&self, incoming: Incoming) -> Result<Candidate, Reject> {
         if self.at.pending.len() >= MAX_PENDING || self.has_failed() {
             return Err(Reject::Busy);
         }
-        let next_slot = self.next_slot();
-        let state = &self.at.pending_state;
-        execute::check_broadcast(state, &incoming, next_slot)?;
         let time = UnixMs(self.head().time().0.saturating_add(self.rules.interval_ms));
-        let slot = self
-            .rules
-            .slot(self.head().number() + 1, time, self.head_state());
-        let (mut state, _) = execute::apply(state, &incoming, next_slot, slot)?;
+        Ok(Candidate {
+            incoming,
+            state: self.at.pending_state.clone(),
+            next_slot: self.next_slot(),
+            slot: self
+                .rules
+                .slot(self.head().number() + 1, time, self.head_state()),
+        })
+    }
+
+    /// Takes a transaction into the pool that was judged on top of it, as it still is.
+    pub(crate) fn admit(&mut self, judged: Judged) {
+        let Judged {
+            incoming,
+            mut state,
+        } = judged;
         state.put_place(
             incoming.txid(),
             Place {
@@ -418,20 +424,33 @@ impl Chain {
         );
         self.at.pending_state = state;
         self.at.pending.push(incoming);
-        Ok(())
     }
 
-    /// Seals the next block at `time`, or just after its parent if that is
-    /// later: the pending transactions that still hold, in order. The head stays
-    /// as it is when the state file cannot be written.
-    pub(crate) fn seal(&mut self, time: UnixMs) -> Arc<Sealed> {
+    /// What making the next block takes, so that it can be done without the chain: at
+    /// `time`, or just after its parent if that is later, of the pending transactions
+    /// that still hold, in order.
+    pub(crate) fn plan(&self, time: UnixMs) -> Plan {
         let time = time
             .max(UnixMs(self.head().time().0 + 1))
             .max(self.at.not_before);
-        let pending = std::mem::take(&mut self.at.pending);
-        let made = self.make(pending.clone(), time, self.next_slot());
+        self.plan_of(self.at.pending.clone(), time, self.next_slot())
+    }
+
+    fn plan_of(&self, incoming: Vec<Incoming>, time: UnixMs, next_slot: UnixMs) -> Plan {
+        Plan {
+            rules: Arc::clone(&self.rules),
+            parent: Arc::clone(self.head()),
+            state: self.head_state().clone(),
+            incoming,
+            time,
+            next_slot,
+        }
+    }
+
+    /// Puts a block on the chain that was made on top of its head and of all that is
+    /// pending. The head stays as it is when the state file cannot be written.
+    pub(crate) fn seal(&mut self, made: Made) -> Arc<Sealed> {
         if !self.record(|| Record::of(&made.sealed)) {
-            self.at.pending = pending;
             return Arc::clone(self.head());
         }
         for (incoming, reject) in &made.dropped {
@@ -441,80 +460,8 @@ impl Chain {
         // As many as the pool holds, at most.
         self.dropped = made.dropped;
         self.push(Arc::clone(&made.sealed), made.state);
-        self.repool(made.left);
+        self.unpool(made.left);
         made.sealed
-    }
-
-    /// Makes the block that these transactions give on top of the head.
-    fn make(&self, incoming: Vec<Incoming>, time: UnixMs, next_slot: UnixMs) -> Made {
-        let parent = self.head();
-        let number = parent.number() + 1;
-        let (witness, signer) = self.rules.turn(number, self.head_state());
-        let slot = self.rules.slot(number, time, self.head_state());
-        let mut state = self.head_state().clone();
-        let mut transactions = Vec::new();
-        let mut receipts = Vec::new();
-        let mut left = Vec::new();
-        let mut dropped = Vec::new();
-        let mut bytes = 0usize;
-        for incoming in incoming {
-            let size = incoming.transaction().size_without_results();
-            if bytes + size > MAX_BLOCK_BYTES {
-                left.push(incoming);
-                continue;
-            }
-            match execute::apply(&state, &incoming, next_slot, slot) {
-                Ok((next, receipt)) => {
-                    state = next;
-                    state.put_place(
-                        incoming.txid(),
-                        Place {
-                            block: number,
-                            index: transactions.len(),
-                        },
-                    );
-                    let mut transaction = incoming.transaction().clone();
-                    transaction.set_results(vec![receipt.result()]);
-                    bytes += size;
-                    transactions.push(transaction);
-                    receipts.push(receipt);
-                }
-                Err(reject) => dropped.push((incoming, reject)),
-            }
-        }
-        let header = BlockHeader {
-            number,
-            timestamp: time,
-            tx_trie_root: merkle_root(&transactions),
-            parent_hash: parent.id,
-            witness_address: witness.to_bytes().to_vec(),
-            version: BLOCK_VERSION,
-            account_state_root: Vec::new(),
-        };
-        let witness_signature = header.sign(signer).to_vec();
-        let block = Block {
-            header,
-            witness_signature,
-            transactions,
-        };
-        let id = block.id();
-        let (reference, hash) = reference_of(&id);
-        state.put_reference(reference, hash);
-        state.put_block_id(id);
-        state.properties.head = id;
-        state.properties.head_time = time;
-        committee::after_block(&mut state, number, witness);
-        Made {
-            sealed: Arc::new(Sealed {
-                id,
-                block,
-                receipts,
-                next_slot,
-            }),
-            state,
-            left,
-            dropped,
-        }
     }
 
     fn push(&mut self, sealed: Arc<Sealed>, state: State) {
@@ -562,22 +509,23 @@ impl Chain {
         }
     }
 
-    /// Puts transactions on top of a new head; those that no longer hold are gone.
-    fn repool(&mut self, transactions: Vec<Incoming>) {
+    /// Empties the pool on top of a new head; what was in it is to be judged again.
+    fn unpool(&mut self, transactions: Vec<Incoming>) {
         self.at.pending_state = self.head_state().clone();
         self.at.pending.clear();
-        for incoming in transactions {
-            let txid = incoming.txid();
-            if let Err(reject) = self.accept(incoming) {
-                tracing::debug!(%txid, %reject, "dropped from the pool");
-            }
-        }
+        self.unpooled.extend(transactions);
+    }
+
+    /// What left the pool for no fault of its own, in order: whoever changes the chain
+    /// has it judged again.
+    pub(crate) fn take_unpooled(&mut self) -> Vec<Incoming> {
+        std::mem::take(&mut self.unpooled)
     }
 
     /// Forgets all pending transactions, as a node that stopped does.
     pub(crate) fn drop_pending(&mut self) -> usize {
         let dropped = self.at.pending.len();
-        self.repool(Vec::new());
+        self.unpool(Vec::new());
         dropped
     }
 
@@ -615,7 +563,7 @@ impl Chain {
             }
         }
         transactions.append(&mut self.at.pending);
-        self.repool(transactions);
+        self.unpool(transactions);
         count
     }
 
@@ -631,7 +579,7 @@ impl Chain {
             *head = state;
         }
         let pending = std::mem::take(&mut self.at.pending);
-        self.repool(pending);
+        self.unpool(pending);
         Ok(())
     }
 
@@ -687,7 +635,7 @@ impl Chain {
         }) {
             return false;
         }
-        self.at = Self::new(self.rules.clone(), &self.start).at;
+        self.at = Self::new(self.rules.as_ref().clone(), &self.start).at;
         self.snapshots.clear();
         true
     }

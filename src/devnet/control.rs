@@ -21,10 +21,12 @@ pub(crate) fn fund(
     token: Option<i64>,
     amount: i64,
 ) -> Result<(), CheatError> {
-    node.chain().cheat(Cheat::Fund {
-        address,
-        token,
-        amount,
+    node.change(|chain| {
+        chain.cheat(Cheat::Fund {
+            address,
+            token,
+            amount,
+        })
     })
 }
 
@@ -34,7 +36,7 @@ pub(crate) fn set_account(
     address: Address,
     fields: AccountFields,
 ) -> Result<(), CheatError> {
-    node.chain().cheat(Cheat::SetAccount { address, fields })
+    node.change(|chain| chain.cheat(Cheat::SetAccount { address, fields }))
 }
 
 /// Sets an account's TRX, creating it if need be.
@@ -48,25 +50,27 @@ pub(crate) fn set_balance(node: &Node, address: Address, sun: i64) -> Result<(),
 
 /// Changes a chain parameter at once.
 pub(crate) fn set_parameter(node: &Node, name: &str, value: i64) -> Result<(), CheatError> {
-    node.chain().cheat(Cheat::SetParameter {
-        name: name.to_owned(),
-        value,
+    node.change(|chain| {
+        chain.cheat(Cheat::SetParameter {
+            name: name.to_owned(),
+            value,
+        })
     })
 }
 
 /// Transactions of these accounts need no signature of their own any more.
 pub(crate) fn unlock(node: &Node, addresses: Vec<Address>) -> Result<(), CheatError> {
-    node.chain().cheat(Cheat::Unlock { addresses })
+    node.change(|chain| chain.cheat(Cheat::Unlock { addresses }))
 }
 
 /// They need one again.
 pub(crate) fn lock(node: &Node, addresses: Vec<Address>) -> Result<(), CheatError> {
-    node.chain().cheat(Cheat::Lock { addresses })
+    node.change(|chain| chain.cheat(Cheat::Lock { addresses }))
 }
 
 /// Puts code at an address.
 pub(crate) fn set_code(node: &Node, address: Address, code: String) -> Result<(), CheatError> {
-    node.chain().cheat(Cheat::SetCode { address, code })
+    node.change(|chain| chain.cheat(Cheat::SetCode { address, code }))
 }
 
 /// Sets a word of a contract's storage.
@@ -76,10 +80,12 @@ pub(crate) fn set_storage(
     slot: String,
     value: String,
 ) -> Result<(), CheatError> {
-    node.chain().cheat(Cheat::SetStorage {
-        address,
-        slot,
-        value,
+    node.change(|chain| {
+        chain.cheat(Cheat::SetStorage {
+            address,
+            slot,
+            value,
+        })
     })
 }
 
@@ -91,7 +97,7 @@ pub(crate) fn deploy_trc20(
 ) -> Result<Address, CheatError> {
     let contract = token.contract(trc20_owner(), &[holder]);
     let txid = transaction(&contract.clone().into()).txid();
-    node.chain().cheat(Cheat::Trc20 { token, holder })?;
+    node.change(|chain| chain.cheat(Cheat::Trc20 { token, holder }))?;
     Ok(created_address(&txid, &contract.owner_address))
 }
 
@@ -107,11 +113,10 @@ pub(crate) fn load(node: &Node, text: &str) -> Result<(), CheatError> {
         let reason = "this state has an unfinished last line";
         return Err(CheatError::State(reason.to_owned()));
     }
-    let head = {
-        let mut chain = node.chain();
+    let head = node.change(|chain| {
         chain.load(&read.document)?;
-        chain.head().time()
-    };
+        Ok::<_, CheatError>(chain.head().time())
+    })?;
     node.not_before(head);
     Ok(())
 }

@@ -7,6 +7,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use crate::{
     devnet::{
         builder::{DEFAULT_MNEMONIC, DevnetAccount, DevnetError},
+        chain::Chain,
         cheat::{AccountFields, Cheat, CheatError},
         control,
         faults::{Fault, FaultError},
@@ -199,9 +200,11 @@ impl Devnet {
     /// # Errors
     /// The state file cannot be written.
     pub fn accept_reference(&self, reference: RefBlock) -> Result<(), CheatError> {
-        self.node.chain().cheat(Cheat::Reference {
-            bytes: reference.bytes,
-            hash: reference.hash,
+        self.node.change(|chain| {
+            chain.cheat(Cheat::Reference {
+                bytes: reference.bytes,
+                hash: reference.hash,
+            })
         })
     }
 
@@ -263,13 +266,14 @@ impl Devnet {
     /// Forks out the newest `blocks` blocks, solid ones never; their
     /// transactions return to the pool or are gone. Returns how many went.
     pub fn fork(&self, blocks: u64, keep_transactions: bool) -> u64 {
-        self.node.chain().fork_out(blocks, keep_transactions)
+        self.node
+            .change(|chain| chain.fork_out(blocks, keep_transactions))
     }
 
     /// Forgets the pending transactions, as a node that stopped does. Returns
     /// how many there were.
     pub fn drop_pending(&self) -> usize {
-        self.node.chain().drop_pending()
+        self.node.change(Chain::drop_pending)
     }
 
     /// Adds a fault.

@@ -1,6 +1,7 @@
 //! A chain that lives in time: the clock, the pace of blocks, and the lock.
 
 use std::{
+    ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -54,8 +55,11 @@ impl Pace {
 const MINED_AT_ONCE: u64 = 32;
 
 pub(crate) struct Node {
+    /// Locked for a moment at a time: never while a contract's code runs.
     chain: Mutex<Chain>,
-    /// Held by whoever is next to lock the chain, so that one who locks it again and
+    /// Held by whoever changes the chain, for as long as that takes; before the chain.
+    writing: Mutex<()>,
+    /// Held by whoever is next to change the chain, so that one who changes it again and
     /// again lets the others in.
     turn: Mutex<()>,
     /// Turns of calls that belong to no transaction.
@@ -99,6 +103,68 @@ pub(crate) struct Habits {
     pub(crate) lenient_expiration: bool,
 }
 
+/// The chain, to read.
+pub(crate) struct Reading<'a>(MutexGuard<'a, Chain>);
+
+impl Deref for Reading<'_> {
+    type Target = Chain;
+
+    fn deref(&self) -> &Chain {
+        &self.0
+    }
+}
+
+/// The right to change the chain. It is locked only to take what is needed and to put
+/// back what comes of it; what takes long is done in between.
+struct Writing<'a> {
+    node: &'a Node,
+    _held: MutexGuard<'a, ()>,
+}
+
+impl Writing<'_> {
+    /// Judges a transaction and takes it into the pool.
+    fn pool(&self, incoming: Incoming) -> Result<(), Reject> {
+        let candidate = self.node.locked().candidate(incoming)?;
+        let judged = candidate.judge()?;
+        self.node.locked().admit(judged);
+        Ok(())
+    }
+
+    /// Judges again what left the pool for no fault of its own.
+    fn repool(&self) {
+        let again = self.node.locked().take_unpooled();
+        for incoming in again {
+            let txid = incoming.txid();
+            if let Err(reject) = self.pool(incoming) {
+                tracing::debug!(%txid, %reject, "dropped from the pool");
+            }
+        }
+    }
+
+    /// Makes a block of what is pending; what is to be told of it once this is dropped.
+    fn seal(&self, at: UnixMs) -> Vec<Event> {
+        let plan = self.node.locked().plan(at);
+        let made = plan.make();
+        let (sealed, is_new, dropped) = {
+            let mut chain = self.node.locked();
+            let before = chain.head().number();
+            let sealed = chain.seal(made);
+            let is_new = sealed.number() > before;
+            (sealed, is_new, chain.take_dropped())
+        };
+        self.repool();
+        if !self.node.is_told() || !is_new {
+            return Vec::new();
+        }
+        let mut events: Vec<_> = dropped
+            .into_iter()
+            .map(|(incoming, why)| Event::refusal(&incoming, why))
+            .collect();
+        events.extend(Event::of_block(&sealed));
+        events
+    }
+}
+
 impl Node {
     pub(crate) fn new(
         chain: Chain,
@@ -110,6 +176,7 @@ impl Node {
         let head = chain.head().time();
         let node = Self {
             chain: Mutex::new(chain),
+            writing: Mutex::new(()),
             turn: Mutex::new(()),
             turns: Turns::default(),
             pace: Mutex::new(pace),
@@ -137,10 +204,10 @@ impl Node {
 
     /// Makes blocks otherwise from now on.
     pub(crate) fn set_pace(&self, pace: Pace) {
-        let mut chain = self.chain();
-        chain.set_interval_ms(pace.interval_ms());
-        *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = pace;
-        drop(chain);
+        self.change(|chain| {
+            chain.set_interval_ms(pace.interval_ms());
+            *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = pace;
+        });
         self.changed.notify_one();
     }
 
@@ -152,26 +219,46 @@ impl Node {
         }
     }
 
-    /// The chain, locked. A panic of another holder left it whole: every change
+    /// The chain, to read. A panic of another holder left it whole: every change
     /// of it ends with plain assignments.
-    pub(crate) fn chain(&self) -> MutexGuard<'_, Chain> {
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn chain(&self) -> Reading<'_> {
+        Reading(self.locked())
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Chain> {
         let mut chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(turn);
         if self.lenient {
             chain.expire_by(self.clock.now());
         }
         chain
     }
 
+    /// The right to change the chain; nobody else does until it is dropped.
+    fn writing(&self) -> Writing<'_> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        Writing {
+            node: self,
+            _held: self.writing.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// Changes the chain, and judges again what that put out of the pool.
+    pub(crate) fn change<T>(&self, act: impl FnOnce(&mut Chain) -> T) -> T {
+        let writing = self.writing();
+        let out = act(&mut self.locked());
+        writing.repool();
+        out
+    }
+
     /// Remembers the chain and the time.
     pub(crate) fn snapshot(&self) -> u64 {
-        self.chain().snapshot(self.offset_ms.load(Ordering::SeqCst))
+        let offset = self.offset_ms.load(Ordering::SeqCst);
+        self.change(|chain| chain.snapshot(offset))
     }
 
     /// Returns to what was remembered, the time included; false if there is nothing.
     pub(crate) fn revert(&self, id: u64) -> bool {
-        let offset = self.chain().revert(id);
+        let offset = self.change(|chain| chain.revert(id));
         if let Some(offset) = offset {
             self.offset_ms.store(offset, Ordering::SeqCst);
             self.changed.notify_one();
@@ -182,7 +269,7 @@ impl Node {
     /// Goes back to the beginning, the time included; false if the state file cannot be
     /// written.
     pub(crate) fn reset(&self) -> bool {
-        let done = self.chain().reset();
+        let done = self.change(Chain::reset);
         if done {
             self.offset_ms.store(0, Ordering::SeqCst);
             self.changed.notify_one();
@@ -204,27 +291,13 @@ impl Node {
         }
     }
 
-    /// Seals a block; what is to be told of it once the chain is free.
-    fn seal(&self, chain: &mut Chain, at: UnixMs) -> Vec<Event> {
-        let before = chain.head().number();
-        let sealed = chain.seal(at);
-        let dropped = chain.take_dropped();
-        if !self.is_told() || sealed.number() == before {
-            return Vec::new();
-        }
-        let mut events: Vec<_> = dropped
-            .into_iter()
-            .map(|(incoming, why)| Event::refusal(&incoming, why))
-            .collect();
-        events.extend(Event::of_block(&sealed));
-        events
-    }
-
     /// Ends it: a long call stops early, nothing is accepted any more, and the state file
     /// is free when this returns.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
-        self.chain().close();
+        // Not by `change`: a block that is being made is not on the chain yet, and does
+        // not come on it any more.
+        self.locked().close();
     }
 
     /// Whether instant blocks go on, empty, while nothing happens.
@@ -258,17 +331,17 @@ impl Node {
     /// into a block.
     pub(crate) fn accept(&self, incoming: Incoming) -> Result<(), Reject> {
         let now = self.now();
-        let mut chain = self.chain();
-        if let Err(why) = chain.accept(incoming.clone()) {
-            drop(chain);
+        let writing = self.writing();
+        if let Err(why) = writing.pool(incoming.clone()) {
+            drop(writing);
             self.tell(|| vec![Event::refusal(&incoming, why.clone())]);
             return Err(why);
         }
         let mut events = Vec::new();
         if self.pace() == Pace::Instant && !self.is_paused() {
-            events = self.seal(&mut chain, now);
+            events = writing.seal(now);
         }
-        drop(chain);
+        drop(writing);
         self.tell(|| events);
         Ok(())
     }
@@ -281,25 +354,26 @@ impl Node {
         let mut left = count;
         loop {
             let mut events = Vec::new();
-            let mut chain = self.chain();
-            let step = chain.interval_ms();
+            let writing = self.writing();
             for _ in 0..left.min(MINED_AT_ONCE) {
-                let next = UnixMs(chain.head().time().0.saturating_add(step));
-                let slot = self.on_grid(&chain, now);
-                events.extend(self.seal(&mut chain, next.max(slot)));
+                let at = {
+                    let chain = self.chain();
+                    let step = chain.interval_ms();
+                    let next = UnixMs(chain.head().time().0.saturating_add(step));
+                    next.max(self.on_grid(&chain, now))
+                };
+                events.extend(writing.seal(at));
             }
             left = left.saturating_sub(MINED_AT_ONCE);
+            let head = Arc::clone(self.chain().head());
+            drop(writing);
+            self.tell(|| events);
             if left == 0 || self.ended.load(Ordering::SeqCst) {
-                let head = Arc::clone(chain.head());
-                drop(chain);
-                self.tell(|| events);
                 if self.pace() != Pace::Instant {
                     self.not_before(head.time());
                 }
                 return head;
             }
-            drop(chain);
-            self.tell(|| events);
         }
     }
 
@@ -325,32 +399,30 @@ impl Node {
             return every;
         }
         let now = self.now();
-        let mut events = Vec::new();
-        let mut chain = self.chain();
-        let due = match self.pace() {
-            Pace::Instant => chain.head().time().plus(SLOT),
-            _ => {
-                let slot = self.on_grid(&chain, now);
-                if slot > chain.head().time() {
-                    events = self.seal(&mut chain, slot);
+        let writing = self.writing();
+        let (head, slot, step) = {
+            let chain = self.chain();
+            let slot = self.on_grid(&chain, now);
+            (chain.head().time(), slot, chain.interval_ms())
+        };
+        let (at, wait) = match self.pace() {
+            Pace::Instant if !self.idle_blocks.load(Ordering::SeqCst) => return SLOT,
+            Pace::Instant => {
+                let due = head.plus(SLOT);
+                match due <= now {
+                    true => (Some(now), SLOT),
+                    false => (None, due.since(now)),
                 }
-                UnixMs(slot.0.saturating_add(chain.interval_ms()))
+            }
+            _ => {
+                let next = UnixMs(slot.0.saturating_add(step));
+                ((slot > head).then_some(slot), next.since(now))
             }
         };
-        if self.pace() == Pace::Instant {
-            if !self.idle_blocks.load(Ordering::SeqCst) {
-                return SLOT;
-            }
-            if due <= now {
-                events = self.seal(&mut chain, now);
-                drop(chain);
-                self.tell(|| events);
-                return SLOT;
-            }
-        }
-        drop(chain);
+        let events = at.map(|at| writing.seal(at)).unwrap_or_default();
+        drop(writing);
         self.tell(|| events);
-        due.since(now).max(Duration::from_millis(1))
+        wait.max(Duration::from_millis(1))
     }
 
     /// Makes blocks until dropped.

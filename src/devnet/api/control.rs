@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     devnet::{
+        chain::Chain,
         cheat::AccountFields,
         control,
         faults::Fault,
@@ -286,10 +287,10 @@ fn run(node: &Arc<Node>, name: &str, body: &Value) -> Result<Value, String> {
         "fork" => {
             let count = unsigned(body, "blocks", 1)?;
             let keep = boolean(body, "keep_transactions", true)?;
-            let forked = node.chain().fork_out(count, keep);
+            let forked = node.change(|chain| chain.fork_out(count, keep));
             return Ok(json!({ "forked": forked }));
         }
-        "droppending" => return Ok(json!({ "dropped": node.chain().drop_pending() })),
+        "droppending" => return Ok(json!({ "dropped": node.change(Chain::drop_pending) })),
         "faults" => {
             if let Some(seed) = int(body, "seed")? {
                 node.faults.seed(seed.cast_unsigned());

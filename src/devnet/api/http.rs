@@ -209,7 +209,13 @@ async fn respond(
             })
             .await;
         }
-        _ => return beside(node, path, &call).unwrap_or_else(|| unknown(&method, path)),
+        _ => {
+            let path = path.to_owned();
+            return aside(node, move |node| {
+                beside(node, &path, &call).unwrap_or_else(|| unknown(&method, &path))
+            })
+            .await;
+        }
     };
     // A contract's code takes as long as it takes.
     if RUNS_CODE.contains(&name) {
@@ -223,7 +229,9 @@ async fn respond(
 }
 
 /// Endpoints that run a contract's code before they answer.
-const RUNS_CODE: [&str; 3] = [
+const RUNS_CODE: [&str; 5] = [
+    "broadcasttransaction",
+    "broadcasthex",
     "triggersmartcontract",
     "triggerconstantcontract",
     "estimateenergy",

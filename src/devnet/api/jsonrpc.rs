@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     devnet::{
+        chain::Chain,
         control,
         node::{Node, Pace},
     },
@@ -165,7 +166,7 @@ fn run(node: &Arc<Node>, method: &str, list: &[Value], left: &mut u64) -> Result
         }
         "tre_dropSnapshot" => {
             let id = quantity(first, "snapshot", None)?;
-            node.chain().drop_snapshot(id).into()
+            node.change(|chain| chain.drop_snapshot(id)).into()
         }
         "evm_increaseTime" => {
             let seconds = quantity(first, "seconds", None)?;
@@ -267,7 +268,7 @@ fn run(node: &Arc<Node>, method: &str, list: &[Value], left: &mut u64) -> Result
             Value::Bool(true)
         }
         "anvil_dropAllTransactions" => {
-            node.chain().drop_pending();
+            node.change(Chain::drop_pending);
             Value::Null
         }
         _ => return Err(Refusal::plain(-32601, "method not found")),

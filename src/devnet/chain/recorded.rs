@@ -93,7 +93,7 @@ impl Chain {
             next_slot: at.time,
         });
         self.push(sealed, state);
-        self.repool(Vec::new());
+        self.unpool(Vec::new());
         refused
     }
 

@@ -1,18 +1,19 @@
 //! What must hold whatever is sent: random transactions, valid and not, with
 //! blocks, days, forks and reverts between them.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 
 use crate::{
     devnet::{
-        chain::Chain,
+        chain::{Chain, Sealed},
         cheat::Cheat,
         genesis::{Genesis, GenesisAccount, NetworkStake, well_known_key},
         incoming::Incoming,
         journal::{Journal, Record},
         params::{Parameters, Preset},
+        reject::Reject,
         resource::TRX,
         rules::ChainRules,
         state::{Account, Operations, Resource, State},
@@ -73,6 +74,29 @@ fn rules() -> ChainRules {
         keep_blocks: None,
         solid_lag: 4,
     }
+}
+
+/// Takes a transaction into the pool.
+fn accept(chain: &mut Chain, incoming: Incoming) -> Result<(), Reject> {
+    let judged = chain.candidate(incoming)?.judge()?;
+    chain.admit(judged);
+    Ok(())
+}
+
+/// Judges again what a change put out of the pool.
+fn repool(chain: &mut Chain) {
+    for incoming in chain.take_unpooled() {
+        // What no longer holds is gone.
+        let _ = accept(chain, incoming);
+    }
+}
+
+/// Makes the next block, and puts it on the chain.
+fn seal(chain: &mut Chain, time: UnixMs) -> Arc<Sealed> {
+    let made = chain.plan(time).make();
+    let sealed = chain.seal(made);
+    repool(chain);
+    sealed
 }
 
 fn chain() -> Chain {
@@ -256,17 +280,23 @@ fn run(chain: &mut Chain, step: &Step, salt: i64) {
             let transaction = draft.build().sign(&key(*from)).unwrap();
             let incoming = Incoming::new(transaction).unwrap();
             let before = accounts(chain.pending_state());
-            if chain.accept(incoming).is_err() {
+            if accept(chain, incoming).is_err() {
                 // A refusal leaves nothing behind.
                 assert_eq!(accounts(chain.pending_state()), before);
             }
         }
-        Step::Seal => drop(chain.seal(chain.next_slot())),
+        Step::Seal => {
+            let next = chain.next_slot();
+            seal(chain, next);
+        }
         Step::Wait { hours } => {
             let later = chain.head().time().plus(Duration::from_secs(hours * 3_600));
-            drop(chain.seal(later));
+            seal(chain, later);
         }
-        Step::Fork { blocks, keep } => drop(chain.fork_out(*blocks, *keep)),
+        Step::Fork { blocks, keep } => {
+            chain.fork_out(*blocks, *keep);
+            repool(chain);
+        }
         Step::Fund { to, amount } => chain
             .cheat(Cheat::Fund {
                 address: key(*to).address(),
@@ -357,9 +387,9 @@ fn replayed(chain: &Chain) -> Chain {
                 for text in transactions {
                     let bytes = hex::decode(text).unwrap();
                     let transaction = Transaction::decode(&bytes).unwrap();
-                    other.accept(Incoming::new(transaction).unwrap()).unwrap();
+                    accept(&mut other, Incoming::new(transaction).unwrap()).unwrap();
                 }
-                assert_eq!(other.seal(time_ms).id, id);
+                assert_eq!(seal(&mut other, time_ms).id, id);
             }
             Record::Cheat(cheat) => other.cheat(cheat).unwrap(),
             other => panic!("{other:?} in a document"),
@@ -383,7 +413,8 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         let mut chain = kept(&path);
-        chain.seal(chain.next_slot());
+        let next = chain.next_slot();
+        seal(&mut chain, next);
         let middle = steps.len() / 2;
         let mut snapshot = None;
         for (salt, step) in (1i64..).zip(&steps) {
@@ -395,7 +426,8 @@ proptest! {
                 snapshot = Some((id, chain.head().id, chain.pending_state().clone()));
             }
         }
-        chain.seal(chain.next_slot());
+        let next = chain.next_slot();
+        seal(&mut chain, next);
         same(replayed(&chain).head_state(), chain.head_state());
         if let Some((id, head, pending)) = snapshot {
             prop_assert_eq!(chain.revert(id), Some(0));
@@ -415,7 +447,8 @@ proptest! {
 #[test]
 fn every_kind_of_contract_is_accepted_at_least_once() {
     let mut chain = chain();
-    chain.seal(chain.next_slot());
+    let next = chain.next_slot();
+    seal(&mut chain, next);
     let mut salt = 0;
     let mut send = |chain: &mut Chain, kind: u8, from: u8, to: u8, amount: i64| {
         salt += 1;
@@ -428,8 +461,9 @@ fn every_kind_of_contract_is_accepted_at_least_once() {
             UnixMs(salt),
         );
         let transaction = draft.build().sign(&key(from)).unwrap();
-        chain.accept(Incoming::new(transaction).unwrap()).unwrap();
-        chain.seal(chain.next_slot());
+        accept(chain, Incoming::new(transaction).unwrap()).unwrap();
+        let next = chain.next_slot();
+        seal(chain, next);
         check(chain.head_state());
     };
     let new = Address::from_bytes(&bytes(4)).unwrap();
@@ -445,11 +479,11 @@ fn every_kind_of_contract_is_accepted_at_least_once() {
     send(&mut chain, 6, 0, 2, 40 * TRX);
     send(&mut chain, 11, 2, 2, 1_000);
     let tomorrow = chain.head().time().plus(Duration::from_secs(3 * 86_400));
-    chain.seal(tomorrow);
+    seal(&mut chain, tomorrow);
     send(&mut chain, 12, 1, 2, 30);
     send(&mut chain, 13, 2, 2, 0);
     send(&mut chain, 13, 2, 2, 1);
     let later = chain.head().time().plus(Duration::from_secs(15 * 86_400));
-    chain.seal(later);
+    seal(&mut chain, later);
     send(&mut chain, 7, 0, 0, 0);
 }

@@ -155,6 +155,14 @@ async fn a_token_from_genesis_is_paid_with() {
     assert_eq!(paid["data"][0]["value"], "7", "{paid}");
     assert_eq!(paid["data"][0]["token_info"]["symbol"], "USDT");
     assert_eq!(paid["data"][0]["from"], alice.address.to_string());
+    let held = json!([{ at.to_string(): (billion + 7).to_string() }]);
+    let account = get(&devnet, &format!("/v1/accounts/{}", bob.address)).await;
+    assert_eq!(account["data"][0]["trc20"], held, "{account}");
+    let path = format!("/v1/accounts/{}/trc20/balance", bob.address);
+    assert_eq!(get(&devnet, &path).await["data"], held);
+    // Who has nothing of a token is not told of it, though the token is asked.
+    let path = format!("/v1/accounts/{at}/trc20/balance");
+    assert_eq!(get(&devnet, &path).await["data"], json!([]));
 }
 
 /// Code that keeps the first word of what it is called with, and gives back what it keeps
@@ -292,4 +300,72 @@ async fn a_call_without_an_end_stops_no_other_request() {
         message.contains("CPU timeout") || message.contains("Not enough energy"),
         "{message}"
     );
+}
+
+/// Code that counts down from a number, which takes it seven opcodes each time.
+fn countdown(from: u32) -> String {
+    // PUSH4 from, JUMPDEST, PUSH1 1, SWAP1, SUB, DUP1, PUSH1 5, JUMPI.
+    format!("63{from:08x}5b600190038060055700")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_takes_long_stops_no_other_request() {
+    let devnet = Devnet::builder()
+        .instant()
+        .idle_blocks(false)
+        .start()
+        .await
+        .unwrap();
+    let me = &devnet.accounts()[0];
+    // JUMPDEST, PUSH0, JUMP: until its energy is used up, in the constructor.
+    let build = json!({
+        "owner_address": me.address.to_hex(), "bytecode": "5b5f56", "abi": "[]",
+        "name": "Spin", "fee_limit": 3_000_000_000u64, "origin_energy_limit": 1_000_000,
+        "consume_user_resource_percent": 100,
+    });
+    let built = post(&devnet, "/wallet/deploycontract", build).await;
+    let sending = send(&devnet, me, built);
+    tokio::pin!(sending);
+    let mut answered = 0;
+    let (answer, info) = loop {
+        let asking = async {
+            for path in ["/wallet/getnowblock", "/wallet/getchainparameters"] {
+                post(&devnet, path, json!({})).await;
+            }
+        };
+        tokio::select! {
+            sent = &mut sending => break sent,
+            () = asking => answered += 1,
+        }
+    };
+    assert_eq!(answer["result"], true, "{answer}");
+    assert_eq!(info["receipt"]["result"], "OUT_OF_ENERGY", "{info}");
+    assert_eq!(info["receipt"]["energy_usage_total"], 30_000_000);
+    // The same questions take a few milliseconds, that transaction seconds.
+    assert!(answered >= 10, "{answered} times");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_beyond_those_that_may_wait_are_told_that_the_node_is_busy() {
+    const RUNNING_AND_WAITING: usize = 2 + 64;
+    let devnet = Devnet::builder().pace(Pace::Manual).start().await.unwrap();
+    let me = devnet.accounts()[0].address.to_hex();
+    let call = json!({ "owner_address": me, "data": countdown(300_000) });
+    let path = "/wallet/triggerconstantcontract";
+    let calls = (0..RUNNING_AND_WAITING + 40).map(|_| post(&devnet, path, call.clone()));
+    let answers = futures_util::future::join_all(calls).await;
+    let busy = |answer: &&Value| answer["result"]["code"] == "SERVER_BUSY";
+    let told = answers.iter().filter(busy).count();
+    let done = answers
+        .iter()
+        .filter(|answer| answer["result"]["result"] == true);
+    let done = done.count();
+    assert_eq!(told + done, answers.len(), "{answers:?}");
+    assert!(
+        told > 0 && done >= RUNNING_AND_WAITING,
+        "{told} told, {done} done"
+    );
+    // Afterwards there is room again.
+    let call = json!({ "owner_address": me, "data": countdown(3) });
+    assert_eq!(post(&devnet, path, call).await["result"]["result"], true);
 }

@@ -1,6 +1,9 @@
 //! What holds whatever code runs: bounds, and that nothing comes of nothing.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use proptest::prelude::*;
 
@@ -101,6 +104,30 @@ fn supply(state: &State) -> i128 {
     held + i128::from(state.properties.burnt)
 }
 
+/// What all accounts together hold of each TRC-10 token.
+fn tokens(state: &State) -> BTreeMap<i64, i128> {
+    let mut held = BTreeMap::new();
+    for account in state.accounts() {
+        for (id, amount) in &account.assets {
+            *held.entry(*id).or_default() += i128::from(*amount);
+        }
+    }
+    held.retain(|_, amount| *amount != 0);
+    held
+}
+
+/// What contracts that destroyed themselves in favour of themselves took along.
+fn destroyed(ran: &Ran) -> BTreeMap<i64, i128> {
+    let mut gone = BTreeMap::new();
+    let last = ran.internal.iter().filter(|internal| {
+        internal.note == "suicide" && internal.to == Some(internal.from) && !internal.is_rejected
+    });
+    for (id, amount) in last.flat_map(|internal| &internal.tokens) {
+        *gone.entry(*id).or_default() += i128::from(*amount);
+    }
+    gone
+}
+
 /// Opcodes, those that move something among them often, with small and odd words.
 fn program() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
@@ -123,7 +150,7 @@ fn program() -> impl Strategy<Value = Vec<u8>> {
 #[test]
 fn any_code_keeps_the_supply_and_its_limit_and_runs_the_same_again() {
     let (state, slot) = world();
-    let before = supply(&state);
+    let (before, tokens_before) = (supply(&state), tokens(&state));
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         cases: 400,
         failure_persistence: None,
@@ -143,6 +170,14 @@ fn any_code_keeps_the_supply_and_its_limit_and_runs_the_same_again() {
                 ran.energy_used
             );
             prop_assert_eq!(supply(&ran.state), before);
+            let mut all = tokens(&ran.state);
+            if ran.ended == Ended::Done {
+                for (id, amount) in destroyed(&ran) {
+                    *all.entry(id).or_default() += amount;
+                }
+                all.retain(|_, amount| *amount != 0);
+            }
+            prop_assert_eq!(all, tokens_before.clone());
             let again = run(&state, slot, code, data, limit);
             prop_assert_eq!(ran.energy_used, again.energy_used);
             prop_assert_eq!(ran.ended, again.ended);

@@ -462,7 +462,7 @@ pub(super) fn run(
             at.number = number;
             at.time = facts.times[&number];
             let id = facts.id(number);
-            for (incoming, why) in node.chain().push_recorded(id, at, transactions) {
+            for (incoming, why) in node.change(|chain| chain.push_recorded(id, at, transactions)) {
                 let txid = incoming.txid();
                 println!("{txid} is not in block {number} here: {why}");
             }
@@ -486,7 +486,7 @@ pub(super) fn run(
                 !is_equal
             });
         }
-        node.chain().drop_pending();
+        node.change(Chain::drop_pending);
     }
     let open: BTreeSet<&str> = open
         .concat()
@@ -554,7 +554,7 @@ fn ask(
     let now = match exchange.built {
         Some((head, solid, timestamp)) if head == at.time => {
             let high = at.number & !0xffff;
-            node.chain().set_solid(high | u64::from(solid));
+            node.change(|chain| chain.set_solid(high | u64::from(solid)));
             timestamp
         }
         Some(_) => return None,
@@ -562,7 +562,7 @@ fn ask(
         None if exchange.runs_code && !is_new => return None,
         None if exchange.not_before.is_some_and(too_early) => return None,
         None => {
-            node.chain().set_solid(at.number);
+            node.change(|chain| chain.set_solid(at.number));
             at.time.plus(Duration::from_millis(SENDING))
         }
     };
