@@ -4,7 +4,8 @@
 //! want something of theirs) or take most (when we only seed) are unchoked, and
 //! one more, the *optimistic* one, regardless of that; every third round
 //! another. A new peer is thrice as likely to be it. In between, only free slots
-//! are filled, so that nobody is choked and unchoked in quick turns. At most
+//! are filled, so that nobody is choked and unchoked in quick turns. Who has a slot
+//! and makes no use of it gives it up to whoever waits. At most
 //! half of the slots go to one group (an address prefix): many connections from
 //! one network win nothing.
 
@@ -59,6 +60,9 @@ pub struct Candidate {
     pub unchoked: bool,
     /// Connected for less than a minute.
     pub new: bool,
+    /// It asked for nothing while it was unchoked last, or does not take what it is sent.
+    /// Served only if nobody else waits.
+    pub wasteful: bool,
 }
 
 /// What a connection is worth, see [`Candidate::rate`]: while `seeding` what it takes, more
@@ -97,7 +101,10 @@ impl Choker {
     pub fn round(&mut self, candidates: &[Candidate]) -> BTreeSet<ConnId> {
         let rotate = self.round.is_multiple_of(OPTIMISTIC_ROUNDS);
         self.round += 1;
-        let present = |conn| candidates.iter().any(|one| one.conn == conn);
+        let present = |conn| {
+            let useful = candidates.iter().filter(|one| !one.wasteful);
+            useful.map(|one| one.conn).any(|one| one == conn)
+        };
         if rotate || !self.optimistic.is_some_and(present) {
             self.optimistic = None;
         }
@@ -105,7 +112,7 @@ impl Choker {
         // Equal rates: who is served stays, else the older connection.
         ranked.sort_by_key(|one| (std::cmp::Reverse((one.rate, one.unchoked)), one.conn));
         let mut chosen = Chosen::new(self.slots);
-        for one in &ranked {
+        for one in ranked.iter().filter(|one| !one.wasteful) {
             if chosen.all.len() + 1 < self.slots && self.optimistic != Some(one.conn) {
                 chosen.take(one);
             }
@@ -116,7 +123,10 @@ impl Choker {
     /// Between rounds: fills slots that are free and chokes nobody who stays.
     pub fn fill(&mut self, candidates: &[Candidate]) -> BTreeSet<ConnId> {
         let mut chosen = Chosen::new(self.slots);
-        for one in candidates.iter().filter(|one| one.unchoked) {
+        for one in candidates
+            .iter()
+            .filter(|one| one.unchoked && !one.wasteful)
+        {
             chosen.take(one);
         }
         self.complete(candidates, chosen)
@@ -125,7 +135,7 @@ impl Choker {
     fn complete(&mut self, candidates: &[Candidate], mut chosen: Chosen) -> BTreeSet<ConnId> {
         let kept = candidates
             .iter()
-            .find(|one| self.optimistic == Some(one.conn));
+            .find(|one| self.optimistic == Some(one.conn) && !one.wasteful);
         if let Some(one) = kept {
             chosen.take(one);
         }
@@ -134,8 +144,10 @@ impl Choker {
                 .iter()
                 .filter(|one| chosen.may_take(one))
                 .collect();
+            let useful = eligible.iter().any(|one| !one.wasteful);
             let tickets = eligible
                 .iter()
+                .filter(|one| !(useful && one.wasteful))
                 .flat_map(|one| std::iter::repeat_n(*one, if one.new { 3 } else { 1 }));
             let tickets: Vec<_> = tickets.collect();
             let Some(one) = self.pick(&tickets) else {
@@ -202,6 +214,7 @@ mod tests {
             rate,
             unchoked: false,
             new: false,
+            wasteful: false,
         }
     }
 
@@ -241,6 +254,32 @@ mod tests {
         peers.extend([peer(2, 99), peer(3, 99)]);
         let chosen = choker.fill(&peers);
         assert!(chosen.contains(&ConnId(1)) && chosen.len() == 2);
+    }
+
+    #[test]
+    fn who_asks_for_nothing_keeps_its_slot_only_while_nobody_waits() {
+        let mut choker = Choker::new(4, 3);
+        let mut peers: Vec<_> = (0..4).map(|id| peer(id, 0)).collect();
+        assert_eq!(choker.round(&peers).len(), 4);
+        for one in &mut peers {
+            one.unchoked = true;
+            one.wasteful = true;
+        }
+        // Nobody waits.
+        assert_eq!(choker.fill(&peers).len(), 4);
+        peers.extend([peer(7, 0), peer(8, 0)]);
+        for chosen in [choker.fill(&peers), choker.round(&peers)] {
+            assert!(chosen.contains(&ConnId(7)) && chosen.contains(&ConnId(8)));
+            assert_eq!(chosen.len(), 4);
+        }
+        // Nor do they come back while others wait.
+        for id in 9..12 {
+            peers.push(peer(id, 0));
+        }
+        for _ in 0..20 {
+            let chosen = choker.fill(&peers);
+            assert!(chosen.iter().all(|conn| conn.0 >= 7), "{chosen:?}");
+        }
     }
 
     #[test]

@@ -15,10 +15,16 @@ const MAX_PIECES: usize = 1024;
 const MAX_RECEIVERS: usize = 64;
 /// Requests of a peer that are put into another order.
 const MAX_ORDERED: usize = 64;
-/// After so many bytes to a peer, the past counts half.
+/// After so many bytes to all, the past counts half.
 const MEMORY: u64 = 32 << 20;
-/// So many times the share of others has, at most, who passes on to all of them.
+/// So many times the share of others has, at most, who passes on more than they.
 const MAX_FACTOR: u64 = 128;
+/// A peer's share falls with this power of how often what it was given went on.
+const POWER: u32 = 4;
+/// Bits behind the point while powers are taken.
+const FRACTION: u32 = 20;
+/// Who has from others this part of what the best served is given by us can do without us.
+const SUPPLIED: u64 = 4;
 
 /// What a peer was given of one piece.
 #[derive(Debug)]
@@ -50,6 +56,8 @@ pub(super) struct Passing {
     /// The pieces, those that were given out first come first.
     order: VecDeque<u32>,
     peers: BTreeMap<ConnId, Record>,
+    /// Bytes that all of them were given.
+    given: u64,
 }
 
 impl Passing {
@@ -58,15 +66,10 @@ impl Passing {
         let bytes = u64::from(bytes);
         let record = self.peers.entry(conn).or_default();
         record.given += bytes;
-        if record.given > MEMORY {
-            for count in [
-                &mut record.given,
-                &mut record.passed_on,
-                &mut record.has,
-                &mut record.has_of_us,
-            ] {
-                *count /= 2;
-            }
+        self.given += bytes;
+        if self.given > MEMORY {
+            self.given /= 2;
+            self.peers.values_mut().for_each(Record::halve);
         }
         let all = self.pieces.entry(piece).or_insert_with(|| {
             self.order.push_back(piece);
@@ -147,31 +150,51 @@ impl Passing {
     }
 
     /// The share of a peer beside that of one that passes nothing on: 1 to [`MAX_FACTOR`].
-    /// It rises with the square of how often what it was given went on, so that the line
-    /// goes to who can give each piece to all others, as long as it can. Who gets little
-    /// from others is not put behind those who pass on: nothing of it comes to it.
+    /// It falls with the fourth power of how often what it was given went on, beside the
+    /// best, so that the line goes to who can give each piece to all others, as long as it
+    /// can. Nobody is put behind those who pass on, if nothing of it comes to it: who is new,
+    /// or has from others less than a quarter of what the best served is given, has the
+    /// share of the best.
     pub(super) fn factor(&self, conn: ConnId) -> u64 {
         let Some(record) = self.peers.get(&conn) else {
-            return 1;
+            return MAX_FACTOR;
         };
-        if record.is_alone() {
-            let all = self.peers.values().map(Record::factor);
-            return all.max().unwrap_or(1);
+        let records = || self.peers.values();
+        let most = records().map(|one| one.given).max().unwrap_or(0);
+        if SUPPLIED * record.of_others() < most {
+            return MAX_FACTOR;
         }
-        record.factor()
+        let best = records().map(Record::often).max().unwrap_or(0).max(1);
+        // At most 2⁷ × 2⁸ × 2⁴⁰.
+        let scaled = (0..POWER).fold(MAX_FACTOR << FRACTION, |factor, _| {
+            factor * record.often() / best
+        });
+        (scaled >> FRACTION).max(1)
     }
 }
 
 impl Record {
-    /// Three quarters of what it has, or more, came from us.
-    fn is_alone(&self) -> bool {
-        self.has > 0 && 4 * self.has_of_us >= 3 * self.has
+    /// Bytes that it has from others.
+    fn of_others(&self) -> u64 {
+        self.has.saturating_sub(self.has_of_us)
     }
 
-    fn factor(&self) -> u64 {
-        // How often it went on, in 64ths.
+    /// How often what it was given went on, in 64ths; at most 2²⁰.
+    fn often(&self) -> u64 {
         let often = self.passed_on.saturating_mul(64) / self.given.max(1);
-        (1 + often.saturating_mul(often) / 256).min(MAX_FACTOR)
+        often.min(1 << 20)
+    }
+
+    /// The past counts half.
+    fn halve(&mut self) {
+        for count in [
+            &mut self.given,
+            &mut self.passed_on,
+            &mut self.has,
+            &mut self.has_of_us,
+        ] {
+            *count /= 2;
+        }
     }
 }
 
@@ -204,7 +227,7 @@ mod tests {
             gave(&mut passing, n, piece, PIECE);
             announced(&mut passing, n, piece);
         }
-        assert_eq!(factors(&passing, [1, 2, 3]), [1, 1, 1]);
+        assert_eq!(factors(&passing, [1, 2, 3]), [MAX_FACTOR; 3]);
         for (n, piece) in [(2, 0), (2, 1), (1, 2), (1, 3)] {
             announced(&mut passing, n, piece);
         }
@@ -212,33 +235,41 @@ mod tests {
     }
 
     #[test]
-    fn it_rises_with_the_square_of_how_often_a_piece_goes_on() {
+    fn it_falls_with_the_fourth_power_of_how_much_less_often_pieces_go_on() {
         let mut passing = both();
-        assert_eq!(factors(&passing, [1, 2]), [17, 17]);
+        assert_eq!(factors(&passing, [1, 2]), [MAX_FACTOR; 2]);
         // Others get the pieces of 1, but none of 2.
         announced(&mut passing, 3, 0);
         announced(&mut passing, 3, 1);
-        assert_eq!(factors(&passing, [1, 2]), [65, 17]);
+        assert_eq!(factors(&passing, [1, 2]), [MAX_FACTOR, 8]);
         for n in 4..20 {
             announced(&mut passing, n, 0);
             // Once counts.
             announced(&mut passing, 2, 0);
         }
-        assert_eq!(factors(&passing, [1, 2]), [MAX_FACTOR, 17]);
+        assert_eq!(factors(&passing, [1, 2]), [MAX_FACTOR, 1]);
         passing.left(ConnId(1));
-        assert_eq!(factors(&passing, [1, 2]), [1, 17]);
+        assert_eq!(passing.factor(ConnId(2)), MAX_FACTOR);
     }
 
     #[test]
-    fn who_gets_nothing_from_others_is_not_put_behind_them() {
+    fn who_gets_little_from_others_is_not_put_behind_them() {
         let mut passing = both();
-        gave(&mut passing, 3, 4, PIECE);
-        assert_eq!(passing.factor(ConnId(3)), 1);
-        announced(&mut passing, 3, 4);
-        assert_eq!(passing.factor(ConnId(3)), 17);
-        // It has more from others than from us.
+        for piece in 4..12 {
+            gave(&mut passing, 1, piece, PIECE);
+            announced(&mut passing, 1, piece);
+        }
+        for piece in [12, 13, 14] {
+            gave(&mut passing, 3, piece, PIECE);
+            announced(&mut passing, 3, piece);
+        }
+        // The best served was given ten pieces.
+        for from_others in [4, 5] {
+            assert_eq!(passing.factor(ConnId(3)), MAX_FACTOR);
+            announced(&mut passing, 3, from_others);
+        }
+        assert_eq!(passing.factor(ConnId(3)), MAX_FACTOR);
         announced(&mut passing, 3, 1000);
-        announced(&mut passing, 3, 1001);
         assert_eq!(passing.factor(ConnId(3)), 1);
     }
 
@@ -251,13 +282,14 @@ mod tests {
         for n in [1, 2] {
             announced(&mut passing, n, 0);
         }
-        assert_eq!(factors(&passing, [1, 2]), [1, 1]);
+        let merits = |passing: &Passing| [1, 2].map(|n| passing.peers[&ConnId(n)].passed_on);
+        assert_eq!(merits(&passing), [0, 0]);
         // Half of it.
         gave(&mut passing, 1, 1, PIECE);
         announced(&mut passing, 1, 1);
         gave(&mut passing, 2, 1, PIECE / 2);
         announced(&mut passing, 2, 1);
-        assert_eq!(passing.factor(ConnId(1)), 2);
+        assert_eq!(merits(&passing), [u64::from(PIECE) / 2, 0]);
     }
 
     #[test]
@@ -268,7 +300,7 @@ mod tests {
         announced(&mut passing, 1, 0);
         passing.announced(ConnId(3), group(1), 0, PIECE);
         announced(&mut passing, 1, 0);
-        assert_eq!(factors(&passing, [1, 2, 3]), [1, 1, 1]);
+        assert_eq!(passing.peers[&ConnId(1)].passed_on, 0);
         announced(&mut passing, 4, 77);
         assert_eq!(passing.pieces.len(), 1);
     }
@@ -299,7 +331,8 @@ mod tests {
                 gave(&mut passing, n, piece, 1);
             }
         }
-        assert_eq!(passing.factor(ConnId(1)), 1);
+        assert_eq!(passing.peers[&ConnId(1)].often(), 0);
+        assert!(passing.given <= MEMORY);
         assert_eq!(passing.pieces.len(), MAX_PIECES);
         assert_eq!(passing.order.len(), MAX_PIECES);
         let bounded = |all: &Vec<Given>| all.len() <= MAX_RECEIVERS;

@@ -19,7 +19,7 @@
 //! catch up `CATCH_UP` bytes, so that a pause of one round trip costs it
 //! nothing, and no more, so that it cannot save up.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::hooks::{ConnId, UploadClass};
 
@@ -66,7 +66,7 @@ pub struct Scheduler {
     free: Class,
     vtime: u128,
     class_of: HashMap<ConnId, bool>,
-    /// How many times the share of other free connections each has; 1 is not kept.
+    /// How many times the share of its equals each connection has; 1 is not kept.
     factors: HashMap<ConnId, u64>,
 }
 
@@ -91,6 +91,8 @@ struct Class {
 #[derive(Debug)]
 struct Flow {
     weight: u128,
+    /// Its share beside others of the same weight.
+    factor: u128,
     wanted: u64,
     pass: u128,
 }
@@ -112,9 +114,10 @@ impl Scheduler {
         }
     }
 
-    /// Gives a free connection so many times (at least once) the share of another free one,
-    /// from when it wants something next. It does not count while a payer wants data: no
-    /// free connection may come close to what a payer gets.
+    /// Gives a connection so many times (at least once) the share of its equals: of free
+    /// ones, or of payers of the same weight, who together have no more than before. It
+    /// counts from when the connection wants something next, and for free ones not while a
+    /// payer wants data: none of them may come close to what a payer gets.
     pub fn prefer(&mut self, conn: ConnId, factor: u64) {
         if factor > 1 {
             self.factors.insert(conn, factor);
@@ -137,10 +140,11 @@ impl Scheduler {
     /// How many bytes a connection wants, on top of what it was granted;
     /// replaces what it wanted before. A refused one wants nothing.
     pub fn want(&mut self, conn: ConnId, class: UploadClass, bytes: u64) {
-        let (paid, weight) = match class {
-            UploadClass::Paid { weight } => (true, weight.max(1)),
-            UploadClass::Free if self.paid.active().next().is_some() => (false, 1),
-            UploadClass::Free => (false, self.factors.get(&conn).copied().unwrap_or(1)),
+        let factor = self.factors.get(&conn).copied().unwrap_or(1);
+        let (paid, weight, factor) = match class {
+            UploadClass::Paid { weight } => (true, weight.max(1), factor.max(1)),
+            UploadClass::Free if self.paid.active().next().is_some() => (false, 1, 1),
+            UploadClass::Free => (false, 1, factor),
             UploadClass::Refused => return self.end_flow(conn),
         };
         if self.class_of.get(&conn).is_some_and(|was| *was != paid) {
@@ -150,7 +154,7 @@ impl Scheduler {
         let vtime = self.vtime;
         let class = if paid { &mut self.paid } else { &mut self.free };
         let was_idle = class.waiting.is_empty();
-        class.want(conn, weight.into(), bytes);
+        class.want(conn, weight.into(), factor.into(), bytes);
         if was_idle && !class.waiting.is_empty() {
             let floor = vtime.saturating_sub(u128::from(CATCH_UP) * SCALE / class.share);
             class.pass = class.pass.max(floor);
@@ -219,11 +223,22 @@ impl Scheduler {
     /// The part of the free share that the free connections may have: as many
     /// of them as there are payers of the lowest weight have all of it.
     fn part_of_free(&self) -> Part {
-        let (mut all, mut lowest) = (0u128, None);
+        // By weight: how many, their factors added up, the lowest factor.
+        let mut equals = BTreeMap::<u128, (u128, u128, u128)>::new();
         for flow in self.paid.active() {
-            all = all.saturating_add(flow.weight);
-            lowest = Some(lowest.map_or(flow.weight, |low: u128| low.min(flow.weight)));
+            let (count, factors, low) = equals.entry(flow.weight).or_insert((0, 0, u128::MAX));
+            *count += 1;
+            *factors += flow.factor;
+            *low = flow.factor.min(*low);
         }
+        let all = equals
+            .iter()
+            .map(|(weight, (count, ..))| weight * count)
+            .sum::<u128>();
+        let lowest = equals
+            .iter()
+            .map(|(weight, (count, factors, low))| (weight * count * low / factors).max(1))
+            .min();
         let Some(lowest) = lowest else {
             return WHOLE;
         };
@@ -258,10 +273,11 @@ impl Class {
         }
     }
 
-    fn want(&mut self, conn: ConnId, weight: u128, bytes: u64) {
+    fn want(&mut self, conn: ConnId, weight: u128, factor: u128, bytes: u64) {
         let vtime = self.vtime;
         let flow = self.flows.entry(conn).or_insert(Flow {
             weight,
+            factor,
             wanted: 0,
             pass: vtime,
         });
@@ -272,6 +288,7 @@ impl Class {
             flow.pass = flow.pass.max(floor);
         }
         flow.weight = weight;
+        flow.factor = factor;
         flow.wanted = bytes;
         if bytes > 0 {
             self.waiting.insert((flow.pass, conn));
@@ -299,20 +316,35 @@ impl Class {
         })
     }
 
-    /// Serves a chunk to the one whose turn it is; `part` of the class's share
+    /// What a connection's weight is worth: those of one weight share what they have by
+    /// their factors.
+    fn part_of_equals(&self, flow: &Flow) -> Part {
+        let (mut count, mut factors) = (0u128, 0u128);
+        for one in self.active().filter(|one| one.weight == flow.weight) {
+            count += 1;
+            factors += one.factor;
+        }
+        Part {
+            num: flow.factor * count.max(1),
+            den: factors.max(flow.factor),
+        }
+    }
+
+    /// Serves a chunk to the one whose turn it is; `of_class` of the class's share
     /// is what the class may have now.
-    fn serve(&mut self, part: Part) -> Option<(ConnId, u64)> {
+    fn serve(&mut self, of_class: Part) -> Option<(ConnId, u64)> {
         let (pass, conn) = self.waiting.pop_first()?;
         self.vtime = self.vtime.max(pass);
+        let part = self.part_of_equals(self.flows.get(&conn)?);
         let flow = self.flows.get_mut(&conn)?;
         let bytes = flow.wanted.min(GRANT);
         flow.wanted -= bytes;
-        flow.pass = pass + u128::from(bytes) * SCALE / flow.weight;
+        flow.pass = pass + u128::from(bytes) * SCALE * part.den / (flow.weight * part.num);
         if flow.wanted > 0 {
             self.waiting.insert((flow.pass, conn));
         }
         // At most 2¹⁴ × 2³⁰ × 2⁷³: a grant, the scale, all weights.
-        self.pass += u128::from(bytes) * SCALE * part.den / (self.share * part.num);
+        self.pass += u128::from(bytes) * SCALE * of_class.den / (self.share * of_class.num);
         Some((conn, bytes))
     }
 }
@@ -390,6 +422,35 @@ mod tests {
         assert!(close(got[0], 4 << 20));
         let mut scheduler = Scheduler::new(Some(1 << 20), 80);
         assert!(close(run(&mut scheduler, &[(1, PAID(7))], 4)[0], 4 << 20));
+    }
+
+    #[test]
+    fn payers_of_one_price_share_by_what_they_pass_on_and_others_lose_nothing() {
+        let mut scheduler = Scheduler::new(Some(4 << 20), 80);
+        scheduler.prefer(ConnId(1), 3);
+        let hungry = [(1, PAID(5)), (2, PAID(5)), (3, PAID(10))];
+        let got = run(&mut scheduler, &hungry, 8);
+        let all = 32 << 20;
+        // Twice the price, twice the share of the others in the mean.
+        assert!(close(got[2], all / 2), "{got:?}");
+        assert!(close(got[0], all * 3 / 8), "{got:?}");
+        assert!(close(got[1], all / 8), "{got:?}");
+        // It alone wants data: nothing is left lying.
+        let mut scheduler = Scheduler::new(Some(4 << 20), 80);
+        scheduler.prefer(ConnId(1), 8);
+        let got = run(&mut scheduler, &hungry[1..2], 1);
+        assert!(close(got[0], 4 << 20), "{got:?}");
+    }
+
+    #[test]
+    fn a_free_rider_gets_a_quarter_of_the_payer_who_has_least() {
+        let mut scheduler = Scheduler::new(Some(4 << 20), 80);
+        scheduler.prefer(ConnId(1), 4);
+        let weight = 1 << 20;
+        let hungry = [(1, PAID(weight)), (2, PAID(weight)), (3, UploadClass::Free)];
+        let got = run(&mut scheduler, &hungry, 8);
+        assert!(close(got[0], 4 * got[1]), "{got:?}");
+        assert!(close(4 * got[2], got[1]), "{got:?}");
     }
 
     #[test]

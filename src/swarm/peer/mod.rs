@@ -62,6 +62,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(100);
 const STALLED_WRITE: Duration = Duration::from_secs(90);
 /// What a peer began that may not be paid for so long is finished by others.
 const HELD: Duration = Duration::from_secs(10);
+/// Who is unchoked and asks for nothing, or takes nothing, for so long gives way to others.
+const UNUSED_SLOT: Duration = Duration::from_secs(5);
 
 /// What other tasks have to tell an extension.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,6 +93,25 @@ struct Outbox {
     requests: VecDeque<Block>,
     /// Pieces that it is told of bit by bit, and the first that it was not told of.
     haves: Option<(Bitfield, u32)>,
+    /// When it was unchoked, until it asks for something.
+    unused_slot_since: Option<Instant>,
+}
+
+impl Outbox {
+    /// It was unchoked and asks for nothing.
+    fn wastes_its_slot(&self) -> bool {
+        self.unused_slot_since
+            .is_some_and(|at| at.elapsed() > UNUSED_SLOT)
+    }
+}
+
+/// What the choker asks a connection for.
+pub(super) struct Standing {
+    pub(super) class: UploadClass,
+    pub(super) interested: bool,
+    pub(super) unchoked: bool,
+    /// It asked for nothing while it was unchoked last, or does not take what it is sent.
+    pub(super) wasteful: bool,
 }
 
 #[derive(Debug)]
@@ -203,6 +224,12 @@ impl Traffic {
 
     fn millis(&self) -> u64 {
         u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// One write takes longer than this.
+    fn is_written_for(&self, longer_than: Duration) -> bool {
+        self.writing_since.load(Ordering::Relaxed) != 0
+            && self.is_older(&self.writing_since, longer_than)
     }
 
     fn is_older(&self, stamp: &AtomicU64, than: Duration) -> bool {
@@ -423,10 +450,16 @@ impl Conn {
         self.meter.get().is_none() || self.drained.load(Ordering::Acquire)
     }
 
-    /// For the choker: its class, and whether it wants data and is unchoked.
-    pub(super) fn standing(&self) -> (UploadClass, bool, bool) {
+    pub(super) fn standing(&self) -> Standing {
+        let wasteful =
+            lock(&self.out).wastes_its_slot() || self.traffic.is_written_for(UNUSED_SLOT);
         let link = lock(&self.link);
-        (link.class, link.peer_interested, !link.choking)
+        Standing {
+            class: link.class,
+            interested: link.peer_interested,
+            unchoked: !link.choking,
+            wasteful,
+        }
     }
 
     pub(super) fn row(&self, pieces: u32) -> PeerRow {
@@ -478,7 +511,7 @@ impl Conn {
             self.close("it was silent for too long");
         }
         if traffic.writing_since.load(Ordering::Relaxed) != 0 {
-            if traffic.is_older(&traffic.writing_since, STALLED_WRITE) {
+            if traffic.is_written_for(STALLED_WRITE) {
                 self.close("it does not read what it is sent");
             }
         } else if traffic.is_older(&traffic.sent_at, KEEP_ALIVE) {
@@ -486,6 +519,9 @@ impl Conn {
         }
         if lock(&self.brought).tick() {
             self.torrent.take_in(self.id);
+        }
+        if self.standing().wasteful {
+            self.shared.rechoke.notify_one();
         }
         let mut link = lock(&self.link);
         if self.extended && !link.greeted {

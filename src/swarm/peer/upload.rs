@@ -1,6 +1,6 @@
 //! Serving the peer's requests.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Instant};
 
 use tokio::io::AsyncWriteExt;
 
@@ -74,7 +74,10 @@ impl Conn {
         // What is granted while choked is used up by what is served alone.
         let served = !full && self.torrent.can_serve(block) && (!choking || self.is_granted(block));
         if served {
-            lock(&self.out).requests.push_back(block);
+            let mut out = lock(&self.out);
+            out.requests.push_back(block);
+            out.unused_slot_since = None;
+            drop(out);
             self.write_ready.notify_one();
         } else if self.fast {
             self.send(Message::Reject(block));
@@ -101,11 +104,18 @@ impl Conn {
         }
         link.choking = choking;
         drop(link);
+        let mut out = lock(&self.out);
         if !choking {
+            out.unused_slot_since.get_or_insert_with(Instant::now);
+            drop(out);
             self.send(Message::Unchoke);
             return;
         }
-        let refused = std::mem::take(&mut lock(&self.out).requests);
+        let refused = std::mem::take(&mut out.requests);
+        if !out.wastes_its_slot() {
+            out.unused_slot_since = None;
+        }
+        drop(out);
         self.send(Message::Choke);
         if self.fast {
             for block in refused {

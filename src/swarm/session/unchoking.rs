@@ -32,21 +32,22 @@ pub(super) async fn choke_loop(shared: Arc<Shared>, mut choker: Choker) {
         let mut free = Vec::new();
         let mut candidates = Vec::new();
         for conn in shared.all_conns() {
-            let (class, interested, unchoked) = conn.standing();
-            if class != UploadClass::Free {
+            let standing = conn.standing();
+            if standing.class != UploadClass::Free {
                 continue;
             }
             let seeding = conn.torrent.is_complete();
             let traffic = &conn.traffic;
             let [up, down, factor] = [&traffic.up_rate, &traffic.down_rate, &traffic.factor]
                 .map(|count| count.load(Ordering::Relaxed));
-            if interested {
+            if standing.interested {
                 candidates.push(Candidate {
                     conn: conn.id,
                     group: Group::of(conn.id, conn.remote.ip()),
                     rate: worth(seeding, up, down, factor),
-                    unchoked,
+                    unchoked: standing.unchoked,
                     new: conn.traffic.is_new(),
+                    wasteful: standing.wasteful,
                 });
             }
             free.push(conn);

@@ -218,6 +218,46 @@ async fn floods_of_messages_without_worth_leave_the_honest_their_rate() {
     }
 }
 
+/// More of them than there are slots, all unchoked before the honest peer comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_that_nobody_uses_go_to_who_waits() {
+    let (_dir, path) = file(1 << 20, 904);
+    let metainfo = torrent(&path, 64 << 10, &[]);
+    let ask = Message::Request(Block {
+        piece: 0,
+        begin: 0,
+        length: 16 << 10,
+    });
+    for (name, requests) in [("asks for nothing", 0), ("reads nothing", 500)] {
+        let seeder = session().await;
+        let seed = seeder.seed(&metainfo, &path, SeedOptions::default());
+        let seed = seed.unwrap();
+        within(seed.wait_complete()).await.unwrap();
+        let mut holders = Vec::new();
+        for number in 0..24 {
+            let mut id = FLOODER;
+            id[19] = number;
+            let mut stream = dial(seeder.listen_addr(), &metainfo, id).await;
+            let said = [Message::Interested].into_iter();
+            stream.write_all(&encoded(said)).await.unwrap();
+            holders.push(stream);
+        }
+        let unchoked = || seed.stats().peers.iter().filter(|row| !row.choking).count();
+        until("all slots are taken", || unchoked() == 8).await;
+        for stream in &mut holders {
+            let asked = std::iter::repeat_n(ask.clone(), requests);
+            stream.write_all(&encoded(asked)).await.unwrap();
+        }
+        let began = Instant::now();
+        let leecher = session().await;
+        let (leech, _out) = add(&leecher, of(&metainfo), &[seeder.listen_addr()]);
+        within(leech.wait_complete()).await.unwrap();
+        // The next round would come after ten seconds, and leave them their slots.
+        let seconds = began.elapsed().as_secs_f64();
+        assert!(seconds < 9.0, "who {name}: it took {seconds:.1} s");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_says_again_and_again_what_it_has_is_closed() {
     let (_dir, path) = file(1 << 20, 901);

@@ -621,9 +621,8 @@ fn everybody_who_can_finish_does_and_both_ledgers_agree() {
         percents[usize::from(paid)].push((life.percent, seed));
         duplicates += life.duplicates;
     }
-    // No time depends on the machine: these are virtual. Payers of the same price have the
-    // same share, whatever they pass on.
-    let limits = [[110, 160, 300], [115, 240, 350]];
+    // No time depends on the machine: these are virtual.
+    let limits = [[110, 140, 300], [110, 140, 300]];
     for (all, (what, limits)) in percents.iter_mut().zip(["free", "paid"].iter().zip(limits)) {
         all.sort_unstable();
         let [median, most, worst] = [50, 95, 100].map(|at| all[(all.len() - 1) * at / 100]);

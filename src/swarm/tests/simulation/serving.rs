@@ -141,6 +141,7 @@ impl World {
                 rate: choker::worth(complete, conn.up_rate, conn.down_rate, conn.factor),
                 unchoked: !conn.choking,
                 new: now < 60_000,
+                wasteful: false,
             })
             .collect();
         let node = &mut self.nodes[me];
