@@ -68,6 +68,7 @@ fn round(choker: &mut Choker, peers: &mut [Peer], by: impl Fn(&Peer) -> u64) {
             rate: by(peer),
             unchoked: peer.unchoked,
             new: false,
+            wasteful: false,
         })
         .collect();
     let chosen = choker.round(&candidates);

@@ -20,6 +20,8 @@ import time
 
 from torrent_file import info_of
 
+# Another network than that of the honest, with a high priority (BEP 40) beside it.
+FROM = "127.0.129.1"
 CONNECTIONS = {"idle": 500}
 FEW = 20
 # Batches of messages, about as large as what a socket takes at once.
@@ -61,7 +63,7 @@ def attack_with(address, info_hash, beginning, parts, opened):
     first = True
     while True:
         try:
-            with socket.create_connection(address, timeout=10) as connection:
+            with socket.create_connection(address, timeout=10, source_address=(FROM, 0)) as connection:
                 reserved = bytes([0, 0, 0, 0, 0, 0x10, 0, 0])
                 connection.sendall(b"\x13BitTorrent protocol" + reserved + info_hash + b"-BENCH0-" + os.urandom(12))
                 connection.settimeout(600)

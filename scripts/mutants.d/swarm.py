@@ -127,12 +127,22 @@ MUTANTS = [
         [
             (
                 "src/swarm/passing.rs",
-                "            return 1;\n        };\n        if record.is_alone() {",
-                "            return 1;\n        };\n"
+                "        let records = || self.peers.values();\n",
                 "        if crate::mutant(NAME) {\n"
                 "            return 1;\n"
                 "        }\n"
-                "        if record.is_alone() {",
+                "        let records = || self.peers.values();\n",
+            ),
+        ],
+    ),
+    (
+        "payers of one price share alike, whoever passes on",
+        [
+            (
+                "src/swarm/scheduler.rs",
+                "UploadClass::Paid { weight } => (true, weight.max(1), factor.max(1)),",
+                "UploadClass::Paid { weight } if crate::mutant(NAME) => (true, weight.max(1), 1),\n"
+                "            UploadClass::Paid { weight } => (true, weight.max(1), factor.max(1)),",
             ),
         ],
     ),

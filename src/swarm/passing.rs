@@ -165,7 +165,7 @@ impl Passing {
             return MAX_FACTOR;
         }
         let best = records().map(Record::often).max().unwrap_or(0).max(1);
-        // At most 2⁷ × 2⁸ × 2⁴⁰.
+        // At most 2²⁷, by 2²⁰ before it is divided.
         let scaled = (0..POWER).fold(MAX_FACTOR << FRACTION, |factor, _| {
             factor * record.often() / best
         });

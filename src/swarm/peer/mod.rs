@@ -62,8 +62,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(100);
 const STALLED_WRITE: Duration = Duration::from_secs(90);
 /// What a peer began that may not be paid for so long is finished by others.
 const HELD: Duration = Duration::from_secs(10);
-/// Who is unchoked and asks for nothing, or takes nothing, for so long gives way to others.
-const UNUSED_SLOT: Duration = Duration::from_secs(5);
+/// Who is unchoked and asks for nothing for so long gives way to others.
+const UNUSED_SLOT: Duration = Duration::from_secs(3);
+/// So does who takes nothing of one write for so long.
+const STALLED_SLOT: Duration = Duration::from_secs(5);
 
 /// What other tasks have to tell an extension.
 #[derive(Debug, PartialEq, Eq)]
@@ -452,7 +454,7 @@ impl Conn {
 
     pub(super) fn standing(&self) -> Standing {
         let wasteful =
-            lock(&self.out).wastes_its_slot() || self.traffic.is_written_for(UNUSED_SLOT);
+            lock(&self.out).wastes_its_slot() || self.traffic.is_written_for(STALLED_SLOT);
         let link = lock(&self.link);
         Standing {
             class: link.class,

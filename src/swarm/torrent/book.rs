@@ -39,11 +39,11 @@ pub(in crate::swarm) enum PeerSource {
 }
 
 /// A network that belongs to one owner, as far as one can tell: /24 or /56.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Teller([u8; 7]);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in crate::swarm) struct Network([u8; 7]);
 
-impl Teller {
-    fn of(ip: IpAddr) -> Self {
+impl Network {
+    pub(in crate::swarm) fn of(ip: IpAddr) -> Self {
         match ip.to_canonical() {
             IpAddr::V4(ip) => {
                 let [a, b, c, _] = ip.octets();
@@ -60,7 +60,7 @@ impl Teller {
 #[derive(Debug)]
 struct Known {
     source: PeerSource,
-    teller: Option<Teller>,
+    teller: Option<Network>,
     failures: u32,
     next_try_ms: u64,
     added_ms: u64,
@@ -91,7 +91,7 @@ impl Known {
 pub(in crate::swarm) struct PeerBook {
     known: HashMap<SocketAddr, Known>,
     sources: HashMap<PeerSource, usize>,
-    tellers: HashMap<Teller, usize>,
+    tellers: HashMap<Network, usize>,
 }
 
 impl PeerBook {
@@ -124,7 +124,7 @@ impl PeerBook {
             }
             return;
         }
-        let teller = teller.map(Teller::of);
+        let teller = teller.map(Network::of);
         let fits = teller.is_none_or(|teller| {
             let told = self.tellers.get(&teller).copied().unwrap_or(0);
             told < MAX_OF_TELLER || self.evict(|known| known.teller == Some(teller))
@@ -174,7 +174,7 @@ impl PeerBook {
         true
     }
 
-    fn uncount(&mut self, source: PeerSource, teller: Option<Teller>) {
+    fn uncount(&mut self, source: PeerSource, teller: Option<Network>) {
         if let Some(count) = self.sources.get_mut(&source) {
             *count = count.saturating_sub(1);
         }

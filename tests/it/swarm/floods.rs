@@ -2,7 +2,7 @@
 //! connections, and wake-ups that never end.
 
 use std::{
-    fs,
+    fs, io,
     net::SocketAddr,
     process::{Child, Stdio},
     sync::{
@@ -25,7 +25,7 @@ use seedrail::{
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     task::JoinSet,
 };
 
@@ -38,12 +38,21 @@ use crate::support::{
 const FLOODER: [u8; 20] = *b"-XX0000-floodfloodfl";
 
 async fn dial(addr: SocketAddr, metainfo: &Metainfo, peer_id: [u8; 20]) -> TcpStream {
+    let stream = TcpStream::connect(addr).await.unwrap();
+    greet(stream, metainfo, peer_id).await.unwrap()
+}
+
+/// Exchanges handshakes.
+async fn greet(
+    mut stream: TcpStream,
+    metainfo: &Metainfo,
+    peer_id: [u8; 20],
+) -> io::Result<TcpStream> {
     let handshake = Handshake::new(metainfo.info.hash(), peer_id);
-    let mut stream = TcpStream::connect(addr).await.unwrap();
-    stream.write_all(&handshake.encode()).await.unwrap();
+    stream.write_all(&handshake.encode()).await?;
     let mut theirs = [0; 68];
-    stream.read_exact(&mut theirs).await.unwrap();
-    stream
+    stream.read_exact(&mut theirs).await?;
+    Ok(stream)
 }
 
 fn encoded(messages: impl IntoIterator<Item = Message>) -> Vec<u8> {
@@ -234,7 +243,7 @@ async fn slots_that_nobody_uses_go_to_who_waits() {
         let seed = seed.unwrap();
         within(seed.wait_complete()).await.unwrap();
         let mut holders = Vec::new();
-        for number in 0..24 {
+        for number in 0..12 {
             let mut id = FLOODER;
             id[19] = number;
             let mut stream = dial(seeder.listen_addr(), &metainfo, id).await;
@@ -315,6 +324,43 @@ async fn idle_connections_keep_nobody_out() {
     let leecher = session().await;
     let (leech, _out) = add(&leecher, of(&metainfo), &[seeder.listen_addr()]);
     within(leech.wait_complete()).await.unwrap();
+}
+
+/// Many connections of one network, each opened again as soon as it is closed.
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_that_come_back_at_once_keep_nobody_out() {
+    let (_dir, path) = file(1 << 20, 905);
+    let metainfo = torrent(&path, 64 << 10, &[]);
+    let seeder = Session::builder().max_peers(8).start().await.unwrap();
+    let seed = seeder
+        .seed(&metainfo, &path, SeedOptions::default())
+        .unwrap();
+    seed.wait_ready().await.unwrap();
+    let addr = seeder.listen_addr();
+    let mut crowd = JoinSet::new();
+    for number in 0..40 {
+        let metainfo = metainfo.clone();
+        let mut peer_id = FLOODER;
+        peer_id[19] = number;
+        crowd.spawn(async move {
+            loop {
+                let socket = TcpSocket::new_v4().unwrap();
+                // Its priority (BEP 40) beside 127.0.0.1 is higher than nearly all others.
+                socket.bind("127.0.129.1:0".parse().unwrap()).unwrap();
+                let Ok(stream) = socket.connect(addr).await else {
+                    continue;
+                };
+                if let Ok(mut stream) = greet(stream, &metainfo, peer_id).await {
+                    hangs_up(&mut stream).await;
+                }
+            }
+        });
+    }
+    until("all places are taken", || seed.stats().peers.len() == 8).await;
+    let leecher = session().await;
+    let (leech, _out) = add(&leecher, of(&metainfo), &[addr]);
+    within(leech.wait_complete()).await.unwrap();
+    crowd.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

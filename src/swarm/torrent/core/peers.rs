@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Output, PeerSource, TorrentCore};
+use super::{super::book::Network, Output, PeerSource, TorrentCore};
 use crate::swarm::{
     bitfield::Bitfield,
     events::Event,
@@ -26,6 +26,9 @@ const MAX_DEPARTED: usize = 256;
 const MAX_BANNED: usize = 4096;
 /// A connection with which nothing happens for so long gives way where a torrent is full.
 const MAY_BE_IDLE: Duration = Duration::from_secs(10);
+/// So many more places than another network has, a network has in a full torrent only while
+/// nobody of that other network asks for one.
+const CROWD: usize = 4;
 /// How often a peer may name all its pieces at once: aria2 does it more than once.
 const MAX_CLAIMS: u32 = 8;
 /// Connections of one torrent that are being opened at once.
@@ -266,18 +269,43 @@ impl TorrentCore {
         standings: &[Standing],
         priority: impl Fn(SocketAddr) -> u32,
     ) -> Option<(ConnId, &'static str)> {
+        let mut places = BTreeMap::<Network, usize>::new();
+        for one in standings {
+            *places.entry(Network::of(one.remote.ip())).or_default() += 1;
+        }
+        let network_of = |one: &Standing| Network::of(one.remote.ip());
+        let of = |network| places.get(&network).copied().unwrap_or(0);
+        let own = of(Network::of(addr.ip()));
+        let longest_idle = |ones: &mut dyn Iterator<Item = &Standing>| {
+            ones.max_by_key(|one| one.idle_for).copied()
+        };
+        // One of the network that has most places, if that is a crowd beside the new one's:
+        // many connections of one network keep nobody out.
+        let crowd = places.iter().max_by_key(|(_, count)| **count);
+        if let Some((crowd, count)) = crowd
+            && *count > own + CROWD
+        {
+            let idle = standings.iter().filter(|one| one.idle);
+            let mut of_it = idle.filter(|one| network_of(one) == *crowd);
+            if let Some(longest) = longest_idle(&mut of_it) {
+                return Some((
+                    longest.conn,
+                    "its network has many places, and another has few",
+                ));
+            }
+        }
+        // Nor do they push out others.
+        let may_go = |one: &&Standing| of(network_of(one)) >= own;
         // One with which nothing has happened for a while, the longest idle first. One that
         // pays, or moves data, never does.
-        let longest = standings
-            .iter()
-            .max_by_key(|one| one.idle_for)
-            .filter(|one| one.idle_for >= MAY_BE_IDLE);
+        let longest = longest_idle(&mut standings.iter().filter(may_go));
+        let longest = longest.filter(|one| one.idle_for >= MAY_BE_IDLE);
         if let Some(longest) = longest {
             let why = "nothing happens here, and another peer asks for the place";
             return Some((longest.conn, why));
         }
         // Or one that matters less to the swarm (BEP 40).
-        let idle = standings.iter().filter(|one| one.idle);
+        let idle = standings.iter().filter(|one| one.idle).filter(may_go);
         let (least, conn) = idle
             .map(|one| (priority(one.remote), one.conn))
             .min_by_key(|(priority, _)| *priority)?;

@@ -249,6 +249,34 @@ fn a_full_torrent_gives_the_place_of_the_longest_idle_and_never_of_one_that_pays
 }
 
 #[test]
+fn a_crowd_of_one_network_keeps_nobody_out_and_pushes_nobody_out() {
+    let of = |conn: u64, network: u8, seconds, idle| Standing {
+        conn: ConnId(conn),
+        remote: SocketAddr::from(([10, 0, network, u8::try_from(conn).unwrap()], 1)),
+        idle_for: Duration::from_secs(seconds),
+        idle,
+    };
+    let chosen = |network, standings: &[Standing]| {
+        let from = SocketAddr::from(([10, 0, network, 99], 9));
+        let priority = |addr: SocketAddr| u32::from(addr.port() == 9);
+        TorrentCore::gives_way(from, standings, priority).map(|(conn, _)| conn.0)
+    };
+    // Nobody of the crowd was idle for long, and another is idle for longest.
+    let mut all: Vec<_> = (0..5).map(|n| of(n, 1, n, true)).collect();
+    all.push(of(50, 2, 9, true));
+    assert_eq!(chosen(3, &all), Some(4), "the longest idle of the crowd");
+    assert_eq!(chosen(1, &all), Some(0), "the crowd makes room for its own");
+    // Not one that moves data or pays.
+    all[4].idle = false;
+    assert_eq!(chosen(3, &all), Some(3));
+    // The crowd does not push out the other, however long that is idle.
+    all[5].idle_for = Duration::from_secs(100);
+    all.iter_mut().take(5).for_each(|one| one.idle = false);
+    assert_eq!(chosen(1, &all), None);
+    assert_eq!(chosen(3, &all), Some(50));
+}
+
+#[test]
 fn a_web_seed_takes_no_place_and_is_closed_for_a_bad_piece_alone() {
     let mut core = core();
     let web = ConnId(9);
