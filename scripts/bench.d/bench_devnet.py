@@ -11,6 +11,7 @@ import urllib.request
 from measure import ROOT, benchmark, commit, heading, memory_of, run
 
 COUNT = 20_000
+OPCODES = 10_000_000
 CONNECTIONS = 16
 # A node in Java on another day and machine (one witness, warm, fees as on mainnet): it cannot be installed here.
 JAVA_TRON = {"accepted": (260, 370), "included": (200, 320), "start": 25_000, "idle": 500}
@@ -60,6 +61,10 @@ def main(arguments):
         inside = json.loads(run(bench, "process", str(COUNT), str(cores)))
         note("process", inside["ops"] / inside["wall_s"])
         note("seal", inside["seal_ms"])
+        contract = json.loads(run(bench, "trc20", str(COUNT), str(cores)))
+        note("trc20", contract["ops"] / contract["wall_s"])
+        loop = json.loads(run(bench, "opcodes", str(OPCODES)))
+        note("opcodes", loop["ops"] / loop["wall_s"] / 1e6)
         with Process("--block-time", "100ms") as devnet:
             outside = json.loads(run(bench, "http", str(COUNT), str(CONNECTIONS), devnet.url))
             note("peak", memory_of(devnet.child.pid)[0] / 1024)
@@ -76,6 +81,8 @@ def main(arguments):
     print(f"| signatures recovered by {cores} threads, a second | {m['recover']:,.0f} | – | bound |")
     ratio = m["process"] / m["recover"]
     print(f"| submitted in process until in blocks, a second | {m['process']:,.0f} | – | {ratio:.2f} of the bound; 0.7 |")
+    print(f"| the same with transfers of a TRC-20 token, a second | {m['trc20']:,.0f} | – | |")
+    print(f"| a loop of {OPCODES:,} opcodes, million a second | {m['opcodes']:,.0f} | – | |")
     for key, label in (("accepted", "accepted over HTTP"), ("included", "over HTTP until in blocks")):
         low, high = JAVA_TRON[key]
         print(f"| {label}, a second | {m[key]:,.0f} | {low}–{high} | {m[key] / high:.0f} × its best; 20 × |")

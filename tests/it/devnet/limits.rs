@@ -160,6 +160,44 @@ async fn silent_connections_starve_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_hundred_clients_half_are_silent_and_the_others_are_served() {
+    let devnet = Devnet::builder().start().await.unwrap();
+    tokio::task::block_in_place(|| {
+        let half_sent: [&[u8]; 2] = [
+            b"",
+            b"POST /wallet/getnowblock HTTP/1.1\r\nHost: devnet\r\nContent-Length: 9\r\n\r\n{",
+        ];
+        let silent: Vec<_> = (0..100)
+            .map(|number| {
+                let mut stream = open(devnet.address());
+                stream.write_all(half_sent[number % 2]).unwrap();
+                stream
+            })
+            .collect();
+        let served = || {
+            let mut took = Vec::new();
+            for _ in 0..10 {
+                let begun = Instant::now();
+                assert!(is_alive(&devnet));
+                took.push(begun.elapsed());
+            }
+            took
+        };
+        let mut took: Vec<Duration> = std::thread::scope(|scope| {
+            let honest: Vec<_> = (0..100).map(|_| scope.spawn(served)).collect();
+            let took = honest.into_iter().map(|one| one.join().unwrap());
+            took.flatten().collect()
+        });
+        took.sort();
+        let median = took[took.len() / 2];
+        println!("100 clients beside 100 silent ones: {median:?} at the median");
+        // On an idle machine it is a few milliseconds.
+        assert!(median < Duration::from_secs(2), "{median:?}");
+        drop(silent);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_no_chunk_is_a_bad_request() {
     let devnet = Devnet::builder().start().await.unwrap();
     tokio::task::block_in_place(|| {

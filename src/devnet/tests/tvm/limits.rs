@@ -151,8 +151,13 @@ fn program() -> impl Strategy<Value = Vec<u8>> {
 fn any_code_keeps_the_supply_and_its_limit_and_runs_the_same_again() {
     let (state, slot) = world();
     let (before, tokens_before) = (supply(&state), tokens(&state));
+    // scripts/soak asks for more.
+    let cases = match std::env::var("SEEDRAIL_PROGRAMS") {
+        Ok(cases) => cases.parse().expect("a number of programs"),
+        Err(_) => 400,
+    };
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
-        cases: 400,
+        cases,
         failure_persistence: None,
         ..ProptestConfig::default()
     });
@@ -176,6 +181,8 @@ fn any_code_keeps_the_supply_and_its_limit_and_runs_the_same_again() {
                     *all.entry(id).or_default() += amount;
                 }
                 all.retain(|_, amount| *amount != 0);
+            } else {
+                prop_assert!(ran.state.accounts().eq(state.accounts()));
             }
             prop_assert_eq!(all, tokens_before.clone());
             let again = run(&state, slot, code, data, limit);
@@ -186,4 +193,5 @@ fn any_code_keeps_the_supply_and_its_limit_and_runs_the_same_again() {
             Ok(())
         })
         .unwrap();
+    println!("programs: {cases}, each run twice");
 }
