@@ -69,6 +69,9 @@ await picture('torrents');
 // It is owed now.
 await open('Overview');
 await page.waitForFunction(() => [...document.querySelectorAll('.card')].some((one) => /^You owe(?!0 BTT)[0-9]/.test(one.textContent)));
+// Bytes and money of the day, drawn.
+await page.getByRole('img', { name: /BTT on each of the last fourteen days: earned 0 BTT, spent 0\.0[0-9]+ BTT/ }).waitFor();
+assert.equal(await card('Earned today').textContent(), '0 BTT');
 await picture('overview');
 
 // Paid by hand, with the password.

@@ -156,6 +156,17 @@ for (const [name, words] of [['Overview', '9,007,199,254.740993 BTT'], ['People'
   await page.getByText(words).first().waitFor();
   await check(`${name}, with money`);
 }
+// What was earned today goes on from what the days had when they were read.
+await page.getByRole('link', { name: 'Overview', exact: true }).click();
+const today = page.locator('.card', { hasText: 'Earned today' }).locator('dd');
+await page.waitForFunction(() => [...document.querySelectorAll('.card')].some((one) => one.textContent === 'Earned today0 BTT'));
+await page.evaluate(async () => {
+  const { apply, state } = await import(new URL('page/store.js', document.baseURI));
+  const money = { ...state.money, session_earned_raw: '3234567' };
+  apply({ revision: state.revision, full: false, at: state.at, torrents: [], removed: [], money });
+});
+await page.waitForFunction(() => [...document.querySelectorAll('.card')].some((one) => one.textContent === 'Earned today2 BTT'));
+assert.equal(await today.textContent(), '2 BTT');
 // Moving money asks for the password again; the server says that nothing is sold here.
 await page.getByRole('link', { name: 'Money', exact: true }).click();
 await page.getByRole('button', { name: 'Settle now…' }).click();

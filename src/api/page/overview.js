@@ -20,19 +20,48 @@ export function show(root) {
   const problems = h('ul', { class: 'problems' });
   root.append(
     h('dl', { class: 'cards' },
-      card('earned', 'Earned since the start'), card('owed', 'Waiting to be paid to you'), card('owe', 'You owe'),
+      card('earned', 'Earned today'), card('owed', 'Waiting to be paid to you'), card('owe', 'You owe'),
       card('down', 'Down now'), card('up', 'Up now'), card('free', 'Free transfers left today'),
       card('torrents', 'Torrents'), card('disk', 'Free disk space')),
     h('h2', { id: 'needs' }, 'Needs you'), problems,
     h('h2', null, 'Rates'),
     h('svg', { class: 'plot', viewBox: '0 0 300 100', preserveAspectRatio: 'none', role: 'img', 'aria-labelledby': 'plot-title' }, caption, down, up),
     h('p', { class: 'soft' }, 'Line: down. Dashes: up. The last five minutes.'));
+  const perDay = h('title', { id: 'days-title' }, 'BTT a day'), earned = h('path', { class: 'earned' }), spent = h('path', { class: 'spent' });
   const days = table('By day', [['Day (UTC)', ''], ['Received', 'num'], ['Sent', 'num'], ['Earned', 'num'], ['Spent', 'num']]);
-  root.append(h('h2', null, 'By day'), days.element, h('p', null, h('a', { href: 'api/v1/days.csv', download: '' }, 'All days as CSV')));
+  root.append(h('h2', null, 'By day'),
+    h('svg', { class: 'plot', viewBox: '0 0 300 100', preserveAspectRatio: 'none', role: 'img', 'aria-labelledby': 'days-title' }, perDay, earned, spent),
+    h('p', { class: 'soft' }, 'BTT on each of the last fourteen days. Filled: earned. Outlined: spent.'), days.element, h('p', null, h('a', { href: 'api/v1/days.csv', download: '' }, 'All days as CSV')));
   let lastProblems = null, asked = 0;
+  // What was earned today when the days were read, and what the session had earned by then.
+  let today = null, before = null;
+  const bar = (raw, most, at, of) => {
+    const width = 300 / 14, height = most === 0n ? 0 : Number((BigInt(raw) * 9400n) / most) / 100;
+    return `M${at * width + of * width * 0.4 + width * 0.1} 98v${-height}h${width * 0.38}v${height}z`;
+  };
+  const draw = (rows) => {
+    const last = rows.slice(-14), values = last.flatMap((one) => [BigInt(one.earned_raw), BigInt(one.spent_raw)]);
+    const most = values.reduce((all, one) => (one > all ? one : all), 0n);
+    // The newest day is at the right; a day without any traffic has no row.
+    const newest = rows.at(-1)?.day ?? 0;
+    const path = (key, of) => last.filter((one) => newest - one.day < 14).map((one) => bar(one[key], most, 13 - (newest - one.day), of)).join('');
+    earned.setAttribute('d', path('earned_raw', 0));
+    spent.setAttribute('d', path('spent_raw', 1));
+    text(perDay, `BTT on each of the last fourteen days: earned ${amount(sum(last, 'earned_raw'))}, spent ${amount(sum(last, 'spent_raw'))}`);
+  };
+  const showEarned = (money) => {
+    if (!money || today === null) return;
+    before ??= BigInt(money.session_earned_raw);
+    text(cells.earned, amount(today + BigInt(money.session_earned_raw) - before));
+  };
   const askDays = async () => {
     try {
       const rows = await call('GET', 'days');
+      const date = new Date(state.at || Date.now()).toISOString().slice(0, 10);
+      today = BigInt(rows.find((one) => one.date === date)?.earned_raw ?? 0);
+      before = null;
+      showEarned(state.money);
+      draw(rows);
       days.show(rows.slice(-14).reverse().map((one) => [one.date, bytes(one.downloaded), bytes(one.uploaded), amount(one.earned_raw), amount(one.spent_raw)]));
     } catch { asked = Date.now() - 50000; }
   };
@@ -45,7 +74,7 @@ export function show(root) {
       text(caption, `Rates of the last five minutes: down ${rate(transfer.down_rate)}, up ${rate(transfer.up_rate)} now`);
     }
     if (money) {
-      text(cells.earned, amount(money.session_earned_raw));
+      showEarned(money);
       text(cells.owed, amount(sum(money.positions, 'owes_us_raw')));
       text(cells.owe, amount(sum(money.positions, 'we_owe_raw')));
       // A transfer of BTT takes about 280 bytes of bandwidth.
