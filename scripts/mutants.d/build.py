@@ -24,7 +24,8 @@ class Options:
 
     def chosen(self, rows, name):
         """Those of the rows that are to be run, by what names one."""
-        chosen = [row for row in rows if self.only in name(row)]
+        wanted = self.only.split("|")
+        chosen = [row for row in rows if any(part in name(row) for part in wanted)]
         if not chosen:
             sys.exit(f"no mutant has `{self.only}` in its name")
         return chosen

@@ -237,6 +237,23 @@ fn commands_that_the_client_does_see_no_ledger() {
     );
 }
 
+/// What a file uses stands at its head.
+#[test]
+fn names_are_imported_one_by_one() {
+    let mut files = Vec::new();
+    sources(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut files,
+    );
+    assert!(files.len() > 200, "{}", files.len());
+    for (file, text) in files {
+        let all = text
+            .lines()
+            .find(|line| line.starts_with("use ") && line.contains("::*"));
+        assert_eq!(all, None, "{file}");
+    }
+}
+
 /// A rule that nobody can break any more is a rule that no test is known to hold.
 #[test]
 fn what_each_mutant_replaces_is_in_the_sources() {
