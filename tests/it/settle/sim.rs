@@ -513,6 +513,14 @@ impl SimChain {
         self.inner().holds_back = holds_back;
     }
 
+    /// Who makes the blocks now, each with the key that signs them.
+    pub(crate) fn witnesses(&self) -> Vec<(Address, Address)> {
+        let inner = self.inner();
+        let all = inner.witnesses.iter();
+        all.map(|one| (key(one.own).address(), key(one.signer).address()))
+            .collect()
+    }
+
     /// Elects a witness in the place of this one, or beside the others.
     pub(crate) fn elect(&self, place: usize) {
         let inner = &mut *self.inner();

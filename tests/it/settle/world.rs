@@ -15,8 +15,8 @@ use std::{
 
 use seedrail::{
     ledger::{
-        ChainBound, ChainLog, EpochId, LEARNING, Ledger, Pair, ReceiptRow, Receipts, Remainder,
-        SqliteLedger, Transfers, Upkeep,
+        ChainBound, ChainLog, EpochId, LEARNING, Ledger, LedgerError, Pair, ReceiptRow, Receipts,
+        Remainder, SqliteLedger, Transfers, Upkeep,
     },
     receipts::{Receipt, ReceiptDomain, SignedReceipt},
     settle::{Engine, Event, Policy, RecoverReport, SettleError},
@@ -381,6 +381,29 @@ impl<C: std::borrow::Borrow<SimChain> + Sync> World<C> {
                 .await
         });
         forgiving(done.map(|_| ()), &process)
+    }
+
+    /// Runs at an honest node. Where every witness changed since the ledger looked, it can tell
+    /// no chain from an invented one: then its person, who knows the node, says so.
+    pub(crate) fn run_calmly(&self) -> Result<bool, SettleError> {
+        let policy = Policy::default();
+        let done = self.with(&self.ledger, async |engine| {
+            let run = engine.run(&self.key, TokenId::BTT, &policy, |_| true);
+            run.await.map(|_| ())
+        });
+        let Err(SettleError::Ledger(LedgerError::Strangers { .. })) = &done else {
+            return forgiving(done, &Process::default());
+        };
+        let known = self.ledger.witnesses().unwrap();
+        for (witness, signer) in self.sim().witnesses() {
+            let is_known = known
+                .iter()
+                .any(|row| row.address == witness && row.signer == signer);
+            assert!(!is_known, "{witness} is known, and makes blocks");
+        }
+        let recover = async |engine: &Engine<'_, View<'_>>| engine.recover(true).await;
+        self.with(&self.ledger, recover).unwrap();
+        self.run()
     }
 
     /// Recovers a ledger that was marked as a copy.
