@@ -398,6 +398,7 @@ MUTANTS = [
                 "                let is_known = crate::mutant(NAME) || block.made_by().is_some_and(|made| {",
             ),
         ],
+        "settle::an_invented_block_does_not_hide_what_a_lost_ledger_paid",
     ),
     (
         "forget what a lost ledger paid",

@@ -32,7 +32,7 @@ use seedrail::{
 };
 
 use crash::{CrashingLedger, Ending};
-use sim::{Process, View};
+use sim::{Faults, Process, View};
 use world::{World, block_on, payee, raw};
 
 #[test]
@@ -400,4 +400,34 @@ fn receipts_of_a_lost_ledger_are_not_paid_again() {
     assert!(world.run().unwrap());
     assert_eq!(world.chain.paid(world.key.address(), payee(0)), (500, 1));
     assert_eq!(world.chain.paid(world.key.address(), payee(1)), (340, 2));
+}
+
+/// A node invents the block of the first receipt, with a time after which nothing was done: what
+/// the lost ledger paid is looked for all the same.
+#[test]
+fn an_invented_block_does_not_hide_what_a_lost_ledger_paid() {
+    let mut invented = 0;
+    for seed in 300..360 {
+        let mut world = World::new(seed, 2);
+        world.owe(payee(0), 500);
+        assert!(world.run().unwrap());
+        let receipts = world.receipts();
+        world.chain.advance(Duration::from_secs(300));
+        world.begin_anew();
+        world.adopt(&receipts);
+        world.chain.set_faults(Faults {
+            invented: 300,
+            ..Faults::default()
+        });
+        // It may come to no end at such a node.
+        world.run().unwrap();
+        let counts = world.chain.counts();
+        invented += counts.get("invented blocks").copied().unwrap_or_default();
+        world.chain.set_faults(Faults::default());
+        world.chain.advance(Duration::from_secs(420));
+        assert!(world.run().unwrap(), "seed {seed}");
+        let paid = world.chain.paid(world.key.address(), payee(0));
+        assert_eq!(paid, (500, 1), "seed {seed}");
+    }
+    assert!(invented > 60, "{invented}");
 }
