@@ -364,6 +364,35 @@ fn home_of(devnet: &Devnet, account: usize) -> Home {
         .env("SEEDRAIL_PRIVATE_KEY", &hex::encode(key.as_slice()))
 }
 
+/// What a buyer's daemon is told: it buys, and pays by itself.
+const BUYS: [&str; 6] = [
+    "--bid",
+    "20BTT/GiB",
+    "--settle",
+    "100BTT",
+    "--settle-every",
+    "1s",
+];
+
+/// A daemon that sells what a torrent file names, which lies beside its content, and what it
+/// said of itself.
+fn sell(seller: &Home, film: &Path, hash: &str) -> (Ended, Value) {
+    let mut command = seller.command();
+    command
+        .arg("daemon")
+        .args(QUIET)
+        .args(["--ask", "5BTT/GiB"]);
+    let (selling, started) = begin(command);
+    let folder = film.parent().unwrap().to_str().unwrap();
+    seller
+        .run(["add", film.to_str().unwrap(), "--folder", folder, "--json"])
+        .json();
+    wait_until("it is shared", DEADLINE, || {
+        row(seller, hash)["state"] == "seeding"
+    });
+    (selling, started)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_daemon_sells_and_another_buys_and_settles_by_itself() {
     let block_time = Duration::from_millis(200);
@@ -377,22 +406,9 @@ async fn one_daemon_sells_and_another_buys_and_settles_by_itself() {
     let film = content.path().join("film.torrent");
     let metainfo = torrent(&path, 64 << 10, &[]);
     std::fs::write(&film, metainfo.to_bytes()).unwrap();
-    let film = film.to_str().unwrap();
     let hash = metainfo.info.hash().to_string();
-
-    let mut command = seller.command();
-    command
-        .arg("daemon")
-        .args(QUIET)
-        .args(["--ask", "5BTT/GiB"]);
-    let (selling, started) = begin(command);
-    let folder = content.path().to_str().unwrap();
-    seller
-        .run(["add", film, "--folder", folder, "--json"])
-        .json();
-    wait_until("it is shared", DEADLINE, || {
-        row(&seller, &hash)["state"] == "seeding"
-    });
+    let (selling, started) = sell(&seller, &film, &hash);
+    let film = film.to_str().unwrap();
     // Nobody pays by itself unless it was said.
     let unpaid = buyer
         .command()
@@ -402,15 +418,7 @@ async fn one_daemon_sells_and_another_buys_and_settles_by_itself() {
         .unwrap();
     assert_eq!(unpaid.status.code(), Some(2));
     let mut command = buyer.command();
-    command.arg("daemon").args(QUIET);
-    command.args([
-        "--bid",
-        "20BTT/GiB",
-        "--settle",
-        "100BTT",
-        "--settle-every",
-        "1s",
-    ]);
+    command.arg("daemon").args(QUIET).args(BUYS);
     let (buying, _) = begin(command);
     let listen = started["listen"].as_str().unwrap();
     buyer.run(["add", film, "--peer", listen, "--json"]).json();

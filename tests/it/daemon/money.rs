@@ -14,7 +14,8 @@ use seedrail::{
 use serde_json::{Value, json};
 
 use super::{
-    DEADLINE, QUIET, RATE, ask, begin, end, home_of, kill, list, row, signal, start, waits,
+    BUYS, DEADLINE, QUIET, RATE, ask, begin, end, home_of, kill, list, row, sell, signal, start,
+    waits,
 };
 use crate::support::{
     child::Ended,
@@ -64,34 +65,13 @@ async fn kills_under_load_hold_list_totals_and_money() {
     let film = content.path().join("film.torrent");
     let metainfo = torrent(&path, 64 << 10, &[]);
     std::fs::write(&film, metainfo.to_bytes()).unwrap();
-    let film = film.to_str().unwrap();
     let hash = metainfo.info.hash().to_string();
     let before = accounts.each_ref().map(|account| held(&seller, account));
-
-    let mut command = seller.command();
-    command
-        .arg("daemon")
-        .args(QUIET)
-        .args(["--ask", "5BTT/GiB"]);
-    let (selling, started) = begin(command);
-    let folder = content.path().to_str().unwrap();
-    seller
-        .run(["add", film, "--folder", folder, "--json"])
-        .json();
-    wait_until("it is shared", DEADLINE, || {
-        row(&seller, &hash)["state"] == "seeding"
-    });
+    let (selling, started) = sell(&seller, &film, &hash);
+    let film = film.to_str().unwrap();
 
     let rate = format!("{}B/s", 2 * RATE);
-    let terms = [
-        "--bid",
-        "20BTT/GiB",
-        "--settle",
-        "100BTT",
-        "--settle-every",
-        "1s",
-    ];
-    let terms = [&terms[..], &["--down-limit", &rate]].concat();
+    let terms = [&BUYS[..], &["--down-limit", &rate]].concat();
     let mut buying = start(&buyer, &terms);
     let listen = started["listen"].as_str().unwrap();
     buyer.run(["add", film, "--peer", listen, "--json"]).json();

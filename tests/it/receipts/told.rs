@@ -16,6 +16,21 @@ fn standing_clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::new(SystemClock.now()))
 }
 
+/// A session key from a time up to another one, in Unix seconds.
+fn session_key(not_before: u64, not_after: u64) -> SignedGrant {
+    let grant = SpendGrant {
+        payer: key(2).address(),
+        signer: key(3).address(),
+        token: TokenId::BTT,
+        max_per_payee: raw(0),
+        max_total: raw(0),
+        not_before,
+        not_after,
+        serial: 1,
+    };
+    SignedGrant::sign(grant, &ReceiptDomain::new(genesis()), &key(2)).unwrap()
+}
+
 fn count(party: &Party, is: impl Fn(&PayEvent) -> bool) -> usize {
     party.events().iter().filter(|event| is(event)).count()
 }
@@ -50,19 +65,8 @@ async fn the_end_of_a_session_key_is_told_a_week_a_day_an_hour_and_five_minutes_
     let chain = FakeChain::with(&[(key(2).address(), 0)]);
     let now = u64::try_from(clock.now().secs()).unwrap();
     let days = |n: u64| n * 24 * 3600;
-    let grant = SpendGrant {
-        payer: key(2).address(),
-        signer: key(3).address(),
-        token: TokenId::BTT,
-        max_per_payee: raw(0),
-        max_total: raw(0),
-        not_before: now - 60,
-        not_after: now + days(30),
-        serial: 1,
-    };
-    let domain = ReceiptDomain::new(genesis());
     let wants = Wants {
-        grant: Some(SignedGrant::sign(grant, &domain, &key(2)).unwrap()),
+        grant: Some(session_key(now - 60, now + days(30))),
         clock: clock.clone(),
         ..seller()
     };
@@ -92,19 +96,8 @@ async fn the_end_of_a_session_key_for_minutes_is_told_once() {
     let clock = standing_clock();
     let chain = FakeChain::with(&[(key(2).address(), 0)]);
     let now = u64::try_from(clock.now().secs()).unwrap();
-    let grant = SpendGrant {
-        payer: key(2).address(),
-        signer: key(3).address(),
-        token: TokenId::BTT,
-        max_per_payee: raw(0),
-        max_total: raw(0),
-        not_before: now - 60,
-        not_after: now + 601,
-        serial: 1,
-    };
-    let domain = ReceiptDomain::new(genesis());
     let wants = Wants {
-        grant: Some(SignedGrant::sign(grant, &domain, &key(2)).unwrap()),
+        grant: Some(session_key(now - 60, now + 601)),
         clock: clock.clone(),
         ..seller()
     };
