@@ -37,7 +37,7 @@ const QUOTE_VALID: Duration = Duration::from_secs(3600);
 pub const RAISE_INTERVAL: Duration = Duration::from_secs(60);
 /// Held with nothing to pay for so long: the bid is withdrawn.
 const STALLED: Duration = Duration::from_secs(15);
-/// Receipts that may come at once, and one more each [`MIN_INTERVAL`].
+/// Receipts that may come at once, and one more each [`MIN_INTERVAL`](super::MIN_INTERVAL).
 const RECEIPT_BURST: u32 = 8;
 /// Receipts passed over unread before the connection is closed.
 const MAX_IGNORED_RECEIPTS: u32 = 64;
