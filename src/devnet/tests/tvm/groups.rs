@@ -41,7 +41,8 @@ fn run(
     let mut facts = Facts::default();
     let mut all: Vec<Exchange> = Vec::new();
     for group in groups {
-        all.extend(exchanges(*group, &mut facts));
+        let exchanges = exchanges(*group, &mut facts).into_iter();
+        all.extend(exchanges.filter(|exchange| !exchange.is_ended_by_the_clock()));
     }
     let taken = all
         .iter()
@@ -76,8 +77,8 @@ fn contracts_live_as_on_java_tron() {
         ("usdt-like.json.gz", 602),
     ];
     let expected = vec![
-        ("jsonrpc.json.gz", (190, 32, 55)),
-        ("lifecycle.json.gz", (1_044, 0, 67)),
+        ("jsonrpc.json.gz", (189, 32, 55)),
+        ("lifecycle.json.gz", (1_042, 0, 67)),
         ("usdt-like.json.gz", (126, 0, 11)),
     ];
     assert_eq!(run(begun, &parameters, &groups), expected);
@@ -141,7 +142,7 @@ fn a_contract_gets_hot_and_cools_down_as_on_java_tron() {
     let (mut state, slot) = hot(&recording, (24, 1_795_968_600_000), &parameters);
     state.properties.next_maintenance = crate::types::UnixMs(1_795_968_630_000);
     state.properties.cycle = 4;
-    let expected = vec![("dynamic-energy.json.gz", (102, 0, 14))];
+    let expected = vec![("dynamic-energy.json.gz", (102, 0, 13))];
     let groups = [("dynamic-energy.json.gz", 25)];
     assert_eq!(run((state, slot), &parameters, &groups), expected);
 }

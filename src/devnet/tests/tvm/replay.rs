@@ -92,6 +92,13 @@ fn reference(raw: &Value) -> Option<(u16, [u8; 8])> {
 }
 
 impl Exchange {
+    /// The clock of that machine ended the call; whether another one is as slow is no rule.
+    pub(super) fn is_ended_by_the_clock(&self) -> bool {
+        let text = self.response.to_string();
+        let said = "CPU timeout for";
+        text.contains(said) || text.contains(&hex::encode(said))
+    }
+
     /// A group has a name, and a newest block when the first of it was put.
     pub(super) fn read(name: &str, told: &Value, (group, from): (&'static str, u64)) -> Self {
         let request = &told["request"];
