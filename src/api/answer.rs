@@ -187,3 +187,24 @@ pub(super) fn done() -> Response {
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
+
+/// A part of a whole, from 0 to 1.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "qBittorrent's and Transmission's APIs have a fraction here"
+)]
+pub(super) fn part(part: u64, whole: u64) -> f64 {
+    match whole {
+        0 => 0.0,
+        whole => part.min(whole) as f64 / whole as f64,
+    }
+}
+
+/// A number of thousandths.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "qBittorrent's and Transmission's APIs have a fraction here"
+)]
+pub(super) fn permille(thousandths: u64) -> f64 {
+    thousandths as f64 / 1000.0
+}

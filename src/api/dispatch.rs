@@ -1,6 +1,6 @@
 //! One way for all requests: who is it, may it, what does it want.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
@@ -11,17 +11,14 @@ use axum::{
 
 use super::{
     answer::{self, Answered, Refusal},
+    caller::{By, Caller},
     gate::{self, Door, Peer},
     health, metrics, page,
-    request::{self, Call, MAX_BODY, STRANGERS_BODY},
-    scope::{By, Caller, Scope},
-    server::MAX_HEAD,
+    request::{self, Call, MAX_BODY, MAX_HEAD, STRANGERS_BODY},
+    scope::Scope,
     site::Site,
     transmission, v1, v2,
 };
-
-/// The header with the confirmation of a payment.
-pub(super) const CONFIRM_HEADER: &str = "seedrail-confirm";
 
 /// What a request wants.
 #[derive(Debug, Clone)]
@@ -150,7 +147,7 @@ async fn route(site: &Arc<Site>, peer: Peer, request: Request) -> Answered {
         _ => gate::identify(site, target.door(), peer, address, &parts.headers).await?,
     };
     if let Some(scope) = target.needs() {
-        allow(site, &caller, scope, &parts.headers)?;
+        gate::allow(site, &caller, scope, &parts.headers)?;
     }
     let limit = match caller.by {
         By::Nothing => STRANGERS_BODY,
@@ -196,50 +193,6 @@ async fn route(site: &Arc<Site>, peer: Peer, request: Request) -> Answered {
         Target::V2(found) => v2::answer(site, &found, &call).await,
         Target::Transmission => transmission::answer(site, &call).await,
     }
-}
-
-/// Whether the caller may do this.
-pub(super) fn allow(
-    site: &Site,
-    caller: &Caller,
-    scope: Scope,
-    headers: &HeaderMap,
-) -> Result<(), Refusal> {
-    if caller.by == By::Nothing {
-        return Err(Refusal::new(
-            StatusCode::UNAUTHORIZED,
-            "log_in",
-            "log in first, or send a token",
-        ));
-    }
-    if caller.scopes.has(scope) {
-        return Ok(());
-    }
-    if let (By::Page(id), Scope::Money) = (&caller.by, scope) {
-        let code = headers
-            .get(CONFIRM_HEADER)
-            .and_then(|value| value.to_str().ok());
-        let confirmed =
-            code.is_some_and(|code| site.sessions.take_confirmation(id, code, Instant::now()));
-        return match confirmed {
-            true => Ok(()),
-            false => Err(Refusal::new(
-                StatusCode::FORBIDDEN,
-                "confirm",
-                "money is moved only after the password of admin was given again",
-            )),
-        };
-    }
-    let name = match scope {
-        Scope::Read => "read",
-        Scope::Torrents => "torrents",
-        Scope::Money => "money",
-    };
-    Err(Refusal::new(
-        StatusCode::FORBIDDEN,
-        "scope",
-        format!("this needs the scope `{name}`"),
-    ))
 }
 
 fn moved(to: &str) -> Response {

@@ -1,4 +1,5 @@
-//! Who sent a request: the header `Authorization`, a cookie, or the socket.
+//! Who sent a request (the header `Authorization`, a cookie, or the socket), and whether it may
+//! do what it asks for.
 
 use std::{net::IpAddr, time::Instant};
 
@@ -7,9 +8,10 @@ use base64::Engine as _;
 
 use super::{
     answer::Refusal,
+    caller::{By, Caller},
     config::Network,
     password::Checked,
-    scope::{By, Caller, Scopes},
+    scope::{Scope, Scopes},
     sessions::Kind,
     site::Site,
 };
@@ -20,6 +22,8 @@ pub(super) const USER: &str = "admin";
 pub(super) const QBITTORRENT_COOKIE: &str = "SID";
 /// The header by which a command on the socket asks for `money`.
 const SCOPES_HEADER: &str = "seedrail-scopes";
+/// The header with the confirmation of a payment.
+const CONFIRM_HEADER: &str = "seedrail-confirm";
 
 /// Which API is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,6 +245,50 @@ async fn shown(
             scopes,
         },
     })
+}
+
+/// Whether the caller may do this.
+pub(super) fn allow(
+    site: &Site,
+    caller: &Caller,
+    scope: Scope,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
+    if caller.by == By::Nothing {
+        return Err(Refusal::new(
+            StatusCode::UNAUTHORIZED,
+            "log_in",
+            "log in first, or send a token",
+        ));
+    }
+    if caller.scopes.has(scope) {
+        return Ok(());
+    }
+    if let (By::Page(id), Scope::Money) = (&caller.by, scope) {
+        let code = headers
+            .get(CONFIRM_HEADER)
+            .and_then(|value| value.to_str().ok());
+        let confirmed =
+            code.is_some_and(|code| site.sessions.take_confirmation(id, code, Instant::now()));
+        return match confirmed {
+            true => Ok(()),
+            false => Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "confirm",
+                "money is moved only after the password of admin was given again",
+            )),
+        };
+    }
+    let name = match scope {
+        Scope::Read => "read",
+        Scope::Torrents => "torrents",
+        Scope::Money => "money",
+    };
+    Err(Refusal::new(
+        StatusCode::FORBIDDEN,
+        "scope",
+        format!("this needs the scope `{name}`"),
+    ))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod answer;
 mod bans;
+mod caller;
 mod config;
 mod dispatch;
 mod gate;

@@ -9,9 +9,11 @@ use axum::{
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{answer::Refusal, scope::Caller};
+use super::{answer::Refusal, caller::Caller};
 use crate::types::InfoHash;
 
+/// The largest head of a request, bytes.
+pub(super) const MAX_HEAD: usize = 32 << 10;
 /// The largest body, bytes: torrent files of a million pieces.
 pub(super) const MAX_BODY: usize = 24 << 20;
 /// Bodies up to here need no place.

@@ -25,6 +25,7 @@ use super::{
     ApiConfig, ApiError, dispatch,
     gate::Peer,
     line::{TIMES, Times, Wire},
+    request::MAX_HEAD,
     site::Site,
     tls,
 };
@@ -35,8 +36,6 @@ use crate::client::Client;
 pub(super) const MAX_CONNECTIONS: usize = 256;
 /// Connections over the socket at once.
 const MAX_SOCKET_CONNECTIONS: usize = 32;
-/// The largest head of a request, bytes.
-pub(super) const MAX_HEAD: usize = 32 << 10;
 /// How long to wait when no connection can be accepted: no file descriptors are left.
 const PAUSE: Duration = Duration::from_secs(1);
 

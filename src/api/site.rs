@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{
     ApiConfig, ApiError, bans::Bans, config::Network, line::Times, log::Log, origin::Names,
     password::Password, request::LARGE_BODIES, sessions::Sessions, tokens::Tokens,
-    transmission::Ids,
+    transmission::ids::Ids,
 };
 use crate::client::{Client, snapshot::Revision};
 

@@ -176,6 +176,11 @@ pub(crate) fn address(context: &Context) -> Outcome<Address> {
     }
 }
 
+/// The account that is named, or else the own one.
+pub(crate) fn named_or_own(context: &Context, named: Option<Address>) -> Outcome<Address> {
+    named.map_or_else(|| address(context), Ok)
+}
+
 /// Whether the account is a raw key, from a file or the environment.
 pub(crate) fn is_raw(settings: &Settings) -> Outcome<bool> {
     Ok(matches!(source(settings)?, Source::Raw(_)))

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     Context, account,
     act::{ActFlags, act},
-    chain::{self, Chain},
+    chain,
     failure::{Failure, Outcome},
     permissions::{self, keys_text, permissions_json, permissions_of},
     printable,
@@ -19,7 +19,7 @@ use crate::{
             AccountCreateContract, CancelAllUnfreezeV2Contract, Contract, FreezeBalanceV2Contract,
             UnfreezeBalanceV2Contract, WithdrawExpireUnfreezeContract,
         },
-        rpc::{self, Finality, Stake},
+        rpc::{Finality, Stake},
     },
     types::{Address, Sun},
 };
@@ -92,7 +92,7 @@ pub(crate) enum Account {
     },
 }
 
-pub(super) fn bytes(address: Address) -> Vec<u8> {
+fn bytes(address: Address) -> Vec<u8> {
     address.to_bytes().to_vec()
 }
 
@@ -199,26 +199,6 @@ fn unstake(
     }
 }
 
-pub(super) async fn existing(
-    context: &Context,
-    address: Option<Address>,
-) -> Outcome<(Chain, Address, rpc::Account)> {
-    let address = match address {
-        Some(address) => address,
-        None => account::address(context)?,
-    };
-    let chain = chain::connect(context).await?;
-    let account = chain.node.account(Finality::Head, address).await?;
-    let account = account.ok_or_else(|| {
-        Failure::failed(
-            "account_not_found",
-            format!("this node knows no account {address}"),
-        )
-        .hint("an account exists once it was paid, or by `seedrail account activate`")
-    })?;
-    Ok((chain, address, account))
-}
-
 fn stake_json(stake: &Stake) -> Value {
     let unstaking: Vec<_> = stake
         .unstaking
@@ -235,7 +215,9 @@ fn stake_json(stake: &Stake) -> Value {
 }
 
 async fn show(context: &Context, address: Option<Address>) -> Outcome {
-    let (chain, address, account) = existing(context, address).await?;
+    let address = account::named_or_own(context, address)?;
+    let chain = chain::connect(context).await?;
+    let account = chain.existing(address).await?;
     let permissions = permissions_of(&chain, address).await?;
     let resources = chain.node.resources(address).await?;
     let mut tokens = Vec::new();
@@ -295,7 +277,9 @@ async fn show(context: &Context, address: Option<Address>) -> Outcome {
 const TRANSFER_POINTS: u64 = 281;
 
 async fn resources(context: &Context, address: Option<Address>) -> Outcome {
-    let (chain, address, _) = existing(context, address).await?;
+    let address = account::named_or_own(context, address)?;
+    let chain = chain::connect(context).await?;
+    chain.existing(address).await?;
     let bandwidth = chain.node.resources(address).await?;
     let given = chain.node.stake_yield(address).await?;
     let ten = given.trx_for_bandwidth(10 * TRANSFER_POINTS);

@@ -8,11 +8,10 @@ use serde_json::{Value, json};
 use super::{
     Context,
     failure::{Failure, Outcome},
-    payment::unit_amount,
     printable,
 };
 use crate::{
-    ledger::{AttemptState, PastOrigin, PastPayment, PayoutState},
+    ledger::{AttemptState, PastOrigin, PastPayment, PayoutState, Wanted},
     settle::Unfinished,
 };
 
@@ -35,7 +34,7 @@ pub(super) fn alike_text(past: &PastPayment) -> String {
     let mut text = format!(
         "{}: {} to {}",
         past.at.to_utc(),
-        unit_amount(&past.wanted),
+        past.wanted.unit_amount(),
         past.wanted.payee
     );
     match &past.origin {
@@ -100,7 +99,7 @@ pub(super) fn unfinished_text(order: &Unfinished) -> String {
     let payout = &order.payout;
     let mut text = format!(
         "{} to {}, ordered {}, not signed (number {}",
-        unit_amount(&payout.into()),
+        Wanted::from(payout).unit_amount(),
         payout.payee,
         order.at.to_utc(),
         payout.id

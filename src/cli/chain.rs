@@ -11,10 +11,13 @@ use super::{
 use crate::{
     tron::{
         block::BlockHeader,
-        rpc::{Asset, Finality, Node},
+        rpc::{self, Asset, Finality, Node},
         verified::Verified,
     },
-    types::{AmountError, BlockId, Clock, Decimals, Sun, SystemClock, Token, TokenId, UnitAmount},
+    types::{
+        Address, AmountError, BlockId, Clock, Decimals, Sun, SystemClock, Token, TokenId,
+        UnitAmount,
+    },
 };
 
 /// What everybody who types `BTT` should know.
@@ -98,6 +101,18 @@ impl Chain {
             .hint("the node may be lagging, or this clock wrong: nothing was signed"));
         }
         Ok(head)
+    }
+
+    /// An account that must be on the chain.
+    pub(crate) async fn existing(&self, address: Address) -> Outcome<rpc::Account> {
+        let account = self.node.account(Finality::Head, address).await?;
+        account.ok_or_else(|| {
+            Failure::failed(
+                "account_not_found",
+                format!("this node knows no account {address}"),
+            )
+            .hint("an account exists once it was paid, or by `seedrail account activate`")
+        })
     }
 
     /// A TRC-10 token as the chain has it.

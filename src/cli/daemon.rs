@@ -329,7 +329,7 @@ impl Daemon {
                     wallet: Arc::new(move || Ok(Arc::clone(&signer))),
                     policy,
                     every: Some(self.settle_every),
-                    holder: super::settle::holder(),
+                    holder: super::settle::desk::holder(),
                     consent: None,
                 })
             }

@@ -17,7 +17,8 @@ use toml::{Spanned, Table, de::DeTable, de::DeValue};
 
 use super::{
     failure::{Failure, Outcome},
-    help, settings,
+    help,
+    settings::{self, line_and_column},
 };
 
 /// Commands that have a table of their own.
@@ -75,14 +76,6 @@ pub(super) struct FileOptions {
     pub(super) options: Vec<FileOption>,
     /// Everything that is no option: `network`, `[settle]` and others.
     pub(super) rest: Table,
-}
-
-/// The line and column of a byte.
-pub(super) fn line_and_column(text: &str, at: usize) -> String {
-    let before = text.get(..at).unwrap_or_default();
-    let line = before.matches('\n').count() + 1;
-    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    format!("line {line}, column {column}")
 }
 
 /// The arguments of a command that its table may have, in the order of its help.

@@ -496,7 +496,9 @@ async fn run(command: Command, context: Context) -> Outcome {
         work.await
     } else {
         let interrupt = &context.interrupt;
-        interrupt.end_what_blocks(context.out, &context.ends_in_order);
+        let out = context.out;
+        let told = move || out.failure(&Failure::interrupted());
+        interrupt.end_what_blocks(told, &context.ends_in_order);
         context.or_interrupt(work).await
     }
 }

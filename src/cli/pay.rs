@@ -181,7 +181,7 @@ impl Settle {
             }),
             policy: context.settings.settle.policy(),
             every: None,
-            holder: super::settle::holder(),
+            holder: super::settle::desk::holder(),
             consent: is_person.then_some(consent),
         }))
     }

@@ -10,13 +10,13 @@ use super::{
     chain::{Chain, TokenInfo},
     failure::Outcome,
     printable,
-    settle::Desk,
+    settle::desk::Desk,
     signed_by::SignedBy,
 };
 use crate::{
     settle::Until,
     tron::keys::Signer as _,
-    types::{Address, RawAmount, UnitAmount},
+    types::{Address, RawAmount},
 };
 
 /// How many past payments, or rows, a sentence names; the others are counted.
@@ -143,13 +143,5 @@ impl TokenInfo {
     /// An amount as people read it; of a token that is not built in, with its id.
     pub(super) fn amount(&self, amount: RawAmount) -> String {
         format!("{} {}", amount.to_decimal(self.decimals), self.name)
-    }
-}
-
-/// Amounts whose token the chain was not asked about.
-pub(super) fn unit_amount(wanted: &crate::ledger::Wanted) -> UnitAmount {
-    UnitAmount {
-        token: wanted.token,
-        raw: wanted.amount,
     }
 }

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::{
     Context, account,
-    accounts::{bytes, existing},
     act::ActFlags,
     chain::{self, Chain},
     failure::{Failure, Outcome},
     output::ask,
-    printable, tx,
+    printable,
+    tx_documents::operand,
     tx_words::operations,
 };
 use crate::{
@@ -40,7 +40,7 @@ pub(super) async fn permissions_of(chain: &Chain, address: Address) -> Outcome<P
 /// In the form that `--set` and `tx build account-permission-update` read.
 pub(super) fn permissions_json(address: Address, permissions: &Permissions) -> Outcome<Value> {
     let update: Contract = AccountPermissionUpdateContract {
-        owner_address: bytes(address),
+        owner_address: address.to_bytes().to_vec(),
         owner: Some(permissions.owner.clone()),
         witness: None,
         actives: permissions.actives.clone(),
@@ -50,7 +50,9 @@ pub(super) fn permissions_json(address: Address, permissions: &Permissions) -> O
 }
 
 pub(super) async fn show(context: &Context, address: Option<Address>) -> Outcome {
-    let (chain, address, _) = existing(context, address).await?;
+    let address = account::named_or_own(context, address)?;
+    let chain = chain::connect(context).await?;
+    chain.existing(address).await?;
     let mut permissions = permissions_of(&chain, address).await?;
     if permissions.actives.is_empty() {
         context.out.note(
@@ -82,7 +84,7 @@ pub(super) fn keys_text(permission: &Permission) -> String {
 
 fn read(file: &str, from: Address) -> Outcome<AccountPermissionUpdateContract> {
     let invalid = |error: String| Failure::failed("permissions", format!("{file}: {error}"));
-    let text = tx::operand(file)?;
+    let text = operand(file)?;
     let mut object: Value =
         serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
     // As `account permission --json` shows them.
@@ -211,7 +213,7 @@ pub(super) fn change(
     from: Address,
     update: AccountPermissionUpdateContract,
 ) -> Outcome<(Contract, String)> {
-    if update.owner_address != bytes(from) {
+    if update.owner_address != from.to_bytes() {
         return Err(Failure::failed(
             "permissions",
             format!("the change was read for another account than {from}"),

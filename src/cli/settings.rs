@@ -19,7 +19,6 @@ use zeroize::Zeroizing;
 use super::{
     Global,
     failure::{Failure, Outcome},
-    file_options::line_and_column,
     settle::policy::{PolicyConfig, PolicyFlags},
 };
 use crate::{
@@ -507,3 +506,11 @@ fn warn_of_readers(path: &Path, metadata: &fs::Metadata) {
 
 #[cfg(not(unix))]
 fn warn_of_readers(_: &Path, _: &fs::Metadata) {}
+
+/// The line and column of a byte.
+pub(super) fn line_and_column(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!("line {line}, column {column}")
+}

@@ -15,10 +15,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{
-    failure::{Exit, Failure, Outcome},
-    output::Output,
-};
+use super::failure::{Exit, Failure, Outcome};
 
 /// How long a command has to notice a signal before it is ended in the middle of what
 /// it does.
@@ -158,10 +155,14 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// A moment after a signal, ends the process, whatever it is in the middle of: a read
+    /// A moment after a signal, tells it and ends the process, whatever it is in the middle of: a read
     /// of a pipe or a prompt cannot be given up. For commands that may be dropped; work
     /// that `ends_in_order` has some seconds for that.
-    pub(crate) fn end_what_blocks(&self, out: Output, ends_in_order: &Arc<AtomicBool>) {
+    pub(crate) fn end_what_blocks(
+        &self,
+        told: impl FnOnce() + Send + 'static,
+        ends_in_order: &Arc<AtomicBool>,
+    ) {
         let (interrupt, ends_in_order) = (self.clone(), Arc::clone(ends_in_order));
         tokio::spawn(async move {
             interrupt.wait().await;
@@ -169,7 +170,7 @@ impl Interrupt {
             if ends_in_order.load(Ordering::SeqCst) {
                 tokio::time::sleep(IN_ORDER).await;
             }
-            out.failure(&Failure::interrupted());
+            told();
             end();
         });
     }

@@ -8,13 +8,12 @@ use std::{
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-pub(super) use super::tx_documents::{MAX_DOCUMENT_BYTES, document, invalid, operand};
 use super::{
     Context, account, chain,
     failure::{Exit, Failure, Outcome},
     printable,
     tx_build::Build,
-    tx_documents::{read, read_all},
+    tx_documents::{document, invalid, operand, print_transaction, read, read_all},
     tx_words,
     units::{counted, moment},
 };
@@ -102,12 +101,6 @@ impl Tx {
             }
         }
     }
-}
-
-/// Prints it: it is the result with and without --json, for the next step reads it.
-pub(super) fn print_transaction(context: &Context, transaction: &Transaction) -> Outcome {
-    let document = document(transaction)?;
-    context.out.document(&document)
 }
 
 /// Of several, a line each.

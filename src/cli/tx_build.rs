@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::{
     Context, chain,
     failure::{Failure, Outcome},
-    tx::print_transaction,
+    tx_documents::{operand, print_transaction},
     units::moment,
 };
 use crate::{
@@ -478,7 +478,7 @@ impl Build {
                 permissions,
                 common,
             } => {
-                let text = super::tx::operand(&permissions)?;
+                let text = operand(&permissions)?;
                 let invalid = |error: String| Failure::failed("permissions", error);
                 let object = serde_json::from_str(&text)
                     .map_err(|error| invalid(format!("{permissions}: {error}")))?;

@@ -4,7 +4,10 @@ use std::{fs::File, io::Read, path::Path};
 
 use serde_json::{Map, Value, json};
 
-use super::failure::{Failure, Outcome};
+use super::{
+    Context,
+    failure::{Failure, Outcome},
+};
 use crate::tron::{
     json::{transaction_from_json, transaction_to_json},
     transaction::{RawData, Transaction},
@@ -135,4 +138,10 @@ pub(super) fn document(transaction: &Transaction) -> Outcome<Value> {
         );
     }
     Ok(document)
+}
+
+/// Prints it: it is the result with and without --json, for the next step reads it.
+pub(super) fn print_transaction(context: &Context, transaction: &Transaction) -> Outcome {
+    let document = document(transaction)?;
+    context.out.document(&document)
 }

@@ -9,7 +9,7 @@ use super::{
     failure::Outcome,
     printable,
     receipts::paid_text,
-    tx::invalid,
+    tx_documents::invalid,
     units::{counted, moment},
 };
 use crate::{

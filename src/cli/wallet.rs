@@ -267,7 +267,7 @@ enum Signable {
 impl SignableFlags {
     fn read(self) -> Outcome<Signable> {
         if let Some(file) = self.typed_data {
-            let text = super::tx::operand(&file)?;
+            let text = super::tx_documents::operand(&file)?;
             let document = TypedDocument::from_json(&text)
                 .map_err(|error| Failure::failed("typed_data", format!("{file}: {error}")))?;
             return Ok(Signable::Typed(Box::new(document)));
@@ -278,7 +278,8 @@ impl SignableFlags {
             return Ok(Signable::Message(bytes));
         }
         if let Some(file) = self.file {
-            return bytes_up_to(&file, super::tx::MAX_DOCUMENT_BYTES).map(Signable::Message);
+            return bytes_up_to(&file, super::tx_documents::MAX_DOCUMENT_BYTES)
+                .map(Signable::Message);
         }
         match self.message {
             Some(message) => Ok(Signable::Message(message.into_bytes())),

@@ -1,7 +1,7 @@
 //! The rows of settlement: batches, payouts, attempts, and how far the solid
 //! chain has been read.
 
-use crate::types::{Address, BlockId, RawAmount, Sun, Token, TxId, UnixMs};
+use crate::types::{Address, BlockId, RawAmount, Sun, Token, TxId, UnitAmount, UnixMs};
 
 use sha2::{Digest, Sha256};
 
@@ -189,6 +189,16 @@ pub struct Wanted {
     pub token: Token,
     /// How much.
     pub amount: RawAmount,
+}
+
+impl Wanted {
+    /// What is paid, as it is typed: of a token that is not built in, with its id.
+    pub fn unit_amount(&self) -> UnitAmount {
+        UnitAmount {
+            token: self.token,
+            raw: self.amount,
+        }
+    }
 }
 
 /// A payment that the account is known to have made or ordered.

@@ -54,6 +54,7 @@ const OF_MONEY: &[(&str, &str)] = &[
         "settings.rs",
         "the policy and the ledger's place in config.toml",
     ),
+    ("settle/batches.rs", "what batches paid, in words"),
     ("settle/cancel.rs", "gives payments up"),
     ("settle/chain_side.rs", "compares the ledger with the chain"),
     (

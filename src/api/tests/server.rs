@@ -11,8 +11,9 @@ use super::{DEADLINE, Stand, client, config, exchange};
 use crate::api::{
     ApiError, Server,
     line::{TIMES, Times},
+    request::MAX_HEAD,
     serve,
-    server::{MAX_CONNECTIONS, MAX_HEAD, serve_with},
+    server::{MAX_CONNECTIONS, serve_with},
 };
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    api::answer::{part, permille},
     client::snapshot::{
         EncryptionOf, FilePriority, FileRow, PeerRow, Torrent, TorrentRow, TorrentState,
         TrackerRow, TrackerState, TransportOf,
@@ -16,15 +17,6 @@ const UNKNOWN: i64 = -1;
 
 fn secs(at: UnixMs) -> i64 {
     at.0.div_euclid(1000)
-}
-
-/// A number of thousandths.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "Transmission's RPC has a fraction here"
-)]
-fn permille(thousandths: u64) -> f64 {
-    thousandths as f64 / 1000.0
 }
 
 /// 0 stopped, 2 checking, 3 waiting to download, 4 downloading, 5 waiting to seed, 6 seeding.
@@ -221,7 +213,7 @@ pub(super) fn field(id: i64, torrent: &Torrent, name: &str) -> Option<Value> {
         "peersConnected" => json!(row.peers),
         "peersGettingFromUs" => json!(giving()),
         "peersSendingToUs" => json!(getting()),
-        "percentDone" => json!(super::super::v2::part(done, row.wanted)),
+        "percentDone" => json!(part(done, row.wanted)),
         "pieces" => json!(base64::engine::general_purpose::STANDARD.encode(&*torrent.pieces.value)),
         "pieceCount" => json!(row.pieces),
         "pieceSize" => json!(row.piece_length),

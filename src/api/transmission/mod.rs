@@ -2,7 +2,7 @@
 //! `tag`), for programs that know no other. It never moves money.
 
 mod fields;
-mod ids;
+pub(super) mod ids;
 mod session;
 mod torrents;
 
@@ -14,8 +14,6 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-
-pub(super) use ids::Ids;
 
 use super::{
     answer::{self, Answered, Refusal},

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::{
         answer::{self, Answered, Refusal},
-        dispatch,
+        gate,
         request::Call,
         scope::Scope,
         site::Site,
@@ -38,7 +38,7 @@ fn allow_bid(site: &Site, call: &Call<'_>, old: Prices, new: Prices) -> Result<(
     let bid = new.bid_raw.filter(|bid| *bid > 0);
     let same = (old.bid_raw, old.bid_auto) == (new.bid_raw, new.bid_auto);
     match bid {
-        Some(_) if !same => dispatch::allow(site, &call.caller, Scope::Money, &call.headers),
+        Some(_) if !same => gate::allow(site, &call.caller, Scope::Money, &call.headers),
         _ => Ok(()),
     }
 }

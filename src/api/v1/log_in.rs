@@ -12,9 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::api::{
     answer::{self, Answered, Refusal},
+    caller::By,
     gate::{self, USER},
     request::Call,
-    scope::{By, Scopes},
+    scope::Scopes,
     sessions::Kind,
     site::Site,
 };

@@ -9,9 +9,9 @@ use axum::{
 
 use crate::api::{
     answer::{self, Answered, Refusal},
+    caller::By,
     gate::{self, QBITTORRENT_COOKIE},
     request::Call,
-    scope::By,
     sessions::Kind,
     site::Site,
 };

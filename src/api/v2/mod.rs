@@ -18,7 +18,6 @@ use std::sync::Arc;
 use axum::{http::StatusCode, response::Response};
 
 pub(super) use actions::{Found, find};
-pub(super) use row::part;
 
 use self::actions::Act;
 use super::{

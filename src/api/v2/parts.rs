@@ -64,7 +64,7 @@ pub(super) fn properties(site: &Site, call: &Call<'_>) -> Answered {
         "seeding_time": row.seeding_secs,
         "seeds": row.seeds,
         "seeds_total": row.seeds,
-        "share_ratio": row::permille(row.ratio_permille),
+        "share_ratio": answer::permille(row.ratio_permille),
         "time_elapsed": row.active_secs,
         "total_downloaded": row.downloaded,
         "total_downloaded_session": row.session_downloaded,
@@ -115,7 +115,7 @@ pub(super) fn files(site: &Site, call: &Call<'_>) -> Answered {
                 "name": name(torrent.files.value.len(), row, &file.path),
                 "piece_range": [file.first_piece, file.last_piece],
                 "priority": priority(file),
-                "progress": if file.size == 0 { 1.0 } else { row::part(file.have, file.size) },
+                "progress": if file.size == 0 { 1.0 } else { answer::part(file.have, file.size) },
                 "size": file.size,
             });
             if number == 0

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
+    api::answer::{part, permille},
     client::snapshot::{Torrent, TorrentRow, TorrentState, TrackerState},
     types::UnixMs,
 };
@@ -34,27 +35,6 @@ pub(super) fn state(row: &TorrentRow) -> &'static str {
 /// Seconds until it is complete.
 pub(super) fn eta(row: &TorrentRow) -> u64 {
     row.eta_secs.unwrap_or(UNKNOWN_ETA).min(UNKNOWN_ETA)
-}
-
-/// A part of a whole, from 0 to 1.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "qBittorrent's API has a fraction here"
-)]
-pub(in crate::api) fn part(part: u64, whole: u64) -> f64 {
-    match whole {
-        0 => 0.0,
-        whole => part.min(whole) as f64 / whole as f64,
-    }
-}
-
-/// A number of thousandths.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "qBittorrent's API has a fraction here"
-)]
-pub(super) fn permille(thousandths: u64) -> f64 {
-    thousandths as f64 / 1000.0
 }
 
 pub(super) fn secs(at: UnixMs) -> i64 {

@@ -194,7 +194,7 @@ pub(super) fn torrent_peers(site: &Site, call: &Call<'_>) -> Answered {
                 "ip": peer.addr.ip(),
                 "peer_id_client": "",
                 "port": peer.addr.port(),
-                "progress": row::permille(peer.progress_permille.into()),
+                "progress": answer::permille(peer.progress_permille.into()),
                 "relevance": 0,
                 "up_speed": peer.up_rate,
                 "uploaded": peer.uploaded,

@@ -9,11 +9,10 @@ use crate::{
         alike::unfinished_text,
         chain,
         failure::{Exit, Failure, Outcome},
-        payment::unit_amount,
-        settle::Desk,
+        settle::desk::Desk,
         units::counted,
     },
-    ledger::{PayoutId, PayoutRow},
+    ledger::{PayoutId, PayoutRow, Wanted},
 };
 
 #[derive(Debug, Args)]
@@ -77,7 +76,7 @@ impl Cancel {
             for payout in &report.cancelled {
                 lines.push(format!(
                     "  {} to {}",
-                    unit_amount(&payout.into()),
+                    Wanted::from(payout).unit_amount(),
                     payout.payee
                 ));
             }

@@ -4,7 +4,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::desk::Desk;
 use crate::{
     cli::{
         Context, account, chain,

@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::{Desk, TOKEN};
+use super::{TOKEN, desk::Desk};
 use crate::{
     cli::{
         Context, account, chain,

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Desk, batches_json, batches_text};
+use super::{
+    batches::{batches_json, batches_text, whole_tokens},
+    desk::Desk,
+};
 use crate::{
     cli::{
         Context, account,
@@ -13,12 +16,12 @@ use crate::{
         chain::Chain,
         failure::{Failure, Outcome},
         output,
-        payment::{memo_text, unit_amount},
+        payment::memo_text,
         printable, store,
     },
     ledger::{BatchRow, Ledger, OutgoingRow, PayoutKind, PayoutState, TransferRow},
     settle::{BatchReport, PayoutReport},
-    types::{Address, Decimals, RawAmount, Sun, Token, TokenId, TxId, UnixMs},
+    types::{Address, RawAmount, Sun, Token, TxId, UnitAmount, UnixMs},
 };
 
 /// The most batches that are read.
@@ -70,15 +73,6 @@ pub(super) async fn status(context: &Context) -> Outcome {
     context
         .out
         .result(&batches_json(&reports), || batches_text(&reports))
-}
-
-/// An amount in whole tokens, where the number of decimals is built in.
-pub(super) fn whole_tokens(token: Token, amount: RawAmount) -> Option<String> {
-    match token {
-        Token::Trx => Some(amount.to_decimal(Decimals::TRX)),
-        Token::Trc10(TokenId::BTT) => Some(amount.to_decimal(Decimals::BTT)),
-        Token::Trc10(_) => None,
-    }
 }
 
 const fn kind_name(kind: PayoutKind) -> &'static str {
@@ -189,11 +183,10 @@ impl Entry {
     }
 
     fn text(&self) -> String {
-        let amount = unit_amount(&crate::ledger::Wanted {
-            payee: self.to,
+        let amount = UnitAmount {
             token: self.token,
-            amount: self.amount,
-        });
+            raw: self.amount,
+        };
         let mut line = format!(
             "{}  {amount} to {}  {}",
             self.at.to_utc(),

@@ -11,13 +11,13 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::{Desk, PolicyFlags, TOKEN, plan_text, print_batches, run};
+use super::{PolicyFlags, TOKEN, desk::Desk, plan_text, print_batches, run};
 use crate::{
     cli::{
         Context, account, chain,
         failure::{Failure, Outcome},
         signed_by::SignedBy,
-        store, tx, tx_words, units,
+        store, tx, tx_documents, tx_words, units,
     },
     ledger::{AttemptRow, Durable, Payouts},
     settle::{OFFER_LIFETIME, OfferTerms, Plan, SettleError},
@@ -129,8 +129,9 @@ fn write(path: &Path, offered: &[Durable<AttemptRow>]) -> Outcome {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut writer = BufWriter::new(options.open(path).map_err(failed)?);
     for attempt in offered {
-        let transaction = Transaction::decode(&attempt.get().bytes).map_err(tx::invalid)?;
-        writeln!(writer, "{}", tx::document(&transaction)?).map_err(failed)?;
+        let transaction =
+            Transaction::decode(&attempt.get().bytes).map_err(tx_documents::invalid)?;
+        writeln!(writer, "{}", tx_documents::document(&transaction)?).map_err(failed)?;
     }
     writer.flush().map_err(failed)
 }

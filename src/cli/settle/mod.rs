@@ -1,8 +1,9 @@
 //! `seedrail settle`: from receipts to coins.
 
+mod batches;
 mod cancel;
 mod chain_side;
-mod desk;
+pub(crate) mod desk;
 mod export;
 mod given_up;
 mod history;
@@ -13,13 +14,14 @@ mod watch;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-pub(crate) use self::desk::{Desk, holder};
 use self::{
+    batches::{batches_json, batches_text},
     cancel::Cancel,
     chain_side::{Adopt, Recover, audit},
+    desk::Desk,
     export::Export,
     given_up::GivenUp,
-    history::{History, status, whole_tokens},
+    history::{History, status},
     holders::{Import, RunFlags},
     policy::PolicyFlags,
     watch::Watch,
@@ -27,16 +29,15 @@ use self::{
 use super::{
     Context,
     account::{self, Payer},
-    alike::{state_word, unfinished_json, unfinished_text},
+    alike::{unfinished_json, unfinished_text},
     chain,
     failure::{Exit, Failure, Outcome},
-    payment::unit_amount,
     receipts::amount_text,
     signed_by::SignedBy,
-    units::{Worth, counted},
+    units::Worth,
 };
 use crate::{
-    settle::{BatchReport, Plan, Question, SettleError, totals_of},
+    settle::{BatchReport, Plan, Question, SettleError},
     tron::keys::Signer as _,
     types::{Decimals, Token, TokenId},
 };
@@ -393,80 +394,6 @@ async fn run(context: &Context, flags: &PolicyFlags, signed_by: SignedBy) -> Out
     }
     let document = batches_json(&[]);
     context.out.result(&document, || "nothing to pay".into())
-}
-
-/// The batches of a run as one: the id is the last one's.
-fn batches_json(reports: &[BatchReport]) -> Value {
-    let sum = |field: fn(&BatchReport) -> u64| -> u64 { reports.iter().map(field).sum() };
-    let totals: Vec<_> = totals_of(reports)
-        .into_iter()
-        .map(|(token, total)| {
-            json!({
-                "token": token.to_string(),
-                "amount": whole_tokens(token, total),
-                "amount_raw": total,
-            })
-        })
-        .collect();
-    let txids: Vec<_> = reports.iter().flat_map(|report| &report.txids).collect();
-    json!({
-        "batch": reports.last().map(|report| report.batch.id.to_string()),
-        "payouts": sum(|report| report.counts.payouts),
-        "confirmed": sum(|report| report.counts.confirmed),
-        "pending": sum(|report| report.counts.pending),
-        "failed": sum(|report| report.counts.failed),
-        "totals": totals,
-        "fee_sun": sum(|report| report.fee.0),
-        "fees_unknown": sum(|report| report.fees_unknown),
-        "txids": txids,
-    })
-}
-
-fn batches_text(reports: &[BatchReport]) -> String {
-    if reports.is_empty() {
-        return "no batch yet".into();
-    }
-    let mut text = String::new();
-    for report in reports {
-        let counts = report.counts;
-        text.push_str(&format!(
-            "batch {} of {}: {}, {} final, {} on their way, {} given up; fees {}\n",
-            report.batch.id,
-            report.batch.created_at.to_utc(),
-            counted(counts.payouts, "payment"),
-            counts.confirmed,
-            counts.pending,
-            counts.failed,
-            fees_text(report)
-        ));
-        for payout in &report.payouts {
-            let attempt = payout.current().or(payout.attempts.last());
-            let word = state_word(payout.payout.state, attempt.map(|row| row.state));
-            let txid = attempt.map_or_else(String::new, |row| format!("  {}", row.txid));
-            let reason = match payout.payout.reason.as_str() {
-                "" => String::new(),
-                reason => format!("  ({reason})"),
-            };
-            text.push_str(&format!(
-                "  {} to {}  {word}{txid}{reason}\n",
-                unit_amount(&(&payout.payout).into()),
-                payout.payout.payee
-            ));
-        }
-    }
-    text.trim_end().to_owned()
-}
-
-/// What a batch burnt, as far as it is known.
-fn fees_text(report: &BatchReport) -> String {
-    match report.fees_unknown {
-        0 => report.fee.to_string(),
-        unknown => format!(
-            "{}, and of {} not known yet",
-            report.fee,
-            counted(unknown, "transaction")
-        ),
-    }
 }
 
 fn print_batches(context: &Context, reports: &[BatchReport]) -> Outcome {

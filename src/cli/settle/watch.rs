@@ -4,7 +4,12 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use clap::Args;
 
-use super::{Desk, TOKEN, batches_json, batches_text, policy::PolicyFlags};
+use super::{
+    TOKEN,
+    batches::{batches_json, batches_text},
+    desk::Desk,
+    policy::PolicyFlags,
+};
 use crate::{
     cli::{
         Context, account, chain,
