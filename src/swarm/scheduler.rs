@@ -86,6 +86,12 @@ struct Class {
     vtime: u128,
     flows: HashMap<ConnId, Flow>,
     waiting: BTreeSet<(u128, ConnId)>,
+    /// The active flows by weight, and how many they are: those that want something, or did
+    /// within what may be caught up.
+    equals: BTreeMap<u128, Equals>,
+    active: u128,
+    /// Active flows that want nothing, by when that ends.
+    leaving: BTreeSet<(u128, ConnId)>,
 }
 
 #[derive(Debug)]
@@ -95,6 +101,50 @@ struct Flow {
     factor: u128,
     wanted: u64,
     pass: u128,
+    /// It is among its equals.
+    counted: bool,
+}
+
+impl Flow {
+    /// Until when it is active although it wants nothing, in virtual time.
+    fn until(&self) -> u128 {
+        let pause = u128::from(CATCH_UP) * SCALE / self.weight;
+        self.pass.saturating_add(pause)
+    }
+}
+
+/// The active flows of one weight.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Equals {
+    count: u128,
+    factors: u128,
+    /// How many have each factor.
+    by_factor: BTreeMap<u128, u128>,
+}
+
+impl Equals {
+    fn add(&mut self, factor: u128) {
+        self.count += 1;
+        self.factors += factor;
+        *self.by_factor.entry(factor).or_default() += 1;
+    }
+
+    fn take(&mut self, factor: u128) {
+        self.count = self.count.saturating_sub(1);
+        self.factors = self.factors.saturating_sub(factor);
+        if let Some(count) = self.by_factor.get_mut(&factor) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.by_factor.remove(&factor);
+            }
+        }
+    }
+
+    /// What the one with the least of them is worth, in the class's weights.
+    fn least(&self, weight: u128) -> u128 {
+        let low = self.by_factor.first_key_value().map_or(1, |(low, _)| *low);
+        (weight * self.count * low / self.factors.max(1)).max(1)
+    }
 }
 
 impl Scheduler {
@@ -143,7 +193,7 @@ impl Scheduler {
         let factor = self.factors.get(&conn).copied().unwrap_or(1);
         let (paid, weight, factor) = match class {
             UploadClass::Paid { weight } => (true, weight.max(1), factor.max(1)),
-            UploadClass::Free if self.paid.active().next().is_some() => (false, 1, 1),
+            UploadClass::Free if self.paid.active > 0 => (false, 1, 1),
             UploadClass::Free => (false, 1, factor),
             UploadClass::Refused => return self.end_flow(conn),
         };
@@ -223,26 +273,16 @@ impl Scheduler {
     /// The part of the free share that the free connections may have: as many
     /// of them as there are payers of the lowest weight have all of it.
     fn part_of_free(&self) -> Part {
-        // By weight: how many, their factors added up, the lowest factor.
-        let mut equals = BTreeMap::<u128, (u128, u128, u128)>::new();
-        for flow in self.paid.active() {
-            let (count, factors, low) = equals.entry(flow.weight).or_insert((0, 0, u128::MAX));
-            *count += 1;
-            *factors += flow.factor;
-            *low = flow.factor.min(*low);
-        }
+        let equals = &self.paid.equals;
         let all = equals
             .iter()
-            .map(|(weight, (count, ..))| weight * count)
+            .map(|(weight, of)| weight * of.count)
             .sum::<u128>();
-        let lowest = equals
-            .iter()
-            .map(|(weight, (count, factors, low))| (weight * count * low / factors).max(1))
-            .min();
+        let lowest = equals.iter().map(|(weight, of)| of.least(*weight)).min();
         let Some(lowest) = lowest else {
             return WHOLE;
         };
-        let free = u128::try_from(self.free.active().count()).unwrap_or(u128::MAX);
+        let free = self.free.active;
         let of_free = lowest.saturating_mul(free.max(1));
         Part {
             num: of_free.min(all),
@@ -270,16 +310,67 @@ impl Class {
             vtime: 0,
             flows: HashMap::new(),
             waiting: BTreeSet::new(),
+            equals: BTreeMap::new(),
+            active: 0,
+            leaving: BTreeSet::new(),
+        }
+    }
+
+    /// Before a flow changes: it is no longer among its equals.
+    fn uncount(&mut self, conn: ConnId) {
+        let Some(flow) = self.flows.get_mut(&conn) else {
+            return;
+        };
+        self.leaving.remove(&(flow.until(), conn));
+        if !std::mem::take(&mut flow.counted) {
+            return;
+        }
+        self.active = self.active.saturating_sub(1);
+        if let Some(equals) = self.equals.get_mut(&flow.weight) {
+            equals.take(flow.factor);
+            if equals.count == 0 {
+                self.equals.remove(&flow.weight);
+            }
+        }
+    }
+
+    /// After a flow changed: it is among its equals, if it is active.
+    fn count(&mut self, conn: ConnId) {
+        let Some(flow) = self.flows.get_mut(&conn) else {
+            return;
+        };
+        let until = flow.until();
+        if flow.wanted == 0 && until <= self.vtime {
+            return;
+        }
+        flow.counted = true;
+        self.active += 1;
+        self.equals.entry(flow.weight).or_default().add(flow.factor);
+        if flow.wanted == 0 {
+            self.leaving.insert((until, conn));
+        }
+    }
+
+    /// Virtual time goes on: whoever wanted nothing for long is not active any more.
+    fn advance(&mut self, to: u128) {
+        self.vtime = self.vtime.max(to);
+        while let Some((until, conn)) = self.leaving.first().copied()
+            && until <= self.vtime
+        {
+            self.leaving.pop_first();
+            self.uncount(conn);
         }
     }
 
     fn want(&mut self, conn: ConnId, weight: u128, factor: u128, bytes: u64) {
+        self.uncount(conn);
         let vtime = self.vtime;
         let flow = self.flows.entry(conn).or_insert(Flow {
             weight,
             factor,
             wanted: 0,
             pass: vtime,
+            counted: false,
         });
         if flow.wanted > 0 {
             self.waiting.remove(&(flow.pass, conn));
@@ -293,37 +384,30 @@ impl Class {
         if bytes > 0 {
             self.waiting.insert((flow.pass, conn));
         }
+        self.count(conn);
     }
 
     fn idle(&mut self, conn: ConnId) {
+        self.uncount(conn);
         if let Some(flow) = self.flows.get_mut(&conn) {
             flow.wanted = 0;
             self.waiting.remove(&(flow.pass, conn));
         }
+        self.count(conn);
     }
 
     fn remove(&mut self, conn: ConnId) {
+        self.uncount(conn);
         if let Some(flow) = self.flows.remove(&conn) {
             self.waiting.remove(&(flow.pass, conn));
         }
     }
 
-    /// Those that want something, or did within what may be caught up.
-    fn active(&self) -> impl Iterator<Item = &Flow> {
-        self.flows.values().filter(|flow| {
-            let pause = u128::from(CATCH_UP) * SCALE / flow.weight;
-            flow.wanted > 0 || flow.pass.saturating_add(pause) > self.vtime
-        })
-    }
-
     /// What a connection's weight is worth: those of one weight share what they have by
     /// their factors.
     fn part_of_equals(&self, flow: &Flow) -> Part {
-        let (mut count, mut factors) = (0u128, 0u128);
-        for one in self.active().filter(|one| one.weight == flow.weight) {
-            count += 1;
-            factors += one.factor;
-        }
+        let equals = self.equals.get(&flow.weight);
+        let (count, factors) = equals.map_or((0, 0), |of| (of.count, of.factors));
         Part {
             num: flow.factor * count.max(1),
             den: factors.max(flow.factor),
@@ -334,8 +418,9 @@ impl Class {
     /// is what the class may have now.
     fn serve(&mut self, of_class: Part) -> Option<(ConnId, u64)> {
         let (pass, conn) = self.waiting.pop_first()?;
-        self.vtime = self.vtime.max(pass);
+        self.advance(pass);
         let part = self.part_of_equals(self.flows.get(&conn)?);
+        self.uncount(conn);
         let flow = self.flows.get_mut(&conn)?;
         let bytes = flow.wanted.min(GRANT);
         flow.wanted -= bytes;
@@ -343,6 +428,7 @@ impl Class {
         if flow.wanted > 0 {
             self.waiting.insert((flow.pass, conn));
         }
+        self.count(conn);
         // At most 2¹⁴ × 2³⁰ × 2⁷³: a grant, the scale, all weights.
         self.pass += u128::from(bytes) * SCALE * of_class.den / (self.share * of_class.num);
         Some((conn, bytes))
@@ -510,7 +596,77 @@ mod tests {
         assert_eq!(scheduler.next(0), Decision::Idle);
     }
 
+    /// The active flows of a class, looked for one by one.
+    fn active(class: &Class) -> impl Iterator<Item = &Flow> {
+        let is_active = |flow: &&Flow| flow.wanted > 0 || flow.until() > class.vtime;
+        class.flows.values().filter(is_active)
+    }
+
+    /// What the sums say, as [`Scheduler::part_of_free`] would find it without them.
+    fn plain_part_of_free(scheduler: &Scheduler) -> (u128, u128) {
+        let paid: Vec<_> = active(&scheduler.paid).collect();
+        let worth = |flow: &Flow| {
+            let equals = || paid.iter().filter(|one| one.weight == flow.weight);
+            let count = u128::try_from(equals().count()).unwrap();
+            let factors: u128 = equals().map(|one| one.factor).sum();
+            let low = equals().map(|one| one.factor).min().unwrap();
+            (flow.weight * count * low / factors).max(1)
+        };
+        let Some(lowest) = paid.iter().map(|flow| worth(flow)).min() else {
+            return (WHOLE.num, WHOLE.den);
+        };
+        let all = paid.iter().map(|flow| flow.weight).sum();
+        let free = u128::try_from(active(&scheduler.free).count()).unwrap();
+        ((lowest * free.max(1)).min(all), all)
+    }
+
+    fn plain_part_of_equals(class: &Class, flow: &Flow) -> (u128, u128) {
+        let equals = || active(class).filter(|one| one.weight == flow.weight);
+        let count = u128::try_from(equals().count()).unwrap();
+        let factors: u128 = equals().map(|one| one.factor).sum();
+        (flow.factor * count.max(1), factors.max(flow.factor))
+    }
+
     proptest! {
+        /// Whatever happens, the sums that are kept are those of the flows.
+        #[test]
+        fn the_sums_are_those_of_the_flows(
+            steps in proptest::collection::vec((0u8..8, 0u64..9, 0u64..4, 0u64..200_000), 1..300),
+        ) {
+            let mut scheduler = Scheduler::new(Some(1 << 20), 80);
+            let mut now = 0;
+            for (what, conn, weight, bytes) in steps {
+                let id = ConnId(conn);
+                match what {
+                    0 => scheduler.want(id, UploadClass::Free, bytes),
+                    1 | 2 => scheduler.want(id, PAID(weight), bytes),
+                    3 => scheduler.idle(id),
+                    4 => scheduler.remove(id),
+                    5 => scheduler.prefer(id, weight),
+                    6 => scheduler.want(id, UploadClass::Refused, bytes),
+                    _ => {}
+                }
+                for _ in 0..what {
+                    now += bytes * 20;
+                    scheduler.next(now);
+                }
+                let part = scheduler.part_of_free();
+                prop_assert_eq!((part.num, part.den), plain_part_of_free(&scheduler));
+                for class in [&scheduler.paid, &scheduler.free] {
+                    for flow in class.flows.values() {
+                        let part = class.part_of_equals(flow);
+                        let plain = plain_part_of_equals(class, flow);
+                        prop_assert_eq!((part.num, part.den), plain);
+                    }
+                    let count = u128::try_from(active(class).count()).unwrap();
+                    prop_assert_eq!(class.active, count);
+                    // No more is kept than there are flows.
+                    prop_assert!(class.leaving.len() <= class.flows.len());
+                    prop_assert!(class.equals.values().all(|of| of.count > 0));
+                }
+            }
+        }
+
         #[test]
         fn weights_are_kept_and_nothing_is_lost(
             weights in proptest::collection::vec(1u64..1000, 1..6),

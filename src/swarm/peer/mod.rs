@@ -112,7 +112,7 @@ pub(super) struct Standing {
     pub(super) class: UploadClass,
     pub(super) interested: bool,
     pub(super) unchoked: bool,
-    /// It asked for nothing while it was unchoked last, or does not take what it is sent.
+    /// See [`Conn::is_wasteful`].
     pub(super) wasteful: bool,
 }
 
@@ -452,9 +452,13 @@ impl Conn {
         self.meter.get().is_none() || self.drained.load(Ordering::Acquire)
     }
 
+    /// It asked for nothing while it was unchoked last, or does not take what it is sent.
+    fn is_wasteful(&self) -> bool {
+        self.traffic.is_written_for(STALLED_SLOT) || lock(&self.out).wastes_its_slot()
+    }
+
     pub(super) fn standing(&self) -> Standing {
-        let wasteful =
-            lock(&self.out).wastes_its_slot() || self.traffic.is_written_for(STALLED_SLOT);
+        let wasteful = self.is_wasteful();
         let link = lock(&self.link);
         Standing {
             class: link.class,
@@ -522,7 +526,7 @@ impl Conn {
         if lock(&self.brought).tick() {
             self.torrent.take_in(self.id);
         }
-        if self.standing().wasteful {
+        if self.is_wasteful() {
             self.shared.rechoke.notify_one();
         }
         let mut link = lock(&self.link);
