@@ -18,7 +18,8 @@ mod store;
 pub use self::postgres::{PostgresLedger, PostgresUrl};
 pub use error::LedgerError;
 pub use parties::{
-    FlowKind, FlowRow, GrantMarks, GrantRow, GrantUse, Origin, RevocationRow, Standing, WatchRow,
+    Arrived, FlowKind, FlowRow, GrantMarks, GrantRow, GrantUse, Origin, RevocationRow, Standing,
+    WatchRow,
 };
 pub use payouts::{
     AttemptEnd, AttemptRow, AttemptState, BatchCounts, BatchId, BatchRow, BlockRow, CursorRow,

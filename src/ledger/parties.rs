@@ -3,7 +3,7 @@
 
 use crate::types::{Address, BlockId, InfoHash, RawAmount, Salt, TokenId, UnixMs};
 
-use super::records::Pair;
+use super::records::{Pair, ReceiptRow};
 
 /// A spend grant with the payer's signature, as it was signed. Whether it is
 /// good was decided before it got here. All integers ≤ `i64::MAX`.
@@ -148,6 +148,17 @@ impl Origin {
             })
             .collect()
     }
+}
+
+/// A verified receipt of a payer, with what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrived {
+    /// The receipt.
+    pub receipt: ReceiptRow,
+    /// What it is for.
+    pub origin: Origin,
+    /// The grant that it is under, if any: the receipt is worth nothing without it.
+    pub grant: Option<GrantRow>,
 }
 
 /// In which direction something flowed, seen from this ledger.

@@ -3,6 +3,7 @@
 mod attacks;
 mod economy;
 mod grants;
+mod grouped;
 mod independent;
 mod kill;
 mod mixed;

@@ -5,12 +5,12 @@ use std::ops::Deref;
 
 use seedrail::{
     ledger::{
-        AccountLease, Adopted, AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow, ChainBound,
-        ChainLog, CursorRow, Durable, EpochId, EpochLease, Equivocation, FlowKind, FlowRow,
-        GrantMarks, GrantRow, GrantUse, LedgerError, OrderKey, Orders, Origin, OutgoingRow, Pair,
-        Parties, PastPayment, PayoutId, PayoutRow, Payouts, Position, ReceiptEntry, ReceiptFilter,
-        ReceiptRow, Receipts, Recovery, Remainder, RevocationRow, Standing, Stored, TrailRow,
-        TransferRow, Transfers, Wanted, WatchRow, WitnessRow,
+        AccountLease, Adopted, Arrived, AttemptRow, BatchCounts, BatchId, BatchRow, BlockRow,
+        ChainBound, ChainLog, CursorRow, Durable, EpochId, EpochLease, Equivocation, FlowKind,
+        FlowRow, GrantMarks, GrantRow, GrantUse, LedgerError, OrderKey, Orders, Origin,
+        OutgoingRow, Pair, Parties, PastPayment, PayoutId, PayoutRow, Payouts, Position,
+        ReceiptEntry, ReceiptFilter, ReceiptRow, Receipts, Recovery, Remainder, RevocationRow,
+        Standing, Stored, TrailRow, TransferRow, Transfers, Wanted, WatchRow, WitnessRow,
     },
     types::{Address, BlockId, RawAmount, Salt, Sun, Token, TokenId, TxId, UnixMs},
 };
@@ -78,6 +78,7 @@ pass_on! {
         fn issue_for(lease: &EpochLease, receipt: &ReceiptRow, remainder: Remainder,
             ceiling: Option<RawAmount>, origin: &Origin) -> Durable<ReceiptRow>;
         fn store_received_for(receipt: &ReceiptRow, origin: &Origin) -> Durable<Stored>;
+        fn store_arrived(arrived: &[Arrived], now_secs: u64) -> Durable<Vec<Stored>>;
         fn store_received_all(receipts: &[ReceiptRow]) -> Durable<Vec<Stored>>;
         fn store_evidence(receipts: &[ReceiptRow]) -> Durable<Vec<Stored>>;
         fn adopt(epochs: &[(Pair, EpochId)]) -> Durable<Adopted>;

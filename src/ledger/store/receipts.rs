@@ -2,8 +2,8 @@
 
 use crate::{
     ledger::{
-        Adopted, ChainBound, Durable, EpochId, EpochLease, Equivocation, LedgerError, Origin, Pair,
-        Position, ReceiptEntry, ReceiptFilter, ReceiptRow, Remainder, Stored,
+        Adopted, Arrived, ChainBound, Durable, EpochId, EpochLease, Equivocation, LedgerError,
+        Origin, Pair, Position, ReceiptEntry, ReceiptFilter, ReceiptRow, Remainder, Stored,
     },
     types::{Address, RawAmount, Salt},
 };
@@ -114,6 +114,21 @@ pub trait Receipts: ChainBound {
     fn store_received(&self, receipt: &ReceiptRow) -> Result<Durable<Stored>, LedgerError> {
         self.store_received_for(receipt, &Origin::default())
     }
+
+    /// Stores verified receipts of different payers in one transaction, each with what it
+    /// is for, before any of them is acknowledged: as
+    /// [`store_received_for`](Self::store_received_for) of each, one after the other. The grant
+    /// that one is under is stored first, as by [`Parties::store_grant`](super::Parties::store_grant)
+    /// at `now_secs` (seconds since the Unix epoch).
+    ///
+    /// # Errors
+    /// The store's, and [`LedgerError::TooManyGrants`]; then none was stored. Misbehaviour is in
+    /// [`Stored`].
+    fn store_arrived(
+        &self,
+        arrived: &[Arrived],
+        now_secs: u64,
+    ) -> Result<Durable<Vec<Stored>>, LedgerError>;
 
     /// Stores verified receipts of payers, in one transaction: as
     /// [`store_received`](Self::store_received) of each, one after the other.

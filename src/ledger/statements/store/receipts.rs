@@ -1,12 +1,12 @@
 //! [`Receipts`] by the statements.
 
-use super::super::{epochs, evidence, positions, receipts, recovery};
+use super::super::{epochs, evidence, grants, positions, receipts, recovery};
 use super::{Transactions, durable, is_held};
 use crate::{
     ledger::{
-        Adopted, Durable, EpochId, EpochLease, Equivocation, LedgerError, Origin, Pair, Position,
-        ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow, Receipts, Recovery, Remainder,
-        Stored,
+        Adopted, Arrived, Durable, EpochId, EpochLease, Equivocation, LedgerError, Origin, Pair,
+        Position, ReceiptEntry, ReceiptFilter, ReceiptKind, ReceiptRow, Receipts, Recovery,
+        Remainder, Stored,
     },
     types::{Address, RawAmount, Salt, TokenId},
 };
@@ -99,6 +99,22 @@ impl<S: Transactions> Receipts for S {
         origin: &Origin,
     ) -> Result<Durable<Stored>, LedgerError> {
         self.write(|tx| receipts::store_received(tx, receipt, origin))
+    }
+
+    fn store_arrived(
+        &self,
+        arrived: &[Arrived],
+        now_secs: u64,
+    ) -> Result<Durable<Vec<Stored>>, LedgerError> {
+        self.write(|tx| {
+            let each = arrived.iter().map(|one| {
+                if let Some(grant) = &one.grant {
+                    grants::store(tx, grant, now_secs)?;
+                }
+                receipts::store_received(tx, &one.receipt, &one.origin)
+            });
+            each.collect()
+        })
     }
 
     fn store_received_all(&self, all: &[ReceiptRow]) -> Result<Durable<Vec<Stored>>, LedgerError> {

@@ -15,6 +15,7 @@ use std::{
 };
 
 use asking::{Desk, Hint};
+use storing::Group;
 
 use super::{ChainError, PayEvent, Shared, conn::Conn, inbox::Inbox, locked};
 use crate::{
@@ -118,6 +119,7 @@ pub(super) struct Worker {
     refreshed: UnixMs,
     accounts: HashMap<Address, Account>,
     desk: Desk,
+    arriving: Group,
     /// What addresses owe beyond what they ever settled, as the ledger said, and when.
     gone: Option<(UnixMs, HashMap<Address, i128>)>,
     /// How addresses behaved, of all that are remembered for anything.
@@ -168,6 +170,7 @@ impl Worker {
             refreshed: now,
             accounts: HashMap::new(),
             desk: Desk::new(now),
+            arriving: Group::default(),
             gone: None,
             standings: HashMap::new(),
             told: None,
@@ -216,13 +219,24 @@ impl Worker {
         // Before anybody greets: what becomes solid later is told to who is here.
         self.tell_payees(next_tick);
         loop {
-            match inbox.next(TICK) {
+            // What came in waits for what is there already, and for nothing else.
+            let idle = self.arriving.is_empty();
+            let event = inbox.next(if idle { TICK } else { Duration::ZERO });
+            if !idle
+                && !event
+                    .as_ref()
+                    .is_some_and(|event| self.arriving.lets_pass(event))
+            {
+                self.store_arrived();
+            }
+            match event {
                 Some(Event::Shutdown) => break,
                 Some(event) => self.event(event),
                 None => {}
             }
             let now = self.now();
             if now >= next_tick || next_tick.since(now) > TICK {
+                self.store_arrived();
                 next_tick = now.plus(TICK);
                 self.tick(now);
             }
@@ -365,7 +379,14 @@ impl Worker {
                     Vec::new()
                 }
                 Output::Issue => self.issue(conn),
-                Output::Store(signed) => self.store(conn, &signed),
+                Output::Store(signed) => {
+                    self.store_soon(conn, &signed);
+                    if !queue.is_empty() {
+                        // What follows is done when it is on disk.
+                        self.store_arrived();
+                    }
+                    Vec::new()
+                }
                 Output::Evidence(signed) => {
                     self.evidence(conn, &signed);
                     Vec::new()

@@ -2,49 +2,147 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Worker, asking::Hint};
+use super::{Event, Worker, asking::Hint};
 use crate::{
-    ledger::{LedgerError, Origin, RevocationRow, Stored, TransferRow},
+    ledger::{Arrived, LedgerError, Origin, RevocationRow, Stored, TransferRow},
     receipts::{
         body::SignedReceipt,
-        exchange::{Input, Output},
+        exchange::Input,
         grant::Revoke,
         pay::{ChainError, PayEvent, conn::Conn, locked},
     },
     tron::keys::Signature,
-    types::Token,
+    types::{Address, Token},
 };
 
+/// So many events are looked at while a receipt waits to be stored with others: it must not
+/// wait for ever where something always comes, and a transaction is no longer than this.
+const MAX_PASSED: usize = 64;
+
+/// Whether one receipt alone may be what the ledger refused, so that the others would be stored.
+fn is_of_one(error: &LedgerError) -> bool {
+    !matches!(
+        error,
+        LedgerError::CommitUnknown(_) | LedgerError::DiskFull | LedgerError::Busy
+    )
+}
+
+/// A receipt that was checked and is not on disk yet, and where it came from.
+pub(super) struct Waiting {
+    conn: Arc<Conn>,
+    signed: SignedReceipt,
+}
+
+/// Receipts of different payers that are stored together: those that came while the ones
+/// before were stored.
+#[derive(Default)]
+pub(super) struct Group {
+    waiting: Vec<Waiting>,
+    /// Events since the first of them came.
+    passed: usize,
+}
+
+impl Group {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn has(&self, payer: Option<Address>) -> bool {
+        payer.is_some_and(|payer| {
+            let of = |one: &Waiting| one.signed.receipt.payer;
+            self.waiting.iter().any(|one| of(one) == payer)
+        })
+    }
+
+    /// Whether what waits may wait for this event, too: it is of another payer's connection,
+    /// and not one too many.
+    pub(super) fn lets_pass(&mut self, event: &Event) -> bool {
+        self.passed += 1;
+        match event {
+            Event::Attached(conn, _)
+            | Event::Message(conn, _)
+            | Event::Look(conn)
+            | Event::Settle(conn) => self.passed <= MAX_PASSED && !self.has(conn.peer()),
+            _ => false,
+        }
+    }
+}
+
 impl Worker {
-    pub(super) fn store(&mut self, conn: &Arc<Conn>, signed: &SignedReceipt) -> Vec<Output> {
-        let row = signed.to_row();
+    /// A receipt that was checked is stored together with those of others that come now.
+    pub(super) fn store_soon(&mut self, conn: &Arc<Conn>, signed: &SignedReceipt) {
+        if self.arriving.has(Some(signed.receipt.payer)) {
+            self.store_arrived();
+        }
+        if self.arriving.is_empty() {
+            self.arriving.passed = 0;
+        }
+        self.arriving.waiting.push(Waiting {
+            conn: Arc::clone(conn),
+            signed: *signed,
+        });
+    }
+
+    /// What waits is on disk, and acknowledged.
+    pub(super) fn store_arrived(&mut self) {
+        let waiting = std::mem::take(&mut self.arriving.waiting);
+        if !waiting.is_empty() {
+            self.store(waiting);
+        }
+    }
+
+    /// Stores receipts of different payers in one transaction.
+    fn store(&mut self, waiting: Vec<Waiting>) {
+        let rows: Vec<_> = waiting.iter().map(|one| self.arrived(one)).collect();
+        let ledger = &self.shared.config.ledger;
+        let stored = ledger.store_arrived(&rows, self.now_secs());
+        match stored {
+            Ok(stored) => {
+                let each = waiting.iter().zip(&rows).zip(stored.into_inner());
+                for ((one, row), stored) in each {
+                    self.is_stored(one, row, stored);
+                }
+            }
+            Err(error) if waiting.len() > 1 && is_of_one(&error) => {
+                for one in waiting {
+                    self.store(vec![one]);
+                }
+            }
+            Err(error) => {
+                for Waiting { conn, signed } in &waiting {
+                    locked(&conn.credit()).forget(signed.receipt.epoch);
+                    self.ledger_failed(conn, &error);
+                }
+            }
+        }
+    }
+
+    fn arrived(&self, one: &Waiting) -> Arrived {
+        let Waiting { conn, signed } = one;
+        let receipt = signed.to_row();
         let (torrents, sold) = {
             let credit = conn.credit();
             let credit = locked(&credit);
-            (credit.origin(), credit.sold_left(row.epoch))
+            (credit.origin(), credit.sold_left(receipt.epoch))
         };
-        let origin = Origin {
-            at: Some(self.now()),
-            torrents,
-            sold: Some(sold),
-            cap: None,
-        };
-        let ledger = &self.shared.config.ledger;
-        // The grant first: a receipt is worth nothing without it.
-        let granted = match conn.with(|exchange, _, _| exchange.grant_of(signed)) {
-            Some(grant) => ledger
-                .store_grant(&grant.to_row(), self.now_secs())
-                .map(drop),
-            None => Ok(()),
-        };
-        let stored = match granted.and_then(|()| ledger.store_received_for(&row, &origin)) {
-            Ok(stored) => stored.into_inner(),
-            Err(error) => {
-                locked(&conn.credit()).forget(row.epoch);
-                self.ledger_failed(conn, &error);
-                return Vec::new();
-            }
-        };
+        let grant = conn.with(|exchange, _, _| exchange.grant_of(signed));
+        Arrived {
+            receipt,
+            origin: Origin {
+                at: Some(self.now()),
+                torrents,
+                sold: Some(sold),
+                cap: None,
+            },
+            grant: grant.map(|grant| grant.to_row()),
+        }
+    }
+
+    /// A receipt is on disk: it counts.
+    fn is_stored(&mut self, one: &Waiting, arrived: &Arrived, stored: Stored) {
+        let Waiting { conn, signed } = one;
+        let (row, origin) = (&arrived.receipt, &arrived.origin);
+        let sold = origin.sold.unwrap_or_default();
         let raised = match stored {
             Stored::New => Some(row.amount),
             Stored::Superseded { before } => row.amount.checked_sub(before),
@@ -77,6 +175,7 @@ impl Worker {
             stored,
             sold,
         });
+        self.perform(conn, outputs);
         // Credit is the address's: its other connections may go on too.
         for other in self.conns() {
             if other.id() != conn.id() && other.peer() == Some(row.pair.payer) {
@@ -84,7 +183,6 @@ impl Worker {
                 self.perform(&other, woken);
             }
         }
-        outputs
     }
 
     /// A grant was taken back by its payer. It is kept if it can matter: a peer
