@@ -26,10 +26,9 @@ use crate::{
     ledger::{GrantUse, Ledger, Parties},
     receipts::{
         self, Identity, ReceiptDomain, SignedGrant, SpendGrant, TakeBackError, newest_grant,
-        pay::left_of,
     },
     tron::{keys::SecretKey, keystore::create_private},
-    types::{Address, BlockId, Clock, RawAmount, SystemClock, TokenId},
+    types::{Address, BlockId, Clock, RawAmount, Salt, SystemClock, TokenId},
 };
 
 /// A grant begins so many seconds before it is made: clocks differ.
@@ -215,7 +214,6 @@ fn usable(
     flags: &GrantFlags,
     spends: bool,
 ) -> Outcome<Option<(SecretKey, SignedGrant)>> {
-    let uses = ledger.grants(payer)?;
     let mut best: Option<(SecretKey, SignedGrant)> = None;
     for path in files(context, genesis, payer)? {
         let (key, signed) = read(&path)?;
@@ -225,12 +223,8 @@ fn usable(
             remove(&path)?;
             continue;
         }
-        let spent = uses
-            .iter()
-            .find(|used| used.grant.hash == signed.hash())
-            .map_or(RawAmount::ZERO, |used| used.issued);
-        let left =
-            grant.not_after > now_secs() + LEAST_LEFT && (!spends || spent < grant.max_total);
+        let spent = ledger.grant_left(signed.hash(), None)? == RawAmount::ZERO;
+        let left = grant.not_after > now_secs() + LEAST_LEFT && (!spends || !spent);
         let later = best
             .as_ref()
             .is_none_or(|(_, other)| other.grant.not_after < grant.not_after);
@@ -282,7 +276,7 @@ fn make(
     if max_total > RawAmount::ZERO {
         context.out.confirm("Grant it?", context.settings.yes)?;
     }
-    grant_it(context, genesis, ledger, key, grant)
+    grant_it(context, genesis, ledger, key, grant, None)
 }
 
 /// A new key, and what it is to be granted from now on.
@@ -334,7 +328,8 @@ fn renew(
     ledger: &dyn Parties,
     old: &SignedGrant,
 ) -> Outcome<Identity> {
-    let left = left_of(ledger, old)?;
+    let renews = old.hash();
+    let left = ledger.grant_left(renews, None)?;
     let old = &old.grant;
     if left == RawAmount::ZERO && old.max_total > RawAmount::ZERO {
         return Err(Failure::funds("its spending limit is used up"));
@@ -343,20 +338,21 @@ fn renew(
     let lasts = Duration::from_secs(lasts.saturating_sub(BEGINS_BEFORE).max(LEAST_LEFT));
     let per_payee = old.max_per_payee.min(left);
     let (key, grant) = draft(old.payer, left, per_payee, lasts)?;
-    let (key, grant) = grant_it(context, genesis, ledger, key, grant)?;
+    let (key, grant) = grant_it(context, genesis, ledger, key, grant, Some(renews))?;
     context
         .out
         .note(format!("session key renewed: {}", told(&grant)));
     session(key, grant)
 }
 
-/// Has the wallet sign a grant, and keeps the key.
+/// Has the wallet sign a grant, which follows another one if that is said, and keeps the key.
 fn grant_it(
     context: &Context,
     genesis: BlockId,
     ledger: &dyn Parties,
     key: SecretKey,
     grant: SpendGrant,
+    renews: Option<Salt>,
 ) -> Outcome<(SecretKey, SignedGrant)> {
     let (payer, now) = (grant.payer, now_secs());
     let wallet = account::signer(context)?;
@@ -366,7 +362,10 @@ fn grant_it(
     drop(wallet);
     // A grant without its key is of no use to anybody; a key whose grant the ledger
     // does not have would be found, and refused, by every later run.
-    ledger.store_grant(&signed.to_row(), now)?;
+    match renews {
+        Some(renews) => ledger.store_renewal(&signed.to_row(), renews, now)?,
+        None => ledger.store_grant(&signed.to_row(), now)?,
+    };
     let folder = folder(context);
     private_folder(&folder)?;
     let file = SessionFile {
@@ -407,8 +406,8 @@ fn open_total(uses: &[GrantUse], ledger: &dyn Parties) -> Outcome<u64> {
     let mut open = 0u64;
     for used in uses {
         if state(used, ledger)? == "open" {
-            let left = used.grant.max_total.checked_sub(used.issued);
-            open = open.saturating_add(left.unwrap_or_default().unsigned());
+            let left = ledger.grant_left(used.grant.hash, None)?;
+            open = open.saturating_add(left.unsigned());
         }
     }
     Ok(open)
@@ -426,7 +425,7 @@ fn state(used: &GrantUse, ledger: &dyn Parties) -> Outcome<&'static str> {
             "replaced"
         } else if grant.max_total == RawAmount::ZERO {
             "identity"
-        } else if used.issued >= grant.max_total {
+        } else if ledger.grant_left(grant.hash, None)? == RawAmount::ZERO {
             "used up"
         } else {
             "open"

@@ -175,6 +175,7 @@ pass_on! {
     Parties
     reads {
         fn grant(hash: Salt) -> Option<GrantRow>;
+        fn grant_left(hash: Salt, payee: Option<Address>) -> RawAmount;
         fn grants(payer: Address) -> Vec<GrantUse>;
         fn grant_marks(payer: Address, signer: Address) -> GrantMarks;
         fn revocations(payer: Address) -> Vec<RevocationRow>;
@@ -184,6 +185,7 @@ pass_on! {
     }
     writes {
         fn store_grant(grant: &GrantRow, now_secs: u64) -> Durable<()>;
+        fn store_renewal(grant: &GrantRow, renews: Salt, now_secs: u64) -> Durable<()>;
         fn store_revocation(revocation: &RevocationRow, now_secs: u64) -> Durable<()>;
         fn note_default(address: Address, token: TokenId, amount: RawAmount, at: UnixMs)
             -> Durable<Standing>;

@@ -80,16 +80,51 @@ pub(in crate::ledger) fn store(
     Ok(())
 }
 
+/// The first of the grants that followed one another up to this one, if it is kept.
+fn root(tx: &Transaction<'_>, hash: Salt) -> Result<Option<GrantRow>, LedgerError> {
+    let found = tx.query(
+        "SELECT first.* FROM spend_grant AS first JOIN spend_grant AS one
+             ON first.hash = coalesce(one.root, one.hash)
+         WHERE one.hash = ?1",
+        params![hash.as_bytes()],
+    )?;
+    found.first().map(grant).transpose()
+}
+
+/// Stores a grant that follows another one: together with it, and with those that it follows
+/// and that follow it, it signs away no more than the first of them allows.
+pub(in crate::ledger) fn store_renewal(
+    tx: &Transaction<'_>,
+    row: &GrantRow,
+    renews: Salt,
+    now: u64,
+) -> Result<(), LedgerError> {
+    let first = root(tx, renews)?
+        .filter(|first| first.payer == row.payer && first.token == row.token)
+        .ok_or_else(|| LedgerError::Missing(format!("the spend grant {renews}")))?;
+    store(tx, row, now)?;
+    if first.hash != row.hash {
+        tx.execute(
+            "UPDATE spend_grant SET root = ?2 WHERE hash = ?1 AND root IS NULL",
+            params![row.hash.as_bytes(), first.hash.as_bytes()],
+        )?;
+    }
+    Ok(())
+}
+
 /// Removes the payer's grants that have run out and carry no receipt. One with
 /// receipts stays, since they do not verify without it. One that replaced a grant
-/// that is kept stays too: without it the replaced one would be good again.
+/// that is kept stays too: without it the replaced one would be good again. So does one of
+/// which a renewal is kept: it says how much that may sign.
 fn prune(tx: &Transaction<'_>, payer: Address, now: u64) -> Result<(), LedgerError> {
     tx.execute(
         "DELETE FROM spend_grant WHERE payer = ?1 AND not_after < ?2
            AND NOT EXISTS (SELECT 1 FROM receipt WHERE grant_hash = spend_grant.hash)
            AND NOT EXISTS (SELECT 1 FROM spend_grant AS older
                WHERE older.payer = spend_grant.payer AND older.signer = spend_grant.signer
-                 AND older.serial < spend_grant.serial AND older.not_after >= ?2)",
+                 AND older.serial < spend_grant.serial AND older.not_after >= ?2)
+           AND NOT EXISTS (SELECT 1 FROM spend_grant AS later
+               WHERE later.root = spend_grant.hash AND later.not_after >= ?2)",
         params![payer.body(), int("now", now)?],
     )?;
     Ok(())
@@ -174,6 +209,47 @@ fn under(
     Ok(total)
 }
 
+/// Σ newest receipts of our own log under a grant and those of the same root, to one payee
+/// or to all.
+fn under_root(
+    tx: &Transaction<'_>,
+    root: Salt,
+    payee: Option<Address>,
+) -> Result<RawAmount, LedgerError> {
+    let found = tx.query(
+        "SELECT hash FROM spend_grant WHERE hash = ?1 OR root = ?1",
+        params![root.as_bytes()],
+    )?;
+    let mut total = RawAmount::ZERO;
+    for row in &found {
+        let hash = Salt::from_bytes(get(row, "hash")?);
+        let more = under(tx, hash, ReceiptKind::Issued, payee)?;
+        total = sum("the sum under renewed grants", total, more)?;
+    }
+    Ok(total)
+}
+
+/// What may still be signed away under a grant, to one payee or to all: what it leaves, and
+/// what the first of those leaves that it follows.
+pub(in crate::ledger) fn left(
+    tx: &Transaction<'_>,
+    hash: Salt,
+    payee: Option<Address>,
+) -> Result<RawAmount, LedgerError> {
+    let (Some(own), Some(first)) = (find(tx, hash)?, root(tx, hash)?) else {
+        return Ok(RawAmount::ZERO);
+    };
+    let most = |grant: &GrantRow| match payee {
+        Some(_) => grant.max_per_payee,
+        None => grant.max_total,
+    };
+    let used = under(tx, hash, ReceiptKind::Issued, payee)?;
+    let used_by_all = under_root(tx, first.hash, payee)?;
+    let own = most(&own).checked_sub(used).unwrap_or_default();
+    let all = most(&first).checked_sub(used_by_all).unwrap_or_default();
+    Ok(own.min(all))
+}
+
 pub(in crate::ledger) fn list(
     tx: &Transaction<'_>,
     payer: Address,
@@ -222,15 +298,22 @@ pub(in crate::ledger) fn within(
     let grant = find(tx, receipt.grant)?
         .ok_or_else(|| LedgerError::Missing(format!("the spend grant {}", receipt.grant)))?;
     let payee = Some(receipt.pair.payee);
-    for (payee, allowed) in [(payee, grant.max_per_payee), (None, grant.max_total)] {
+    let first = root(tx, grant.hash)?.unwrap_or(grant);
+    let bounds = |of: &GrantRow| [(payee, of.max_per_payee), (None, of.max_total)];
+    let spent = |hash, owed, allowed| match owed > allowed {
+        true => Err(LedgerError::GrantSpent {
+            hash,
+            owed,
+            allowed,
+        }),
+        false => Ok(()),
+    };
+    for (payee, allowed) in bounds(&grant) {
         let owed = under(tx, grant.hash, ReceiptKind::Issued, payee)?;
-        if owed > allowed {
-            return Err(LedgerError::GrantSpent {
-                hash: grant.hash,
-                owed,
-                allowed,
-            });
-        }
+        spent(grant.hash, owed, allowed)?;
+    }
+    for (payee, allowed) in bounds(&first) {
+        spent(first.hash, under_root(tx, first.hash, payee)?, allowed)?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ pub(in crate::ledger) const APPLICATION_ID: i32 = 0x5352_4c47;
 /// else is an integer not above `i64::MAX`. States and kinds are the numbers
 /// in `rows.rs`.
 pub(in crate::ledger) const MIGRATIONS: &[&str] =
-    &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12];
+    &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12, V13];
 
 /// Every table with its key; one that others refer to comes before them.
 pub(in crate::ledger) const TABLES: &[(&str, &[&str])] = &[
@@ -358,4 +358,9 @@ CREATE TABLE token (
     number INTEGER NOT NULL PRIMARY KEY CHECK (number >= 4611686018427387904),
     contract BLOB NOT NULL UNIQUE
 );
+";
+
+/// Of which grant one is a renewal: the first of those that followed one another.
+const V13: &str = "
+ALTER TABLE spend_grant ADD COLUMN root BLOB;
 ";

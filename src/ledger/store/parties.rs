@@ -27,6 +27,28 @@ pub trait Parties: ChainBound {
     /// [`LedgerError::TooManyGrants`] of a payer.
     fn store_grant(&self, grant: &GrantRow, now_secs: u64) -> Result<Durable<()>, LedgerError>;
 
+    /// [`store_grant`](Self::store_grant) of one that follows the grant `renews`, another one of
+    /// ours. All that follow one another sign away no more, to a payee and in all, than the
+    /// first of them allows, whoever uses them.
+    ///
+    /// # Errors
+    /// [`LedgerError::Missing`] for one to follow that is not stored, or of another payer or
+    /// token; [`LedgerError::TooManyGrants`].
+    fn store_renewal(
+        &self,
+        grant: &GrantRow,
+        renews: Salt,
+        now_secs: u64,
+    ) -> Result<Durable<()>, LedgerError>;
+
+    /// What may still be signed away under a grant, to `payee` or (`None`) in all, in raw
+    /// units: what is left of it, and of the first of those that it follows. Nothing of one
+    /// that is not stored.
+    ///
+    /// # Errors
+    /// The store's.
+    fn grant_left(&self, hash: Salt, payee: Option<Address>) -> Result<RawAmount, LedgerError>;
+
     /// The grant with this hash.
     ///
     /// # Errors

@@ -38,7 +38,6 @@ use crate::{
     types::{Address, BlockId, Clock, InfoHash, RawAmount, Salt, TokenId, TxId},
 };
 use conn::{Conn, Handle};
-pub use granted::left_of;
 use granted::{KEY_RENEWED, good_grant};
 use inbox::Inbox;
 use worker::{Event, Worker};
@@ -437,7 +436,7 @@ impl PayExtension {
         let own = config.identity.account();
         let mut limit = terms.max_spend;
         if let Some(grant) = config.identity.grant() {
-            let left = good_grant(&config, grant)?;
+            let left = good_grant(&config, grant, None)?;
             limit = Some(limit.map_or(left, |limit| limit.min(left)));
         }
         // The newest revocations: peers keep older ones from before.
@@ -580,8 +579,9 @@ impl PayExtension {
     }
 
     /// Another key of the same account signs from now on. What is due is signed by the one
-    /// before; then every connection is closed, and its peer is met anew. The new key signs
-    /// away no more than the one before still could. Blocks for a store or two.
+    /// before; then every connection is closed, and its peer is met anew. All keys that
+    /// followed one another sign away no more than the first could, also after a restart and
+    /// beside other processes. Blocks for a store or two.
     ///
     /// # Errors
     /// Another account, or a grant that does not hold.
@@ -590,11 +590,11 @@ impl PayExtension {
         if identity.account() != config.identity.account() {
             return Err(GrantRefusal::Parties.into());
         }
-        let left = match identity.grant() {
-            Some(grant) => Some(good_grant(config, grant)?),
-            None => None,
-        };
-        self.events.put(Event::Renewed(Box::new(identity), left));
+        if let Some(grant) = identity.grant() {
+            let renews = self.grant().map(|before| before.hash());
+            good_grant(config, grant, renews)?;
+        }
+        self.events.put(Event::Renewed(Box::new(identity)));
         Ok(())
     }
 

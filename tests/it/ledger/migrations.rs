@@ -17,7 +17,7 @@ use super::{
 };
 use crate::support::postgres_server::{psql, shared};
 
-const EARLIER: [u32; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+const EARLIER: [u32; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
 fn dump(schema: u32) -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/ledger");

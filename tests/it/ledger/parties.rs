@@ -81,6 +81,91 @@ pub(crate) fn grants_bound_what_is_issued(store: &dyn Store) {
     );
 }
 
+pub(crate) fn renewed_grants_share_the_limit_of_the_first(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    let now = 15;
+    let granted = |number: u8, per_payee, total| GrantRow {
+        signer: Address::from_body([number; 20]),
+        ..grant(u64::from(number), per_payee, total)
+    };
+    let (first, second) = (granted(1, 100, 150), granted(2, 90, 140));
+    // By another process that had the first one, too.
+    let third = granted(3, 100, 150);
+    assert!(matches!(
+        ledger.store_renewal(&second, first.hash, now),
+        Err(LedgerError::Missing(_))
+    ));
+    assert_eq!(ledger.grant(second.hash).unwrap(), None);
+    assert_eq!(ledger.grant_left(first.hash, None).unwrap(), raw(0));
+    ledger.store_grant(&first, now).unwrap();
+    ledger.store_renewal(&second, first.hash, now).unwrap();
+    ledger.store_renewal(&second, first.hash, now).unwrap();
+    ledger.store_renewal(&third, second.hash, now).unwrap();
+    let others = GrantRow {
+        payer: Address::from_body([9; 20]),
+        ..granted(4, 100, 150)
+    };
+    assert!(matches!(
+        ledger.store_renewal(&others, first.hash, now),
+        Err(LedgerError::Missing(_))
+    ));
+    let issue = |payee: u8, grant: &GrantRow, amount| {
+        let mut pair = rows.pair;
+        pair.payee = Address::from_body([payee; 20]);
+        let lease = ledger.claim_epoch_under(&pair, 5, grant.hash).unwrap();
+        let sequence = lease.last.map_or(1, |last| last.sequence + 1);
+        let mut receipt = rows.receipt(lease.epoch, 5, sequence, amount);
+        (receipt.pair, receipt.since_block) = (pair, lease.since_block);
+        (receipt.grant, receipt.signer) = (grant.hash, grant.signer);
+        ledger.issue(&lease, &receipt, Remainder::default(), None)
+    };
+    let left = |grant: &GrantRow| {
+        let payee = Some(Address::from_body([60; 20]));
+        let left = |payee| ledger.grant_left(grant.hash, payee).unwrap().get();
+        (left(payee), left(None))
+    };
+    let is_spent = |result| matches!(result, Err(LedgerError::GrantSpent { .. }));
+    issue(60, &first, 30).unwrap();
+    assert_eq!((left(&first), left(&second)), ((70, 120), (70, 120)));
+    issue(60, &second, 60).unwrap();
+    assert_eq!(left(&second), (10, 60), "its own limits are lower still");
+    // The one before may be in use elsewhere: what it signs meanwhile counts.
+    issue(60, &first, 10).unwrap();
+    assert!(is_spent(issue(60, &second, 1)));
+    assert!(is_spent(issue(60, &third, 1)));
+    issue(61, &third, 50).unwrap();
+    assert_eq!((left(&first), left(&third)), ((0, 0), (0, 0)));
+    for one in [&first, &second, &third] {
+        assert!(is_spent(issue(62, one, 1)));
+    }
+    // The first one stays as long as one of the others may sign.
+    let longer = GrantRow {
+        not_after: 1_000,
+        ..granted(5, 1, 1)
+    };
+    let begins = GrantRow {
+        payer: Address::from_body([8; 20]),
+        ..granted(6, 100, 100)
+    };
+    let follows = GrantRow {
+        payer: begins.payer,
+        ..longer
+    };
+    ledger.store_grant(&begins, now).unwrap();
+    ledger.store_renewal(&follows, begins.hash, now).unwrap();
+    let more = |number| GrantRow {
+        payer: begins.payer,
+        ..numbered(number, 20)
+    };
+    for number in 0..MAX_KEPT_GRANTS - 2 {
+        ledger.store_grant(&more(number), now).unwrap();
+    }
+    ledger.store_grant(&more(MAX_KEPT_GRANTS), 21).unwrap();
+    assert_eq!(ledger.grant(more(0).hash).unwrap(), None);
+    assert_eq!(ledger.grant(begins.hash).unwrap(), Some(begins));
+    assert_eq!(ledger.grant_left(follows.hash, None).unwrap(), raw(1));
+}
+
 pub(crate) fn serials_and_revocations_only_rise(store: &dyn Store) {
     let ledger = store.first();
     let (payer, signer) = (grant(1, 1, 1).payer, grant(1, 1, 1).signer);

@@ -168,15 +168,16 @@ async fn renewed_within(max_total: i64) {
         body.max_total = raw(max_total);
         SignedGrant::sign(body, &ReceiptDomain::new(genesis()), &key(WALLET)).unwrap()
     };
+    let (old, new) = (of(SESSION), of(8));
     let ledger = sqlite(folder.path(), "a");
-    let payer = Party::start(SESSION, ledger, chain.clone(), session(of(SESSION))).await;
-    let payee = Party::start(SELLER, sqlite(folder.path(), "b"), chain, seller()).await;
+    let payer = Party::start(SESSION, ledger, chain.clone(), session(old)).await;
+    let payee = Party::start(SELLER, sqlite(folder.path(), "b"), chain.clone(), seller()).await;
     let line = Joined::new(&payer, &payee);
     line.wait_for_award();
     line.download(4);
     line.finish();
     // The wallet was asked before any of that was signed.
-    let identity = Identity::session(std::sync::Arc::new(key(8)), of(8)).unwrap();
+    let identity = Identity::session(std::sync::Arc::new(key(8)), new).unwrap();
     payer.pay.renew(identity).unwrap();
     wait_until("its connection is closed", || line.broken());
     line.close();
@@ -186,8 +187,28 @@ async fn renewed_within(max_total: i64) {
     line.finish();
     let issued = payer.ledger.issued(&pair()).unwrap();
     assert_eq!(issued.len(), 2);
-    let promised: u64 = issued.iter().map(|row| row.get().amount.unsigned()).sum();
+    let promised = promised_in(&payer);
     assert!((9_000..=10_000).contains(&promised), "{promised}");
+    line.close();
+    // Neither a restart nor another process that uses either key frees it from that.
+    payer.pay.shutdown();
+    drop(payer);
+    for (n, grant) in [(8, new), (SESSION, old)] {
+        let ledger = sqlite(folder.path(), "a");
+        let again = Party::start(n, ledger, chain.clone(), session(grant)).await;
+        let line = Joined::new(&again, &payee);
+        line.download(40);
+        line.finish();
+        let promised = promised_in(&again);
+        assert!((9_000..=10_000).contains(&promised), "{promised} with {n}");
+        line.close();
+        again.pay.shutdown();
+    }
+}
+
+fn promised_in(payer: &Party) -> u64 {
+    let issued = payer.ledger.issued(&pair()).unwrap();
+    issued.iter().map(|row| row.get().amount.unsigned()).sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,19 @@ impl<S: Transactions> Parties for S {
         self.write(|tx| grants::store(tx, grant, now_secs))
     }
 
+    fn store_renewal(
+        &self,
+        grant: &GrantRow,
+        renews: Salt,
+        now_secs: u64,
+    ) -> Result<Durable<()>, LedgerError> {
+        self.write(|tx| grants::store_renewal(tx, grant, renews, now_secs))
+    }
+
+    fn grant_left(&self, hash: Salt, payee: Option<Address>) -> Result<RawAmount, LedgerError> {
+        self.read(|tx| grants::left(tx, hash, payee))
+    }
+
     fn grant(&self, hash: Salt) -> Result<Option<GrantRow>, LedgerError> {
         self.read(|tx| grants::find(tx, hash))
     }

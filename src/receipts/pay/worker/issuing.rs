@@ -18,12 +18,7 @@ use crate::{
         grant::Identity,
         message::HoldReason,
         meter::GIB_BITS,
-        pay::{
-            ChainError, PayEvent, Tally,
-            conn::Conn,
-            granted::{KEY_RENEWED, left_of},
-            locked,
-        },
+        pay::{ChainError, PayEvent, Tally, conn::Conn, granted::KEY_RENEWED, locked},
     },
     types::{Address, InfoHash, RawAmount, TxId, UnixMs},
 };
@@ -36,8 +31,6 @@ const END_TOLD: [Duration; 4] = [
     // Keys for less than two hours are renewed, too.
     Duration::from_secs(300),
 ];
-/// Keys whose promises to a payee count beside the newest one's: a year of one a day.
-const MAX_REPLACED: usize = 366;
 /// The node did not answer so often, one after the other: a minute and a half.
 const SILENCES: u32 = 3;
 /// So many blocks are no delay of a node's any more: five minutes.
@@ -410,7 +403,7 @@ impl Worker {
 
     /// Another key signs from now on. What is due is signed by the one before, as far as it
     /// still may; what it promised is in the ledger, and the new one begins epochs of its own.
-    pub(super) fn renewed(&mut self, identity: Identity, left: Option<RawAmount>) {
+    pub(super) fn renewed(&mut self, identity: Identity) {
         // Who is attached later sees by itself whose it is.
         let conns = self.conns();
         for conn in &conns {
@@ -418,22 +411,14 @@ impl Worker {
             self.perform(conn, outputs);
         }
         // Since the wallet was asked, the one before may have signed more.
-        let before = self.shared.identity();
-        let left = match (left, before.grant()) {
-            (Some(left), Some(before)) => {
-                match left_of(self.shared.config.ledger.as_ref(), before) {
-                    Ok(still) => Some(left.min(still)),
-                    Err(error) => return self.stop(error.to_string()),
-                }
-            }
-            (left, _) => left,
+        let left = identity.grant().map(|grant| {
+            let ledger = &self.shared.config.ledger;
+            ledger.grant_left(grant.hash(), None)
+        });
+        let left = match left.transpose() {
+            Ok(left) => left,
+            Err(error) => return self.stop(error.to_string()),
         };
-        if let Some(before) = before.grant() {
-            self.replaced.push_back(before.hash());
-            if self.replaced.len() > MAX_REPLACED {
-                self.replaced.pop_front();
-            }
-        }
         *locked(&self.shared.identity) = identity;
         for conn in &conns {
             conn.close(KEY_RENEWED);

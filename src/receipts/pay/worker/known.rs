@@ -18,7 +18,7 @@ use crate::{
         pay::{PayEvent, conn::Conn, locked},
     },
     tron::keys::SignatureError,
-    types::{Address, RawAmount, Salt, Token},
+    types::{Address, RawAmount, Token},
 };
 
 impl Worker {
@@ -98,22 +98,9 @@ impl Worker {
         self.tell(PayEvent::Met { peer });
     }
 
-    /// The most this payee may be promised from now on; what the keys before signed counts.
+    /// The most this payee may be promised from now on.
     fn limit_for(&self, read: &Read) -> Option<RawAmount> {
-        let identity = self.shared.identity();
-        let granted = identity.grant().map(|grant| {
-            let hash = grant.hash();
-            let used = read
-                .issued_under
-                .iter()
-                .filter(|(of, _)| *of == hash || self.replaced.contains(of))
-                .fold(RawAmount::ZERO, |sum, (_, amount)| {
-                    sum.checked_add(*amount).unwrap_or(RawAmount::MAX)
-                });
-            let most = grant.grant.max_per_payee;
-            most.checked_sub(used).unwrap_or(RawAmount::ZERO)
-        });
-        match (granted, self.shared.terms().max_per_peer) {
+        match (read.granted, self.shared.terms().max_per_peer) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (one, other) => one.or(other),
         }
@@ -123,6 +110,10 @@ impl Worker {
         let ledger = &self.shared.config.ledger;
         let incoming = pair.reversed();
         let own = ledger.issued(pair)?;
+        let identity = self.shared.identity();
+        let granted = identity
+            .grant()
+            .map(|grant| ledger.grant_left(grant.hash(), Some(pair.payee)));
         let issued = newest(own.iter().map(crate::ledger::Durable::get))?;
         let theirs = ledger.received(&incoming)?;
         let received = newest(theirs.iter().map(crate::ledger::Durable::get))?;
@@ -146,10 +137,7 @@ impl Worker {
         let terms = self.shared.terms();
         let friends = &terms.friends;
         Ok(Read {
-            issued_under: own
-                .iter()
-                .map(|row| (row.get().grant, row.get().amount))
-                .collect(),
+            granted: granted.transpose()?,
             known: Known {
                 issued,
                 received,
@@ -171,8 +159,8 @@ impl Worker {
 /// What the ledger says of a peer.
 struct Read {
     known: Known,
-    /// Our newest receipts to it: the grant, and how much.
-    issued_under: Vec<(Salt, RawAmount)>,
+    /// What the grant in use leaves for it; `None`: the account's own key signs.
+    granted: Option<RawAmount>,
     owed: i128,
     /// What we owe it.
     owe: RawAmount,

@@ -29,7 +29,7 @@ use crate::{
         message::{Instance, Message},
     },
     swarm::hooks::{ConnId, UploadClass},
-    types::{Address, RawAmount, Salt, TxId, UnixMs},
+    types::{Address, RawAmount, TxId, UnixMs},
 };
 
 /// How often time is told to the machines.
@@ -87,8 +87,8 @@ pub(super) enum Event {
         head: Result<u64, ChainError>,
         balance: Result<Option<RawAmount>, ChainError>,
     },
-    /// Another key signs from now on, and may sign away so much.
-    Renewed(Box<Identity>, Option<RawAmount>),
+    /// Another key signs from now on.
+    Renewed(Box<Identity>),
     /// The node is asked now what it is asked now and then.
     AskNode,
     Shutdown,
@@ -141,8 +141,6 @@ pub(super) struct Worker {
     ending: bool,
     /// Nothing is signed for the grant's end.
     ended: bool,
-    /// The grants of the keys before this one, the newest last.
-    replaced: VecDeque<Salt>,
     /// How many of the days before its end were told.
     end_told: usize,
     /// The user was told that a limit is used up.
@@ -185,7 +183,6 @@ impl Worker {
             stopped: None,
             ending: false,
             ended: false,
-            replaced: VecDeque::new(),
             end_told: 0,
             limit_told: false,
             silences: 0,
@@ -294,7 +291,7 @@ impl Worker {
                     self.balance = balance.unwrap_or(RawAmount::ZERO);
                 }
             }
-            Event::Renewed(identity, left) => self.renewed(*identity, left),
+            Event::Renewed(identity) => self.renewed(*identity),
             Event::AskNode => self.ask_node(),
             Event::Shutdown => {}
         }
