@@ -10,17 +10,13 @@ use super::{
     body::SignedReceipt,
     meter::{GIB_BITS, cost},
     weights::Weights,
+    window::{PIPELINE_BYTES, Window},
 };
 use crate::{
     ledger::{EpochId, Standing},
     types::{InfoHash, RawAmount, Salt, UnixMs},
 };
 
-/// What may be on the way between two peers, in bytes: 64 chunks of 16 KiB,
-/// enough for 1 Gbit/s at 8 ms.
-pub const PIPELINE_BYTES: u64 = 64 * (16 << 10);
-/// The smallest beginning of a window without its pipeline.
-const SMALLEST_BYTES: u64 = 256 << 10;
 /// One part in so many (2 %) of what was paid may be lost besides: asked for before an
 /// award, or unfinished as a connection ended.
 const SLACK_PART: u64 = 50;
@@ -31,70 +27,6 @@ const WORDS_BURST: u32 = 8;
 const WORDS_INTERVAL: Duration = Duration::from_secs(10);
 /// The most epochs of one payer that are followed: far more than can be open.
 pub const MAX_FOLLOWED_EPOCHS: usize = 64;
-
-/// The window W: bytes served ahead of receipts, shared by all connections of
-/// an address. It grows by half whenever W bytes were paid for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    bytes: u64,
-    start: u64,
-    max: u64,
-    paid_in_step: u64,
-}
-
-impl Window {
-    /// Where growth ends, unless two pieces and a pipeline are more, in bytes.
-    pub const LARGEST_BYTES: u64 = 16 << 20;
-
-    /// As it begins: two pieces, or 256 KiB if more, and a pipeline. Two pieces,
-    /// because nothing can be paid before a whole piece is verified.
-    pub fn start_bytes(piece_length: u32) -> u64 {
-        (2 * u64::from(piece_length)).max(SMALLEST_BYTES) + PIPELINE_BYTES
-    }
-
-    /// At its beginning, for the largest piece of any torrent shared.
-    pub fn new(piece_length: u32) -> Self {
-        let start = Self::start_bytes(piece_length);
-        Self {
-            bytes: start,
-            start,
-            max: start.max(Self::LARGEST_BYTES),
-            paid_in_step: 0,
-        }
-    }
-
-    /// Its size.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// A torrent with larger pieces is shared too: never smaller than that needs.
-    pub fn admit_piece(&mut self, piece_length: u32) {
-        let start = Self::start_bytes(piece_length);
-        self.start = self.start.max(start);
-        self.bytes = self.bytes.max(start);
-        self.max = self.max.max(start);
-    }
-
-    /// So many bytes were paid for. Returns whether it grew.
-    pub fn paid(&mut self, bytes: u64) -> bool {
-        self.paid_in_step = self.paid_in_step.saturating_add(bytes);
-        if self.paid_in_step < self.bytes || self.bytes >= self.max {
-            return false;
-        }
-        self.paid_in_step = 0;
-        let grown = self.bytes + self.bytes / 2;
-        // In whole chunks, since less than one is not sent.
-        self.bytes = (grown - grown % (16 << 10)).min(self.max);
-        true
-    }
-
-    /// Back to the beginning: a debt was not paid.
-    pub fn shrink(&mut self) {
-        self.bytes = self.start;
-        self.paid_in_step = 0;
-    }
-}
 
 /// What one epoch's rounding can hold back: just below one unit, · 2^30.
 const TOLERANCE: u128 = (1 << GIB_BITS) - 1;
@@ -119,6 +51,8 @@ struct Followed {
 #[derive(Debug, Clone)]
 pub struct Credit {
     window: Window,
+    /// The longest of a torrent that is shared with it, in bytes.
+    piece_length: u32,
     /// Served and not paid: bytes by price. Paid off from the cheapest up.
     unpaid: BTreeMap<u64, u64>,
     /// What was served and no receipt has paid for, by torrent.
@@ -172,6 +106,7 @@ impl Credit {
     pub fn new(piece_length: u32) -> Self {
         Self {
             window: Window::new(piece_length),
+            piece_length,
             unpaid: BTreeMap::new(),
             origin: Weights::default(),
             sold: 0,
@@ -521,7 +456,7 @@ impl Credit {
         if self.contradicted || self.banned {
             return 0;
         }
-        let by_window = self.window.bytes.saturating_sub(self.unpaid_bytes());
+        let by_window = self.window.bytes().saturating_sub(self.unpaid_bytes());
         by_window.min(self.room(price, cap))
     }
 
@@ -560,7 +495,7 @@ impl Credit {
             && self.written_off == 0
             && self.unnoted == 0
             && self.defaulted == 0
-            && self.window.bytes == self.window.start
+            && self.window.is_at_start()
     }
 
     /// The window.
@@ -571,6 +506,7 @@ impl Credit {
     /// Another torrent is shared with the address.
     pub fn admit_piece(&mut self, piece_length: u32) {
         self.window.admit_piece(piece_length);
+        self.piece_length = self.piece_length.max(piece_length);
     }
 
     /// Whether something was settled with us.
@@ -618,29 +554,45 @@ impl Credit {
     /// and 2 % of what was paid: who comes and goes to get a discount is held instead, by what
     /// it left unpaid. It is lost, and counts as such.
     pub fn write_off(&mut self, served: u64, piece_length: u32) {
-        let most =
-            Self::never_paid_write_off(piece_length).saturating_add(self.credited / SLACK_PART);
-        let mut left = served
-            .min(u64::from(piece_length) + PIPELINE_BYTES)
-            .min(most.saturating_sub(self.written_off))
-            .min(self.unpaid_bytes());
-        self.written_off = self.written_off.saturating_add(left);
-        let mut lost = 0u128;
+        let bytes = served.min(u64::from(piece_length) + PIPELINE_BYTES).min(
+            self.most_written_off(piece_length)
+                .saturating_sub(self.written_off),
+        );
+        self.lose(bytes);
+    }
+
+    /// What may be written off of the address in all, in bytes.
+    fn most_written_off(&self, piece_length: u32) -> u64 {
+        let paid_part = self.credited / SLACK_PART;
+        Self::never_paid_write_off(piece_length).saturating_add(paid_part)
+    }
+
+    /// Writes so many unpaid bytes off.
+    fn lose(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.unpaid_bytes());
+        self.written_off = self.written_off.saturating_add(bytes);
+        let units = self.strike(bytes);
+        self.written_off_units = self.written_off_units.saturating_add(units);
+        self.unnoted = self
+            .unnoted
+            .saturating_add(u64::try_from(units).unwrap_or(u64::MAX));
+    }
+
+    /// Takes so many unpaid bytes out, from the dearest down, and returns what they cost, in raw
+    /// units, rounded up.
+    fn strike(&mut self, bytes: u64) -> u128 {
+        let (mut left, mut units) = (bytes, 0u128);
         while let Some(mut entry) = self.unpaid.last_entry() {
             let bytes = left.min(*entry.get());
             left -= bytes;
-            lost = lost.saturating_add(cost(bytes, *entry.key()));
+            units = units.saturating_add(cost(bytes, *entry.key()));
             *entry.get_mut() -= bytes;
             if *entry.get() > 0 {
                 break;
             }
             entry.remove();
         }
-        let units = lost.div_ceil(1 << GIB_BITS);
-        self.written_off_units = self.written_off_units.saturating_add(units);
-        self.unnoted = self
-            .unnoted
-            .saturating_add(u64::try_from(units).unwrap_or(u64::MAX));
+        units.div_ceil(1 << GIB_BITS)
     }
 
     /// What was written off since this was asked last, in raw units: for the ledger.
@@ -648,23 +600,27 @@ impl Credit {
         std::mem::take(&mut self.unnoted)
     }
 
+    /// What was due before a reconnect is still due a minute after it, but too little to be a
+    /// default: less than a piece, and with all that was ever written off no more than may be. It
+    /// is written off, and the window begins again. False, and nothing is done, if it is more.
+    pub fn write_off_rest(&mut self, bytes: u64) -> bool {
+        let dearest = self.unpaid.last_key_value().map_or(0, |(price, _)| *price);
+        let most = cost(self.most_written_off(self.piece_length), dearest) >> GIB_BITS;
+        let with_this = (cost(bytes, dearest) >> GIB_BITS).saturating_add(self.written_off_units);
+        if bytes >= u64::from(self.piece_length) || with_this > most {
+            return false;
+        }
+        self.lose(bytes);
+        self.window.shrink();
+        true
+    }
+
     /// What was due before a reconnect is still due a minute after it: the
     /// window begins again, the debt is given up, and it is remembered.
     /// Returns what was given up, in raw units, rounded up.
     pub fn default_on(&mut self, bytes: u64) -> u64 {
-        let (mut left, mut units) = (bytes, 0u128);
-        while let Some(mut entry) = self.unpaid.last_entry() {
-            let given_up = left.min(*entry.get());
-            units = units.saturating_add(cost(given_up, *entry.key()));
-            left -= given_up;
-            *entry.get_mut() -= given_up;
-            if *entry.get() > 0 {
-                break;
-            }
-            entry.remove();
-        }
+        let units = self.strike(bytes);
         self.window.shrink();
-        let units = units.div_ceil(1 << GIB_BITS);
         self.defaults = self.defaults.saturating_add(1);
         self.defaulted = self.defaulted.saturating_add(units);
         u64::try_from(units).unwrap_or(u64::MAX)

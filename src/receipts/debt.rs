@@ -5,10 +5,10 @@ use std::{collections::HashMap, time::Duration};
 
 use super::{
     body::{Receipt, SignedReceipt},
-    credit::Window,
     grant::Identity,
     meter::{GIB_BITS, Meter, MeterError, cost},
     weights::Weights,
+    window::Window,
 };
 use crate::{
     ledger::{EpochId, Pair, Remainder},

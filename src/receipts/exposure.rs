@@ -6,10 +6,7 @@ use std::{
     net::IpAddr,
 };
 
-use super::{
-    credit::{Credit, Window},
-    exchange::Ask,
-};
+use super::{credit::Credit, exchange::Ask, window::Window};
 
 /// All addresses that never settled may owe this many caps of one together,
 const UNPROVEN_TOTAL: u128 = 10;

@@ -23,6 +23,8 @@ pub mod pay;
 mod take_back;
 #[cfg(feature = "swarm")]
 mod weights;
+#[cfg(feature = "swarm")]
+mod window;
 
 #[cfg(feature = "swarm")]
 pub use autobid::{AutoBid, LOOK_EVERY};
@@ -31,7 +33,7 @@ pub use body::{
     SignedReceipt, TypedStruct,
 };
 #[cfg(feature = "swarm")]
-pub use credit::{Credit, MAX_FOLLOWED_EPOCHS, PIPELINE_BYTES, Window};
+pub use credit::{Credit, MAX_FOLLOWED_EPOCHS};
 #[cfg(feature = "swarm")]
 pub use debt::{Budget, Debt, Draft, MIN_INTERVAL, SIGN_AFTER};
 #[cfg(feature = "swarm")]
@@ -52,6 +54,8 @@ pub use message::{
 };
 pub use meter::{GIB_BITS, Meter, MeterError, cost};
 pub use take_back::{TakeBackError, newest_grant, take_back};
+#[cfg(feature = "swarm")]
+pub use window::{PIPELINE_BYTES, Window};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -5,9 +5,10 @@ use crate::{
     receipts::{
         autobid::AutoBid,
         body::Quote,
-        credit::{Credit, Window},
+        credit::Credit,
         debt::{Budget, Debt},
         message::{HoldReason, Message},
+        window::Window,
     },
     swarm::hooks::PriceTag,
     types::{TxId, UnixMs},

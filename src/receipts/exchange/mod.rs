@@ -15,11 +15,12 @@ use std::time::Duration;
 use super::{
     autobid::AutoBid,
     body::{Quote, ReceiptDomain, SignedReceipt},
-    credit::{Credit, Window},
+    credit::Credit,
     debt::Debt,
     grant::{Identity, KnownGrants, Revoke},
     message::{HelloMessage, HoldReason, Instance, Message, VERSION},
     meter::{GIB_BITS, cost},
+    window::Window,
 };
 use crate::{
     ledger::{Pair, Stored},

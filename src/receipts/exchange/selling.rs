@@ -7,9 +7,10 @@ use super::{
 use crate::{
     receipts::{
         body::Quote,
-        credit::{Credit, PIPELINE_BYTES, Window},
+        credit::Credit,
         message::{HoldReason, Message},
         meter::GIB_BITS,
+        window::{PIPELINE_BYTES, Window},
     },
     swarm::hooks::UploadClass,
     types::UnixMs,

@@ -412,6 +412,40 @@ fn a_debt_that_stays_shrinks_the_window_and_is_remembered() {
 }
 
 #[test]
+fn less_than_a_piece_is_no_default_until_it_comes_to_what_may_be_written_off() {
+    let chunk = u64::from(CHUNK);
+    let mut credit = Credit::new(PIECE);
+    let (mut written_off, most) = (0, Credit::never_paid_write_off(PIECE));
+    credit.served(16 << 20, PRICE);
+    while written_off + 15 * chunk <= most {
+        assert!(credit.write_off_rest(15 * chunk), "{written_off}");
+        written_off += 15 * chunk;
+        assert_eq!(credit.window().bytes(), Window::start_bytes(PIECE));
+    }
+    assert_eq!(credit.unpaid_bytes(), (16 << 20) - written_off);
+    let price = (u128::from(written_off) * u128::from(PRICE)) >> 30;
+    assert!(
+        credit.lost_units().abs_diff(price) <= 8,
+        "it counts as lost"
+    );
+    assert_eq!(credit.defaults(), 0);
+    assert!(!credit.write_off_rest(15 * chunk), "{written_off}");
+    // What was written off before a restart counts, too; so does what is no remainder.
+    let mut again = Credit::new(PIECE);
+    let standing = crate::ledger::Standing {
+        written_off: raw(i64::try_from(price).unwrap()),
+        ..crate::ledger::Standing::unknown(k(1).address(), TokenId::BTT)
+    };
+    again.set_standing(&standing, false);
+    again.served(1 << 20, PRICE);
+    assert!(!again.write_off_rest(15 * chunk));
+    let mut fresh = Credit::new(PIECE);
+    fresh.served(1 << 20, PRICE);
+    assert!(!fresh.write_off_rest(16 * chunk), "a piece");
+    assert!(fresh.write_off_rest(15 * chunk));
+}
+
+#[test]
 fn what_was_lost_counts_against_the_cap_until_as_much_was_settled() {
     let cap = raw(20_000);
     let fresh = Credit::new(PIECE).allowance(PRICE, cap);

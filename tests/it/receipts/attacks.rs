@@ -11,7 +11,7 @@ use seedrail::{
     types::{Clock, ManualClock, SystemClock, TokenId},
 };
 
-use crate::support::link::*;
+use crate::support::{link::*, scripted::Scripted};
 
 fn pair(payer: u8, payee: u8) -> Pair {
     Pair {
@@ -79,6 +79,48 @@ async fn a_fresh_address_with_a_huge_bid_that_vanishes_takes_a_window_once() {
         .unwrap();
     assert_eq!(standing.defaults, 1);
     line.close();
+}
+
+/// A payer is killed twice in the middle of a piece. The first time little is left over, which
+/// is written off; the second time it is a default.
+#[tokio::test(flavor = "multi_thread")]
+async fn less_than_a_piece_is_written_off_and_a_default_when_it_repeats() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chain, clock) = (rich(1..=2), standing_clock());
+    let wary = Wants {
+        clock: clock.clone(),
+        ..seller()
+    };
+    let payee = Party::start(2, sqlite(folder.path(), "b"), chain, wary).await;
+    let greet = || {
+        let remote = ([203, 0, 113, 1], 6881).into();
+        let payer = Scripted::greet(1, remote, &payee, key(2).address());
+        payer.buy_at(PRICE);
+        payer
+    };
+    let standing = || {
+        let known = payee.ledger.standing(key(1).address(), TokenId::BTT);
+        let known = known.unwrap();
+        (known.defaults, known.written_off)
+    };
+    let units = |bytes: u64| raw(i64::try_from((bytes * PRICE) >> 30).unwrap());
+    // A piece and a pipeline are written off as it goes; four chunks are not.
+    let at_once = u64::from(PIECE) + (1 << 20);
+    let (first, rest) = (at_once + (64 << 10), u64::from(PIECE) - (64 << 10));
+    assert_eq!(greet().take(first), first);
+    let back = greet();
+    clock.advance(Duration::from_secs(61));
+    wait_until("the rest is written off", || standing().1 >= units(first));
+    assert_eq!(standing().0, 0);
+    // It is sold to as before; now there is no room for as much again.
+    let more = rest + (64 << 10);
+    assert_eq!(back.take(more), more);
+    drop(back);
+    let _back = greet();
+    clock.advance(Duration::from_secs(61));
+    wait_until("it is a default", || standing().0 == 1);
+    let gave_up = |event: &PayEvent| matches!(event, PayEvent::Defaulted { amount, .. } if *amount >= units(64 << 10));
+    wait_until("that is told", || payee.events().iter().any(gave_up));
 }
 
 #[tokio::test(flavor = "multi_thread")]

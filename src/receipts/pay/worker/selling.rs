@@ -143,7 +143,7 @@ impl Worker {
     }
 
     pub(super) fn look_for_defaults(&mut self, now: UnixMs) {
-        let mut defaulted = Vec::new();
+        let (mut defaulted, mut written_off) = (Vec::new(), Vec::new());
         for (peer, account) in &mut self.accounts {
             let Some(carried) = &account.carried else {
                 continue;
@@ -158,11 +158,17 @@ impl Worker {
                 .min(credit.unpaid_bytes());
             if left == 0 {
                 account.carried = None;
+            } else if now >= carried.until && credit.write_off_rest(left) {
+                account.carried = None;
+                written_off.push((*peer, credit.take_written_off()));
             } else if now >= carried.until {
                 let units = i64::try_from(credit.default_on(left)).unwrap_or(i64::MAX);
                 account.carried = None;
                 defaulted.push((*peer, RawAmount::new(units).unwrap_or(RawAmount::MAX)));
             }
+        }
+        for (peer, lost) in written_off {
+            self.note_lost(peer, lost);
         }
         for (peer, unpaid) in &defaulted {
             let token = self.shared.config.token;
@@ -197,6 +203,11 @@ impl Worker {
     pub(super) fn note_written_off(&mut self, conn: &Conn) {
         let Some(peer) = conn.peer() else { return };
         let lost = locked(&conn.credit()).take_written_off();
+        self.note_lost(peer, lost);
+    }
+
+    /// So many raw units were written off of an address: the ledger remembers it.
+    fn note_lost(&mut self, peer: Address, lost: u64) {
         if lost == 0 {
             return;
         }
