@@ -14,6 +14,7 @@ use tokio::time::MissedTickBehavior;
 use super::{
     Context, account,
     failure::{Failure, Outcome},
+    files::absolute,
     notify::ServiceManager,
     on_complete::OnComplete,
     pay,
@@ -211,7 +212,7 @@ impl Daemon {
             .folder
             .clone()
             .unwrap_or_else(|| home.join("downloads"));
-        let folder = std::path::absolute(&folder).map_err(|error| Failure::file(&folder, error))?;
+        let folder = absolute(&folder)?;
         let (session, places) = self.swarm.for_client(context, 80);
         let mut config = ClientConfig::new(session, folder);
         config.places = places;
@@ -463,13 +464,13 @@ async fn look_at(
     }
 }
 
-/// Where a torrent is that is complete, as soon as the snapshots show it so; none if it is
-/// removed.
+/// Where a torrent is that is complete, as soon as the snapshots show that it stays there; none
+/// if it is removed.
 async fn path_of(client: Client, hash: InfoHash) -> Option<PathBuf> {
     let mut snapshot = client.snapshot();
     loop {
         let row = &snapshot.torrents.get(&hash)?.row.value;
-        if row.complete {
+        if row.is_in_place() {
             return row.path.clone();
         }
         snapshot = client.changed(snapshot.revision).await?;

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use sha2::{Digest, Sha256};
@@ -12,6 +12,35 @@ use super::failure::{Failure, Outcome};
 
 /// Bytes hashed at a time.
 const BUFFER: usize = 1 << 20;
+
+/// A path that does not depend on where the program was started.
+pub(super) fn absolute(path: &Path) -> Outcome<PathBuf> {
+    std::path::absolute(path).map_err(|error| Failure::file(path, error))
+}
+
+/// A folder as the user named it, and where that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Folder {
+    named: PathBuf,
+    pub(super) absolute: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn new(named: &Path) -> Outcome<Self> {
+        Ok(Self {
+            named: named.to_owned(),
+            absolute: absolute(named)?,
+        })
+    }
+
+    /// A path in it, beginning as the user named the folder.
+    pub(super) fn shown(&self, path: PathBuf) -> PathBuf {
+        match path.strip_prefix(&self.absolute) {
+            Ok(inside) => self.named.join(inside),
+            Err(_) => path,
+        }
+    }
+}
 
 /// The SHA-256 of a file, in hex.
 pub(crate) async fn sha256(path: &Path) -> Outcome<String> {

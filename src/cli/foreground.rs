@@ -1,11 +1,7 @@
 //! A client that lives as long as its command: it keeps no list, and leaves that of a daemon
 //! alone.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use serde_json::json;
 use tokio::time::Interval;
@@ -55,14 +51,16 @@ pub(super) enum Moment {
 }
 
 impl<'a> Foreground<'a> {
-    /// Opens it; `paid_share` is percent of a limited upload.
+    /// Opens it with these torrents; the info-hash of each, and false if it was among those
+    /// before it. `paid_share` is percent of a limited upload.
     pub(super) async fn open(
         context: &'a Context,
         swarm: &SwarmFlags,
         paid_share: u8,
         prices: Prices,
         payments: Option<Payments>,
-    ) -> Outcome<Self> {
+        torrents: Vec<AddTorrent>,
+    ) -> Outcome<(Self, Vec<(InfoHash, bool)>)> {
         let home = &context.settings.home;
         private_folder(home)?;
         let (session, places) = swarm.for_client(context, paid_share);
@@ -75,40 +73,32 @@ impl<'a> Foreground<'a> {
         config.policy = Some(SettlePolicy::Free);
         config.grace = GRACE;
         let client = Client::open(config).await?;
-        let snapshot = client.snapshot();
-        swarm.keep_port(context, snapshot.transfer.value.listen);
-        Ok(Self {
+        swarm.keep_port(context, client.snapshot().transfer.value.listen);
+        let events = client.events();
+        let mut added = Vec::new();
+        for torrent in torrents {
+            match client.command(Command::Add(Box::new(torrent))).await? {
+                Answer::Added { hash, known } => added.push((hash, !known)),
+                Answer::Done | Answer::TorrentFile(_) | Answer::Moved { .. } => {
+                    return Err(Failure::failed("session", "the torrent was not added"));
+                }
+            }
+        }
+        let foreground = Self {
             context,
-            events: client.events(),
+            events,
+            snapshot: client.snapshot(),
             client,
             troubles: Troubles::default(),
             tick: tokio::time::interval(SHOW_EVERY),
-            snapshot,
             full: false,
-        })
+        };
+        Ok((foreground, added))
     }
 
     /// Where it listens.
     pub(super) fn listen(&self) -> SocketAddr {
         self.snapshot.transfer.value.listen
-    }
-
-    /// Adds a torrent; false if it is there already.
-    pub(super) async fn add(&mut self, torrent: AddTorrent) -> Outcome<(InfoHash, bool)> {
-        let added = self.command(Command::Add(Box::new(torrent))).await?;
-        match added {
-            Answer::Added { hash, known } => Ok((hash, !known)),
-            Answer::Done | Answer::TorrentFile(_) | Answer::Moved { .. } => {
-                Err(Failure::failed("session", "the torrent was not added"))
-            }
-        }
-    }
-
-    /// Has it do something. What came of it is in the snapshot then.
-    pub(super) async fn command(&mut self, command: Command) -> Outcome<Answer> {
-        let answer = self.client.command(command).await?;
-        self.snapshot = self.client.snapshot();
-        Ok(answer)
     }
 
     /// Waits for the next moment. What happened until then is told.
@@ -199,11 +189,6 @@ impl<'a> Foreground<'a> {
         self.client.close().await;
         self.snapshot = self.client.snapshot();
     }
-}
-
-/// A path that does not depend on where the program was started.
-pub(super) fn absolute(path: &Path) -> Outcome<PathBuf> {
-    std::path::absolute(path).map_err(|error| Failure::file(path, error))
 }
 
 impl From<ClientError> for Failure {

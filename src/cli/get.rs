@@ -1,34 +1,31 @@
 //! `seedrail get`: download, and pay to go first.
 
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+mod many;
+mod one;
+
+use std::path::PathBuf;
 
 use clap::Args;
-use indicatif::ProgressBar;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     Context, daemon,
-    failure::{Exit, Failure, Outcome},
-    files::sha256,
-    foreground::{Foreground, Moment, absolute},
-    get_many,
-    goals::{self, GoalFlags},
-    live, pay,
-    progress::{self, Screen, Shown},
+    failure::{Failure, Outcome},
+    files::Folder,
+    foreground::Foreground,
+    goals::GoalFlags,
+    pay,
     session::GrantFlags,
     source,
     swarm::SwarmFlags,
     torrent,
-    units::{self, BidArg, Price, Size, btt_text},
+    units::{self, BidArg, Price},
 };
 use crate::{
     client::{
         Trade,
-        command::{self, AddTorrent, Answer, Command, Files},
-        snapshot::{Goals, Obstacle, Prices, Torrent, TorrentRow, TorrentState},
+        command::{self, AddTorrent, Files},
+        snapshot::{Prices, TorrentRow},
     },
     swarm::{
         SessionError, Source,
@@ -128,8 +125,54 @@ impl Get {
             )
             .hint("a download ends by itself when it is complete"));
         }
-        let asks = self.ask.is_some_and(|ask| ask.0 > 0);
-        let goals = self.goals.goals(asks)?;
+        let output = Folder::new(&self.output)?;
+        let move_to = self.move_to.as_deref().map(Folder::new).transpose()?;
+        let wanted = self.wanted(context, &output, move_to.as_ref()).await?;
+        let trade = Trade {
+            prices: self.prices()?,
+            max_spend: self.max_spend,
+            max_per_peer: self.max_per_peer,
+            ..Trade::default()
+        };
+        let prices = trade.prices;
+        let settling = self.settle.settling(context, &trade)?;
+        let piece_length = wanted.iter().filter_map(AddTorrent::piece_length).max();
+        let pay = pay::start(context, trade, &self.grant, piece_length, settling).await?;
+        std::fs::create_dir_all(&self.output)
+            .map_err(|error| Failure::file(&self.output, error))?;
+        let (client, added) =
+            Foreground::open(context, &self.swarm, 80, prices, pay, wanted).await?;
+        context
+            .out
+            .event(&json!({ "event": "started", "listen": client.listen() }))?;
+        for (hash, _) in added.iter().filter(|(_, is_new)| !is_new) {
+            let words = SessionError::AlreadyAdded(*hash).to_string();
+            context.out.note(words);
+        }
+        // One that is named twice is one.
+        let hashes = added.iter().filter(|(_, is_new)| *is_new);
+        let hashes: Vec<InfoHash> = hashes.map(|(hash, _)| *hash).collect();
+        let place = move_to.unwrap_or(output);
+        match hashes.as_slice() {
+            [hash] if self.source.len() == 1 => self.one(context, client, *hash, &place).await,
+            hashes => self.many(context, client, hashes, &place).await,
+        }
+    }
+
+    /// What the flags say, checked as far as that can be before anything runs.
+    async fn wanted(
+        &self,
+        context: &Context,
+        output: &Folder,
+        move_to: Option<&Folder>,
+    ) -> Outcome<Vec<AddTorrent>> {
+        let goals = self.goals.goals(self.ask.is_some_and(|ask| ask.0 > 0))?;
+        if move_to.is_some_and(|folder| folder.absolute == output.absolute) {
+            return Err(Failure::usage(format!(
+                "--move-to names {}, where it is downloaded to",
+                self.output.display()
+            )));
+        }
         let mut sources = Vec::new();
         for text in &self.source {
             sources.push(source::read(context, text, self.swarm.source()).await?);
@@ -143,125 +186,31 @@ impl Get {
             .map_err(torrent::unknown_files)?;
         let chosen = chosen.into_iter().reduce(Selection::and);
         for source in &sources {
-            if let (Source::Torrent(torrent), Some(chosen)) = (source, &chosen) {
-                chosen
-                    .choose(&torrent.info)
-                    .map_err(torrent::unknown_files)?;
-            }
-            if let Some(folder) = &self.move_to {
-                self.check_target(folder, source)?;
+            if let Source::Torrent(torrent) = source {
+                let chosen = chosen.as_ref().map(|chosen| chosen.choose(&torrent.info));
+                chosen.transpose().map_err(torrent::unknown_files)?;
+                self.check_target(torrent.info.name())?;
             }
         }
         for source in &sources {
             daemon::refuse_its_own(context, source.info_hash())?;
         }
-        let trade = Trade {
-            prices: self.prices()?,
-            max_spend: self.max_spend,
-            max_per_peer: self.max_per_peer,
-            ..Trade::default()
-        };
-        let prices = trade.prices;
-        let settling = self.settle.settling(context, &trade)?;
-        let piece_length = |source: &Source| match source {
-            Source::Torrent(metainfo) => Some(metainfo.info.layout().piece_length()),
-            Source::Magnet(_) => None,
-        };
-        let piece_length = sources.iter().filter_map(piece_length).max();
-        let pay = pay::start(context, trade, &self.grant, piece_length, settling).await?;
-        std::fs::create_dir_all(&self.output)
-            .map_err(|error| Failure::file(&self.output, error))?;
-        let mut client = Foreground::open(context, &self.swarm, 80, prices, pay).await?;
-        context
-            .out
-            .event(&json!({ "event": "started", "listen": client.listen() }))?;
         let web_seeds = torrent::web_seeds(self.web_seed.clone())?;
         let peers = self.swarm.peers().await?;
-        let folder = absolute(&self.output)?;
-        let mut hashes = Vec::new();
-        for source in sources {
-            let torrent = AddTorrent {
-                folder: Some(folder.clone()),
-                trackers: self.tracker.clone(),
-                web_seeds: web_seeds.clone(),
-                peers: peers.clone(),
-                files: (!self.files.is_empty()).then(|| Files::Patterns(self.files.clone())),
-                recheck: self.recheck,
-                overwrite: self.overwrite,
-                preallocate: self.preallocate,
-                ..AddTorrent::new(command::Source::Parsed(Box::new(source)))
-            };
-            let (hash, is_new) = client.add(torrent).await?;
-            match is_new {
-                true => hashes.push(hash),
-                // Named twice.
-                false => context
-                    .out
-                    .note(SessionError::AlreadyAdded(hash).to_string()),
-            }
-        }
-        let started = Instant::now();
-        let (hash, is_one) = match hashes.as_slice() {
-            [hash] => (*hash, self.source.len() == 1),
-            [hash, ..] => (*hash, false),
-            [] => return Ok(()),
-        };
-        if !is_one {
-            let outcome = self
-                .many(context, &mut client, &hashes, goals, started)
-                .await;
-            client.close().await;
-            return outcome;
-        }
-        let outcome = self.follow(context, &mut client, hash).await;
-        let elapsed = started.elapsed();
-        let outcome = match (outcome, &self.move_to) {
-            (Ok(_), Some(folder)) => relocate(context, &mut client, hash, folder).await,
-            (outcome, _) => outcome,
-        };
-        let shared = if self.seed && outcome.is_ok() {
-            self.share(context, &mut client, hash, goals).await
-        } else {
-            Ok(())
-        };
-        client.close().await;
-        let (spent, _) = client.totals();
-        let torrent = one(&client, hash)?;
-        let row = &torrent.row.value;
-        let path = outcome.map_err(|failure| stopped(failure, row, spent))?;
-        shared?;
-        if let Some(goal) = row.reached {
-            context.out.event(&goals::document(row, goal))?;
-            context.out.note(goals::words(row, goal));
-        }
-        self.done(context, &path, elapsed, row, spent).await
-    }
-
-    /// Several torrents beside each other.
-    async fn many(
-        &self,
-        context: &Context,
-        client: &mut Foreground<'_>,
-        hashes: &[InfoHash],
-        goals: Goals,
-        started: Instant,
-    ) -> Outcome {
-        let shown = |row: &TorrentRow| self.shown(row);
-        let ends = get_many::follow(context, client, hashes, started, &shown).await?;
-        if let Some(folder) = &self.move_to {
-            for hash in &ends.complete {
-                relocate(context, client, *hash, folder).await?;
-            }
-        }
-        if self.seed && !ends.complete.is_empty() {
-            for hash in &ends.complete {
-                let hash = *hash;
-                client.command(Command::SetGoals { hash, goals }).await?;
-            }
-            context.out.note("sharing what is complete until Ctrl-C");
-            get_many::share(context, client, &ends.complete).await?;
-        }
-        ends.outcome()
+        let wanted = sources.into_iter().map(|source| AddTorrent {
+            folder: Some(output.absolute.clone()),
+            move_to: move_to.map(|folder| folder.absolute.clone()),
+            trackers: self.tracker.clone(),
+            web_seeds: web_seeds.clone(),
+            peers: peers.clone(),
+            files: (!self.files.is_empty()).then(|| Files::Patterns(self.files.clone())),
+            goals,
+            recheck: self.recheck,
+            overwrite: self.overwrite,
+            preallocate: self.preallocate,
+            ..AddTorrent::new(command::Source::Parsed(Box::new(source)))
+        });
+        Ok(wanted.collect())
     }
 
     /// What is bid and asked; a price of 0 is none.
@@ -287,287 +236,27 @@ impl Get {
         })
     }
 
-    /// Where it is, as the user named the folder.
-    fn shown(&self, row: &TorrentRow) -> PathBuf {
-        let path = row.path.clone().unwrap_or_default();
-        let inside = absolute(&self.output).ok();
-        let inside = inside.and_then(|folder| path.strip_prefix(folder).ok().map(Path::to_owned));
-        inside.map_or(path, |inside| self.output.join(inside))
+    /// Where a complete torrent is now, as the user named the folder.
+    fn arrived(&self, context: &Context, row: &TorrentRow, place: &Folder) -> Outcome<PathBuf> {
+        let path = place.shown(row.path.clone().unwrap_or_default());
+        if self.move_to.is_some() {
+            context
+                .out
+                .event(&json!({ "event": "moved", "path": path }))?;
+        }
+        Ok(path)
     }
 
-    /// Shows figures until the download is complete.
-    async fn follow(
-        &self,
-        context: &Context,
-        client: &mut Foreground<'_>,
-        hash: InfoHash,
-    ) -> Outcome<PathBuf> {
-        let bar = context.out.bar(0, "{msg}");
-        let mut waiting = Waiting::default();
-        let outcome = loop {
-            let moment = client.moment().await?;
-            for torrent in client.begun(&[hash])? {
-                self.tell_chosen(context, &torrent);
-            }
-            let torrent = one(client, hash)?;
-            let row = &torrent.row.value;
-            if row.is_done() {
-                break Ok(self.shown(row));
-            } else if row.state == TorrentState::Failed {
-                break Err(failed(row));
-            } else if moment == Moment::Stopped {
-                break Err(Failure::interrupted());
-            } else if moment == Moment::Figures {
-                waiting.tell(context, &torrent, client.full);
-                let hindrance = client.full.then_some("the disk is full");
-                self.show(context, &bar, client, torrent.clone(), hindrance)?;
-            }
-        };
-        bar.finish_and_clear();
-        outcome
-    }
-
-    fn show(
-        &self,
-        context: &Context,
-        bar: &ProgressBar,
-        client: &Foreground<'_>,
-        torrent: Shown,
-        hindrance: Option<&str>,
-    ) -> Outcome {
-        let torrents = [torrent];
-        let screen = Screen::of_stderr();
-        let mut text = progress::lines(&screen, &torrents, hindrance);
-        if self.show_peers {
-            live::add_lines(&screen, &mut text, &torrents);
-        }
-        bar.set_message(text);
-        bar.tick();
-        let [torrent] = &torrents;
-        let mut document = document(&torrent.row.value, client.totals().0);
-        if let Some(object) = document.as_object_mut() {
-            object.insert("payments".into(), live::documents(&torrents).into());
-        }
-        context.out.event(&document)
-    }
-
-    /// What can be known before: that it would be refused at the end.
-    fn check_target(&self, folder: &Path, source: &Source) -> Outcome {
-        if absolute(folder)? == absolute(&self.output)? {
-            return Err(Failure::usage(format!(
-                "--move-to names {}, where it is downloaded to",
-                folder.display()
-            )));
-        }
-        if let Source::Torrent(torrent) = source {
-            let target = folder.join(torrent.info.name());
-            if std::fs::symlink_metadata(&target).is_ok() {
+    /// What can be known before: that a move would be refused at the end.
+    fn check_target(&self, name: &str) -> Outcome {
+        let target = self.move_to.as_ref().map(|folder| folder.join(name));
+        match target.filter(|target| std::fs::symlink_metadata(target).is_ok()) {
+            Some(target) => {
                 let words = "is there already, and nothing is overwritten";
-                return Err(Failure::file(&target, words)
-                    .hint("`seedrail torrent check` says whether it is this torrent's content"));
+                Err(Failure::file(&target, words)
+                    .hint("`seedrail torrent check` says whether it is this torrent's content"))
             }
-        }
-        Ok(())
-    }
-
-    /// A choice that was not made now.
-    fn tell_chosen(&self, context: &Context, torrent: &Torrent) {
-        let files = &torrent.files.value;
-        let wanted = files.iter().filter(|file| file.wanted).count();
-        if self.files.is_empty() && wanted < files.len() {
-            let linked = self.source.iter().any(|source| source.contains("&so="));
-            let by = if linked {
-                "as the link says"
-            } else {
-                "as chosen before"
-            };
-            context.out.note(format!(
-                "{wanted} of {} files are wanted, {by}; `--files all` takes all of them",
-                files.len()
-            ));
+            None => Ok(()),
         }
     }
-
-    /// Goes on until a goal is reached, or until told to stop.
-    async fn share(
-        &self,
-        context: &Context,
-        client: &mut Foreground<'_>,
-        hash: InfoHash,
-        goals: Goals,
-    ) -> Outcome {
-        // Not before: what ends the sharing shall not end a move.
-        client.command(Command::SetGoals { hash, goals }).await?;
-        context.out.note(if self.goals.any() {
-            "complete; sharing until a goal is reached, or Ctrl-C"
-        } else {
-            "complete; sharing until Ctrl-C"
-        });
-        let bar = context.out.bar(0, "{msg}");
-        loop {
-            let moment = client.moment().await?;
-            let torrent = one(client, hash)?;
-            if moment == Moment::Stopped || torrent.row.value.is_over() {
-                break;
-            }
-            if moment == Moment::Figures {
-                self.show(context, &bar, client, torrent, None)?;
-            }
-        }
-        bar.finish_and_clear();
-        Ok(())
-    }
-
-    async fn done(
-        &self,
-        context: &Context,
-        path: &Path,
-        elapsed: Duration,
-        row: &TorrentRow,
-        spent: u64,
-    ) -> Outcome {
-        let sha256 = if self.sha256 && path.is_file() {
-            Some(sha256(path).await?)
-        } else {
-            None
-        };
-        let mut document = json!({
-            "event": "done",
-            "path": path,
-            "bytes": row.wanted,
-            "have": row.wanted.saturating_sub(row.left),
-            "seconds": elapsed.as_secs_f64(),
-            "downloaded": row.session_downloaded,
-            "uploaded": row.session_uploaded,
-            "spent_raw": spent.to_string(),
-        });
-        if let (Some(object), Some(sha256)) = (document.as_object_mut(), &sha256) {
-            object.insert("sha256".into(), sha256.as_str().into());
-        }
-        context.out.result(&document, || {
-            let spent = if self.bid.is_some() {
-                format!(", spent {}", btt_text(spent))
-            } else {
-                String::new()
-            };
-            format!(
-                "{}  {} in {:.1?}{spent}{}",
-                path.display(),
-                Size(row.wanted),
-                elapsed,
-                sha256.map_or_else(String::new, |sha256| format!("\nSHA-256 {sha256}")),
-            )
-        })?;
-        if spent > 0 && !context.out.json {
-            context.out.note(HOW_TO_PAY);
-        }
-        Ok(())
-    }
-}
-
-/// The only torrent.
-fn one(client: &Foreground<'_>, hash: InfoHash) -> Outcome<Shown> {
-    let torrent = client.torrents(&[hash]).pop();
-    torrent.ok_or_else(|| Failure::failed("download", "the torrent was removed"))
-}
-
-/// Why there is no download. What a magnet link is asked for is known late.
-fn failed(row: &TorrentRow) -> Failure {
-    let why = row.trouble.as_deref().unwrap_or("it was stopped");
-    match row.obstacle {
-        Some(Obstacle::UnknownFiles) => torrent::unknown_files(why),
-        Some(Obstacle::FileInTheWay) => Failure::failed("download", why)
-            .hint("-o DIR downloads elsewhere, --overwrite writes over it"),
-        None => Failure::failed("download", why),
-    }
-}
-
-/// Takes a complete download where it shall lie; that it stays where it is if that
-/// cannot be is said by the error.
-async fn relocate(
-    context: &Context,
-    client: &mut Foreground<'_>,
-    hash: InfoHash,
-    folder: &Path,
-) -> Outcome<PathBuf> {
-    let target = absolute(folder)?;
-    let to = target.clone();
-    let moved = client.command(Command::Move { hash, folder: to });
-    let path = match context.or_interrupt(moved).await? {
-        Answer::Moved { path } => path,
-        Answer::Done | Answer::TorrentFile(_) | Answer::Added { .. } => target.clone(),
-    };
-    let path = match path.strip_prefix(&target) {
-        Ok(inside) => folder.join(inside),
-        Err(_) => path,
-    };
-    context
-        .out
-        .event(&json!({ "event": "moved", "path": path }))?;
-    Ok(path)
-}
-
-/// A download that was ended by a signal: how far it came, and what to do next.
-fn stopped(failure: Failure, row: &TorrentRow, spent: u64) -> Failure {
-    if failure.exit != Exit::Interrupted {
-        return failure;
-    }
-    let mut hint = "the same command goes on from there".to_owned();
-    if row.wanted > 0 {
-        let here = row.wanted.saturating_sub(row.left);
-        hint = format!("{} of {} are here; {hint}", Size(here), Size(row.wanted));
-    }
-    if spent > 0 {
-        hint.push_str(&format!(
-            "; it cost {} so far: {HOW_TO_PAY}",
-            btt_text(spent)
-        ));
-    }
-    failure.hint(hint)
-}
-
-/// What was bought is a debt.
-const HOW_TO_PAY: &str =
-    "`seedrail settle run` pays what you owe, and `settle plan` shows that first";
-
-/// Shown figures without any data before it is said why, to a log as well.
-const WAITING_FIGURES: u32 = 60;
-
-/// Why nothing comes.
-#[derive(Debug, Default)]
-struct Waiting {
-    figures: u32,
-    said: Option<&'static str>,
-}
-
-impl Waiting {
-    /// Says it once for each reason. That the disk is full is said elsewhere.
-    fn tell(&mut self, context: &Context, torrent: &Torrent, full: bool) {
-        let row = &torrent.row.value;
-        let waits = matches!(
-            row.state,
-            TorrentState::Metadata | TorrentState::Downloading
-        ) && row.down_rate == 0
-            && !full;
-        self.figures = if waits { self.figures + 1 } else { 0 };
-        let why = progress::why_waiting(torrent);
-        if self.figures >= WAITING_FIGURES && self.said != Some(why) {
-            self.said = Some(why);
-            context.out.note(format!("nothing comes: {why}"));
-        }
-    }
-}
-
-fn document(row: &TorrentRow, spent: u64) -> Value {
-    json!({
-        "event": "progress",
-        "have": row.wanted.saturating_sub(row.left),
-        "downloaded": row.session_downloaded,
-        "total": row.wanted,
-        "rate": row.down_rate,
-        "uploaded": row.session_uploaded,
-        "peers": row.peers,
-        "web_seeds": row.web_seeds,
-        "spent_raw": spent.to_string(),
-    })
 }

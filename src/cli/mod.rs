@@ -20,7 +20,6 @@ mod file_options;
 mod files;
 mod foreground;
 mod get;
-mod get_many;
 mod goals;
 mod help;
 mod init;

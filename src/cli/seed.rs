@@ -14,7 +14,8 @@ use serde_json::json;
 use super::{
     Context, daemon,
     failure::{Exit, Failure, Outcome},
-    foreground::{Foreground, Moment, absolute, tell_failed},
+    files::absolute,
+    foreground::{Foreground, Moment, tell_failed},
     goals::{self, GoalFlags},
     live, pay,
     progress::{self, Screen, Shown},
@@ -173,10 +174,8 @@ impl Seed {
             .iter()
             .map(|one| one.metainfo.info.layout().piece_length());
         let pay = pay::start(context, trade, &self.grant, longest.max(), None).await?;
-        let paid_share = 100 - self.free_share;
-        let mut client = Foreground::open(context, &self.swarm, paid_share, prices, pay).await?;
         let peers = self.swarm.peers().await?;
-        let mut hashes = Vec::new();
+        let mut wanted = Vec::new();
         for Shared {
             content,
             metainfo,
@@ -190,7 +189,7 @@ impl Seed {
                 path: absolute(content)?,
                 trusted: *hashed,
             };
-            let torrent = AddTorrent {
+            wanted.push(AddTorrent {
                 trackers: self.tracker.clone(),
                 peers: peers.clone(),
                 goals,
@@ -200,8 +199,13 @@ impl Seed {
                 },
                 prices: own.get(&hash).copied().unwrap_or_default(),
                 ..AddTorrent::new(source)
-            };
-            let (hash, is_new) = client.add(torrent).await?;
+            });
+        }
+        let paid_share = 100 - self.free_share;
+        let (mut client, added) =
+            Foreground::open(context, &self.swarm, paid_share, prices, pay, wanted).await?;
+        let mut hashes = Vec::new();
+        for (Shared { metainfo, .. }, (hash, is_new)) in made.iter().zip(added) {
             let refused = client.torrents(&[hash]).into_iter();
             let refused = refused
                 .filter_map(|torrent| torrent.row.value.trouble.clone())

@@ -144,6 +144,9 @@ impl Owner {
         if let (Place::Content(_), Some(_)) = (&place, &add.files) {
             return Err(ClientError::AllShared(known.hash()));
         }
+        if let Some(folder) = &add.move_to {
+            check_folder(folder)?;
+        }
         let linked = match &known {
             Known::Link(magnet) => magnet.peers.clone(),
             Known::File(_) => Vec::new(),
@@ -151,6 +154,7 @@ impl Owner {
         let mut wish = Wish {
             known,
             place,
+            move_to: add.move_to.clone(),
             name: add.name.clone(),
             category: add.category.clone(),
             tags: add.tags.iter().cloned().collect::<BTreeSet<_>>(),

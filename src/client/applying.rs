@@ -1,14 +1,14 @@
 //! Does commands. Each is checked whole, changes what is wanted, and is written to the list;
 //! only then it has effects. When it cannot be written, nothing is changed.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use super::{
     adding::{MAX_PEERS, MAX_TAGS, check_trackers},
     command::{Answer, Command, Files},
     entry::{Entry, Known, Place, Run, Standing, Wish, choose, selection},
     error::ClientError,
-    labels::{check_folder, check_name},
+    labels::check_name,
     owner::{Owner, Reply},
     snapshot::{Goals, Limits, SettlePolicy},
     store::Change,
@@ -449,17 +449,6 @@ impl Owner {
         Ok(Effect::Trackers(hash))
     }
 
-    fn check_move(&mut self, hash: InfoHash, folder: &Path) -> Result<(), ClientError> {
-        check_folder(folder)?;
-        let entry = self.entries.get(&hash);
-        let entry = entry.ok_or(ClientError::NoSuchTorrent(hash))?;
-        match (entry.wish.removing, entry.live()) {
-            (Some(_), _) => Err(ClientError::BeingRemoved(hash)),
-            (None, Some(_)) => Ok(()),
-            (None, None) => Err(ClientError::Paused(hash)),
-        }
-    }
-
     /// Finds out whose turn it is, and has the session be so.
     fn turn(&mut self) {
         for hash in self.take_turns() {
@@ -562,6 +551,7 @@ impl Entry {
     /// Goes on from trouble.
     fn go_on(&mut self) {
         self.refused = None;
+        self.not_moved = None;
         let Run::Yes(live) = &self.run else {
             return;
         };

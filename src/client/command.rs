@@ -184,6 +184,9 @@ pub struct AddTorrent {
     pub source: Source,
     /// The folder that it is put into; `None`: that of its category, or the client's.
     pub folder: Option<PathBuf>,
+    /// The folder that it is moved into once it is complete; nothing is overwritten. `None`:
+    /// it stays where it is.
+    pub move_to: Option<PathBuf>,
     /// What it is called; `None`: its own name.
     pub name: Option<String>,
     /// Its category.
@@ -221,6 +224,7 @@ impl AddTorrent {
         Self {
             source,
             folder: None,
+            move_to: None,
             name: None,
             category: None,
             tags: Vec::new(),
@@ -235,6 +239,19 @@ impl AddTorrent {
             recheck: false,
             overwrite: false,
             preallocate: false,
+        }
+    }
+}
+
+impl AddTorrent {
+    /// Bytes of a piece, where that is known already.
+    pub fn piece_length(&self) -> Option<u32> {
+        match &self.source {
+            Source::Parsed(source) => match source.as_ref() {
+                swarm::Source::Torrent(metainfo) => Some(metainfo.info.layout().piece_length()),
+                swarm::Source::Magnet(_) => None,
+            },
+            Source::Link(_) | Source::File(_) | Source::Content { .. } => None,
         }
     }
 }

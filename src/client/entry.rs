@@ -98,6 +98,8 @@ impl Place {
 pub(super) struct Wish {
     pub(super) known: Known,
     pub(super) place: Place,
+    /// Where it is moved once it is complete.
+    pub(super) move_to: Option<PathBuf>,
     pub(super) name: Option<String>,
     pub(super) category: Option<String>,
     pub(super) tags: BTreeSet<String>,
@@ -203,6 +205,10 @@ pub(super) struct Entry {
     pub(super) trusted: bool,
     /// A task deletes what is left of it.
     pub(super) deleting: bool,
+    /// A task moves it to where complete content goes.
+    pub(super) moving: bool,
+    /// Why it could not be moved there; it is tried again when it is resumed.
+    pub(super) not_moved: Option<String>,
     /// Why it could not start.
     pub(super) refused: Option<String>,
     /// It waits for its turn.
@@ -260,6 +266,8 @@ impl Entry {
             restart: false,
             trusted: false,
             deleting: false,
+            moving: false,
+            not_moved: None,
             refused: None,
             waits: false,
             place: 0,
@@ -299,6 +307,11 @@ impl Entry {
     /// Whether it is paused, or waits for its turn.
     pub(super) fn is_held(&self) -> bool {
         self.wish.paused || self.waits
+    }
+
+    /// Whether its content is yet to be moved. As long as it is, no goal ends it.
+    pub(super) fn is_to_move(&self) -> bool {
+        self.wish.move_to.is_some() && self.not_moved.is_none()
     }
 
     /// The running torrent.

@@ -26,7 +26,8 @@ impl Owner {
             self.session.set_up_limit(self.limits.up);
             self.session.set_down_limit(self.limits.down);
         }
-        for stored in kept.torrents {
+        for mut stored in kept.torrents {
+            stored.wish.find_moved();
             let hash = stored.wish.known.hash();
             let before = paid.torrents.get(&hash).copied().unwrap_or_default();
             let entry = Entry::new(stored.wish, stored.life, stored.standing, before);

@@ -210,6 +210,8 @@ impl Entry {
             private: info.map(Info::is_private),
             folder: self.wish.place.folder().to_owned(),
             path: self.path(),
+            move_to: self.wish.move_to.clone(),
+            not_moved: self.not_moved.clone(),
             category: self.wish.category.clone(),
             tags: self.wish.tags.iter().cloned().collect(),
             size,

@@ -21,6 +21,7 @@ mod keeping;
 mod labels;
 mod look;
 mod money;
+mod moving;
 mod owner;
 mod payments;
 mod problems;

@@ -25,6 +25,7 @@ use super::{
     keeping::{AGES_LOOKS, TOTALS_LOOKS},
     labels::Book,
     look::Paid,
+    moving::Moved,
     payments::{News, Running},
     problems::{Board, Reach},
     snapshot::{Limits, Prices, ProblemCode, Queue, SettlePolicy, Snapshot},
@@ -66,15 +67,15 @@ pub(super) enum Look {
 }
 
 /// What took a while.
-enum Job {
+pub(super) enum Job {
     /// A torrent is complete, or cannot go on.
     Ended(InfoHash),
     /// A torrent has left the session; with what came of deleting its data.
     Left(InfoHash, Result<(), MoveError>),
     /// Something was written into the ledger, and is answered.
     Booked,
-    /// Content was moved.
-    Moved(InfoHash, PathBuf, Result<PathBuf, MoveError>, Reply),
+    /// Content was moved, or could not be; who waits for it, if somebody does.
+    Moved(InfoHash, Moved, Option<Reply>),
 }
 
 pub(super) struct Owner {
@@ -109,7 +110,7 @@ pub(super) struct Owner {
     /// Torrents that were removed since the last snapshot.
     pub(super) gone: Vec<InfoHash>,
     events: broadcast::Sender<Event>,
-    jobs: JoinSet<Job>,
+    pub(super) jobs: JoinSet<Job>,
     pub(super) ticks: u64,
 }
 
@@ -459,20 +460,7 @@ impl Owner {
                     }
                 }
             }
-            Job::Moved(hash, folder, moved, reply) => {
-                if let (Ok(path), Some(entry)) = (&moved, self.entries.get_mut(&hash)) {
-                    entry.touched = true;
-                    entry.wish.place = match &entry.wish.place {
-                        Place::Folder(_) => Place::Folder(folder),
-                        Place::Content(_) => Place::Content(path.clone()),
-                    };
-                    // Whether it could be written is seen as a problem: it is moved.
-                    self.unwritten.insert(hash);
-                    self.keep_up(false, false).await;
-                }
-                let answer = moved.map(|path| Answer::Moved { path });
-                let _gone = reply.send(answer.map_err(Into::into));
-            }
+            Job::Moved(hash, moved, reply) => self.moved(hash, moved, reply).await,
         }
     }
 
@@ -510,23 +498,6 @@ impl Owner {
         }
     }
 
-    /// Moves content; the answer comes when it is there.
-    pub(super) fn start_move(&mut self, hash: InfoHash, folder: PathBuf, reply: Reply) {
-        let handle = self
-            .entries
-            .get(&hash)
-            .and_then(Entry::live)
-            .map(|live| live.handle.clone());
-        let Some(handle) = handle else {
-            let _gone = reply.send(Err(ClientError::Paused(hash)));
-            return;
-        };
-        self.jobs.spawn(async move {
-            let moved = handle.move_to(&folder).await;
-            Job::Moved(hash, folder, moved, reply)
-        });
-    }
-
     /// Writes into the ledger; the answer comes when it is there.
     pub(super) fn start_booking(
         &mut self,
@@ -552,7 +523,9 @@ impl Owner {
         let trouble = seen.stats.as_ref().and_then(|stats| stats.phase.trouble());
         let trouble = trouble.map(str::to_owned);
         let wanted = entry.standing.wanted;
-        let goal = match (entry.wish.paused, entry.standing.complete) {
+        // What ends the sharing does not end a move.
+        let is_shared = entry.standing.complete && !entry.is_to_move();
+        let goal = match (entry.wish.paused, is_shared) {
             (false, true) => super::goals::reached(&entry.wish.goals, wanted, &entry.life),
             _ => None,
         };
@@ -571,6 +544,7 @@ impl Owner {
             let name = name.clone();
             self.tell(Happened::Completed { hash, name });
         }
+        self.move_complete(hash);
         for event in &seen.events {
             self.heed_event(hash, &subject, event);
         }

@@ -90,6 +90,7 @@ fn to_add(site: &Site, call: &Call<'_>) -> Result<AddTorrent, Refusal> {
     allow_bid(site, call, Prices::default(), prices)?;
     Ok(AddTorrent {
         folder: given.folder,
+        move_to: given.move_to,
         name: given.name,
         category: given.category,
         tags: given.tags,

@@ -129,6 +129,7 @@ pub(super) struct AddIn {
     /// Or a torrent file, in base64.
     pub(super) file: Option<String>,
     pub(super) folder: Option<PathBuf>,
+    pub(super) move_to: Option<PathBuf>,
     pub(super) name: Option<String>,
     pub(super) category: Option<String>,
     pub(super) tags: Vec<String>,

@@ -20,6 +20,7 @@ use self::http::Daemon;
 use super::{
     Context,
     failure::{Failure, Outcome},
+    files::absolute,
     goals::GoalFlags,
     source,
     units::{Price, Rate, counted},
@@ -41,6 +42,9 @@ pub(crate) struct Add {
     /// Folder to download into. Default: that of the category, or the daemon's.
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
+    /// Folder to move the complete download to; nothing is overwritten.
+    #[arg(long, value_name = "DIR")]
+    move_to: Option<PathBuf>,
     /// Name in lists. Default: the torrent's own.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -234,10 +238,8 @@ impl Add {
             return Err(Failure::usage("--files and --name go with one torrent"));
         }
         let goals = self.goals.goals(true)?;
-        let folder = self.folder.as_ref().map(|folder| {
-            std::path::absolute(folder).map_err(|error| Failure::file(folder, error))
-        });
-        let folder = folder.transpose()?;
+        let folder = self.folder.as_deref().map(absolute).transpose()?;
+        let move_to = self.move_to.as_deref().map(absolute).transpose()?;
         for meant in &self.source {
             let from = std::net::Ipv6Addr::UNSPECIFIED.into();
             let (link, file) = match source::read(context, meant, from).await? {
@@ -252,6 +254,7 @@ impl Add {
                 "link": link,
                 "file": file,
                 "folder": folder,
+                "move_to": move_to,
                 "name": self.name,
                 "category": self.category,
                 "tags": self.tag,

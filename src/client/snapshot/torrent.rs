@@ -52,6 +52,10 @@ pub struct TorrentRow {
     pub folder: PathBuf,
     /// The file, or the folder with the files, once that is known.
     pub path: Option<PathBuf>,
+    /// The folder that it is moved into once it is complete; `None`: it stays, or is there.
+    pub move_to: Option<PathBuf>,
+    /// Why it could not be moved there: it stays where it is.
+    pub not_moved: Option<String>,
     /// Its category.
     pub category: Option<String>,
     /// Its tags.
@@ -134,6 +138,11 @@ impl TorrentRow {
     pub fn is_done(&self) -> bool {
         let is_paused = self.state == TorrentState::Paused && self.complete;
         self.state == TorrentState::Seeding || is_paused
+    }
+
+    /// It is done, and is where it is to stay.
+    pub fn is_in_place(&self) -> bool {
+        self.is_done() && (self.move_to.is_none() || self.not_moved.is_some())
     }
 
     /// It was shared enough, or cannot go on.
@@ -383,6 +392,8 @@ impl TorrentRow {
             private: None,
             folder: PathBuf::new(),
             path: None,
+            move_to: None,
+            not_moved: None,
             category: None,
             tags: Vec::new(),
             size: 0,

@@ -84,6 +84,8 @@ impl TryFrom<String> for Folder {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WishText {
+    #[serde(default)]
+    move_to: Option<Folder>,
     name: Option<String>,
     category: Option<String>,
     tags: BTreeSet<String>,
@@ -221,6 +223,7 @@ fn stored(row: Raw) -> Result<Stored, StoreError> {
                 true => Place::Content(place),
                 false => Place::Folder(place),
             },
+            move_to: wish.move_to.map(|Folder(folder)| folder),
             name: wish.name,
             category: wish.category,
             tags: wish.tags,
@@ -315,6 +318,7 @@ fn put(conn: &Connection, hash: InfoHash, wish: &Wish) -> Result<(), StoreError>
         Place::Folder(folder) => (false, folder),
     };
     let row = WishText {
+        move_to: wish.move_to.clone().map(Folder),
         name: wish.name.clone(),
         category: wish.category.clone(),
         tags: wish.tags.clone(),

@@ -2,4 +2,5 @@
 
 mod kept;
 mod list;
+mod moving;
 mod queue;

@@ -1,41 +1,67 @@
-//! `seedrail get` of several torrents in one process.
+//! Several torrents, shown until all of them are over.
 
 use std::{collections::HashSet, path::PathBuf, time::Instant};
 
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::{
-    Context,
-    failure::{Exit, Failure, Outcome},
-    foreground::{Foreground, Moment, tell_failed},
-    live,
-    progress::{self, Screen, Shown},
-    units::Size,
-};
+use super::Get;
 use crate::{
+    cli::{
+        Context,
+        failure::{Exit, Failure, Outcome},
+        files::Folder,
+        foreground::{Foreground, Moment, tell_failed},
+        live,
+        progress::{self, Screen, Shown},
+        units::Size,
+    },
     client::snapshot::{TorrentRow, TorrentState},
     types::InfoHash,
 };
 
-/// What became of each torrent.
-#[derive(Debug, Default)]
-pub(super) struct Ends {
-    pub(super) complete: Vec<InfoHash>,
-    pub(super) failed: Vec<String>,
+impl Get {
+    /// Several torrents beside each other, to their end.
+    pub(super) async fn many(
+        &self,
+        context: &Context,
+        mut client: Foreground<'_>,
+        hashes: &[InfoHash],
+        place: &Folder,
+    ) -> Outcome {
+        let arrived = |row: &TorrentRow| self.arrived(context, row, place);
+        let ends = follow(context, &mut client, hashes, &arrived).await;
+        let shared = match &ends {
+            Ok(ends) if self.seed && !ends.complete.is_empty() => {
+                context.out.note("sharing what is complete until Ctrl-C");
+                share(context, &mut client, &ends.complete).await
+            }
+            _ => Ok(()),
+        };
+        client.close().await;
+        let ends = ends?;
+        shared?;
+        ends.outcome()
+    }
 }
 
-/// Shows figures until every torrent is complete or has failed. Each is told of as it
-/// ends; `shown` is where it is.
-pub(super) async fn follow(
+/// What became of each torrent.
+#[derive(Debug, Default)]
+struct Ends {
+    complete: Vec<InfoHash>,
+    failed: Vec<String>,
+}
+
+/// Shows figures until every torrent is complete and where it is to stay, or has failed. Each
+/// is told of as it ends; `arrived` says where it is.
+async fn follow(
     context: &Context,
     client: &mut Foreground<'_>,
     hashes: &[InfoHash],
-    started: Instant,
-    shown: &dyn Fn(&TorrentRow) -> PathBuf,
+    arrived: &dyn Fn(&TorrentRow) -> Outcome<PathBuf>,
 ) -> Outcome<Ends> {
     let bar = context.out.bar(0, "{msg}");
-    let mut told = HashSet::new();
+    let (started, mut told) = (Instant::now(), HashSet::new());
     let mut ends = Ends::default();
     while told.len() < hashes.len() {
         let moment = client.moment().await?;
@@ -48,16 +74,16 @@ pub(super) async fn follow(
         for torrent in &torrents {
             let row = &torrent.row.value;
             let is_failed = row.state == TorrentState::Failed;
-            if !(row.is_done() || is_failed) || !told.insert(row.hash) {
+            if !(row.is_in_place() || is_failed) || !told.insert(row.hash) {
                 continue;
             }
-            if is_failed {
-                let why = row.trouble.clone().unwrap_or_default();
+            let trouble = is_failed.then(|| row.trouble.clone().unwrap_or_default());
+            if let Some(why) = trouble.or_else(|| row.not_moved.clone()) {
                 tell_failed(context, row, &why)?;
                 ends.failed.push(why);
             } else {
                 ends.complete.push(row.hash);
-                tell_complete(context, row, shown(row), started)?;
+                tell_complete(context, row, arrived(row)?, started)?;
             }
         }
         if moment == Moment::Figures {
@@ -69,11 +95,7 @@ pub(super) async fn follow(
 }
 
 /// Shows figures until all of them ended, or until told to stop.
-pub(super) async fn share(
-    context: &Context,
-    client: &mut Foreground<'_>,
-    hashes: &[InfoHash],
-) -> Outcome {
+async fn share(context: &Context, client: &mut Foreground<'_>, hashes: &[InfoHash]) -> Outcome {
     let bar = context.out.bar(0, "{msg}");
     loop {
         let moment = client.moment().await?;
@@ -122,7 +144,7 @@ fn tell_complete(context: &Context, row: &TorrentRow, path: PathBuf, started: In
 
 impl Ends {
     /// What the command comes to.
-    pub(super) fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> Outcome {
         let (failed, complete) = (self.failed.len(), self.complete.len());
         match self.failed.first() {
             None => Ok(()),

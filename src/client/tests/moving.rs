@@ -1,0 +1,126 @@
+//! Complete content goes to a folder of its own.
+
+use std::path::Path;
+
+use super::{
+    kept::kept,
+    list::{add, client, content, shared, state, until},
+};
+use crate::{
+    client::{
+        Client, ClientError,
+        command::{AddTorrent, Command, Source},
+        snapshot::{Goals, ProblemCode, ReachedGoal, TorrentState},
+    },
+    swarm::metainfo::Metainfo,
+};
+
+/// A torrent that is downloaded from `seeder`, and then moved to `target`.
+fn moved(metainfo: &Metainfo, seeder: &Client, target: &Path) -> AddTorrent {
+    AddTorrent {
+        move_to: Some(target.to_owned()),
+        peers: vec![seeder.snapshot().transfer.value.listen],
+        ..AddTorrent::new(Source::File(metainfo.to_bytes()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn complete_content_is_moved_before_a_goal_ends_it() {
+    let home = tempfile::tempdir().unwrap();
+    let metainfo = content(home.path(), "film.bin", 200_000);
+    let right = std::fs::read(home.path().join("film.bin")).unwrap();
+    let seeder = client(&home.path().join("a")).await;
+    add(&seeder, shared(&metainfo, &home.path().join("film.bin"))).await;
+    let target = home.path().join("there");
+    let leecher = client(&home.path().join("b")).await;
+    let mut wanted = moved(&metainfo, &seeder, &target);
+    // Reached as soon as it is complete.
+    wanted.goals = Goals {
+        ratio_permille: Some(0),
+        ..Goals::default()
+    };
+    let hash = add(&leecher, wanted).await;
+    let ended = state(&leecher, hash, TorrentState::Paused).await;
+    let row = &ended.row.value;
+    assert_eq!(row.reached, Some(ReachedGoal::Ratio));
+    assert!(row.is_in_place(), "{row:?}");
+    assert_eq!(row.path, Some(target.join("film.bin")));
+    assert_eq!(row.folder, target);
+    assert_eq!(std::fs::read(target.join("film.bin")).unwrap(), right);
+    assert!(!home.path().join("b/downloads/film.bin").exists());
+    // What is relative would depend on where the client was started.
+    let mut relative = moved(&metainfo, &seeder, Path::new("there"));
+    relative.source = Source::Link("ab".repeat(20));
+    let refused = leecher.command(Command::Add(Box::new(relative))).await;
+    assert!(matches!(refused, Err(ClientError::RelativeFolder(_))));
+    leecher.close().await;
+    seeder.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn content_that_cannot_be_moved_stays_until_it_is_resumed() {
+    let home = tempfile::tempdir().unwrap();
+    let metainfo = content(home.path(), "film.bin", 200_000);
+    let seeder = client(&home.path().join("a")).await;
+    add(&seeder, shared(&metainfo, &home.path().join("film.bin"))).await;
+    let target = home.path().join("there");
+    std::fs::create_dir_all(&target).unwrap();
+    std::fs::write(target.join("film.bin"), "another one").unwrap();
+    let leecher = client(&home.path().join("b")).await;
+    let hash = add(&leecher, moved(&metainfo, &seeder, &target)).await;
+    let refused = |one: &crate::client::snapshot::Torrent| one.row.value.not_moved.is_some();
+    let stays = until(&leecher, hash, "refused", refused).await;
+    let row = &stays.row.value;
+    assert_eq!(row.state, TorrentState::Seeding);
+    assert!(row.is_in_place());
+    assert_eq!(row.path, Some(home.path().join("b/downloads/film.bin")));
+    let snapshot = leecher.snapshot();
+    let problems = &snapshot.problems.value.problems;
+    let told = problems
+        .iter()
+        .find(|one| one.code == ProblemCode::Disk)
+        .unwrap();
+    assert_eq!(told.subject, Some(hash.to_string()));
+    assert!(told.message.contains("is there already"), "{told:?}");
+    let other = std::fs::read(target.join("film.bin")).unwrap();
+    assert_eq!(other, b"another one");
+    // It is out of the way.
+    std::fs::remove_file(target.join("film.bin")).unwrap();
+    leecher.command(Command::Resume(hash)).await.unwrap();
+    let there = |one: &crate::client::snapshot::Torrent| one.row.value.move_to.is_none();
+    let moved = until(&leecher, hash, "moved", there).await;
+    assert_eq!(moved.row.value.path, Some(target.join("film.bin")));
+    assert!(leecher.snapshot().problems.value.problems.is_empty());
+    leecher.close().await;
+    seeder.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_was_not_noted_any_more_is_found_at_the_next_start() {
+    let home = tempfile::tempdir().unwrap();
+    let metainfo = content(home.path(), "film.bin", 200_000);
+    let path = home.path().join("film.bin");
+    let target = home.path().join("there");
+    std::fs::create_dir_all(&target).unwrap();
+    let folder = home.path().join("b");
+    std::fs::create_dir_all(&folder).unwrap();
+    let leecher = kept(&folder).await;
+    let wanted = AddTorrent {
+        move_to: Some(target.clone()),
+        paused: true,
+        ..AddTorrent::new(Source::File(metainfo.to_bytes()))
+    };
+    let hash = add(&leecher, wanted).await;
+    leecher.close().await;
+    // As a kill between the move and the note leaves it.
+    std::fs::rename(&path, target.join("film.bin")).unwrap();
+    let leecher = kept(&folder).await;
+    let torrent = leecher.snapshot().torrents[&hash].clone();
+    assert_eq!(torrent.row.value.folder, target);
+    assert_eq!(torrent.row.value.move_to, None);
+    leecher.command(Command::Resume(hash)).await.unwrap();
+    let seeding = state(&leecher, hash, TorrentState::Seeding).await;
+    assert_eq!(seeding.row.value.path, Some(target.join("film.bin")));
+    assert_eq!(seeding.row.value.downloaded, 0);
+    leecher.close().await;
+}
