@@ -13,10 +13,10 @@ use tokio::time::MissedTickBehavior;
 
 use super::{
     Context, account,
+    errands::{Errands, Programs},
     failure::{Failure, Outcome},
     files::absolute,
     notify::ServiceManager,
-    on_complete::OnComplete,
     pay,
     reload::Running,
     session::GrantFlags,
@@ -32,7 +32,7 @@ use crate::{
         WatchFolder, Watched,
         event::{Event, Happened},
         peek,
-        snapshot::{Prices, Queue, SettlePolicy},
+        snapshot::{Prices, Queue, Revision, SettlePolicy},
     },
     tron::keys::Signer,
     types::{InfoHash, RawAmount},
@@ -114,6 +114,10 @@ pub(crate) struct Daemon {
     /// Program that is run when a torrent is complete, with its info-hash, name and path.
     #[arg(long, value_name = "PROGRAM")]
     on_complete: Option<PathBuf>,
+    /// Program that is run for each new problem, with its code, its subject, what is wrong and
+    /// what to do.
+    #[arg(long, value_name = "PROGRAM")]
+    on_problem: Option<PathBuf>,
     #[command(flatten)]
     swarm: SwarmFlags,
     #[command(flatten)]
@@ -197,11 +201,7 @@ impl Daemon {
             return Err(OpenError::Store(StoreError::InUse(list_file(home))).into());
         }
         let prices = self.prices()?;
-        if let Some(program) = &self.on_complete
-            && !program.is_file()
-        {
-            return Err(Failure::file(program, "there is no such program"));
-        }
+        self.programs().check()?;
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             return Err(Failure::usage(
                 "--tls-certificate and --tls-key go together",
@@ -258,6 +258,14 @@ impl Daemon {
         Queue {
             downloads: self.max_downloads,
             seeds: self.max_seeds,
+        }
+    }
+
+    /// What is run for what happens.
+    pub(super) fn programs(&self) -> Programs {
+        Programs {
+            on_complete: self.on_complete.clone(),
+            on_problem: self.on_problem.clone(),
         }
     }
 
@@ -397,8 +405,8 @@ impl Daemon {
         let mut looks = tokio::time::interval(WATCH_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut unreadable = None;
-        let program = self.on_complete.clone();
-        let mut complete = program.map(|program| OnComplete::new(program, context.out));
+        let mut errands = Errands::new(self.programs(), context.out);
+        let mut shown = Revision(0);
         let mut running = Running::new(context);
         let mut events = client.events();
         let every = manager.every().unwrap_or(Duration::from_secs(3600));
@@ -408,18 +416,20 @@ impl Daemon {
                 () = context.interrupt.wait() => return,
                 () = reloads.next() => {
                     manager.tell("RELOADING=1");
-                    running.reload(context, client).await;
+                    running.reload(context, client, &mut errands).await;
                     manager.tell("READY=1");
                 }
                 event = events.next() => match event {
                     Some(event) => {
                         tell(context, &event);
-                        if let Some(complete) = &mut complete {
-                            run_for(context, client, complete, &event);
-                        }
+                        errands.hear(client, &event.what);
                     }
                     None => return,
                 },
+                Some(snapshot) = client.changed(shown), if errands.wants_problems() => {
+                    shown = snapshot.revision;
+                    errands.look(&snapshot);
+                }
                 _ = looks.tick() => if let Some(folder) = &mut folder {
                     look_at(context, client, folder, &mut unreadable).await;
                 },
@@ -461,32 +471,6 @@ async fn look_at(
                 *unreadable = Some(why);
             }
         }
-    }
-}
-
-/// Where a torrent is that is complete, as soon as the snapshots show that it stays there; none
-/// if it is removed.
-async fn path_of(client: Client, hash: InfoHash) -> Option<PathBuf> {
-    let mut snapshot = client.snapshot();
-    loop {
-        let row = &snapshot.torrents.get(&hash)?.row.value;
-        if row.is_in_place() {
-            return row.path.clone();
-        }
-        snapshot = client.changed(snapshot.revision).await?;
-    }
-}
-
-/// Runs the user's program for a torrent that is complete.
-fn run_for(context: &Context, client: &Client, program: &mut OnComplete, event: &Event) {
-    match &event.what {
-        Happened::Completed { hash, name } => {
-            program.tell(*hash, name, path_of(client.clone(), *hash));
-        }
-        Happened::Resync => context
-            .out
-            .warn("too much happened at once: the program may not have been run for some torrents"),
-        _ => {}
     }
 }
 

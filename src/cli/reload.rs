@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{
     Command, Context, Wrong,
     daemon::Daemon,
+    errands::Errands,
     failure::{Failure, Outcome},
     file_options::{FileOption, FileOptions, Typed},
     parse,
@@ -75,8 +76,13 @@ impl Running {
     }
 
     /// Reads the file again, and tells what came of it.
-    pub(super) async fn reload(&mut self, context: &Context, client: &Client) {
-        match self.try_reload(context, client).await {
+    pub(super) async fn reload(
+        &mut self,
+        context: &Context,
+        client: &Client,
+        errands: &mut Errands,
+    ) {
+        match self.try_reload(context, client, errands).await {
             Ok(reloaded) => {
                 let document = json!({
                     "event": "reloaded",
@@ -114,7 +120,12 @@ impl Running {
         }
     }
 
-    async fn try_reload(&mut self, context: &Context, client: &Client) -> Outcome<Reloaded> {
+    async fn try_reload(
+        &mut self,
+        context: &Context,
+        client: &Client,
+        errands: &mut Errands,
+    ) -> Outcome<Reloaded> {
         let (cli, file) = parse(&context.arguments).map_err(|wrong| match wrong {
             Wrong::Filed(failure) => failure,
             Wrong::Typed(error) => Failure::usage(error.render()),
@@ -134,8 +145,15 @@ impl Running {
         let counts = |option: &FileOption| counting.contains(&option) || before.contains(&option);
         let mut reloaded = Reloaded::default();
         let keys = differing(&self.file, &file, counts);
-        for told in commands(&keys, daemon, client)? {
-            let (names, command) = told;
+        let commands = commands(&keys, daemon, client)?;
+        let programs = among(&keys, &["on_complete", "on_problem"]);
+        if !programs.is_empty() {
+            daemon.programs().check()?;
+            errands.set(daemon.programs());
+            self.file.take(&file, &programs);
+            reloaded.changed.extend(programs);
+        }
+        for (names, command) in commands {
             match client.command(command).await {
                 Ok(_) => {
                     self.file.take(&file, &names);
@@ -157,18 +175,21 @@ impl Running {
     }
 }
 
+/// Those of the keys that are these of the daemon.
+fn among(keys: &[(String, String)], wanted: &[&str]) -> Vec<String> {
+    let own = keys
+        .iter()
+        .filter(|(name, key)| name.starts_with("daemon.") && wanted.contains(&key.as_str()));
+    own.map(|(name, _)| name.clone()).collect()
+}
+
 /// What the client is told of the keys that can change while it runs.
 fn commands(
     keys: &[(String, String)],
     daemon: &Daemon,
     client: &Client,
 ) -> Outcome<Vec<(Vec<String>, Told)>> {
-    let among = |wanted: &[&str]| -> Vec<String> {
-        let own = keys
-            .iter()
-            .filter(|(name, key)| name.starts_with("daemon.") && wanted.contains(&key.as_str()));
-        own.map(|(name, _)| name.clone()).collect()
-    };
+    let among = |wanted: &[&str]| among(keys, wanted);
     let mut told = Vec::new();
     let transfer = client.snapshot().transfer.clone();
     let limits = among(&["up_limit", "down_limit"]);

@@ -59,6 +59,26 @@ pub(crate) const TOPICS: [Topic; 3] = [
                 "Set by the script of `seedrail completions`, when a shell completes a line.",
             ),
             (
+                "SEEDRAIL_EVENT",
+                "Set for the programs of `daemon --on-complete` and `--on-problem`: `complete` or `problem`.",
+            ),
+            ("SEEDRAIL_HASH", "Set for them: the torrent's info-hash."),
+            ("SEEDRAIL_NAME", "Set for them: the torrent's name."),
+            (
+                "SEEDRAIL_PATH",
+                "Set for `--on-complete`: where the content is.",
+            ),
+            (
+                "SEEDRAIL_CODE",
+                "Set for `--on-problem`: the kind of problem, as `disk`.",
+            ),
+            (
+                "SEEDRAIL_SUBJECT",
+                "Set for `--on-problem`: what it is about, if several may have it.",
+            ),
+            ("SEEDRAIL_MESSAGE", "Set for `--on-problem`: what is wrong."),
+            ("SEEDRAIL_HINT", "Set for `--on-problem`: what to do."),
+            (
                 "TRON_PRO_API_KEY",
                 "The node's API key. As `--api-key-file`.",
             ),
