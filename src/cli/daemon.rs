@@ -283,9 +283,8 @@ impl Daemon {
             }
             (Some(BidArg::Auto), Some(most)) => (Some(most.0), true),
             (Some(BidArg::Auto), None) => {
-                return Err(
-                    Failure::usage("--bid auto needs an end").hint("give --max-bid 20BTT/GiB")
-                );
+                return Err(Failure::usage("--bid auto needs an upper limit")
+                    .hint("give --max-bid 20BTT/GiB"));
             }
         };
         Ok(Prices {

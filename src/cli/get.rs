@@ -222,7 +222,7 @@ impl Get {
             }
             (Some(BidArg::Fixed(price)), None, _) => (Some(price.0), false),
             (Some(BidArg::Auto), None, None) => {
-                return Err(Failure::usage("--bid auto needs an end")
+                return Err(Failure::usage("--bid auto needs an upper limit")
                     .hint("give --max-bid 20BTT/GiB, or --max-spend 50BTT"));
             }
             (Some(BidArg::Auto), most, _) => {

@@ -216,7 +216,7 @@ pub(super) fn change(
     if update.owner_address != from.to_bytes() {
         return Err(Failure::failed(
             "permissions",
-            format!("the change was read for another account than {from}"),
+            format!("the file's change is for another account, not for {from}"),
         ));
     }
     Ok((update.into(), "changes who may sign, as shown".to_owned()))

@@ -67,7 +67,7 @@ pub(super) fn read(text: &str, raw: bool) -> Outcome<Transaction> {
             return Ok(Transaction::from_parts(bytes, Vec::new(), Vec::new()));
         }
         return Transaction::decode(&bytes)
-            .map_err(|error| invalid(error).hint("raw_data alone needs --raw"));
+            .map_err(|error| invalid(error).hint("if the file holds raw_data alone, give --raw"));
     }
     let document: Value = serde_json::from_str(text)
         .map_err(|error| invalid(format!("not a JSON document: {error}")))?;

@@ -31,7 +31,7 @@ pub enum ClientError {
     #[error("`{0}` is neither a magnet link nor an info-hash (40 hex digits or 32 base32 letters)")]
     NotALink(String),
     /// The torrent file is none.
-    #[error("this is not a torrent file: {0}")]
+    #[error(transparent)]
     File(#[from] MetainfoError),
     /// The files are not in the torrent.
     #[error(transparent)]

@@ -249,7 +249,7 @@ pub enum Refusal {
     Domain,
     /// Payer and payee are the same or nobody, not the two it is about, or the
     /// signer does not fit the grant.
-    #[error("it is between other parties")]
+    #[error("its payer or payee is another account")]
     Parties,
     /// In another token.
     #[error("it is in another token ({0})")]

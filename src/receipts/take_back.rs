@@ -19,7 +19,7 @@ pub enum TakeBackError {
         signer: Address,
     },
     /// The wallet does not sign.
-    #[error("the wallet does not sign: {0}")]
+    #[error("the wallet cannot sign: {0}")]
     Sign(#[from] SignerError),
     /// The ledger.
     #[error(transparent)]

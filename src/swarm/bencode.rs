@@ -79,7 +79,7 @@ pub enum BencodeError {
     #[error("bencoding ends too early")]
     Truncated,
     /// A byte that cannot stand where it is.
-    #[error("bencoding has byte 0x{byte:02x} at offset {offset}, where it cannot be")]
+    #[error("byte 0x{byte:02x} at offset {offset} is not bencoding")]
     Unexpected {
         /// Where, from the start.
         offset: usize,

@@ -16,6 +16,7 @@ use url::{Host, Url};
 
 use super::locality::{Network, may_name, network};
 use super::metainfo::MAX_INFO_BYTES;
+use crate::types::root_cause;
 
 /// How long a connection may take to open.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -26,7 +27,7 @@ const MAX_REDIRECTS: u32 = 5;
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// No connection, or it broke.
-    #[error("{0}")]
+    #[error("{}", root_cause(.0))]
     Http(reqwest::Error),
     /// A public source named a host of an inside network.
     #[error("{0} is inside a private network, and a public source named it")]

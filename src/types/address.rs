@@ -16,7 +16,7 @@ pub struct Address([u8; 20]);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Not 21 bytes.
-    #[error("`{0}` is not a TRON address: it has {1} bytes, not 21")]
+    #[error("`{0}` is not a TRON address: its length in bytes is {1}, not 21")]
     Length(String, usize),
     /// The first byte is not `0x41`.
     #[error("`{0}` is not a TRON address: it starts with {1:#04x}, not 0x41")]

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::swarm::Source;
 
-/// Fewest hex digits that name a torrent.
+/// Fewest digits of its info-hash, or letters of its name, that name a torrent.
 const LEAST_DIGITS: usize = 4;
 
 /// How often `watch` looks.
@@ -160,7 +160,10 @@ fn text<'v>(row: &'v Value, name: &str) -> &'v str {
 async fn list(context: &Context, daemon: &Daemon) -> Outcome<Vec<Value>> {
     match daemon.ask(context, "GET", "/api/v1/torrents", None).await? {
         Value::Array(rows) => Ok(rows),
-        _ => Err(Failure::failed("daemon", "the daemon's list is none")),
+        _ => Err(Failure::failed(
+            "daemon",
+            "the daemon answered something that is not a list of torrents",
+        )),
     }
 }
 
@@ -174,9 +177,14 @@ fn find(rows: &[Value], meant: &str) -> Outcome<Named> {
     let digits = meant.to_ascii_lowercase();
     let by_hash = |row: &&Value| is_hex && text(row, "info_hash").starts_with(&digits);
     let by_name = |row: &&Value| text(row, "name") == meant;
+    let is_long = meant.chars().count() >= LEAST_DIGITS;
+    let begins = |row: &&Value| is_long && text(row, "name").starts_with(meant);
     let mut found: Vec<&Value> = rows.iter().filter(by_name).collect();
     if found.is_empty() {
         found = rows.iter().filter(by_hash).collect();
+    }
+    if found.is_empty() {
+        found = rows.iter().filter(begins).collect();
     }
     match found.as_slice() {
         [one] => Ok(named(one)),
@@ -440,5 +448,42 @@ impl Watch {
         }
         bar.finish_and_clear();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torrent_is_named_by_all_or_the_beginning_of_its_name_or_info_hash() {
+        let rows = [
+            json!({ "info_hash": "abcd11", "name": "Night of the Living Dead" }),
+            json!({ "info_hash": "abcd22", "name": "Nighthawks" }),
+            json!({ "info_hash": "ef0000", "name": "Night" }),
+        ];
+        let found = |meant: &str| find(&rows, meant).map(|named| named.hash);
+        for (meant, hash) in [
+            ("Nighthawks", "abcd22".to_owned()),
+            ("Night", "ef0000".to_owned()),
+            ("Night of", "abcd11".to_owned()),
+            ("ABCD2", "abcd22".to_owned()),
+            ("ef00", "ef0000".to_owned()),
+        ] {
+            assert_eq!(found(meant).ok(), Some(hash), "{meant}");
+        }
+        for (meant, code) in [
+            ("abcd", "ambiguous"),
+            ("Nigh", "ambiguous"),
+            ("Nig", "not_found"),
+            ("night of", "not_found"),
+            ("", "not_found"),
+        ] {
+            assert_eq!(
+                found(meant).err().map(|why| why.code),
+                Some(code.to_owned()),
+                "{meant}"
+            );
+        }
     }
 }

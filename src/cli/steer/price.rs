@@ -115,7 +115,8 @@ impl PriceCommand {
         match (bid, self.max_bid) {
             (Named::At(BidArg::Auto), Some(most)) => Ok((Some(most.0), true)),
             (Named::At(BidArg::Auto), None) => {
-                Err(Failure::usage("--bid auto needs an end").hint("give --max-bid 20BTT/GiB"))
+                Err(Failure::usage("--bid auto needs an upper limit")
+                    .hint("give --max-bid 20BTT/GiB"))
             }
             (_, Some(_)) => Err(Failure::usage("--max-bid goes with --bid auto")),
             (Named::At(BidArg::Fixed(price)), None) => Ok((Some(price.0), false)),

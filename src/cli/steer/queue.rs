@@ -7,6 +7,7 @@ use super::{find, http::Daemon, list};
 use crate::cli::{
     Context,
     failure::{Failure, Outcome},
+    units::counted,
 };
 
 #[derive(Debug, Args)]
@@ -110,7 +111,10 @@ impl QueueCommand {
         rows.retain(|row| super::text(row, "state") == "queued");
         let place = |row: &Value| row.get("place").and_then(Value::as_u64);
         rows.sort_by_key(place);
-        let shown = |limit: Option<u32>| limit.map_or("all".to_owned(), |limit| limit.to_string());
+        let shown = |limit: Option<u32>, noun: &str| match limit {
+            Some(limit) => format!("at most {}", counted(limit, noun)),
+            None => format!("all {noun}s"),
+        };
         let waiting: Vec<Value> = rows
             .iter()
             .map(|row| {
@@ -124,9 +128,9 @@ impl QueueCommand {
         let document = json!({ "queue": queue, "waiting": waiting });
         context.out.result(&document, || {
             let first = format!(
-                "at once: downloads {}, complete torrents {}",
-                shown(downloads),
-                shown(seeds)
+                "at once: {} and {}",
+                shown(downloads, "download"),
+                shown(seeds, "complete torrent")
             );
             let waiting = rows.iter().map(|row| {
                 let name = crate::cli::printable::line(super::text(row, "name"));

@@ -100,10 +100,12 @@ pub(super) fn torrent(row: &Value) -> String {
     }
     let trackers = row.get("trackers").and_then(Value::as_array);
     for tracker in trackers.into_iter().flatten() {
+        let message = printable::line(text(tracker, "message"));
         lines.push(format!(
-            "  tracker {}: {}",
+            "  tracker {}: {}{}{message}",
             printable::line(text(tracker, "url")),
-            text(tracker, "state")
+            text(tracker, "state"),
+            if message.is_empty() { "" } else { ", " },
         ));
     }
     lines.push(text(row, "magnet").to_owned());

@@ -25,7 +25,7 @@ use crate::types::InfoHash;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Another client has it.
-    #[error("{0} is in use by another client: one at a time keeps a list")]
+    #[error("{0} is in use: another client with this home is running")]
     InUse(PathBuf),
     /// It cannot be opened.
     #[error("the list of torrents {path} cannot be opened: {reason}")]

@@ -54,7 +54,7 @@ pub enum TrackerError {
         /// Which.
         url: String,
         /// Why.
-        source: reqwest::Error,
+        source: FetchError,
     },
     /// It does not answer within 15 s.
     #[error("tracker {url} does not answer within {} s", TIMEOUT.as_secs())]
@@ -269,7 +269,7 @@ impl Client {
         let url = url.to_owned();
         match tokio::time::timeout(TIMEOUT, fetching).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(FetchError::Http(source))) => Err(TrackerError::Unreachable { url, source }),
+            Ok(Err(source @ FetchError::Http(_))) => Err(TrackerError::Unreachable { url, source }),
             Ok(Err(source)) => Err(TrackerError::Fetch { url, source }),
             Err(_) => Err(TrackerError::Slow { url }),
         }

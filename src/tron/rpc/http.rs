@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::{NodeConfig, NodeConfigError, NodeError, Quota, clip};
-use crate::types::BlockId;
+use crate::types::{BlockId, root_cause};
 
 /// The largest answer with blocks in it: 16 full ones (2 MB each at most, as JSON
 /// about twice that). A longer list of full blocks is asked for in parts.
@@ -300,13 +300,9 @@ impl Endpoint {
     }
 }
 
-/// The cause at the bottom: reqwest's own text only repeats the URL.
+/// Reqwest's own text only repeats the URL.
 fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    clip(&cause.to_string())
+    clip(&root_cause(error).to_string())
 }
 
 fn retry_after(response: &reqwest::Response) -> Option<Duration> {

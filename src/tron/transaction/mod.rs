@@ -74,7 +74,7 @@ pub enum TransactionError {
     /// Encoding it again gives other bytes: unknown fields, or fields out of
     /// order. A node would hash something else.
     #[error(
-        "refusing to sign {0}: its bytes are not in canonical form, so a node would hash, and the signature would cover, something else"
+        "refusing to sign {0}: its bytes are not in canonical form, so a node would hash other bytes than the signature covers"
     )]
     NotCanonical(TxId),
     /// The signer would not.

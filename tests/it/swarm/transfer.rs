@@ -183,6 +183,8 @@ async fn a_dead_tracker_is_an_event_and_others_are_asked() {
     let (url, message) = within(failed).await;
     assert!(url.contains(&dead.to_string()));
     assert!(message.contains("cannot reach tracker"), "{message}");
+    // The reason is at the bottom of what the HTTP library says.
+    assert!(message.contains("Connection refused"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
