@@ -288,7 +288,7 @@ async fn the_cheats_answer_over_http_under_the_names_people_know() {
     assert_eq!(rpc("eth_blockNumber", json!([])), "0x5");
     assert_eq!(
         rpc("eth_chainId", json!([])),
-        format!("{:#x}", devnet.chain_id())
+        format!("{:#010x}", devnet.chain_id())
     );
     let hex = format!("0x{}", &payee.to_hex()[2..]);
     assert_eq!(rpc("tre_setAccountBalance", json!([payee, "0x3e8"])), true);
