@@ -57,14 +57,12 @@ fn what_calls_take_along_is_bounded() {
     let (state, slot) = world();
     // JUMPDEST, STATICCALL of nobody with 3 MiB, POP, again.
     let spin = code("5b5f5f6230000060005f5afa50600056");
-    let begun = Instant::now();
     let ran = run(&state, slot, spin.clone(), Vec::new(), 150_000_000);
     let words = "CPU timeout for 'STATICCALL' operation executing";
     assert_eq!(ran.ended, Ended::Failed(Fault::OutOfTime(words.to_owned())));
     assert!(ran.internal.len() < 200, "{}", ran.internal.len());
     let again = run(&state, slot, spin, Vec::new(), 150_000_000);
     assert_eq!(ran.internal, again.internal);
-    assert!(begun.elapsed() < Duration::from_secs(40));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod chain;
 mod curve;
 mod modexp;
+mod shielded;
 mod sign;
 
 use sha2::{Digest, Sha256};
@@ -124,14 +125,10 @@ pub(super) fn run(
         Precompile::Pairing => curve::pairing(data),
         Precompile::BatchValidateSign => Some(sign::batch(data)),
         Precompile::ValidateMultiSign => Some(sign::multi(&context.world.state, data)?),
-        Precompile::VerifyMint => Some(shielded(data.len() == 1_504)?),
-        Precompile::VerifyTransfer => {
-            let is_whole = matches!(data.len(), 2_080 | 2_368 | 2_464 | 2_752);
-            Some(shielded(is_whole)?)
-        }
-        Precompile::VerifyBurn => Some(shielded(data.len() == 512)?),
-        Precompile::MerkleHash if !is_hashed(data) => None,
-        Precompile::MerkleHash => return Err(no_proofs()),
+        Precompile::VerifyMint => Some(unproved(shielded::is_no_mint(data))?),
+        Precompile::VerifyTransfer => Some(unproved(shielded::is_no_transfer(data))?),
+        Precompile::VerifyBurn => Some(unproved(shielded::is_no_burn(data))?),
+        Precompile::MerkleHash => shielded::merkle_hash(data),
         other => Some(chain::answer(&context.world.state, other, caller, data)),
     })
 }
@@ -143,23 +140,14 @@ fn twice(data: &[u8]) -> Vec<u8> {
     Sha256::digest(head).to_vec()
 }
 
-/// Zero-knowledge proofs of a wrong length are wrong; others cannot be judged here.
-fn shielded(is_whole: bool) -> Result<Vec<u8>, Fault> {
-    if is_whole {
-        return Err(no_proofs());
+/// What is no proof is a wrong one; what may be one cannot be judged here.
+fn unproved(is_none: bool) -> Result<Vec<u8>, Fault> {
+    match is_none {
+        true => Ok(vec![0; WORD_BYTES]),
+        false => Err(Fault::Execution(
+            "this node judges no zero-knowledge proofs".to_owned(),
+        )),
     }
-    Ok(vec![0; WORD_BYTES])
-}
-
-/// Whether a Merkle hash is asked for at a level that there is, of two whole leaves.
-fn is_hashed(data: &[u8]) -> bool {
-    const LEVELS: usize = 62;
-    let level = word::int_safe(&Word::from_be_bytes(word::padded(data, 0)));
-    level <= LEVELS && data.len() >= 3 * WORD_BYTES
-}
-
-fn no_proofs() -> Fault {
-    Fault::Execution("this node has no zero-knowledge proofs".to_owned())
 }
 
 /// `data` in whole words; the rest is not looked at.
