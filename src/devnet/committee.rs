@@ -1,9 +1,12 @@
 //! Witnesses and proposals, and what happens to them at the end of each maintenance
 //! cycle (`MaintenanceManager.java`, `ProposalController.java`).
 
+use std::sync::Arc;
+
 use crate::{
     devnet::{
         params::{Parameter, proposed},
+        reward::{self, Sums},
         state::State,
     },
     types::{Address, UnixMs},
@@ -31,6 +34,9 @@ pub(crate) struct Witness {
     /// Percent, in this cycle and from the next on.
     pub(crate) brokerage: i32,
     pub(crate) next_brokerage: i32,
+    /// What its voters have earned in this cycle, sun, and one vote in all before.
+    pub(crate) reward: i64,
+    pub(crate) sums: Arc<Sums>,
 }
 
 impl Witness {
@@ -45,6 +51,8 @@ impl Witness {
             latest_slot: 0,
             brokerage: BROKERAGE,
             next_brokerage: BROKERAGE,
+            reward: 0,
+            sums: Arc::default(),
         }
     }
 
@@ -103,8 +111,8 @@ pub(crate) fn expiry(state: &State) -> UnixMs {
     maintenance_after(state, UnixMs(least))
 }
 
-/// Notes a block, and ends the cycle if it is due: proposals are decided, votes counted,
-/// brokerages taken over.
+/// Notes a block, pays for it, and ends the cycle if it is due: proposals are decided,
+/// rewards summed up, votes counted, brokerages taken over.
 pub(crate) fn after_block(state: &mut State, number: u64, witness: Address) {
     let slot = state.properties.head_time.0 / super::state::SLOT_MS;
     if let Some(found) = state.witness(&witness) {
@@ -114,6 +122,7 @@ pub(crate) fn after_block(state: &mut State, number: u64, witness: Address) {
         found.latest_slot = slot;
         state.put_witness(witness, found);
     }
+    reward::pay_block(state, witness);
     let time = state.properties.head_time;
     // The interval may have been made shorter by hand.
     let latest = UnixMs(time.0.saturating_add(interval(state)));
@@ -125,10 +134,11 @@ pub(crate) fn after_block(state: &mut State, number: u64, witness: Address) {
     // The first block only starts the count.
     if number > 1 {
         decide(state, time);
+        reward::end_cycle(state);
         count(state);
+        state.properties.cycle += 1;
     }
     state.properties.next_maintenance = maintenance_after(state, time);
-    state.properties.cycle += 1;
 }
 
 fn decide(state: &mut State, now: UnixMs) {
@@ -154,7 +164,7 @@ fn decide(state: &mut State, now: UnixMs) {
                     parameters.put(parameter, *value);
                 }
             }
-            state.parameters = std::sync::Arc::new(parameters);
+            state.parameters = Arc::new(parameters);
         }
         state.put_proposal(id, proposal);
     }

@@ -41,6 +41,7 @@ mod params;
 mod permission;
 mod reject;
 mod resource;
+mod reward;
 mod rules;
 mod state;
 #[cfg(test)]

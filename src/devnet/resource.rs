@@ -182,6 +182,44 @@ impl State {
     }
 }
 
+/// What an exchange gives for `sold`, when it holds `side` of that and `other` of what is
+/// bought: both legs of Bancor's formula, with the powers of Java's `StrictMath`.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "the chain itself computes this in doubles; another rounding would be another chain"
+)]
+pub(crate) fn traded(side: i64, other: i64, sold: i64) -> i64 {
+    const SUPPLY: i64 = 1_000_000_000_000_000_000;
+    let after = side.saturating_add(sold);
+    let grown = libm::pow(1.0 + sold as f64 / after as f64, 0.0005);
+    let relay = (-SUPPLY as f64 * (1.0 - grown)) as i64;
+    // Issued, and taken back: the supply is as before.
+    let share = 1.0 + relay as f64 / SUPPLY as f64;
+    (other as f64 * (libm::pow(share, 2_000.0) - 1.0)) as i64
+}
+
+/// Whether `exact`, in ten thousandths, is more than a ten thousandth of `cut` above it.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the chain itself computes this in doubles; another rounding would be another chain"
+)]
+pub(crate) fn is_far(exact: i128, cut: i64) -> bool {
+    let text = format!("{exact}e-4");
+    let exact: f64 = text.parse().unwrap_or(f64::MAX);
+    (exact - cut as f64) / cut as f64 > 0.000_1
+}
+
+/// What a witness keeps of a reward (`MortgageService.payReward`).
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "the chain itself computes this in doubles; another rounding would be another chain"
+)]
+pub(crate) fn brokerage_of(reward: i64, percent: i32) -> i64 {
+    (f64::from(percent) / 100.0 * reward as f64) as i64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

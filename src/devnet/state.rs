@@ -13,7 +13,9 @@ use crate::{
     devnet::{
         committee::{Proposal, Witness},
         contracts::Contracts,
+        execute::Exchange,
         params::Parameters,
+        reward::Earning,
     },
     tron::contract::{AssetIssueContract, Key, Permission},
     types::{Address, BlockId, TxId, UnixMs},
@@ -123,6 +125,7 @@ pub(crate) struct Account {
     pub(crate) frozen_supply: Vec<FrozenSupply>,
     /// For whom it votes, and with how many whole TRX of its stake.
     pub(crate) votes: Vec<(Address, i64)>,
+    pub(crate) earning: Earning,
 }
 
 /// Which contract types permissions may name. They grow when the committee votes a
@@ -226,6 +229,7 @@ impl Account {
             issued: None,
             frozen_supply: Vec::new(),
             votes: Vec::new(),
+            earning: Earning::default(),
         }
     }
 
@@ -371,6 +375,8 @@ pub(crate) struct State {
     unlocked: HashTrieSetSync<Address>,
     witnesses: RedBlackTreeMapSync<Address, Arc<Witness>>,
     proposals: RedBlackTreeMapSync<i64, Arc<Proposal>>,
+    /// None is ever removed, and the first is 1.
+    exchanges: RedBlackTreeMapSync<i64, Arc<Exchange>>,
     /// Accounts that have ever voted.
     voters: HashTrieSetSync<Address>,
     pub(crate) contracts: Contracts,
@@ -397,6 +403,7 @@ impl State {
             unlocked: HashTrieSetSync::new_sync(),
             witnesses: RedBlackTreeMapSync::new_sync(),
             proposals: RedBlackTreeMapSync::new_sync(),
+            exchanges: RedBlackTreeMapSync::new_sync(),
             voters: HashTrieSetSync::new_sync(),
             contracts: Contracts::default(),
             block_ids: HashTrieMapSync::new_sync(),
@@ -544,6 +551,26 @@ impl State {
     /// All proposals, by number.
     pub(crate) fn proposals(&self) -> impl Iterator<Item = (&i64, &Arc<Proposal>)> {
         self.proposals.iter()
+    }
+
+    pub(crate) fn exchange(&self, id: i64) -> Option<&Arc<Exchange>> {
+        self.exchanges.get(&id)
+    }
+
+    pub(crate) fn put_exchange(&mut self, id: i64, exchange: Exchange) {
+        self.exchanges.insert_mut(id, Arc::new(exchange));
+    }
+
+    /// Gives an exchange the next number.
+    pub(crate) fn put_new_exchange(&mut self, exchange: Exchange) -> i64 {
+        let id = i64::try_from(self.exchanges.size() + 1).unwrap_or(i64::MAX);
+        self.put_exchange(id, exchange);
+        id
+    }
+
+    /// All exchanges, by number.
+    pub(crate) fn exchanges(&self) -> impl Iterator<Item = (&i64, &Arc<Exchange>)> {
+        self.exchanges.iter()
     }
 
     /// Notes that an account votes.

@@ -6,7 +6,11 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     devnet::{
-        api::{Ctx, failure::Failure, request::Call},
+        api::{
+            Ctx,
+            failure::Failure,
+            request::{Call, Verb},
+        },
         params::Parameter,
         resource::{TRX, increase},
         state::{Account, Resource, SLOT_MS, StakedUsage, State, Usage},
@@ -292,7 +296,7 @@ fn found<'a>(state: &'a State, address: &[u8]) -> Option<&'a Arc<Account>> {
 }
 
 pub(super) fn get_account(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
-    let address = call.message(ACCOUNT)?.bytes(3);
+    let address = call.merged(ACCOUNT)?.bytes(3);
     let visible = call.visible()?;
     let state = ctx.state();
     Ok(found(&state, &address).map_or_else(
@@ -358,6 +362,9 @@ pub(super) fn get_account_net(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failu
 }
 
 pub(super) fn get_account_resource(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
+    if call.verb == Verb::Post {
+        call.object()?;
+    }
     let address = call.address("address")?;
     let state = ctx.state();
     let Some(account) = found(&state, &address) else {

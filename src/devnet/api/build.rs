@@ -9,8 +9,7 @@ use crate::{
             Ctx,
             failure::Failure,
             merge::{from_hex_string, merge},
-            request::Call,
-            trigger::integer,
+            request::{Call, long_of, permission_id_of, string_of},
         },
         execute,
         reject::Reject,
@@ -82,32 +81,30 @@ pub(super) fn draft(ctx: &Ctx<'_>, contract: Contract) -> Draft {
     )
 }
 
-/// `DeployContractServlet`, which reads its parameters by itself. Hardly anything of it
-/// is checked before it is broadcast.
+/// `DeployContractServlet`, which reads its parameters by itself, in this order. Hardly
+/// anything of it is checked before it is broadcast.
 fn deploy(call: &Call, body: &Value, visible: bool) -> Result<(Contract, i64), Failure> {
-    let text = |name: &str| match body.get(name) {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) => Some(text.clone()),
-        Some(other) => Some(other.to_string()),
-    };
-    let owner = match text("owner_address") {
-        Some(_) => call.address("owner_address")?,
-        None => Vec::new(),
-    };
-    let abi = match text("abi") {
+    let number = |name: &str| long_of(body, name);
+    let owner = call.address("owner_address")?;
+    let (call_token_value, token_id) = (number("call_token_value")?, number("token_id")?);
+    let abi = match string_of(body, "abi") {
         Some(abi) => merge(&format!("{{\"entrys\":{abi}}}"), Abi::FIELDS, visible)?,
         None => Vec::new(),
     };
     let abi = Abi::decode(&abi).map_err(|error| Failure::validate(error.to_string()))?;
+    let call_value = number("call_value")?;
+    let percent = number("consume_user_resource_percent")?;
+    let origin_energy_limit = number("origin_energy_limit")?;
     // Java's "null" in a text that is missing is no hex.
-    let code = match (text("bytecode"), text("parameter")) {
-        (None, None) => String::new(),
-        (code, parameter) => {
-            code.unwrap_or_else(|| "null".to_owned()) + &parameter.unwrap_or_default()
+    let code = match (string_of(body, "bytecode"), body.get("parameter")) {
+        (code, None) => code.unwrap_or_default(),
+        (code, Some(_)) => {
+            let parameter = string_of(body, "parameter");
+            code.unwrap_or("null".into()) + parameter.unwrap_or("null".into())
         }
     };
-    let number = |name: &str| integer(body, name);
-    let percent = number("consume_user_resource_percent");
+    let bytecode = from_hex_string(&code).ok_or_else(Failure::not_hex)?;
+    let fee_limit = number("fee_limit")?;
     if !(0..=100).contains(&percent) {
         return Err(Failure::validate("percent must be >= 0 and <= 100"));
     }
@@ -116,34 +113,63 @@ fn deploy(call: &Call, body: &Value, visible: bool) -> Result<(Contract, i64), F
         new_contract: Some(SmartContract {
             origin_address: owner,
             abi: Some(abi),
-            bytecode: from_hex_string(&code).ok_or_else(Failure::not_hex)?,
-            call_value: number("call_value"),
+            bytecode,
+            call_value,
             consume_user_resource_percent: percent,
-            name: text("name").unwrap_or_default(),
-            origin_energy_limit: number("origin_energy_limit"),
+            name: string_of(body, "name").unwrap_or_default().into_owned(),
+            origin_energy_limit,
             ..SmartContract::default()
         }),
-        call_token_value: number("call_token_value"),
-        token_id: number("token_id"),
+        call_token_value,
+        token_id,
     };
-    Ok((Contract::from(contract), number("fee_limit")))
+    Ok((Contract::from(contract), fee_limit))
 }
 
 pub(super) fn build(ctx: &Ctx<'_>, call: &Call, kind: ContractType) -> Result<Value, Failure> {
     let visible = call.visible()?;
     if kind == ContractType::CreateSmart {
-        let body = call.json()?.unwrap_or_else(|| json!({}));
+        let body = call.object()?;
         let (contract, fee_limit) = deploy(call, &body, visible)?;
         let mut draft = draft(ctx, contract);
         draft.fee_limit_sun = fee_limit;
-        return finish(&body, draft, visible);
+        draft.permission_id = permission_id_of(&body)?;
+        return Ok(finish(draft, visible));
     }
     let value = merge(&call.body, kind.fields(), visible)?;
     let contract =
         Contract::decode(kind, &value).map_err(|error| Failure::validate(error.to_string()))?;
     check(ctx, &contract).map_err(failure)?;
     let body = call.json()?.unwrap_or_default();
-    finish(&body, draft(ctx, contract), visible)
+    let mut draft = draft(ctx, contract);
+    draft.permission_id = permission_id_of(&body)?;
+    if TAKES_MEMO.contains(&kind) {
+        draft.memo = memo_of(&body, visible)?;
+    }
+    Ok(finish(draft, visible))
+}
+
+/// What a node that builds it gives a memo.
+const TAKES_MEMO: [ContractType; 4] = [
+    ContractType::Transfer,
+    ContractType::TransferAsset,
+    ContractType::MarketSellAsset,
+    ContractType::MarketCancelOrder,
+];
+
+/// `setTransactionExtraData`: text with `visible`, else hex.
+pub(super) fn memo_of(body: &Value, visible: bool) -> Result<Vec<u8>, Failure> {
+    if body.get("extra_data").is_none() {
+        return Ok(Vec::new());
+    }
+    let Some(memo) = string_of(body, "extra_data") else {
+        let why = "Cannot invoke \"String.length()\" because \"data\" is null";
+        return Err(Failure::null(why));
+    };
+    match visible {
+        true => Ok(memo.as_bytes().to_vec()),
+        false => from_hex_string(&memo).ok_or_else(Failure::not_hex),
+    }
 }
 
 /// A refusal as the answer to a request for a transaction has it.
@@ -154,27 +180,14 @@ pub(super) fn failure(reject: Reject) -> Failure {
     }
 }
 
-/// Adds what a request may say of any transaction.
-pub(super) fn finish(body: &Value, mut draft: Draft, visible: bool) -> Result<Value, Failure> {
-    if let Some(id) = body.get("Permission_id").filter(|id| !id.is_null()) {
-        let id = id.as_i64().or_else(|| id.as_str()?.parse().ok());
-        draft.permission_id = id
-            .and_then(|id| i32::try_from(id).ok())
-            .ok_or_else(|| Failure::number(body.get("Permission_id").and_then(Value::as_str)))?
-            .max(0);
-    }
-    if let Some(memo) = body.get("extra_data").and_then(Value::as_str) {
-        draft.memo = match visible {
-            true => memo.as_bytes().to_vec(),
-            false => from_hex_string(memo).ok_or_else(Failure::not_hex)?,
-        };
-    }
+/// The transaction as a node shows what it built.
+pub(super) fn finish(draft: Draft, visible: bool) -> Value {
     let transaction = Transaction::from(draft.build());
     let mut out = transaction_to_json(&transaction, visible).unwrap_or_else(|_| json!({}));
     if let Value::Object(object) = &mut out {
         object.insert("visible".into(), visible.into());
     }
-    Ok(out)
+    out
 }
 
 pub(super) fn check(ctx: &Ctx<'_>, contract: &Contract) -> Result<(), Reject> {

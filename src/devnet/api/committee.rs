@@ -6,19 +6,17 @@ use super::{
     Ctx,
     account::{address_text, put},
     failure::Failure,
-    request::Call,
+    merge::from_base58_check,
+    request::{Call, Verb, required_long_of},
 };
 use crate::{
-    devnet::committee::{Proposal, Standing, Witness},
+    devnet::{
+        committee::{Proposal, Standing, Witness},
+        reward,
+    },
     tron::contract::{FieldSchema, Kind},
     types::Address,
 };
-
-const ID: &[FieldSchema] = &[FieldSchema {
-    number: 1,
-    name: "id",
-    kind: Kind::Int64,
-}];
 
 const PAGE: &[FieldSchema] = &[
     FieldSchema {
@@ -62,7 +60,7 @@ fn witnesses(ctx: &Ctx<'_>, visible: bool) -> Vec<Value> {
         .collect()
 }
 
-fn wrapped(name: &str, list: Vec<Value>) -> Value {
+pub(super) fn wrapped(name: &str, list: Vec<Value>) -> Value {
     match list.is_empty() {
         true => json!({}),
         false => json!({ name: list }),
@@ -70,7 +68,11 @@ fn wrapped(name: &str, list: Vec<Value>) -> Value {
 }
 
 /// From `offset` on, `limit` of them; nothing for bounds that are none.
-fn page(call: &Call, list: Vec<Value>) -> Result<Vec<Value>, Failure> {
+pub(super) fn page(call: &Call, list: Vec<Value>) -> Result<Vec<Value>, Failure> {
+    let names = ["offset", "limit"];
+    if call.verb == Verb::Get && !names.iter().all(|name| call.query.contains_key(*name)) {
+        return Err(Failure::number(None));
+    }
     let asked = call.message(PAGE)?;
     let (offset, limit) = (asked.int(1), asked.int(2).min(MAX_PAGE));
     if offset < 0 || limit < 0 {
@@ -142,8 +144,19 @@ pub(super) fn page_of_proposals(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Fai
     Ok(wrapped("proposals", list))
 }
 
+/// The number of a proposal or an exchange, which must be there.
+pub(super) fn id_of(call: &Call) -> Result<i64, Failure> {
+    match call.verb {
+        Verb::Get => {
+            let text = call.query.get("id").ok_or_else(|| Failure::number(None))?;
+            text.parse().map_err(|_| Failure::number(Some(text)))
+        }
+        Verb::Post => required_long_of(&call.object()?, "id"),
+    }
+}
+
 pub(super) fn get_proposal(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
-    let id = call.message(ID)?.int(1);
+    let id = id_of(call)?;
     let visible = call.visible()?;
     let state = ctx.state();
     let found = state.proposal(id);
@@ -153,17 +166,44 @@ pub(super) fn get_proposal(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure>
     ))
 }
 
-/// What an account's votes have earned: nobody earns anything here.
-pub(super) fn get_reward(_: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
-    call.visible()?;
-    Ok(json!({ "reward": 0 }))
+/// `Util.getAddress`: in hex if it begins like that, whatever `visible` says; the answer to
+/// one that cannot be read.
+fn named(call: &Call) -> Result<Result<Option<Address>, Value>, Failure> {
+    let text = call.text("address")?.unwrap_or_default();
+    let bytes = if text.trim().is_empty() {
+        Ok(None)
+    } else if text.starts_with("41") {
+        let wrong = "exception decoding Hex string: invalid characters encountered in Hex string";
+        hex::decode(&text).map(Some).map_err(|_| wrong.to_owned())
+    } else {
+        from_base58_check(&text)
+    };
+    Ok(match bytes {
+        // What is no address belongs to nobody.
+        Ok(bytes) => Ok(bytes.map(|bytes| Address::from_bytes(&bytes).unwrap_or(Address::ZERO))),
+        Err(why) => Err(json!({ "Error": format!("INVALID address, {why}") })),
+    })
 }
 
-/// A witness's share of its voters' reward in this cycle.
+/// What an account may withdraw: what its votes have earned, as of the last cycle.
+pub(super) fn get_reward(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
+    let reward = |address| reward::earned(&ctx.state(), &address);
+    Ok(match named(call)? {
+        Ok(address) => json!({ "reward": address.map_or(0, reward) }),
+        Err(wrong) => wrong,
+    })
+}
+
+/// A witness's share of its voters' reward in this cycle; 20 for all who have not set one.
 pub(super) fn get_brokerage(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
-    call.visible()?;
-    let address = call.text("address")?.and_then(|text| text.parse().ok());
+    let address = match named(call)? {
+        Ok(Some(address)) => address,
+        Ok(None) => return Ok(json!({ "brokerage": 0 })),
+        Err(wrong) => return Ok(wrong),
+    };
     let state = ctx.state();
-    let witness = address.and_then(|address| state.witness(&address).cloned());
-    Ok(json!({ "brokerage": witness.map_or(20, |witness| witness.brokerage) }))
+    let brokerage = state
+        .witness(&address)
+        .map_or(20, |witness| witness.brokerage);
+    Ok(json!({ "brokerage": brokerage }))
 }

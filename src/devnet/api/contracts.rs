@@ -1,5 +1,4 @@
-//! Contracts as they are kept; exchanges and the market as a chain has them where there
-//! are none; the node's refusals of zero-knowledge calls.
+//! Contracts as they are kept; the market as a chain has it where there is none; the node's refusals of zero-knowledge calls.
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +6,7 @@ use super::{Ctx, account::put, block::VALUE, failure::Failure, request::Call};
 use crate::{
     devnet::{contracts::without_abi, state::State},
     tron::{
-        contract::{FieldSchema, Kind, Message as _, SmartContract},
+        contract::{Message as _, SmartContract},
         json::message_to_json,
     },
     types::Address,
@@ -19,20 +18,17 @@ pub(super) fn nothing(_: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
     Ok(json!({}))
 }
 
-/// With `visible`, the value is an address in base58check.
-const ADDRESS: &[FieldSchema] = &[FieldSchema {
-    number: 1,
-    name: "value",
-    kind: Kind::Address,
-}];
+/// With `visible`, the value is an address in base58check; else it is read as a message's.
+pub(super) fn value_of(call: &Call) -> Result<Vec<u8>, Failure> {
+    match call.visible()? {
+        true => call.address("value"),
+        false => Ok(call.message(VALUE)?.bytes(1)),
+    }
+}
 
 fn asked(ctx: &Ctx<'_>, call: &Call) -> Result<(State, Option<Address>, bool), Failure> {
     let visible = call.visible()?;
-    let fields = match visible {
-        true => ADDRESS,
-        false => VALUE,
-    };
-    let bytes = call.message(fields)?.bytes(1);
+    let bytes = value_of(call)?;
     let state = ctx.state();
     let address = Address::from_bytes(&bytes)
         .ok()

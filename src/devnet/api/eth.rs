@@ -6,10 +6,16 @@ use sha3::{Digest as _, Keccak256};
 
 use super::{
     Ctx, eth_build, eth_contract,
+    eth_moved::moved,
     filters::{self, Logs},
 };
 use crate::{
-    devnet::{chain::Sealed, execute::Receipt, params::Parameter, vm::Log},
+    devnet::{
+        chain::Sealed,
+        execute::{Outcome, Receipt},
+        params::Parameter,
+        vm::Log,
+    },
     tron::{block::Block, contract::Contract, proto::Writer, transaction::Transaction},
     types::{Address, BlockId, TxId},
 };
@@ -158,7 +164,7 @@ pub(super) fn hex_bytes(bytes: &[u8]) -> Value {
 }
 
 /// The 20 bytes that Ethereum's tools know.
-fn body_of(address: &[u8]) -> Value {
+pub(super) fn body_of(address: &[u8]) -> Value {
     match Address::from_bytes(address) {
         Ok(address) => hex_bytes(address.to_bytes().get(1..).unwrap_or_default()),
         Err(_) => hex_bytes(&[0; 20]),
@@ -206,8 +212,7 @@ fn sha3(_: &Ctx<'_>, list: &[Value]) -> Answer {
 
 /// An address of 20 bytes, or of 21 with TRON's prefix (`addressCompatibleToByteArray`).
 pub(super) fn address(value: Option<&Value>) -> Result<Address, Refusal> {
-    let not_hex = "exception decoding Hex string: invalid characters encountered in Hex string";
-    let bytes = bytes(value, || Refusal::params(not_hex))?;
+    let bytes = bytes(value, || Refusal::params(eth_contract::NOT_HEX))?;
     let invalid = || Refusal::params("invalid address hash value");
     match <[u8; 20]>::try_from(bytes.as_slice()) {
         Ok(body) => Ok(Address::from_body(body)),
@@ -215,33 +220,71 @@ pub(super) fn address(value: Option<&Value>) -> Result<Address, Refusal> {
     }
 }
 
-/// Only the newest state is read.
-pub(super) fn latest(tag: Option<&Value>) -> Result<(), Refusal> {
+/// Only the newest state is read. In place of a tag there may be an object as EIP-1898 has
+/// it; java-tron looks no further than that the block is known.
+pub(super) fn latest(ctx: &Ctx<'_>, tag: Option<&Value>) -> Result<(), Refusal> {
     let tag = match tag {
-        // As EIP-1898 has it; java-tron looks no further than that the block is known.
-        Some(Value::Object(_)) => return Ok(()),
-        Some(Value::String(tag)) => tag.as_str(),
+        Some(Value::Object(block)) => return known(ctx, block),
+        Some(Value::String(tag)) => tag.to_ascii_lowercase(),
         _ => return Err(Refusal::invalid()),
     };
-    Err(Refusal::params(match tag {
+    Err(Refusal::params(match tag.as_str() {
         "latest" => return Ok(()),
         "earliest" | "pending" | "finalized" => {
             "TAG [earliest | pending | finalized] not supported"
         }
-        tag if quantity(tag).is_some() => "QUANTITY not supported, just support TAG as latest",
+        tag if block_number(tag).is_some() => "QUANTITY not supported, just support TAG as latest",
         _ => "invalid block number",
     }))
 }
 
-/// A quantity as Ethereum writes it.
+fn known(ctx: &Ctx<'_>, block: &Map<String, Value>) -> Result<(), Refusal> {
+    let (found, words) = if let Some(number) = block.get("blockNumber") {
+        let number = number.as_str().and_then(block_number);
+        let number = number.ok_or_else(|| Refusal::params("invalid block number"))?;
+        (ctx.block(number).is_some(), "header not found")
+    } else if block.contains_key("blockHash") {
+        let found = at_hash(ctx, block.get("blockHash"))?;
+        (found.is_some(), "header for hash not found")
+    } else {
+        return Err(Refusal::invalid());
+    };
+    match found {
+        true => Ok(()),
+        false => Err(Refusal::new(-32000, words)),
+    }
+}
+
+/// A quantity as Ethereum writes it (`jsonHexToLong`, `jsonHexToInt`), which Java lets have
+/// a sign.
 pub(super) fn quantity(text: &str) -> Option<i64> {
-    i64::from_str_radix(text.strip_prefix("0x")?, 16)
-        .ok()
-        .filter(|number| *number >= 0)
+    i64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
+
+/// The number of a block: hexadecimal with `0x`, else decimal, of which the low 64 bits
+/// count (`hexToBigInteger`).
+fn block_number(text: &str) -> Option<i64> {
+    let (radix, digits) = match text.strip_prefix("0x") {
+        Some(digits) => (16, digits),
+        None => (10, text),
+    };
+    let plain = digits.strip_prefix(['-', '+']).unwrap_or(digits);
+    if plain.is_empty() {
+        return None;
+    }
+    let low = plain.chars().try_fold(0u64, |low, digit| {
+        let digit = u64::from(digit.to_digit(radix)?);
+        Some(low.wrapping_mul(radix.into()).wrapping_add(digit))
+    })?;
+    let low = low.cast_signed();
+    Some(match digits.starts_with('-') {
+        true => low.wrapping_neg(),
+        false => low,
+    })
 }
 
 fn balance(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
-    latest(list.get(1))?;
+    latest(ctx, list.get(1))?;
     let address = address(list.first())?;
     let state = ctx.state();
     Ok(number(
@@ -251,18 +294,23 @@ fn balance(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
 
 fn hash(value: Option<&Value>) -> Result<[u8; 32], Refusal> {
     let invalid = || Refusal::params("invalid hash value");
-    let bytes = bytes(value, invalid)?;
+    let text = value.and_then(Value::as_str).ok_or_else(invalid)?;
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(invalid());
+    }
+    let bytes = bytes(value, || Refusal::params(eth_contract::NOT_HEX))?;
     bytes.try_into().map_err(|_| invalid())
 }
 
 /// The number a tag means; none for a block that is yet to come.
 pub(super) fn tagged(ctx: &Ctx<'_>, tag: &str) -> Result<i64, Refusal> {
-    Ok(match tag {
+    Ok(match tag.to_ascii_lowercase().as_str() {
         "earliest" => 0,
         "latest" => i64::try_from(ctx.head().number()).unwrap_or(i64::MAX),
         "finalized" => i64::try_from(ctx.solid_block().number()).unwrap_or(i64::MAX),
         "pending" => return Err(Refusal::params("TAG pending not supported")),
-        tag => quantity(tag).ok_or_else(|| Refusal::params("invalid block number"))?,
+        _ => block_number(tag).ok_or_else(|| Refusal::params("invalid block number"))?,
     })
 }
 
@@ -364,21 +412,6 @@ fn size(block: &Block) -> usize {
     whole.as_bytes().len()
 }
 
-/// Whom a contract moves something to, and how much, as java-tron tells Ethereum's
-/// tools.
-fn moved(contract: Option<&Contract>) -> (Value, i64) {
-    match contract {
-        Some(Contract::Transfer(c)) => (body_of(&c.to_address), c.amount),
-        Some(Contract::TransferAsset(c)) => (body_of(&c.to_address), c.amount),
-        Some(Contract::ParticipateAssetIssue(c)) => (body_of(&c.to_address), c.amount),
-        Some(Contract::TriggerSmart(c)) => (body_of(&c.contract_address), c.call_value),
-        Some(Contract::UpdateSetting(c)) => (body_of(&c.contract_address), 0),
-        Some(Contract::UpdateEnergyLimit(c)) => (body_of(&c.contract_address), 0),
-        Some(Contract::ClearAbi(c)) => (body_of(&c.contract_address), 0),
-        _ => (Value::Null, 0),
-    }
-}
-
 fn first_contract(transaction: &Transaction) -> Option<Contract> {
     let raw = transaction.raw_data().ok()?;
     raw.contracts.first()?.decoded().ok()
@@ -388,8 +421,9 @@ fn transaction_json(ctx: &Ctx<'_>, sealed: &Sealed, index: usize) -> Value {
     let Some(transaction) = sealed.block.transactions.get(index) else {
         return Value::Null;
     };
-    let mut out = sent_json(transaction);
-    let energy = sealed.receipts.get(index).map_or(0, energy_of);
+    let receipt = sealed.receipts.get(index);
+    let mut out = sent_json(transaction, receipt.map(|receipt| &receipt.outcome));
+    let energy = receipt.map_or(0, energy_of);
     let of_block = [
         ("blockHash", hex_bytes(sealed.id.as_bytes())),
         ("blockNumber", unsigned(sealed.number())),
@@ -402,10 +436,10 @@ fn transaction_json(ctx: &Ctx<'_>, sealed: &Sealed, index: usize) -> Value {
 }
 
 /// What is known of a transaction whether it is in a block or not.
-fn sent_json(transaction: &Transaction) -> Map<String, Value> {
+fn sent_json(transaction: &Transaction, outcome: Option<&Outcome>) -> Map<String, Value> {
     let contract = first_contract(transaction);
     let owner = contract.as_ref().map_or(&[][..], Contract::owner_address);
-    let (to, value) = moved(contract.as_ref());
+    let (to, value) = moved(contract.as_ref(), outcome);
     let signature = transaction.signatures().first();
     let part = |range| {
         let found = signature.and_then(|signature| signature.get::<std::ops::Range<usize>>(range));
@@ -446,7 +480,7 @@ fn transaction_by_hash(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
 
 /// A transaction that is in no block yet.
 fn pending_json(transaction: &Transaction) -> Value {
-    let mut out = sent_json(transaction);
+    let mut out = sent_json(transaction, None);
     for name in ["blockHash", "blockNumber", "gasPrice", "transactionIndex"] {
         out.insert(name.into(), "0x".into());
     }
@@ -455,10 +489,13 @@ fn pending_json(transaction: &Transaction) -> Value {
 }
 
 fn transaction_in(ctx: &Ctx<'_>, found: Found, index: Option<&Value>) -> Answer {
+    let Some(sealed) = found? else {
+        return Ok(Value::Null);
+    };
     let index = index.and_then(Value::as_str).and_then(quantity);
     let index = index.ok_or_else(|| Refusal::params("invalid index value"))?;
     let index = usize::try_from(index).unwrap_or(usize::MAX);
-    Ok(found?.map_or(Value::Null, |sealed| transaction_json(ctx, &sealed, index)))
+    Ok(transaction_json(ctx, &sealed, index))
 }
 
 fn transaction_in_hash(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
@@ -480,7 +517,7 @@ fn receipt(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
         .get(index)
         .and_then(first_contract);
     let owner = contract.as_ref().map_or(&[][..], Contract::owner_address);
-    let (to, _) = moved(contract.as_ref());
+    let (to, _) = moved(contract.as_ref(), None);
     let noted = sealed.receipts.get(index);
     let execution = noted.and_then(|noted| noted.outcome.execution.as_deref());
     let made = match (&contract, execution) {

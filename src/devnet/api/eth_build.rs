@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Ctx, build,
     eth::{Answer, Refusal, address, bytes, quantity},
-    eth_contract::{NOT_HEX, only},
+    eth_contract::{NOT_HEX, no_number, only},
     failure::Failure,
     merge::merge,
 };
@@ -58,14 +58,13 @@ impl Given<'_> {
     fn quantity(&self, name: &str) -> Result<i64, Refusal> {
         match self.text(name) {
             "" => Ok(0),
-            text => quantity(text)
-                .ok_or_else(|| Refusal::params("invalid param value: invalid hex number")),
+            text => quantity(text).ok_or_else(no_number),
         }
     }
 
     fn data(&self) -> Result<Vec<u8>, Refusal> {
         match self.0.get("data").filter(|value| !value.is_null()) {
-            Some(data) => bytes(Some(data), || Refusal::params(NOT_HEX)),
+            Some(data) => bytes(Some(data), || Refusal::new(-32000, NOT_HEX)),
             None => Ok(Vec::new()),
         }
     }
@@ -78,7 +77,7 @@ impl Given<'_> {
     }
 }
 
-fn refused(failure: Failure) -> Refusal {
+pub(super) fn refused(failure: Failure) -> Refusal {
     match failure {
         Failure::Exception { message, .. } | Failure::Plain(message) => {
             Refusal::new(-32600, message)
@@ -110,12 +109,15 @@ pub(super) fn transaction(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
         let price = ctx.state().parameters.get(Parameter::EnergyFee);
         draft.fee_limit_sun = given.quantity("gas")?.saturating_mul(price);
     }
-    let body = json!({
-        "Permission_id": given.number("permissionId"),
-        "extra_data": given.text("extraData"),
-    });
+    draft.permission_id = i32::try_from(given.number("permissionId").max(0)).unwrap_or(i32::MAX);
+    if !takes_energy && !given.text("extraData").is_empty() {
+        let memo = json!({ "extra_data": given.text("extraData") });
+        draft.memo = build::memo_of(&memo, given.is_visible()).map_err(refused)?;
+    }
     let is_call = matches!(draft.contract, Contract::TriggerSmart(_));
-    let mut built = build::finish(&body, draft, given.is_visible()).map_err(refused)?;
+    // A new contract is always shown in hex.
+    let visible = given.is_visible() && !matches!(draft.contract, Contract::CreateSmart(_));
+    let mut built = build::finish(draft, visible);
     if is_call && let Some(built) = built.as_object_mut() {
         // The node prints a call in another way than the rest.
         built.remove("visible");

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::{
     Ctx, build,
     eth::{Answer, Refusal, address, bytes, hex_bytes, latest, number, quantity},
+    eth_build,
     trigger::{self, Refused, View},
 };
 use crate::{
@@ -14,7 +15,9 @@ use crate::{
         execute::Constant,
         vm::{Ended, Ran, storage_row, word_bytes, word_of},
     },
-    tron::contract::{Contract, CreateSmartContract, SmartContract, TriggerSmartContract},
+    tron::contract::{
+        Contract, CreateSmartContract, SmartContract, TransferContract, TriggerSmartContract,
+    },
     types::{Address, TxId},
 };
 
@@ -22,7 +25,7 @@ pub(super) const NOT_HEX: &str =
     "exception decoding Hex string: invalid characters encountered in Hex string";
 
 pub(super) fn code(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
-    latest(list.get(1))?;
+    latest(ctx, list.get(1))?;
     let address = address(list.first())?;
     let state = ctx.state();
     let code = state.code(&address).map(|code| code.bytes().to_vec());
@@ -30,19 +33,24 @@ pub(super) fn code(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
 }
 
 pub(super) fn storage(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
-    latest(list.get(2))?;
+    latest(ctx, list.get(2))?;
     let address = address(list.first())?;
-    let slot = bytes(list.get(1), || Refusal {
+    let slot = bytes(list.get(1), uncaught)?;
+    let row = storage_row(&word_of(&slot));
+    let value = ctx.state().storage(&address, &row).unwrap_or_default();
+    Ok(hex_bytes(&word_bytes(&value)))
+}
+
+/// What no code of the node catches is named by the library.
+fn uncaught() -> Refusal {
+    Refusal {
         code: -32001,
         message: NOT_HEX.to_owned(),
         data: Some(serde_json::json!({
             "exceptionTypeName": "org.bouncycastle.util.encoders.DecoderException",
             "message": NOT_HEX,
         })),
-    })?;
-    let row = storage_row(&word_of(&slot));
-    let value = ctx.state().storage(&address, &row).unwrap_or_default();
-    Ok(hex_bytes(&word_bytes(&value)))
+    }
 }
 
 /// What a call is made with.
@@ -51,23 +59,33 @@ struct Asked {
     to: Option<Address>,
     data: Vec<u8>,
     value: i64,
+    has_value: bool,
+}
+
+/// Said of a value that is no quantity.
+pub(super) fn no_number() -> Refusal {
+    Refusal::params("invalid param value: invalid hex number")
 }
 
 impl Asked {
-    fn read(what: &Map<String, Value>) -> Result<Self, Refusal> {
+    /// `wrong` is said of data that are no hex.
+    fn read(what: &Map<String, Value>, wrong: fn() -> Refusal) -> Result<Self, Refusal> {
         only(what, CALL)?;
         let given = |name: &str| what.get(name).filter(|value| !value.is_null());
         let party = |name: &str| given(name).map(|value| address(Some(value))).transpose();
         let data = match given("data") {
-            Some(data) => bytes(Some(data), || Refusal::params(NOT_HEX))?,
+            Some(data) => bytes(Some(data), wrong)?,
             None => Vec::new(),
         };
-        let value = given("value").and_then(Value::as_str).and_then(quantity);
+        let value = given("value").and_then(Value::as_str);
+        let value = value.filter(|text| !text.is_empty());
+        let value = value.map(|text| quantity(text).ok_or_else(no_number));
         Ok(Self {
             from: party("from")?.unwrap_or(Address::ZERO),
             to: party("to")?,
             data,
-            value: value.unwrap_or_default(),
+            has_value: value.is_some(),
+            value: value.transpose()?.unwrap_or_default(),
         })
     }
 
@@ -168,11 +186,11 @@ fn estimated(ctx: &Ctx<'_>, asked: &Asked) -> Result<i64, Refusal> {
 }
 
 pub(super) fn call(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
-    latest(list.get(1))?;
+    latest(ctx, list.get(1))?;
     let Some(Value::Object(what)) = list.first() else {
         return Err(Refusal::invalid());
     };
-    let asked = Asked::read(what)?;
+    let asked = Asked::read(what, uncaught)?;
     if asked.to.is_none() {
         return Err(Refusal::params("invalid address hash value"));
     }
@@ -183,18 +201,25 @@ pub(super) fn estimate(ctx: &Ctx<'_>, list: &[Value]) -> Answer {
     let Some(Value::Object(what)) = list.first() else {
         return Err(Refusal::invalid());
     };
-    let asked = Asked::read(what)?;
+    let asked = Asked::read(what, || Refusal::new(-32000, NOT_HEX))?;
     let is_contract = match &asked.to {
         Some(to) => ctx.state().contract(to).is_some(),
         None if asked.data.is_empty() => return Err(Refusal::invalid()),
         None => true,
     };
     if !is_contract {
-        // TRX alone takes none.
-        return match asked.value {
-            1.. => Ok("0x0".into()),
-            _ => Err(Refusal::invalid()),
+        // TRX alone takes none, but must be there.
+        let Some(to) = asked.to.filter(|_| asked.has_value) else {
+            let words = "invalid json request: invalid value";
+            return Err(Refusal::new(-32600, words));
         };
+        let payment = Contract::from(TransferContract {
+            owner_address: asked.from.to_bytes().to_vec(),
+            to_address: to.to_bytes().to_vec(),
+            amount: asked.value,
+        });
+        build::check(ctx, &payment).map_err(|reject| eth_build::refused(build::failure(reject)))?;
+        return Ok("0x0".into());
     }
     estimated(ctx, &asked).map(number)
 }

@@ -58,9 +58,19 @@ impl Failure {
             "java.lang.NumberFormatException",
             match text {
                 Some(text) => format!("For input string: \"{text}\""),
-                None => "null".to_owned(),
+                None => "Cannot parse null string".to_owned(),
             },
         )
+    }
+
+    /// A base58 text with a character that is no digit of it.
+    pub(crate) fn argument(message: impl Into<String>) -> Self {
+        Self::new("java.lang.IllegalArgumentException", message)
+    }
+
+    /// A parameter that must be there, or must be another one.
+    pub(crate) fn parameter(message: impl Into<String>) -> Self {
+        Self::new("java.security.InvalidParameterException", message)
     }
 
     pub(crate) fn to_json(&self) -> Value {

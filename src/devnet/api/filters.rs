@@ -272,7 +272,9 @@ impl Logs {
 fn number(ctx: &Ctx<'_>, tag: &str) -> Result<i64, Refusal> {
     match tag {
         "earliest" | "latest" | "finalized" | "pending" => super::eth::tagged(ctx, tag),
-        tag => quantity(tag).ok_or_else(|| Refusal::params("Incorrect hex syntax")),
+        tag => quantity(tag)
+            .filter(|number| *number >= 0)
+            .ok_or_else(|| Refusal::params("Incorrect hex syntax")),
     }
 }
 

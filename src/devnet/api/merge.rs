@@ -5,7 +5,9 @@
 use crate::{
     devnet::api::failure::Failure,
     tron::{
-        contract::{Enum, FieldSchema, Kind},
+        contract::{
+            ABI_ENTRY_TYPE, ABI_MUTABILITY, Enum, FieldSchema, Kind, PERMISSION_TYPE, RESOURCE,
+        },
         proto::{MAX_DEPTH, Writer},
     },
 };
@@ -297,7 +299,10 @@ impl Tokenizer {
     }
 
     fn string(&mut self) -> Result<String, Failure> {
-        let text = unescape(self.quoted()?);
+        let text = unescape(self.quoted()?).map_err(|what| {
+            let description = format!("Invalid escape sequence: '\\{what}");
+            self.fail(&description)
+        })?;
         self.advance();
         Ok(text)
     }
@@ -342,7 +347,8 @@ impl Tokenizer {
     }
 
     fn enumeration(&mut self, names: Enum) -> Result<i64, Failure> {
-        let unknown = |what: String| format!("Enum type has no value {what}.");
+        let of = full_name(names);
+        let unknown = |what: String| format!("Enum type \"{of}\" has no value {what}.");
         if self.looking_at_integer() {
             let number = self.integer(true)?;
             return match usize::try_from(number) {
@@ -399,9 +405,21 @@ impl Tokenizer {
     }
 }
 
-/// Decimal, `0x` hex or octal, as `JsonFormat.parseInteger`.
+/// The protocol's name of an enumeration.
+fn full_name(names: Enum) -> &'static str {
+    match names {
+        RESOURCE => "protocol.ResourceCode",
+        PERMISSION_TYPE => "protocol.Permission.PermissionType",
+        ABI_ENTRY_TYPE => "protocol.SmartContract.ABI.Entry.EntryType",
+        ABI_MUTABILITY => "protocol.SmartContract.ABI.Entry.StateMutabilityType",
+        _ => "protocol.AccountType",
+    }
+}
+
+/// Decimal, `0x` hex or octal, as `JsonFormat.parseInteger`; behind what tells the base
+/// there may be another sign, as Java's own reading takes one.
 fn parse_integer(text: &str, narrow: bool) -> Result<i64, String> {
-    let (negative, rest) = match text.strip_prefix('-') {
+    let (is_negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
     };
@@ -410,9 +428,20 @@ fn parse_integer(text: &str, narrow: bool) -> Result<i64, String> {
         None if rest.starts_with('0') => (8, rest),
         None => (10, rest),
     };
-    let wrong = || format!("For input string: \"{digits}\"");
-    let significant = digits.trim_start_matches('0');
-    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
+    let (is_turned, plain) = match (digits.strip_prefix('-'), digits.strip_prefix('+')) {
+        (Some(plain), _) => (true, plain),
+        (_, plain) => (false, plain.unwrap_or(digits)),
+    };
+    let wrong = || {
+        let base = match radix {
+            // Java names the base of short numbers alone, and not the usual one.
+            8 | 16 if digits.len() < 16 => format!(" under radix {radix}"),
+            _ => String::new(),
+        };
+        format!("For input string: \"{digits}\"{base}")
+    };
+    let significant = plain.trim_start_matches('0');
+    if plain.is_empty() || !plain.chars().all(|c| c.is_digit(radix)) {
         return Err(wrong());
     }
     let bits = if narrow { 32 } else { 64 };
@@ -422,38 +451,66 @@ fn parse_integer(text: &str, narrow: bool) -> Result<i64, String> {
         _ if significant.len() > 39 => return Err(range()),
         _ => i128::from_str_radix(significant, radix).map_err(|_| range())?,
     };
-    let value = if negative { -magnitude } else { magnitude };
+    let value = if is_negative == is_turned {
+        magnitude
+    } else {
+        -magnitude
+    };
     if narrow && i32::try_from(value).is_err() {
         return Err(range());
     }
     i64::try_from(value).map_err(|_| range())
 }
 
-/// JSON's escapes; an unknown one stands for itself.
-fn unescape(text: &str) -> String {
+/// The escapes that `JsonFormat` knows; of another one its letter, and what Java says next.
+fn unescape(text: &str) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        match chars.next() {
-            Some('n') => out.push('\n'),
-            Some('t') => out.push('\t'),
-            Some('r') => out.push('\r'),
-            Some('b') => out.push('\u{8}'),
-            Some('f') => out.push('\u{c}'),
+    let mut rest = text;
+    while let Some((before, escape)) = rest.split_once('\\') {
+        out.push_str(before);
+        let mut chars = escape.chars();
+        let known = match chars.next() {
+            Some(same @ ('\\' | '"' | '\'')) => same,
+            Some('n') => '\n',
+            Some('t') => '\t',
+            Some('r') => '\r',
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
             Some('u') => {
-                let digits: String = chars.by_ref().take(4).collect();
-                let code = u32::from_str_radix(&digits, 16).ok();
-                out.push(code.and_then(char::from_u32).unwrap_or('\u{fffd}'));
+                let (code, after) = unicode(chars.as_str())?;
+                out.push(code);
+                rest = after;
+                continue;
             }
-            Some(other) => out.push(other),
-            None => {}
-        }
+            Some(other) => return Err(format!("{other}'")),
+            None => return Err("' at end of string.".to_owned()),
+        };
+        out.push(known);
+        rest = chars.as_str();
     }
-    out
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// The character that four digits stand for, two times four if it is a pair, and what
+/// follows them.
+fn unicode(text: &str) -> Result<(char, &str), String> {
+    let four = |text: &str| {
+        let code = u16::from_str_radix(text.get(..4)?, 16).ok()?;
+        Some(code)
+    };
+    let (Some(first), Some(after)) = (four(text), text.get(4..)) else {
+        return Err("u' at end of string.".to_owned());
+    };
+    let second = after.strip_prefix("\\u");
+    let pair = second.and_then(|second| Some((four(second)?, second.get(4..)?)));
+    if let Some((low, behind)) = pair
+        && let [Ok(code)] = char::decode_utf16([first, low]).collect::<Vec<_>>()[..]
+    {
+        return Ok((code, behind));
+    }
+    let alone = char::from_u32(first.into()).unwrap_or(char::REPLACEMENT_CHARACTER);
+    Ok((alone, after))
 }
 
 #[cfg(test)]

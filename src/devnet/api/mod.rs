@@ -14,7 +14,9 @@ mod control;
 mod eth;
 mod eth_build;
 mod eth_contract;
+mod eth_moved;
 mod events;
+mod exchange;
 mod execution;
 mod failure;
 mod filters;
@@ -230,10 +232,10 @@ fn route(name: &str) -> Option<(Endpoint, Get, bool)> {
         "listproposals" => (committee::list_proposals, Answers, false),
         "getproposalbyid" => (committee::get_proposal, Answers, false),
         "getpaginatedproposallist" => (committee::page_of_proposals, Answers, false),
-        "getpaginatedexchangelist" => (contracts::nothing, Answers, false),
-        "listexchanges"
-        | "getexchangebyid"
-        | "getmarketorderbyaccount"
+        "listexchanges" => (exchange::list, Answers, true),
+        "getexchangebyid" => (exchange::by_id, Answers, true),
+        "getpaginatedexchangelist" => (exchange::page_of, Answers, false),
+        "getmarketorderbyaccount"
         | "getmarketorderbyid"
         | "getmarketpricebypair"
         | "getmarketorderlistbypair"

@@ -10,8 +10,9 @@ use crate::{
             Ctx,
             account::{address_text, put},
             block::identified,
+            contracts::value_of,
             failure::Failure,
-            request::Call,
+            request::{Call, Verb},
         },
         execute::{MAX_UNFREEZING, delegable, foreseen_bytes},
         resource::TRX,
@@ -99,7 +100,10 @@ pub(super) fn get_delegated_v1(_: &Ctx<'_>, call: &Call) -> Result<Value, Failur
 }
 
 fn index_json(ctx: &Ctx<'_>, call: &Call, with_v2: bool) -> Result<Value, Failure> {
-    let bytes = call.address("value")?;
+    let bytes = match call.verb {
+        Verb::Get => call.address("value")?,
+        Verb::Post => value_of(call)?,
+    };
     let visible = call.visible()?;
     let Ok(address) = Address::from_bytes(&bytes) else {
         return Ok(json!({}));

@@ -126,6 +126,10 @@ pub(super) fn info_of(
     if let Some(id) = outcome.asset_issue_id {
         out.insert("assetIssueID".into(), id.to_string().into());
     }
+    put(&mut out, "withdraw_amount", outcome.withdraw_amount);
+    if let Some((name, amount)) = outcome.exchange {
+        put(&mut out, name, amount);
+    }
     put(
         &mut out,
         "withdraw_expire_amount",

@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 use super::{
     Ctx,
     account::put,
-    build,
+    build::{self, memo_of},
     execution::{LogAddress, put_logs, refused_json, text_json},
     failure::Failure,
     merge::{from_hex_string, merge},
-    request::Call,
+    request::{Call, long_of, permission_id_of, string_of},
 };
 use crate::{
     devnet::{
@@ -98,12 +98,9 @@ impl View {
     }
 }
 
-fn text<'a>(body: &'a Value, name: &str) -> &'a str {
-    body.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn invalid(message: impl Into<String>) -> Refused {
-    Failure::new("java.security.InvalidParameterException", message).into()
+/// Whether a parameter is there, and not empty.
+fn is_set(body: &Value, name: &str) -> bool {
+    string_of(body, name).is_some_and(|text| !text.is_empty())
 }
 
 /// The message of a request: `function_selector` wins over `data`.
@@ -111,10 +108,9 @@ fn read(call: &Call, body: &Value, visible: bool) -> Result<TriggerSmartContract
     let bytes = merge(&call.body, TriggerSmartContract::FIELDS, visible)?;
     let mut trigger =
         TriggerSmartContract::decode(&bytes).map_err(|error| Refused::Other(error.to_string()))?;
-    let selector = text(body, "function_selector");
-    if !selector.is_empty() {
-        let parameter = text(body, "parameter");
-        let data = format!("{}{parameter}", hex::encode(selector_of(selector)));
+    if let Some(selector) = string_of(body, "function_selector").filter(|text| !text.is_empty()) {
+        let parameter = string_of(body, "parameter").unwrap_or_default();
+        let data = format!("{}{parameter}", hex::encode(selector_of(&selector)));
         trigger.data = from_hex_string(&data).ok_or_else(Failure::not_hex)?;
     }
     Ok(trigger)
@@ -240,8 +236,9 @@ fn answer(
     act: impl FnOnce(&Value, bool) -> Result<Value, Refused>,
 ) -> Result<Value, Failure> {
     let visible = call.visible()?;
-    let body = call.json()?.unwrap_or_else(|| json!({}));
-    Ok(act(&body, visible).unwrap_or_else(|refused| refused.to_json(visible)))
+    let acted = call.object().map_err(Refused::from);
+    let acted = acted.and_then(|body| act(&body, visible));
+    Ok(acted.unwrap_or_else(|refused| refused.to_json(visible)))
 }
 
 /// `TriggerSmartContractServlet`: a function that the ABI says changes nothing is called
@@ -249,21 +246,24 @@ fn answer(
 pub(super) fn trigger(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
     answer(call, |body, visible| {
         for name in ["owner_address", "contract_address"] {
-            if text(body, name).is_empty() {
-                return Err(invalid(format!("{name} isn't set.")));
+            if !is_set(body, name) {
+                return Err(Failure::parameter(format!("{name} isn't set.")).into());
             }
         }
-        let trigger = read(call, body, visible)?;
+        let mut trigger = read(call, body, visible)?;
+        trigger.call_token_value = long_of(body, "call_token_value")?;
+        trigger.token_id = long_of(body, "token_id")?;
+        trigger.call_value = long_of(body, "call_value")?;
+        let fee_limit = long_of(body, "fee_limit")?;
         let view = View::of(ctx);
         if view.state.contract_at(&trigger.contract_address).is_none() {
             let message = "No contract or not a valid smart contract";
             return Err(Refused::Validate(message.to_owned()));
         }
-        let fee_limit = integer(body, "fee_limit");
         let contract = Contract::from(trigger.clone());
         let mut draft = build::draft(ctx, contract);
         draft.fee_limit_sun = fee_limit;
-        draft.permission_id = permission_id(body);
+        draft.permission_id = permission_id_of(body)?;
         let address = crate::types::Address::from_bytes(&trigger.contract_address);
         if address.is_ok_and(|address| view.state.is_constant(&address, &trigger.data)) {
             let _turn = ctx.node.turns.take().ok_or(Refused::Busy)?;
@@ -276,29 +276,20 @@ pub(super) fn trigger(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
     })
 }
 
-/// `Util.getJsonLongValue`: a number, or one as text; 0 when absent.
-pub(super) fn integer(body: &Value, name: &str) -> i64 {
-    let value = body.get(name);
-    value
-        .and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()))
-        .unwrap_or_default()
-}
-
-fn permission_id(body: &Value) -> i32 {
-    i32::try_from(integer(body, "Permission_id").max(0)).unwrap_or(i32::MAX)
-}
-
 /// Which call a request means.
 fn asked(call: &Call, body: &Value, visible: bool) -> Result<TriggerSmartContract, Refused> {
-    if text(body, "owner_address").is_empty() {
-        return Err(invalid("owner_address isn't set."));
-    }
-    if text(body, "contract_address").is_empty() && text(body, "data").is_empty() {
-        return Err(invalid(
-            "At least one of contract_address and data must be set.",
-        ));
-    }
-    read(call, body, visible)
+    let wrong = if !is_set(body, "owner_address") {
+        "owner_address isn't set."
+    } else if is_set(body, "contract_address") {
+        return read(call, body, visible);
+    } else if !is_set(body, "data") {
+        "At least one of contract_address and data must be set."
+    } else if is_set(body, "function_selector") {
+        "While trying to deploy, function_selector and data can not be both set."
+    } else {
+        return read(call, body, visible);
+    };
+    Err(Failure::parameter(wrong).into())
 }
 
 /// `TriggerConstantContractServlet`.
@@ -306,9 +297,10 @@ pub(super) fn call_constant(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure
     answer(call, |body, visible| {
         let trigger = asked(call, body, visible)?;
         let _turn = ctx.node.turns.take().ok_or(Refused::Busy)?;
-        let permission_id = permission_id(body);
+        let (permission_id, memo) = (permission_id_of(body)?, memo_of(body, visible)?);
         let draft = |contract| Draft {
             permission_id,
+            memo,
             ..build::draft(ctx, contract)
         };
         constant_answer(&View::of(ctx), &trigger, draft, visible)

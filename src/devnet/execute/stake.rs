@@ -6,6 +6,7 @@ use crate::{
         params::Parameter,
         reject::Reject,
         resource::TRX,
+        reward,
         state::{Account, Resource, State, Unfreezing},
     },
     tron::contract::{
@@ -116,6 +117,8 @@ pub(crate) fn unfreeze(
     if waiting >= MAX_UNFREEZING {
         return Reject::validate("Invalid unfreeze operation, unfreezing times is over limit");
     }
+    reward::settle(state, &owner);
+    account = existing(state, &owner)?;
     let withdrawn = collect(&mut account, now)?;
     let delay = state.parameters.get(Parameter::UnfreezeDelayDays);
     let wait = delay.saturating_mul(DAY_MS);

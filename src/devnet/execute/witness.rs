@@ -9,11 +9,12 @@ use crate::{
         params::Parameter,
         reject::Reject,
         resource::TRX,
+        reward,
         state::{Account, State, default_active, default_owner},
     },
     tron::contract::{
-        Key, Permission, UpdateBrokerageContract, VoteWitnessContract, WitnessCreateContract,
-        WitnessUpdateContract,
+        Key, Permission, UpdateBrokerageContract, VoteWitnessContract, WithdrawBalanceContract,
+        WitnessCreateContract, WitnessUpdateContract,
     },
     types::Address,
 };
@@ -60,8 +61,7 @@ pub(super) fn vote(state: &mut State, contract: &VoteWitnessContract) -> Result<
     let Some(account) = state.account(&owner) else {
         return Reject::validate(format!("Account[{}] not exists", owner.to_hex()));
     };
-    let mut account = account.as_ref().clone();
-    let power = tron_power(&account);
+    let power = tron_power(account);
     let sum = sum
         .checked_mul(TRX)
         .ok_or_else(|| Reject::Validate("long overflow".to_owned()))?;
@@ -70,10 +70,65 @@ pub(super) fn vote(state: &mut State, contract: &VoteWitnessContract) -> Result<
             "The total number of votes[{sum}] is greater than the tronPower[{power}]"
         ));
     }
+    reward::settle(state, &owner);
+    let mut account = existing(state, &owner)?;
     account.votes = votes;
     state.put_voter(owner);
     state.put_account(account);
     Ok(Outcome::default())
+}
+
+/// How long after a reward was taken no other one is (`WITNESS_ALLOWANCE_FROZEN_TIME`), ms.
+const REWARD_PAUSE_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// `WithdrawBalanceActuator.java`.
+pub(super) fn withdraw_reward(
+    state: &mut State,
+    contract: &WithdrawBalanceContract,
+) -> Result<Outcome, Reject> {
+    let owner = address(&contract.owner_address, "Invalid address")?;
+    let Some(account) = state.account(&owner) else {
+        return Reject::validate(format!("Account[{}] not exists", owner.to_hex()));
+    };
+    if is_guard(state, &owner) {
+        return Reject::validate(format!(
+            "Account[{}] is a guard representative and is not allowed to withdraw Balance",
+            owner.to_hex()
+        ));
+    }
+    let now = state.properties.head_time;
+    let latest = account.latest_withdraw;
+    if now.0.saturating_sub(latest.0) < REWARD_PAUSE_MS {
+        return Reject::validate(format!(
+            "The last withdraw time is {}, less than 24 hours",
+            latest.0
+        ));
+    }
+    if account.allowance <= 0 && reward::earned(state, &owner) <= 0 {
+        return Reject::validate("witnessAccount does not have any reward");
+    }
+    if account.balance.checked_add(account.allowance).is_none() {
+        return Reject::validate(format!(
+            "overflow: checkedAdd({}, {})",
+            account.balance, account.allowance
+        ));
+    }
+    reward::settle(state, &owner);
+    let mut account = existing(state, &owner)?;
+    let withdraw_amount = reward::withdraw(state, &mut account)
+        .ok_or_else(|| Reject::Execute("long overflow".to_owned()))?;
+    account.latest_withdraw = now;
+    state.put_account(account);
+    Ok(Outcome {
+        withdraw_amount,
+        ..Outcome::default()
+    })
+}
+
+/// A witness of genesis, who takes no reward.
+pub(crate) fn is_guard(state: &State, address: &Address) -> bool {
+    let witness = state.witness(address);
+    witness.is_some_and(|witness| witness.is_active)
 }
 
 /// Takes votes that the stake no longer carries, each in its proportion

@@ -348,6 +348,16 @@ fn check(state: &State) {
             borrowed.1 + account.acquired.1,
         );
     }
+    let in_exchanges = |token: &[u8]| -> i64 {
+        let sides = state
+            .exchanges()
+            .flat_map(|(_, one)| [&one.first, &one.second]);
+        sides
+            .filter(|(id, _)| id == token)
+            .map(|(_, amount)| amount)
+            .sum()
+    };
+    trx += in_exchanges(b"_");
     let properties = &state.properties;
     assert_eq!(
         trx + properties.burnt,
@@ -368,7 +378,9 @@ fn check(state: &State) {
             .flat_map(|account| &account.frozen_supply)
             .map(|frozen| frozen.amount)
             .sum();
-        assert_eq!(held + frozen, asset.total_supply, "token {id} is conserved");
+        let traded = in_exchanges(id.to_string().as_bytes());
+        let all = held + frozen + traded;
+        assert_eq!(all, asset.total_supply, "token {id} is conserved");
     }
 }
 

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::word::{Word, bytes};
 use crate::{
-    devnet::state::{Account, Resource, State},
+    devnet::{
+        reward,
+        state::{Account, Resource, State},
+    },
     types::{Address, UnixMs},
 };
 
@@ -255,13 +258,15 @@ impl World {
     /// What was on its way back and is due.
     pub(super) fn inherit(&mut self, from: Address, heir: Address, now: UnixMs) -> i64 {
         let slot = self.state.head_slot();
+        reward::settle(&mut self.state, &from);
         let Some(owner) = self.state.account(&from) else {
             return 0;
         };
         let mut owner = owner.as_ref().clone();
         owner.votes.clear();
-        owner.balance = owner.balance.saturating_add(owner.allowance);
-        owner.allowance = 0;
+        if reward::withdraw(&mut self.state, &mut owner).is_none() {
+            owner.balance = i64::MAX;
+        }
         let due = owner.unfreezing.iter().map(|entry| entry.amount).sum();
         if from == heir {
             let stake: i64 = owner.frozen.iter().map(|(_, amount)| *amount).sum();

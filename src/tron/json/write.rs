@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     tron::{
         block::Block,
-        contract::{ContractType, FieldSchema, Kind},
+        contract::{ContractType, FieldSchema, Kind, type_name},
         keys::keccak256_parts,
         proto::{ProtoError, Reader},
         transaction::{
@@ -136,8 +136,8 @@ fn contract_to_json(contract: &RawContract, visible: bool) -> Result<Value, Prot
     );
     object.insert(
         "type".into(),
-        match kind {
-            Some(kind) => kind.name().into(),
+        match type_name(contract.contract_type) {
+            Some(name) => name.into(),
             None => contract.contract_type.into(),
         },
     );

@@ -1,4 +1,4 @@
-//! Witnesses, votes and proposals, through HTTP, with cycles that are as short as a test
+//! Witnesses, votes, rewards and proposals, through HTTP, with cycles that are as short as a test
 //! wants them.
 
 use std::{sync::Arc, time::Duration};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::http::post;
 
 /// A maintenance at every second block.
-async fn devnet() -> Devnet {
+pub(super) async fn devnet() -> Devnet {
     let devnet = Devnet::builder()
         .pace(Pace::Manual)
         .clock(Arc::new(ManualClock::new(UnixMs(1_790_000_000_000))))
@@ -40,18 +40,18 @@ async fn act(devnet: &Devnet, who: usize, path: &str, more: Value) -> Value {
     }
 }
 
-async fn done(devnet: &Devnet, who: usize, path: &str, more: Value) {
+pub(super) async fn done(devnet: &Devnet, who: usize, path: &str, more: Value) {
     let answer = act(devnet, who, path, more).await;
     assert_eq!(answer["result"], true, "{path}: {answer}");
 }
 
-async fn refused(devnet: &Devnet, who: usize, path: &str, more: Value, words: &str) {
+pub(super) async fn refused(devnet: &Devnet, who: usize, path: &str, more: Value, words: &str) {
     let answer = act(devnet, who, path, more).await;
     let error = answer["Error"].as_str().unwrap_or_default();
     assert!(error.ends_with(words), "{path}: {answer}, not {words}");
 }
 
-async fn account(devnet: &Devnet, who: usize) -> Value {
+pub(super) async fn account(devnet: &Devnet, who: usize) -> Value {
     let body = json!({ "address": devnet.accounts()[who].address, "visible": true });
     post(devnet, "/wallet/getaccount", body).await
 }
@@ -158,7 +158,7 @@ async fn votes_count_from_the_next_cycle_on_and_go_with_the_stake() {
     let page = post(&devnet, "/wallet/getpaginatednowwitnesslist", page).await;
     assert_eq!(page["witnesses"].as_array().unwrap().len(), 1);
     let words = "witnessAccount does not have any reward";
-    refused(&devnet, 1, "withdrawbalance", json!({}), words).await;
+    refused(&devnet, 2, "withdrawbalance", json!({}), words).await;
 }
 
 #[tokio::test]
@@ -279,4 +279,135 @@ async fn votes_are_reverted_and_replayed() {
     let again = start().await.unwrap();
     assert_eq!(again.block(again.head_number()).unwrap().id(), head);
     assert_eq!(account(&again, 1).await["is_witness"], true);
+}
+
+async fn reward_of(devnet: &Devnet, who: usize) -> i64 {
+    let asked = json!({ "address": devnet.accounts()[who].address });
+    let answer = post(devnet, "/wallet/getReward", asked).await;
+    answer["reward"].as_i64().unwrap()
+}
+
+/// With 10 of 100,010 votes a witness gets 12,798 of the 128,000,000 sun that a block pays
+/// for votes, of which it keeps a fifth: 2,559, and its voters 10,239.
+#[tokio::test]
+async fn votes_earn_from_the_next_cycle_on_and_the_reward_can_be_withdrawn_once_a_day() {
+    let devnet = devnet().await;
+    let witness = devnet.accounts()[1].address;
+    let none = "witnessAccount does not have any reward";
+    refused(&devnet, 0, "withdrawbalance", json!({}), none).await;
+    done(&devnet, 1, "createwitness", json!({ "url": "a" })).await;
+    let stake = json!({ "frozen_balance": 10_000_000 });
+    done(&devnet, 0, "freezebalancev2", stake).await;
+    let votes = json!({ "votes": [{ "vote_address": witness, "vote_count": 10 }] });
+    done(&devnet, 0, "votewitnessaccount", votes).await;
+    while reward_of(&devnet, 0).await == 0 {
+        devnet.mine(2);
+        assert!(devnet.head_number() < 20, "nothing is earned");
+    }
+    // A cycle is two blocks.
+    let earned = reward_of(&devnet, 0).await;
+    let kept = reward_of(&devnet, 1).await;
+    assert_eq!(earned % (2 * 10_239), 0);
+    assert_eq!(kept % 2_559, 0);
+    devnet.mine(2);
+    assert_eq!(reward_of(&devnet, 0).await - earned, 2 * 10_239);
+    assert_eq!(reward_of(&devnet, 1).await - kept, 2 * 2_559);
+
+    // What is due now is paid, and the cycle that goes on is due later.
+    let earned = reward_of(&devnet, 0).await;
+    let before = account(&devnet, 0).await["balance"].as_i64().unwrap();
+    let body = json!({ "owner_address": devnet.accounts()[0].address, "visible": true });
+    let built = post(&devnet, "/wallet/withdrawbalance", body).await;
+    let sent = post(&devnet, "/wallet/broadcasttransaction", built).await;
+    assert_eq!(sent["result"], true, "{sent}");
+    devnet.mine(1);
+    let asked = json!({ "value": sent["txid"] });
+    let info = post(&devnet, "/wallet/gettransactioninfobyid", asked).await;
+    assert_eq!(info["withdraw_amount"], earned, "{info}");
+    let after = account(&devnet, 0).await["balance"].as_i64().unwrap();
+    assert_eq!(after - before, earned);
+    let last = account(&devnet, 0).await["latest_withdraw_time"].clone();
+    let soon = format!("The last withdraw time is {last}, less than 24 hours");
+    refused(&devnet, 0, "withdrawbalance", json!({}), &soon).await;
+    devnet.mine(4);
+    assert!(reward_of(&devnet, 0).await > 0);
+
+    // Votes for another one earn nothing more for this one from the next cycle on.
+    done(&devnet, 2, "createwitness", json!({ "url": "b" })).await;
+    let other = devnet.accounts()[2].address;
+    let votes = json!({ "votes": [{ "vote_address": other, "vote_count": 10 }] });
+    done(&devnet, 0, "votewitnessaccount", votes).await;
+    devnet.mine(4);
+    let kept = reward_of(&devnet, 1).await;
+    devnet.mine(4);
+    assert_eq!(reward_of(&devnet, 1).await, kept);
+    assert!(reward_of(&devnet, 2).await > 0);
+}
+
+#[tokio::test]
+async fn a_witness_of_genesis_withdraws_nothing() {
+    let devnet = devnet().await;
+    devnet.mine(6);
+    let list = post(&devnet, "/wallet/listwitnesses", json!({})).await;
+    let owner = list["witnesses"][0]["address"].clone();
+    let asked = json!({ "address": owner });
+    let reward = post(&devnet, "/wallet/getReward", asked).await;
+    assert!(reward["reward"].as_i64().unwrap() > 0, "{reward}");
+    let built = post(
+        &devnet,
+        "/wallet/withdrawbalance",
+        json!({ "owner_address": owner }),
+    )
+    .await;
+    let words = "is a guard representative and is not allowed to withdraw Balance";
+    assert!(built["Error"].as_str().unwrap().ends_with(words), "{built}");
+}
+
+#[tokio::test]
+async fn rewards_and_brokerages_are_asked_for_as_on_java_tron() {
+    let devnet = devnet().await;
+    let none = json!({});
+    let hex = devnet.accounts()[0].address.to_hex();
+    let base58 = devnet.accounts()[0].address;
+    for (body, reward, brokerage) in [
+        (json!({}), json!({ "reward": 0 }), json!({ "brokerage": 0 })),
+        (
+            json!({ "address": "" }),
+            json!({ "reward": 0 }),
+            json!({ "brokerage": 0 }),
+        ),
+        (
+            json!({ "address": "TT" }),
+            json!({ "reward": 0 }),
+            json!({ "brokerage": 0 }),
+        ),
+        (
+            json!({ "address": hex }),
+            json!({ "reward": 0 }),
+            json!({ "brokerage": 20 }),
+        ),
+        (
+            json!({ "address": base58 }),
+            json!({ "reward": 0 }),
+            json!({ "brokerage": 20 }),
+        ),
+        (
+            json!({ "address": "41zz" }),
+            json!({ "Error": "INVALID address, exception decoding Hex string: invalid characters encountered in Hex string" }),
+            none.clone(),
+        ),
+        (
+            json!({ "address": "0x41" }),
+            json!({ "Error": "INVALID address, Illegal character 0 at 0" }),
+            none,
+        ),
+    ] {
+        let answer = post(&devnet, "/wallet/getReward", body.clone()).await;
+        assert_eq!(answer, reward, "{body}");
+        let answer = post(&devnet, "/wallet/getBrokerage", body.clone()).await;
+        match reward.get("Error") {
+            Some(_) => assert_eq!(answer, reward, "{body}"),
+            None => assert_eq!(answer, brokerage, "{body}"),
+        }
+    }
 }

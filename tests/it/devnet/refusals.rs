@@ -77,11 +77,11 @@ fn message(answer: &Value) -> String {
 async fn a_contract_that_is_not_executed_is_refused_by_name_with_its_own_id() {
     let devnet = devnet().await;
     let owner = devnet.accounts()[0].address.to_bytes();
-    let mut create = Writer::new();
-    create.bytes(1, &owner).int64(3, 5);
-    let json = json!({ "owner_address": hex::encode(owner), "first_token_balance": 5 });
-    let name = "ExchangeCreateContract";
-    let transaction = signed(&devnet, 41, name, create.as_bytes());
+    let mut shielded = Writer::new();
+    shielded.bytes(1, &owner).int64(2, 5);
+    let json = json!({ "transparent_from_address": hex::encode(owner), "from_amount": 5 });
+    let name = "ShieldedTransferContract";
+    let transaction = signed(&devnet, 51, name, shielded.as_bytes());
     let body = shown(&transaction, name, json);
     let expected =
         format!("Contract validate error : contract type {name} is not executed by this node");

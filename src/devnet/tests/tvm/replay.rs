@@ -485,9 +485,9 @@ pub(super) fn run(
                 };
                 let is_equal = found.is_empty();
                 let list = closest.entry(exchange.name.as_str()).or_default();
-                let all_masked = |found: &[String]| found.iter().all(|one| is_masked(one));
-                // What was equal but for masks is not asked for again in vain.
-                if is_equal || list.is_empty() || !all_masked(list) {
+                // Of several answers the one that comes closest is told of.
+                let wrong = |found: &[String]| found.iter().filter(|one| !is_masked(one)).count();
+                if is_equal || list.is_empty() || wrong(&found) < wrong(list) {
                     *list = found;
                 }
                 !is_equal

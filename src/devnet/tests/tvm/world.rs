@@ -11,6 +11,7 @@ use crate::{
         execute::Slot,
         params::{Parameters, Preset},
         resource::TRX,
+        reward,
         state::{Account, Delegation, Operations, Properties, Resource, State, Unfreezing, Usage},
         vm::{self, Code, ContractEnergy, Env, Program},
     },
@@ -193,7 +194,12 @@ pub(super) fn load(world: &Value, parameters: Parameters) -> (State, Slot) {
     let contracts = world["contracts"].as_object().unwrap();
     let accounts: Vec<Account> = entries.chain(contracts.values()).filter_map(told).collect();
     for account in &accounts {
-        state.put_account(account.clone());
+        let has_no_votes = Account {
+            votes: Vec::new(),
+            ..account.clone()
+        };
+        state.put_account(has_no_votes);
+        vote(&mut state, account);
         if account.is_witness {
             let witness = Witness {
                 votes: GENESIS_VOTES,
@@ -216,6 +222,18 @@ pub(super) fn load(world: &Value, parameters: Parameters) -> (State, Slot) {
         deploy(&mut state, entry, slot);
     }
     (state, slot)
+}
+
+/// Votes for whom it does: since this cycle, so they earn from the next one on.
+fn vote(state: &mut State, account: &Account) {
+    if account.votes.is_empty() {
+        return;
+    }
+    reward::settle(state, &account.address);
+    let mut voter = state.account(&account.address).unwrap().as_ref().clone();
+    voter.votes.clone_from(&account.votes);
+    state.put_voter(account.address);
+    state.put_account(voter);
 }
 
 /// The same some blocks later.

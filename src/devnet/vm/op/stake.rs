@@ -4,6 +4,7 @@ use crate::{
     devnet::{
         execute,
         reject::Reject,
+        reward,
         state::Resource,
         vm::{
             fault::Fault,
@@ -17,7 +18,7 @@ use crate::{
         CancelAllUnfreezeV2Contract, DelegateResourceContract, FreezeBalanceV2Contract,
         UnDelegateResourceContract, UnfreezeBalanceV2Contract, WithdrawExpireUnfreezeContract,
     },
-    types::Address,
+    types::{Address, UnixMs},
 };
 
 type Done = Result<Next, Fault>;
@@ -258,24 +259,37 @@ pub(in crate::devnet::vm) fn withdraw_reward(context: &mut Context<'_>, frame: &
     no_static(frame)?;
     let at = context.internal.len();
     simple(context, frame, "withdrawReward", frame.address, 0);
-    let mut allowance = 0;
-    if let Some(account) = context.world.state.account(&frame.address) {
-        let mut account = account.as_ref().clone();
-        match account.balance.checked_add(account.allowance) {
-            Some(sum) => {
-                allowance = std::mem::take(&mut account.allowance);
-                account.balance = sum;
-                account.latest_withdraw = context.env.time;
-                context.world.state.put_account(account);
-            }
-            None => context.reject_from(at),
-        }
+    let allowance = reward_of(context, &frame.address);
+    if allowance.is_none() {
+        context.reject_from(at);
     }
+    let allowance = allowance.unwrap_or_default();
     if let Some(noted) = context.internal.get_mut(at) {
         noted.value = allowance;
     }
     frame.push(word::of_i64(allowance));
     Ok(Next::Step)
+}
+
+/// `WithdrawRewardProcessor`: 0 changes nothing more.
+fn reward_of(context: &mut Context<'_>, owner: &Address) -> Option<i64> {
+    let state = &mut context.world.state;
+    if execute::is_guard(state, owner) {
+        return None;
+    }
+    reward::settle(state, owner);
+    let mut account = state.account(owner)?.as_ref().clone();
+    let allowance = reward::withdraw(state, &mut account)?;
+    if allowance > 0 {
+        account.latest_withdraw = whole_second(context.env.time);
+        context.world.state.put_account(account);
+    }
+    Some(allowance)
+}
+
+/// A contract's clock has no milliseconds.
+pub(in crate::devnet::vm) fn whole_second(time: UnixMs) -> UnixMs {
+    UnixMs(time.0 / 1_000 * 1_000)
 }
 
 pub(in crate::devnet::vm) fn vote_witness(context: &mut Context<'_>, frame: &mut Frame) -> Done {
@@ -346,7 +360,7 @@ fn vote(context: &mut Context<'_>, owner: Address, votes: &[(Address, i64)]) -> 
     let Some(account) = state.account(&owner) else {
         return false;
     };
-    let mut account = account.as_ref().clone();
+    let power = execute::tron_power(account);
     let mut sum = 0i64;
     let mut merged: Vec<(Address, i64)> = Vec::new();
     for (witness, count) in votes {
@@ -358,22 +372,48 @@ fn vote(context: &mut Context<'_>, owner: Address, votes: &[(Address, i64)]) -> 
         };
         sum = more;
         match merged.iter_mut().find(|(known, _)| known == witness) {
-            Some((_, known)) => *known += count,
+            Some((_, known)) => *known = known.saturating_add(*count),
             None if *count > 0 => merged.push((*witness, *count)),
             None => {}
         }
     }
-    let power = execute::tron_power(&account);
     if sum
         .checked_mul(crate::devnet::resource::TRX)
         .is_none_or(|sum| sum > power)
     {
         return false;
     }
-    account.votes = merged;
+    reward::settle(state, &owner);
+    let Some(account) = state.account(&owner) else {
+        return false;
+    };
+    let mut account = account.as_ref().clone();
+    account.votes = as_walked(merged);
     state.put_voter(owner);
     state.put_account(account);
     true
+}
+
+/// Votes in the order in which Java's hash map walks them by their addresses.
+fn as_walked(mut votes: Vec<(Address, i64)>) -> Vec<(Address, i64)> {
+    /// Buckets of a map, and how full it may get before there are twice as many.
+    const BUCKETS: usize = 16;
+    let mut buckets = BUCKETS;
+    while votes.len() > buckets / 4 * 3 {
+        buckets *= 2;
+    }
+    votes.sort_by_key(|(address, _)| {
+        // `ByteString.hashCode`, and what `HashMap` makes of it.
+        let bytes = address.to_bytes();
+        let start = u32::try_from(bytes.len()).unwrap_or_default();
+        let hash = bytes.iter().fold(start, |hash, byte| {
+            let signed = i32::from(byte.cast_signed()).cast_unsigned();
+            hash.wrapping_mul(31).wrapping_add(signed)
+        });
+        let spread = hash ^ (hash >> 16);
+        usize::try_from(spread).unwrap_or_default() % buckets
+    });
+    votes
 }
 
 /// The resource of a number that a contract gave.

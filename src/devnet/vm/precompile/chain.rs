@@ -6,6 +6,7 @@ use crate::{
         execute::{self, MAX_UNFREEZING},
         params::Parameter,
         resource::TRX,
+        reward,
         state::{Account, Resource, SLOT_MS, StakedUsage, State},
         vm::{
             op::stake::known,
@@ -45,8 +46,7 @@ pub(super) fn answer(
     data: &[u8],
 ) -> Vec<u8> {
     if precompile == Precompile::RewardBalance {
-        let allowance = state.account(caller).map_or(0, |account| account.allowance);
-        return number(allowance);
+        return number(reward::earned(state, caller));
     }
     if data.len() != words_of(precompile) * WORD_BYTES {
         return vec![0; answers_of(precompile) * WORD_BYTES];
