@@ -363,4 +363,5 @@ CREATE TABLE token (
 /// Of which grant one is a renewal: the first of those that followed one another.
 const V13: &str = "
 ALTER TABLE spend_grant ADD COLUMN root BLOB;
+CREATE INDEX spend_grant_root ON spend_grant (root) WHERE root IS NOT NULL;
 ";
