@@ -19,7 +19,11 @@
 //! catch up `CATCH_UP` bytes, so that a pause of one round trip costs it
 //! nothing, and no more, so that it cannot save up.
 
+mod equals;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use equals::Equals;
 
 use super::hooks::{ConnId, UploadClass};
 
@@ -110,40 +114,6 @@ impl Flow {
     fn until(&self) -> u128 {
         let pause = u128::from(CATCH_UP) * SCALE / self.weight;
         self.pass.saturating_add(pause)
-    }
-}
-
-/// The active flows of one weight.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Equals {
-    count: u128,
-    factors: u128,
-    /// How many have each factor.
-    by_factor: BTreeMap<u128, u128>,
-}
-
-impl Equals {
-    fn add(&mut self, factor: u128) {
-        self.count += 1;
-        self.factors += factor;
-        *self.by_factor.entry(factor).or_default() += 1;
-    }
-
-    fn take(&mut self, factor: u128) {
-        self.count = self.count.saturating_sub(1);
-        self.factors = self.factors.saturating_sub(factor);
-        if let Some(count) = self.by_factor.get_mut(&factor) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.by_factor.remove(&factor);
-            }
-        }
-    }
-
-    /// What the one with the least of them is worth, in the class's weights.
-    fn least(&self, weight: u128) -> u128 {
-        let low = self.by_factor.first_key_value().map_or(1, |(low, _)| *low);
-        (weight * self.count * low / self.factors.max(1)).max(1)
     }
 }
 
@@ -363,6 +333,15 @@ impl Class {
     }
 
     fn want(&mut self, conn: ConnId, weight: u128, factor: u128, bytes: u64) {
+        // Most often nothing but the bytes has changed.
+        if let Some(flow) = self.flows.get_mut(&conn)
+            && (flow.weight, flow.factor) == (weight, factor)
+            && flow.wanted > 0
+            && bytes > 0
+        {
+            flow.wanted = bytes;
+            return;
+        }
         self.uncount(conn);
         let vtime = self.vtime;
         let flow = self.flows.entry(conn).or_insert(Flow {
@@ -419,16 +398,22 @@ impl Class {
     fn serve(&mut self, of_class: Part) -> Option<(ConnId, u64)> {
         let (pass, conn) = self.waiting.pop_first()?;
         self.advance(pass);
-        let part = self.part_of_equals(self.flows.get(&conn)?);
-        self.uncount(conn);
-        let flow = self.flows.get_mut(&conn)?;
+        let flow = self.flows.get(&conn)?;
+        let part = self.part_of_equals(flow);
         let bytes = flow.wanted.min(GRANT);
+        // While it wants more, it is where it is among its equals.
+        let has_enough = flow.wanted == bytes;
+        if has_enough {
+            self.uncount(conn);
+        }
+        let flow = self.flows.get_mut(&conn)?;
         flow.wanted -= bytes;
         flow.pass = pass + u128::from(bytes) * SCALE * part.den / (flow.weight * part.num);
-        if flow.wanted > 0 {
+        if has_enough {
+            self.count(conn);
+        } else {
             self.waiting.insert((flow.pass, conn));
         }
-        self.count(conn);
         // At most 2¹⁴ × 2³⁰ × 2⁷³: a grant, the scale, all weights.
         self.pass += u128::from(bytes) * SCALE * of_class.den / (self.share * of_class.num);
         Some((conn, bytes))
