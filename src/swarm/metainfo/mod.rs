@@ -545,6 +545,24 @@ mod tests {
     }
 
     #[test]
+    fn a_torrent_of_version_2_alone_is_refused_as_such_and_a_hybrid_is_not() {
+        let two = [
+            ("meta version", 2i64.into()),
+            ("file tree", Value::dict([("a", Value::dict([]))])),
+        ];
+        let alone = [("name", "dir".into()), ("piece length", 16384i64.into())];
+        let alone = Value::dict(alone.into_iter().chain(two.clone())).encode();
+        assert_eq!(parse(alone), Err(MetainfoError::VersionTwo));
+        let raw = info(&[two[0].clone(), two[1].clone(), ("length", 5i64.into())]);
+        let hybrid = parse(raw.clone()).unwrap();
+        assert_eq!(
+            &hybrid.raw()[..],
+            &raw[..],
+            "what it has of version 2 is kept"
+        );
+    }
+
+    #[test]
     fn the_bytes_are_kept_and_hashed_as_they_are() {
         let raw = b"d4:name1:a12:piece lengthi16384e6:lengthi3e6:pieces20:aaaaaaaaaaaaaaaaaaaae";
         let info = parse(raw.to_vec()).unwrap();

@@ -375,6 +375,25 @@ mod tests {
         assert!(fill(&mut asking, &mut next, 1600) > 1);
     }
 
+    /// A lid was closed, or the peer's process stopped: what waited on the way comes at once.
+    #[test]
+    fn forty_seconds_without_time_cost_no_minute() {
+        for answers in [true, false] {
+            let (mut asking, mut next) = (Asking::default(), 0);
+            fill(&mut asking, &mut next, 0);
+            asking.arrived(&block(0), 500);
+            let late = asking.tick(40_500);
+            assert_eq!(late.given_up.len(), 23);
+            assert_eq!(asking.room(40_500), 0, "it may be gone for good");
+            // One that was given up comes all the same, or is refused.
+            match answers {
+                true => assert!(asking.arrived(&block(1), 40_600).is_none()),
+                false => assert!(asking.rejected(&block(1), true).is_none()),
+            }
+            assert!(asking.room(40_600) > 0);
+        }
+    }
+
     #[test]
     fn a_slow_peer_has_no_more_to_do_than_it_can_in_four_seconds() {
         let (mut asking, mut next) = (Asking::default(), 0);
