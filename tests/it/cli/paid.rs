@@ -12,6 +12,7 @@ use std::{
 
 use seedrail::{
     devnet::Devnet,
+    tron::keys::SecretKey,
     types::{Address, RawAmount, Token, TokenId},
 };
 use serde_json::{Value, json};
@@ -365,6 +366,49 @@ async fn with_a_price_for_one_torrent_alone_the_other_is_free() {
     assert!(said.contains("may keep 3 MiB and 2 %"), "{said}");
     let credit = "at most 10 BTT to a peer that never settled, 20 BTT to all such of one network";
     assert!(said.contains(credit), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_settle_or_be_paid_is_told_before_anything_is_traded() {
+    let (devnet, home) = devnet_with_seller().await;
+    let stranger = |n: u8| {
+        let key = format!("{n:064x}");
+        let home = Home::new()
+            .env("SEEDRAIL_NODE", &devnet.url())
+            .env("SEEDRAIL_NETWORK", "devnet")
+            .env("SEEDRAIL_PRIVATE_KEY", &key);
+        (home, SecretKey::from_hex(&key).unwrap().address())
+    };
+    let ((payer, own), (payee, _)) = (stranger(201), stranger(202));
+    let btt = RawAmount::new(5_000_000).unwrap();
+    devnet.fund(own, Token::Trc10(TokenId::BTT), btt).unwrap();
+    let head = devnet.head_number();
+    wait_until("its coins are solid", DEADLINE, || {
+        devnet.solid_number() > head
+    });
+    let content = home.file("content.bin", vec![7; 1 << 18]);
+    let torrent = home.path().join("content.torrent");
+    let seller = start(payee.command(), &content, &torrent);
+    let target = payer.path().join("got");
+    let run = payer.run([
+        "get",
+        torrent.to_str().unwrap(),
+        "--bid",
+        "5BTT/GiB",
+        "--max-spend",
+        "1BTT",
+        "--listen",
+        "127.0.0.1:0",
+        "--peer",
+        &seller.listen,
+        "-o",
+        target.to_str().unwrap(),
+    ]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stderr.contains("your account holds no TRX"), "{run:?}");
+    let said = seller.end();
+    let words = "is not on the chain yet: who pays you first pays for making it";
+    assert!(said.contains(words), "{said}");
 }
 
 #[test]

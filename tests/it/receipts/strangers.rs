@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use seedrail::{
     ledger::{EpochId, Pair, ReceiptRow, TransferRow},
     receipts::{Ask, Exposure, Held, pay::PayEvent},
+    swarm::hooks::PriceTag,
     types::{Clock, ManualClock, RawAmount, Salt, SystemClock, Token, TokenId, TxId, UnixMs},
 };
 
@@ -322,4 +323,105 @@ async fn what_strangers_owe_from_before_counts_until_they_are_banned() {
     let line = Joined::from(&stranger, at(1, 1), &payee);
     line.wait_for_award();
     line.close();
+}
+
+/// One chunk at a price, asked for and sent; its tag.
+fn one_chunk(line: &Joined, piece: u32) -> PriceTag {
+    let chunk = 16 << 10;
+    let mut asked = None;
+    wait_until("a chunk may be asked for", || {
+        asked = line.buyer.price_request(piece, chunk);
+        asked.is_some()
+    });
+    wait_until("it may be sent", || {
+        line.seller.upload_allowance() >= u64::from(chunk)
+    });
+    line.seller.served(piece, chunk);
+    asked.unwrap()
+}
+
+/// A buyer loses its money in every way there is: it pays for what it uses, for chunks that two
+/// sellers sent since one was late, and not for garbage nor for what was never verified. The
+/// limit that it set is all that can be lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_buyer_pays_by_all_ways_together_no_more_than_its_limit() {
+    const LIMIT: i64 = 8_000;
+    let folder = tempfile::tempdir().unwrap();
+    let chain = everybody();
+    let wants = Wants {
+        max_spend: Some(LIMIT),
+        ..buyer(PRICE)
+    };
+    let payer = Party::start(1, sqlite(folder.path(), "payer"), chain.clone(), wants).await;
+    let mut lines = Vec::new();
+    for n in [2, 3] {
+        let ledger = sqlite(folder.path(), &n.to_string());
+        let payee = Party::start(n, ledger, chain.clone(), seller()).await;
+        let line = Joined::new(&payer, &payee);
+        line.wait_for_award();
+        lines.push((n, payee, line));
+    }
+    let [(_, _, one), (_, _, other)] = &lines[..] else {
+        panic!("two sellers");
+    };
+    let chunk: u32 = 16 << 10;
+    let chunks = PIECE / chunk;
+    let used = one.download(2);
+    // Both are asked for a whole piece, and both bring it.
+    let both = [one, other].map(|line| {
+        let tags = (0..chunks).map(|_| (one_chunk(line, 100), chunk));
+        (line, tags.collect::<Vec<_>>())
+    });
+    for (line, tags) in &both {
+        line.buyer.piece_verified(100, tags);
+    }
+    let duplicates = u64::from(PIECE);
+    // Garbage, and what the seller stops in the middle of.
+    for piece in [101, 102] {
+        for _ in 0..4 {
+            let tag = one_chunk(other, piece);
+            assert_ne!(tag, PriceTag(0));
+            other.buyer.request_dropped(tag, chunk);
+        }
+        other.buyer.piece_over(piece);
+    }
+    let signed = || {
+        let issued = lines.iter().map(|(n, ..)| {
+            let pair = Pair {
+                payer: key(1).address(),
+                payee: key(*n).address(),
+                token: TokenId::BTT,
+            };
+            payer.ledger.position(&pair).unwrap().issued.unsigned()
+        });
+        u128::from(issued.sum::<u64>())
+    };
+    for (.., line) in &lines {
+        line.finish();
+    }
+    // Rounded down once for each seller.
+    let due = units(used + u64::from(PIECE) + duplicates);
+    assert!((due - 2..=due).contains(&signed()), "{} of {due}", signed());
+    // It goes on to its limit, and is shared with for free then.
+    one.download(10);
+    for (.., line) in &lines {
+        line.finish();
+    }
+    let limit = u128::try_from(LIMIT).unwrap();
+    let whole = units(u64::from(PIECE));
+    assert!(
+        (limit - whole - 2..=limit).contains(&signed()),
+        "{}",
+        signed()
+    );
+    for (n, payee, line) in &lines {
+        let pair = Pair {
+            payer: key(*n).address(),
+            payee: key(1).address(),
+            token: TokenId::BTT,
+        };
+        let position = payee.ledger.position(&pair).unwrap();
+        assert_eq!(position.earned(), position.received, "all of it was sold");
+        line.close();
+    }
 }
