@@ -23,7 +23,7 @@ use super::{
 use crate::swarm::{
     lock::lock,
     mse::MseError,
-    session::Shared,
+    session::{DialPlace, Shared},
     torrent::Torrent,
     wire::{self, Handshake, Message, WireError},
 };
@@ -79,8 +79,12 @@ pub(in crate::swarm) async fn dial(
     shared: Arc<Shared>,
     torrent: Arc<Torrent>,
     addr: SocketAddr,
+    place: DialPlace,
 ) -> Close {
-    match open::dial(&shared, &torrent, addr).await {
+    let opened = open::dial(&shared, &torrent, addr).await;
+    // From now on it counts among the connections.
+    drop(place);
+    match opened {
         Ok((stream, theirs)) => live(shared, torrent, stream, addr, theirs, true).await,
         Err(close) => close,
     }

@@ -4,7 +4,10 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize},
+    },
     time::Duration,
 };
 
@@ -256,6 +259,7 @@ impl SessionBuilder {
             conns: Lock::new(Rank::Session, BTreeMap::new()),
             half_open: Lock::new(Rank::Leaf, HalfOpen::default()),
             next_conn: AtomicU64::new(1),
+            dialling: AtomicUsize::new(0),
             rechoke: Notify::new(),
             disk: Semaphore::new(threads + 1),
             buffers: Buffers::default(),

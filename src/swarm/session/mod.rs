@@ -18,7 +18,9 @@ use tokio::task::JoinSet;
 
 pub use builder::SessionBuilder;
 pub use options::{AddOptions, SeedOptions, Source};
-pub(super) use shared::Shared;
+pub(super) use shared::{DialPlace, Shared};
+#[cfg(test)]
+pub(super) use shared::{MAX_CONNS, MAX_DIALLED};
 
 use super::{
     file_priority::FilePriorities,

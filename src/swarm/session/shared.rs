@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -30,7 +30,7 @@ use crate::{
         peer::{self, Conn, run::Incoming},
         ports::{PortMapping, Ports},
         priority::priority,
-        torrent::Torrent,
+        torrent::{Torrent, core::Places},
         tracker,
         utp::Utp,
         wire::{Handshake, PeerId},
@@ -39,7 +39,9 @@ use crate::{
 };
 
 /// Connections of all torrents together.
-pub(super) const MAX_CONNS: usize = 500;
+pub(in crate::swarm) const MAX_CONNS: usize = 500;
+/// Nobody is dialled while there are as many: the others are for those who come by themselves.
+pub(in crate::swarm) const MAX_DIALLED: usize = MAX_CONNS / 5 * 4;
 
 /// What the parts of a session share.
 pub(in crate::swarm) struct Shared {
@@ -66,6 +68,8 @@ pub(in crate::swarm) struct Shared {
     /// Incoming connections without a handshake.
     pub(in crate::swarm) half_open: Lock<HalfOpen>,
     pub(super) next_conn: AtomicU64,
+    /// Connections that are being opened by us.
+    pub(super) dialling: AtomicUsize,
     /// Somebody began or stopped to want data.
     pub(in crate::swarm) rechoke: Notify,
     /// Blocking disk work at once: one more than there are cores.
@@ -128,6 +132,16 @@ impl Shared {
         ConnId(self.next_conn.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Places for connections that are opened by us.
+    pub(in crate::swarm) fn places_to_dial(&self) -> Places {
+        let taken = lock(&self.conns).len() + self.dialling.load(Ordering::Relaxed);
+        let torrents = lock(&self.torrents).len();
+        Places {
+            left: MAX_DIALLED.saturating_sub(taken),
+            part: MAX_DIALLED / torrents.max(1),
+        }
+    }
+
     pub(in crate::swarm) fn torrent(&self, hash: InfoHash) -> Option<Arc<Torrent>> {
         lock(&self.torrents).get(&hash).cloned()
     }
@@ -144,6 +158,22 @@ impl Shared {
 
     pub(super) fn all_conns(&self) -> Vec<Arc<Conn>> {
         lock(&self.conns).values().cloned().collect()
+    }
+}
+
+/// A place of a connection that is being opened by us.
+pub(in crate::swarm) struct DialPlace(Arc<Shared>);
+
+impl DialPlace {
+    pub(in crate::swarm) fn take(shared: &Arc<Shared>) -> Self {
+        shared.dialling.fetch_add(1, Ordering::Relaxed);
+        Self(shared.clone())
+    }
+}
+
+impl Drop for DialPlace {
+    fn drop(&mut self) {
+        self.0.dialling.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tests that take more than a module's own.
 
 mod leases;
+mod month;
 mod picker;
 mod simulation;

@@ -123,7 +123,7 @@ impl Tier {
 
 /// When a tier is asked again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Next {
+pub(in crate::swarm) struct Next {
     /// Regularly.
     wait: Duration,
     /// While there are few peers.
@@ -133,7 +133,7 @@ struct Next {
 }
 
 impl Next {
-    fn of(reply: &Reply) -> Self {
+    pub(in crate::swarm) fn of(reply: &Reply) -> Self {
         let soonest = reply.min_interval.unwrap_or(reply.interval);
         Self {
             wait: reply.interval,
@@ -147,7 +147,7 @@ impl Next {
     }
 
     /// After so many failures in a row, of trackers that asked for this wait.
-    fn after(failures: u32, asked: Option<Duration>) -> Self {
+    pub(in crate::swarm) fn after(failures: u32, asked: Option<Duration>) -> Self {
         let factor = 1u32.checked_shl(failures.saturating_sub(1));
         let wait = RETRY
             .saturating_mul(factor.unwrap_or(u32::MAX))
@@ -159,6 +159,22 @@ impl Next {
             wished: asked.unwrap_or(RETRY),
         }
     }
+}
+
+impl Next {
+    /// How long to wait, if somebody wishes an announce, or while there are few peers.
+    pub(in crate::swarm) fn wait(&self, wished: bool, few: bool) -> Duration {
+        match (wished, few) {
+            (true, _) => self.wished,
+            (false, true) => self.soonest,
+            (false, false) => self.wait,
+        }
+    }
+}
+
+/// Whether a torrent has so few peers that it asks for more.
+pub(in crate::swarm) fn has_few(complete: bool, peers: usize) -> bool {
+    !complete && peers < FEW_PEERS
 }
 
 impl Torrent {
@@ -370,12 +386,8 @@ impl Torrent {
                     event = AnnounceEvent::Completed;
                     break;
                 }
-                let few = !self.is_complete() && self.conns().len() < FEW_PEERS;
-                let wait = match (wished, few) {
-                    (true, _) => next.wished,
-                    (false, true) => next.soonest,
-                    (false, false) => next.wait,
-                };
+                let few = has_few(self.is_complete(), self.conns().len());
+                let wait = next.wait(wished, few);
                 tokio::select! {
                     () = tokio::time::sleep_until(now + wait) => break,
                     () = tier.gone.notified() => return,

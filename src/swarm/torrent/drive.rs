@@ -98,12 +98,12 @@ impl Torrent {
     }
 
     fn dial_more(self: &Arc<Self>) {
-        for addr in self.choose_to_dial() {
+        for (addr, place) in self.choose_to_dial() {
             let torrent = self.clone();
             let shared = self.shared.clone();
             self.shared.spawn(async move {
                 let began = Instant::now();
-                let close = peer::run::dial(shared, torrent.clone(), addr).await;
+                let close = peer::run::dial(shared, torrent.clone(), addr, place).await;
                 tracing::debug!(%addr, %close, "outgoing connection ended");
                 torrent.dialled(addr, began.elapsed());
             });

@@ -1,9 +1,9 @@
 //! One torrent: what is had, who is connected, whom to dial, and its life from
 //! the first tracker to the last byte.
 
-mod announce;
+pub(super) mod announce;
 mod assembly;
-mod book;
+pub(super) mod book;
 pub(super) mod core;
 mod discover;
 mod drive;

@@ -12,7 +12,9 @@ use super::{
     Claim, PeerSource, Torrent,
     core::{Arrival, Input, Joining, Output, Standing, TorrentCore},
 };
-use crate::swarm::{bitfield::Bitfield, hooks::ConnId, lock::lock, peer::Conn, wire::Message};
+use crate::swarm::{
+    bitfield::Bitfield, hooks::ConnId, lock::lock, peer::Conn, session::DialPlace, wire::Message,
+};
 
 impl Torrent {
     /// Adds addresses to dial. Unusable ones are passed over.
@@ -33,13 +35,18 @@ impl Torrent {
         });
     }
 
-    /// Addresses to dial now; they are marked as being dialled.
-    pub(super) fn choose_to_dial(&self) -> Vec<SocketAddr> {
+    /// Addresses to dial now, each with its place in the session; they are marked as being
+    /// dialled.
+    pub(super) fn choose_to_dial(&self) -> Vec<(SocketAddr, DialPlace)> {
         let (complete, now) = (self.is_complete(), self.now_ms());
+        let places = self.shared.places_to_dial();
         let priority = |addr| self.shared.priority(addr);
         let mut state = self.state();
         let core = &mut state.core;
-        core.choose_to_dial(now, self.shared.max_peers, complete, priority)
+        let most = self.shared.max_peers;
+        let chosen = core.choose_to_dial(now, most, places, complete, priority);
+        let with_place = |addr| (addr, DialPlace::take(&self.shared));
+        chosen.into_iter().map(with_place).collect()
     }
 
     /// A dialled connection ended, or never was.

@@ -631,6 +631,8 @@ fn everybody_who_can_finish_does_and_both_ledgers_agree() {
              {most:?} % at the 95th percentile, {worst:?} % at worst (percent, seed)",
             all.len()
         );
+        let slowest: Vec<_> = all.iter().rev().take(10).collect();
+        eprintln!("the slowest: {slowest:?}");
         let found = [median.0, most.0, worst.0];
         assert!(
             found

@@ -29,7 +29,7 @@ use crate::swarm::{
 use peers::{Bans, Departed, Peer};
 
 pub(in crate::swarm) use lease::{Lease, Of, Owner, Wish, lease, lease_run};
-pub(in crate::swarm) use peers::{Arrival, Claim, Joining, Standing};
+pub(in crate::swarm) use peers::{Arrival, Claim, Joining, Places, Standing};
 
 /// After the disk refused, nothing is requested for so long.
 const DISK_RETRY_MS: u64 = 10_000;
@@ -141,6 +141,18 @@ impl TorrentCore {
     #[cfg(test)]
     pub(in crate::swarm) fn phase(&self) -> &Phase {
         &self.phase
+    }
+
+    /// How many are connected.
+    #[cfg(test)]
+    pub(in crate::swarm) fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// How many addresses are remembered.
+    #[cfg(test)]
+    pub(in crate::swarm) fn known_addresses(&self) -> usize {
+        self.book.len()
     }
 
     /// The pieces, once those on disk are checked.

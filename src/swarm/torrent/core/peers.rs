@@ -31,6 +31,9 @@ const MAY_BE_IDLE: Duration = Duration::from_secs(10);
 const CROWD: usize = 4;
 /// How often a peer may name all its pieces at once: aria2 does it more than once.
 const MAX_CLAIMS: u32 = 8;
+/// The last places of a session for those who are dialled: they are for torrents with less than
+/// an equal part of all.
+const LAST_PLACES: usize = 100;
 /// Connections of one torrent that are being opened at once.
 const MAX_DIALLING: usize = 16;
 
@@ -61,6 +64,24 @@ pub(in crate::swarm) enum Arrival {
     Refused,
     /// Every place is taken: perhaps one gives way.
     Full,
+}
+
+/// What a session has room for.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::swarm) struct Places {
+    /// Connections that may still be opened by us.
+    pub(in crate::swarm) left: usize,
+    /// An equal part for each torrent of all that there may be.
+    pub(in crate::swarm) part: usize,
+}
+
+impl Places {
+    /// How many connections a torrent may have that has `own`.
+    fn for_one_with(self, own: usize) -> usize {
+        let spare = self.left.saturating_sub(LAST_PLACES);
+        let equal = self.part.max(1).min(own + self.left);
+        equal.max(own + spare)
+    }
 }
 
 /// How useful a connection is at the moment.
@@ -198,11 +219,13 @@ impl TorrentCore {
     }
 
     /// Addresses to dial now, of at most `max_peers` connections in all; they are marked as
-    /// being dialled. What is useless to a `complete` torrent is passed over.
+    /// being dialled. What is useless to a `complete` torrent is passed over. `places` are
+    /// those of the session.
     pub(in crate::swarm) fn choose_to_dial(
         &mut self,
         now_ms: u64,
         max_peers: usize,
+        places: Places,
         complete: bool,
         priority: impl Fn(SocketAddr) -> u32,
     ) -> Vec<SocketAddr> {
@@ -210,8 +233,10 @@ impl TorrentCore {
             return Vec::new();
         }
         let dialling = self.book.dialling();
+        let own = self.connected() + dialling;
         let room = max_peers
-            .saturating_sub(self.connected() + dialling)
+            .min(places.for_one_with(own))
+            .saturating_sub(own)
             .min(MAX_DIALLING.saturating_sub(dialling));
         self.book.choose(room, complete, now_ms, priority)
     }

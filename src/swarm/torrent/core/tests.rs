@@ -301,3 +301,36 @@ fn a_web_seed_takes_no_place_and_is_closed_for_a_bad_piece_alone() {
     let outputs = core.input(0, Input::Wrong(block.piece));
     assert!(!outputs.iter().any(banned), "{outputs:?}");
 }
+
+#[test]
+fn the_last_places_of_a_session_are_for_torrents_that_have_few() {
+    let core = || {
+        let mut core = core();
+        let addrs = (1..=60).map(|host| at(host, 6881)).collect();
+        let named = Input::Named {
+            addrs,
+            source: PeerSource::Tracker,
+            teller: None,
+        };
+        core.input(0, named);
+        core
+    };
+    let dials = |core: &mut TorrentCore, left, part| {
+        let places = Places { left, part };
+        core.choose_to_dial(0, 60, places, false, |_| 0).len()
+    };
+    // Alone it may have them all, as many at once as a torrent dials.
+    assert_eq!(dials(&mut core(), 400, 400), 16);
+    assert_eq!(dials(&mut core(), 5, 400), 5);
+    assert_eq!(dials(&mut core(), 0, 400), 0);
+    // Of many torrents each has its part, and more where there is more.
+    assert_eq!(dials(&mut core(), 100, 4), 4);
+    assert_eq!(dials(&mut core(), 107, 4), 7);
+    assert_eq!(dials(&mut core(), 2, 4), 2);
+    let mut one = core();
+    assert_eq!(dials(&mut one, 100, 4), 4);
+    assert_eq!(dials(&mut one, 96, 4), 0, "it has its part");
+    assert_eq!(dials(&mut one, 110, 4), 10);
+    // However many there are, each has one while there is any.
+    assert_eq!(dials(&mut core(), 1, 0), 1);
+}
