@@ -119,6 +119,7 @@ conforms!(
     conformance::history_goes_back_before_the_bound_block,
     conformance::writes_may_be_repeated,
     parties::grants_bound_what_is_issued,
+    parties::receipts_that_arrived_are_stored_with_their_grants_or_none_is,
     parties::renewed_grants_share_the_limit_of_the_first,
     parties::serials_and_revocations_only_rise,
     parties::grants_that_ran_out_make_room,

@@ -3,8 +3,8 @@
 
 use seedrail::{
     ledger::{
-        EpochId, FlowKind, GrantRow, LedgerError, MAX_KEPT_GRANTS, MAX_REVOCATIONS, Origin,
-        Remainder, RevocationRow, Stored, TransferRow, WatchRow,
+        Arrived, EpochId, FlowKind, GrantRow, LedgerError, MAX_KEPT_GRANTS, MAX_REVOCATIONS,
+        Origin, Remainder, RevocationRow, Stored, TransferRow, WatchRow,
     },
     types::{Address, InfoHash, Salt, TokenId, UnixMs},
 };
@@ -79,6 +79,70 @@ pub(crate) fn grants_bound_what_is_issued(store: &dyn Store) {
         ledger.reserved(given.payer, TokenId::BTT).unwrap(),
         raw(150)
     );
+}
+
+pub(crate) fn receipts_that_arrived_are_stored_with_their_grants_or_none_is(store: &dyn Store) {
+    let (ledger, rows) = (store.first(), Rows::new());
+    // A receipt of each of these payers; the first one's is under a grant.
+    let arrived = |payer: u8, amount: i64, sold: Option<i64>| {
+        let mut receipt = rows.receipt(EpochId::new(1).unwrap(), 5, 1, amount);
+        receipt.pair.payer = Address::from_body([payer; 20]);
+        let given = (payer == 40).then(|| GrantRow {
+            payer: receipt.pair.payer,
+            ..grant(1, 1_000, 1_000)
+        });
+        if let Some(given) = given {
+            (receipt.grant, receipt.signer) = (given.hash, given.signer);
+        }
+        Arrived {
+            receipt,
+            origin: Origin {
+                sold: sold.map(raw),
+                ..Origin::default()
+            },
+            grant: given,
+        }
+    };
+    let all = [
+        arrived(40, 100, None),
+        arrived(41, 100, Some(30)),
+        arrived(40, 99, None),
+    ];
+    let stored = ledger.store_arrived(&all, 15).unwrap().into_inner();
+    assert_eq!(
+        stored,
+        [Stored::New, Stored::New, Stored::Equivocation],
+        "one after the other"
+    );
+    let given = all[0].grant.unwrap();
+    assert_eq!(ledger.grant(given.hash).unwrap(), Some(given));
+    let position = |one: &Arrived| ledger.position(&one.receipt.pair.reversed()).unwrap();
+    assert_eq!(position(&all[1]).received, raw(100));
+    assert_eq!(position(&all[1]).earned(), raw(30), "what was sold");
+    assert_eq!(ledger.equivocations(&all[0].receipt.pair).unwrap().len(), 1);
+    assert_eq!(ledger.store_arrived(&[], 15).unwrap().into_inner(), []);
+    // One payer has too many grants: nothing of the others is there.
+    let payer = Address::from_body([50; 20]);
+    for number in 0..MAX_KEPT_GRANTS {
+        let grant = GrantRow {
+            payer,
+            ..numbered(number, 1_000)
+        };
+        ledger.store_grant(&grant, 15).unwrap();
+    }
+    let mut refused = arrived(50, 7, None);
+    refused.grant = Some(GrantRow {
+        payer,
+        ..numbered(MAX_KEPT_GRANTS, 1_000)
+    });
+    let others = [arrived(42, 7, None), refused, arrived(43, 7, None)];
+    assert!(matches!(
+        ledger.store_arrived(&others, 15),
+        Err(LedgerError::TooManyGrants(found)) if found == payer
+    ));
+    for one in &others {
+        assert!(ledger.received(&one.receipt.pair).unwrap().is_empty());
+    }
 }
 
 pub(crate) fn renewed_grants_share_the_limit_of_the_first(store: &dyn Store) {
