@@ -22,14 +22,14 @@ use super::{
     session::GrantFlags,
     settings::private_folder,
     signals::Reloads,
-    swarm::{GRACE, SwarmFlags},
+    swarm::SwarmFlags,
     units::{self, BidArg, Price},
 };
 use crate::{
     api::{ApiConfig, ApiError, Server, TlsFiles, serve},
     client::{
-        Client, ClientConfig, OpenError, Payments, Peek, Settling, StoreError, Trade, WatchError,
-        WatchFolder, Watched,
+        Client, OpenError, Payments, Peek, Settling, StoreError, Trade, WatchError, WatchFolder,
+        Watched,
         event::{Event, Happened},
         peek,
         snapshot::{Prices, Queue, Revision, SettlePolicy},
@@ -202,6 +202,7 @@ impl Daemon {
         }
         let prices = self.prices()?;
         self.programs().check()?;
+        self.swarm.check()?;
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             return Err(Failure::usage(
                 "--tls-certificate and --tls-key go together",
@@ -213,15 +214,12 @@ impl Daemon {
             .clone()
             .unwrap_or_else(|| home.join("downloads"));
         let folder = absolute(&folder)?;
-        let (session, places) = self.swarm.for_client(context, 80);
-        let mut config = ClientConfig::new(session, folder);
-        config.places = places;
+        let mut config = self.swarm.for_client(context, 80, folder);
         config.store = Some(list_file(home));
         config.payments = payments;
         config.prices = prices;
         config.policy = self.settle;
         config.queue = self.queue();
-        config.grace = GRACE;
         let client = Client::open(config).await?;
         let listen = client.snapshot().transfer.value.listen;
         self.swarm.keep_port(context, listen);
@@ -408,6 +406,11 @@ impl Daemon {
         let mut shown = Revision(0);
         let mut running = Running::new(context);
         let mut events = client.events();
+        for problem in &client.snapshot().problems.value.problems {
+            context
+                .out
+                .warn(format!("{}. {}", problem.message, problem.hint));
+        }
         let every = manager.every().unwrap_or(Duration::from_secs(3600));
         let mut watchdog = tokio::time::interval(every);
         loop {

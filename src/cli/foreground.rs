@@ -12,13 +12,13 @@ use super::{
     failure::{Failure, Outcome},
     progress::Shown,
     settings::private_folder,
-    swarm::{GRACE, SHOW_EVERY, SwarmFlags},
+    swarm::{SHOW_EVERY, SwarmFlags},
     torrent,
     units::{btt_text, counted},
 };
 use crate::{
     client::{
-        Client, ClientConfig, ClientError, Payments,
+        Client, ClientError, Payments,
         command::{AddTorrent, Answer, Command},
         event::{Events, Happened},
         snapshot::{Prices, ProblemCode, SettlePolicy, Snapshot, TorrentRow},
@@ -63,15 +63,12 @@ impl<'a> Foreground<'a> {
     ) -> Outcome<(Self, Vec<(InfoHash, bool)>)> {
         let home = &context.settings.home;
         private_folder(home)?;
-        let (session, places) = swarm.for_client(context, paid_share);
         // Each torrent says its own folder.
-        let mut config = ClientConfig::new(session, home.clone());
-        config.places = places;
+        let mut config = swarm.for_client(context, paid_share, home.clone());
         config.payments = payments;
         config.prices = prices;
         // Without somebody who settles nothing comes of it.
         config.policy = Some(SettlePolicy::Free);
-        config.grace = GRACE;
         let client = Client::open(config).await?;
         swarm.keep_port(context, client.snapshot().transfer.value.listen);
         let events = client.events();
@@ -82,6 +79,14 @@ impl<'a> Foreground<'a> {
                 Answer::Done | Answer::TorrentFile(_) | Answer::Moved { .. } => {
                     return Err(Failure::failed("session", "the torrent was not added"));
                 }
+            }
+        }
+        let problems = client.snapshot().problems.clone();
+        for problem in &problems.value.problems {
+            if problem.code == ProblemCode::NoAddress {
+                context
+                    .out
+                    .warn(format!("{}. {}", problem.message, problem.hint));
             }
         }
         let foreground = Self {
@@ -146,7 +151,7 @@ impl<'a> Foreground<'a> {
                 "{message}; `seedrail settle run` pays what you owe"
             )),
             Happened::Problem {
-                code: ProblemCode::KeyEnds,
+                code: ProblemCode::KeyEnds | ProblemCode::NoAddress,
                 message,
                 hint,
                 ..

@@ -125,6 +125,7 @@ impl Get {
             )
             .hint("a download ends by itself when it is complete"));
         }
+        self.swarm.check()?;
         let output = Folder::new(&self.output)?;
         let move_to = self.move_to.as_deref().map(Folder::new).transpose()?;
         let wanted = self.wanted(context, &output, move_to.as_ref()).await?;
@@ -175,7 +176,8 @@ impl Get {
         }
         let mut sources = Vec::new();
         for text in &self.source {
-            sources.push(source::read(context, text, self.swarm.source()).await?);
+            let from = async { Ok(self.swarm.source()) };
+            sources.push(source::read(context, text, from).await?);
         }
         if self.source.len() > 1 && !self.files.is_empty() {
             return Err(Failure::usage("--files goes with one torrent"));

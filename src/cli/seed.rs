@@ -123,6 +123,7 @@ fn shared(made: &[Shared<'_>], flag: &str, name: &str) -> Outcome<InfoHash> {
 
 impl Seed {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
+        self.swarm.check()?;
         if self.torrent_out.is_some() && self.path.len() > 1 {
             return Err(Failure::usage("--torrent-out goes with one PATH"));
         }

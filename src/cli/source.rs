@@ -13,8 +13,13 @@ use crate::swarm::{
     metainfo::{Magnet, Metainfo},
 };
 
-/// Reads what `text` names. URLs are asked from `from`.
-pub(super) async fn read(context: &Context, text: &str, from: IpAddr) -> Outcome<Source> {
+/// Reads what `text` names. URLs are asked from `from`; none: from
+/// nowhere.
+pub(super) async fn read(
+    context: &Context,
+    text: &str,
+    from: impl Future<Output = Outcome<Option<IpAddr>>>,
+) -> Outcome<Source> {
     if text != "-" {
         return named(context, text, from).await;
     }
@@ -42,7 +47,11 @@ pub(super) async fn read(context: &Context, text: &str, from: IpAddr) -> Outcome
     named(context, text, from).await
 }
 
-async fn named(context: &Context, text: &str, from: IpAddr) -> Outcome<Source> {
+async fn named(
+    context: &Context,
+    text: &str,
+    from: impl Future<Output = Outcome<Option<IpAddr>>>,
+) -> Outcome<Source> {
     let trimmed = text.trim();
     let begins = |scheme: &str| {
         let start = trimmed.get(..scheme.len());
@@ -54,6 +63,12 @@ async fn named(context: &Context, text: &str, from: IpAddr) -> Outcome<Source> {
         ));
     }
     if begins("http://") || begins("https://") {
+        let from = from.await?.ok_or_else(|| {
+            Failure::failed(
+                "fetch",
+                format!("cannot download {trimmed}: what --bind names has no address"),
+            )
+        })?;
         let asking = async {
             let fetched = swarm::fetch_torrent(trimmed, from).await;
             fetched.map_err(|error| {

@@ -13,10 +13,14 @@ use super::{
     failure::{Failure, Outcome},
     units::Rate,
 };
-use crate::swarm::{
-    self, Session, SessionBuilder, SessionError,
-    dht::{DhtOptions, WELL_KNOWN},
-    ports::PortMapOptions,
+use crate::{
+    client::{Binding, ClientConfig},
+    swarm::{
+        self, Session, SessionBuilder, SessionError,
+        dht::{DhtOptions, WELL_KNOWN},
+        interface::BindTo,
+        ports::PortMapOptions,
+    },
 };
 
 /// How long what is due may take to be settled when a session ends.
@@ -33,6 +37,10 @@ pub(crate) struct SwarmFlags {
     /// addresses, IPv4 and IPv6, and always the same port.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Address, or network interface by its name, that everything is sent from: to peers,
+    /// trackers, DHT nodes and web seeds. Without an address there, nothing is sent.
+    #[arg(long, value_name = "ADDR|INTERFACE")]
+    bind: Option<BindTo>,
     /// Peer to connect to, as HOST:PORT; may be repeated.
     #[arg(long, value_name = "PEER", value_parser = node)]
     peer: Vec<String>,
@@ -99,7 +107,7 @@ impl SwarmFlags {
         }
         let mut nodes = self.dht_node.clone();
         // From loopback nobody out there is reached.
-        if !self.source().is_loopback() {
+        if !self.source().is_some_and(|ip| ip.is_loopback()) {
             nodes.extend(WELL_KNOWN.map(str::to_owned));
         }
         let state = Some(context.settings.home.join("swarm/dht-nodes"));
@@ -110,6 +118,12 @@ impl SwarmFlags {
     fn places(&self, kept: Option<u16>) -> Vec<SocketAddr> {
         if let Some(listen) = self.listen {
             return vec![listen];
+        }
+        if self.bind.is_some() {
+            // Its address is found where it is needed.
+            let ports = kept.into_iter().chain([0]);
+            let place = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+            return ports.map(place).collect();
         }
         let both = |port| {
             [
@@ -122,10 +136,27 @@ impl SwarmFlags {
         ports.flat_map(both).collect()
     }
 
-    /// The address that everything is sent from, as far as it was chosen.
-    pub(super) fn source(&self) -> IpAddr {
-        self.listen
-            .map_or(Ipv6Addr::UNSPECIFIED.into(), |listen| listen.ip())
+    /// Refuses flags that contradict each other.
+    pub(super) fn check(&self) -> Outcome {
+        match (&self.bind, self.listen) {
+            (Some(_), Some(listen)) if !listen.ip().is_unspecified() => Err(Failure::usage(
+                "--bind says the address: --listen can only give the port beside it",
+            )
+            .hint(format!("write --listen 0.0.0.0:{}", listen.port()))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The address that everything is sent from, as far as it was chosen; none: what was
+    /// chosen has no address now.
+    pub(super) fn source(&self) -> Option<IpAddr> {
+        match &self.bind {
+            Some(bind) => bind.find(),
+            None => Some(
+                self.listen
+                    .map_or(Ipv6Addr::UNSPECIFIED.into(), |listen| listen.ip()),
+            ),
+        }
     }
 
     /// The limits that were said, up and down.
@@ -146,22 +177,31 @@ impl SwarmFlags {
         Ok(all)
     }
 
-    /// Settings for a client, and where it may listen: the port that was given, or the
-    /// home's, or a free one. `paid_share` is percent of a limited upload.
+    /// Settings for a client that puts torrents into `folder`, and where it may listen: the
+    /// port that was given, or the home's, or a free one. `paid_share` is percent of a limited
+    /// upload.
     pub(super) fn for_client(
         &self,
         context: &Context,
         paid_share: u8,
-    ) -> (SessionBuilder, Vec<SocketAddr>) {
+        folder: PathBuf,
+    ) -> ClientConfig {
         let places = self.places(KeptPort::new(context).port);
         let first = places.first().copied();
         let first = first.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-        (self.builder(context, paid_share, first), places)
+        let session = self.builder(context, paid_share, first);
+        let mut config = ClientConfig::new(session, folder);
+        config.places = places;
+        config.binding = self.bind.clone().map(Binding::new);
+        config.grace = GRACE;
+        config
     }
 
     /// Keeps the port that a client listens at.
     pub(super) fn keep_port(&self, context: &Context, listen: SocketAddr) {
-        if self.listen.is_none() {
+        // Without an address it listens nowhere.
+        let is_there = self.bind.is_none() || self.source() == Some(listen.ip());
+        if self.listen.is_none() && is_there {
             KeptPort::new(context).keep(context, listen);
         }
     }

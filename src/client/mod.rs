@@ -27,6 +27,7 @@ mod payments;
 mod problems;
 mod publish;
 mod queue;
+mod seat;
 mod store;
 mod trackers;
 mod watch_folder;
@@ -41,6 +42,7 @@ pub use payments::{
     Consent, Looked, OpenWallet, Payments, PaymentsConfig, Renew, SettleWatch, Settling, Trade,
     Waiting,
 };
+pub use seat::Binding;
 pub use store::{Peek, StoreError, peek};
 pub use watch_folder::{WatchError, WatchFolder, Watched};
 
@@ -64,6 +66,9 @@ pub struct ClientConfig {
     pub session: SessionBuilder,
     /// Where to listen, in this order, until one is free; empty: as the session says.
     pub places: Vec<SocketAddr>,
+    /// What everything is sent from; then only the ports of `places` count. When it has no
+    /// address nothing is sent, and it goes on when it has one.
+    pub binding: Option<Binding>,
     /// The folder that torrents are put into if no other is named.
     pub folder: PathBuf,
     /// Where the list of torrents is kept; `None`: it is forgotten at the end. Limits of the
@@ -99,6 +104,7 @@ impl ClientConfig {
         Self {
             session,
             places: Vec::new(),
+            binding: None,
             folder,
             store: None,
             payments: None,

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -28,11 +27,12 @@ use super::{
     moving::Moved,
     payments::{News, Running},
     problems::{Board, Reach},
+    seat::Seat,
     snapshot::{Limits, Prices, ProblemCode, Queue, SettlePolicy, Snapshot},
     store::{Change, Store},
 };
 use crate::{
-    swarm::{Phase, Session, SessionBuilder, SessionError, relocate::MoveError},
+    swarm::{Phase, Session, relocate::MoveError},
     types::{Clock, InfoHash},
 };
 
@@ -74,12 +74,15 @@ pub(super) enum Job {
     Left(InfoHash, Result<(), MoveError>),
     /// Something was written into the ledger, and is answered.
     Booked,
+    /// A session is over, which another one has replaced.
+    SessionEnded,
     /// Content was moved, or could not be; who waits for it, if somebody does.
     Moved(InfoHash, Moved, Option<Reply>),
 }
 
 pub(super) struct Owner {
     pub(super) session: Session,
+    pub(super) seat: Seat,
     pub(super) pay: Option<Running>,
     pub(super) folder: PathBuf,
     pub(super) grace: Duration,
@@ -114,25 +117,6 @@ pub(super) struct Owner {
     pub(super) ticks: u64,
 }
 
-/// Starts a session at the first place that is free.
-async fn start_session(
-    builder: SessionBuilder,
-    places: &[SocketAddr],
-) -> Result<Session, SessionError> {
-    let Some((last, others)) = places.split_last() else {
-        return builder.start().await;
-    };
-    for place in others {
-        match builder.clone().listen(*place).start().await {
-            Err(SessionError::Bind { addr, source }) => {
-                tracing::debug!(%addr, %source, "another place is tried");
-            }
-            other => return other,
-        }
-    }
-    builder.listen(*last).start().await
-}
-
 /// What payments tell next; never, where there are none.
 async fn next_news(pay: &mut Option<Running>) -> Option<News> {
     match pay {
@@ -154,11 +138,13 @@ impl Owner {
         let limits = Limits { up, down };
         // Before the port: another client of this home has it.
         let stored = config.store.as_deref().map(Store::open).transpose()?;
-        let session = start_session(builder, &config.places).await?;
+        let mut seat = Seat::new(builder, config.places, config.binding);
+        let session = seat.open().await?;
         let first = super::publish::first(&session, &config.folder, limits, config.clock.now());
         let (snapshots, receiver) = watch::channel(Arc::new(first));
         let mut owner = Self {
             session,
+            seat,
             pay: config.payments.map(Running::new),
             folder: config.folder,
             grace: config.grace,
@@ -211,6 +197,7 @@ impl Owner {
         }
         owner.set_terms();
         owner.set_policy();
+        owner.tell_seat();
         let _at_the_first_tick = owner.take_turns();
         owner.publish(Look::All);
         Ok((owner, receiver))
@@ -246,6 +233,7 @@ impl Owner {
                 _ = ticks.tick() => {
                     self.ticks = self.ticks.wrapping_add(1);
                     self.tick();
+                    self.look_at_seat().await;
                     let totals = self.ticks.is_multiple_of(TOTALS_LOOKS);
                     let ages = self.ticks.is_multiple_of(AGES_LOOKS);
                     self.keep_up(totals, ages).await;
@@ -350,6 +338,7 @@ impl Owner {
             return;
         };
         let held = entry.is_held();
+        let is_seated = self.seat.is_taken();
         match &mut entry.run {
             Run::Leaving(_) => {}
             Run::No => {
@@ -372,7 +361,7 @@ impl Owner {
                         };
                         Job::Left(hash, removed)
                     });
-                } else if entry.is_to_run() && entry.refused.is_none() {
+                } else if is_seated && entry.is_to_run() && entry.refused.is_none() {
                     match entry.start(&self.session) {
                         Ok(handle) => {
                             self.jobs.spawn(async move {
@@ -411,7 +400,7 @@ impl Owner {
     }
 
     /// Takes a torrent out of the session.
-    fn leave(&mut self, hash: InfoHash) {
+    pub(super) fn leave(&mut self, hash: InfoHash) {
         let Some(entry) = self.entries.get_mut(&hash) else {
             return;
         };
@@ -435,7 +424,7 @@ impl Owner {
                     entry.touched = true;
                 }
             }
-            Job::Booked => {}
+            Job::Booked | Job::SessionEnded => {}
             Job::Left(hash, removed) => {
                 let (paid, now) = (self.paid(), self.clock.now());
                 if let Some(entry) = self.entries.get_mut(&hash) {

@@ -188,17 +188,22 @@ impl Owner {
                 order
             }
         };
-        let nobody_waits = self.queue == Queue::default() && !self.somebody_waits;
+        let is_away = self.seat.is_away();
+        let nobody_waits = !is_away && self.queue == Queue::default() && !self.somebody_waits;
         if !nobody_waits {
             let candidates: Vec<Candidate> = order
                 .iter()
                 .filter_map(|hash| Some(self.entries.get(hash)?.candidate()))
                 .collect();
+            let runs: Vec<bool> = candidates.iter().map(|candidate| candidate.runs).collect();
             self.somebody_waits = false;
-            for (hash, waits) in order
+            for ((hash, runs), waits) in order
                 .iter()
+                .zip(runs)
                 .zip(waiting(self.queue, candidates.into_iter()))
             {
+                // Without an address for the session all of them wait.
+                let waits = waits || (is_away && runs);
                 let Some(entry) = self.entries.get_mut(hash) else {
                     continue;
                 };

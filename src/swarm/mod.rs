@@ -10,6 +10,7 @@ pub mod dht;
 pub mod extended;
 pub mod fast;
 pub mod hooks;
+pub mod interface;
 pub mod locality;
 pub mod lsd;
 pub mod metainfo;

@@ -1,5 +1,6 @@
 //! Tests of `swarm` from outside: real sockets on loopback, real files.
 
+mod bound;
 mod checking;
 mod discovery;
 mod fast;

@@ -1,6 +1,11 @@
 //! HTTP/1.1 over the daemon's Unix socket: one request a connection, JSON in both directions.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::{
@@ -30,6 +35,14 @@ impl Daemon {
         Self {
             socket: daemon::socket_file(&context.settings.home),
         }
+    }
+
+    /// The address that it sends from, so that what it is to have is fetched from there, too.
+    pub(super) async fn address(&self, context: &Context) -> Outcome<Option<IpAddr>> {
+        let state = self.ask(context, "GET", "/api/v1/state", None).await?;
+        let listen = state.pointer("/transfer/listen").and_then(Value::as_str);
+        let listen = listen.and_then(|listen| listen.parse::<SocketAddr>().ok());
+        Ok(listen.map(|listen| listen.ip()))
     }
 
     /// What it answers; what it refuses is a failure with its words.

@@ -198,6 +198,8 @@ pub enum ProblemCode {
     Disk,
     /// Nobody could connect to us so far.
     NoIncoming,
+    /// What the client is bound to has no address: nothing is sent.
+    NoAddress,
     /// The node does not answer.
     NodeSilent,
     /// The node's chain is shorter than it was.

@@ -4,3 +4,4 @@ mod kept;
 mod list;
 mod moving;
 mod queue;
+mod seat;

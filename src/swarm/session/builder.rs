@@ -57,6 +57,8 @@ pub struct SessionBuilder {
     extensions: Vec<Arc<dyn Extension>>,
     state_dir: Option<PathBuf>,
     grace: Duration,
+    /// The number of the next connection: sessions of one builder go on counting.
+    next_conn: Arc<AtomicU64>,
 }
 
 impl SessionBuilder {
@@ -78,6 +80,7 @@ impl SessionBuilder {
             extensions: Vec::new(),
             state_dir: None,
             grace: Duration::from_secs(10),
+            next_conn: Arc::new(AtomicU64::new(1)),
         }
     }
 
@@ -258,7 +261,7 @@ impl SessionBuilder {
             torrents: Lock::new(Rank::Session, HashMap::new()),
             conns: Lock::new(Rank::Session, BTreeMap::new()),
             half_open: Lock::new(Rank::Leaf, HalfOpen::default()),
-            next_conn: AtomicU64::new(1),
+            next_conn: self.next_conn,
             dialling: AtomicUsize::new(0),
             rechoke: Notify::new(),
             disk: Semaphore::new(threads + 1),
@@ -280,7 +283,9 @@ impl SessionBuilder {
         if let Some(keep) = keep_ports {
             shared.spawn(keep);
         }
-        if self.lsd {
+        // It is by IPv4 alone, and would leave by any interface.
+        let has_v4 = addr.is_ipv4() || addr.ip().is_unspecified();
+        if self.lsd && has_v4 {
             match lsd::bind(addr) {
                 Ok(socket) => {
                     shared.spawn(lsd::run(shared.clone(), socket));

@@ -67,7 +67,7 @@ pub(in crate::swarm) struct Shared {
     pub(in crate::swarm) conns: Lock<BTreeMap<ConnId, Arc<Conn>>>,
     /// Incoming connections without a handshake.
     pub(in crate::swarm) half_open: Lock<HalfOpen>,
-    pub(super) next_conn: AtomicU64,
+    pub(super) next_conn: Arc<AtomicU64>,
     /// Connections that are being opened by us.
     pub(super) dialling: AtomicUsize,
     /// Somebody began or stopped to want data.
