@@ -17,8 +17,8 @@ const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Steer the daemon",
         &[
-            "add", "ls", "show", "pause", "resume", "rm", "limit", "queue", "trackers", "price",
-            "watch",
+            "add", "ls", "show", "pause", "resume", "rm", "limit", "queue", "files", "trackers",
+            "price", "watch",
         ],
     ),
     (
@@ -33,7 +33,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
 ];
 
 /// What stands beside `help`, which is not among the commands until they are parsed.
-const HELP: &str = "Show the help of a command or a topic: environment, exit-codes, files";
+const HELP: &str = "Show the help of a command or a topic: environment, exit-codes, home";
 
 /// Examples of commands: the words after `seedrail`, and what the line does.
 const EXAMPLES: &[(&str, &[(&str, &str)])] = &[

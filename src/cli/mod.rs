@@ -286,6 +286,9 @@ enum Command {
     Queue(steer::QueueCommand),
     /// Show, add and remove trackers of one of the daemon's torrents.
     Trackers(steer::Trackers),
+    /// Show the files of one of the daemon's torrents, and change which are downloaded, and
+    /// which first.
+    Files(steer::FilesCommand),
     /// Change the prices of a torrent of the daemon, or of all.
     Price(steer::PriceCommand),
     /// Watch the daemon's torrents until Ctrl-C.
@@ -471,6 +474,7 @@ async fn run(command: Command, context: Context) -> Outcome {
             Command::Limit(command) => command.run(context).await,
             Command::Queue(command) => command.run(context).await,
             Command::Trackers(command) => command.run(context).await,
+            Command::Files(command) => command.run(context).await,
             Command::Price(command) => command.run(context).await,
             Command::Watch(command) => command.run(context).await,
             Command::Torrent(command) => command.run(context).await,

@@ -1,4 +1,4 @@
-//! What `seedrail help environment`, `exit-codes` and `files` print, and the manual
+//! What `seedrail help environment`, `exit-codes` and `home` print, and the manual
 //! pages repeat. `docs/` and the README have the same tables; a test compares them.
 
 /// A table of words and what they mean.
@@ -113,7 +113,7 @@ pub(crate) const TOPICS: [Topic; 3] = [
         ],
     },
     Topic {
-        name: "files",
+        name: "home",
         section: "FILES",
         about: "Files in the home folder: `--home`, or `$XDG_DATA_HOME/seedrail`, usually `~/.local/share/seedrail`.",
         rows: &[

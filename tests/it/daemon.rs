@@ -23,6 +23,7 @@ use crate::support::{
 };
 
 mod errands;
+mod files;
 mod money;
 
 /// Nothing here takes longer.

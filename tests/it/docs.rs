@@ -215,7 +215,7 @@ fn the_topics_of_the_help_say_what_the_pages_say() {
     for (topic, page, heading) in [
         ("environment", "docs/configuration.md", "## The environment"),
         ("exit-codes", "README.md", "## What a failure means"),
-        ("files", "docs/configuration.md", "## The home"),
+        ("home", "docs/configuration.md", "## The home"),
     ] {
         let help = words(&home.run(["help", topic]).stdout);
         let page = read(page);

@@ -1,11 +1,13 @@
 //! The commands that steer the daemon of this home, over its Unix socket.
 
+mod files;
 mod http;
 mod price;
 mod queue;
 mod trackers;
 mod words;
 
+pub(crate) use files::FilesCommand;
 pub(crate) use price::PriceCommand;
 pub(crate) use queue::QueueCommand;
 pub(crate) use trackers::Trackers;

@@ -10,7 +10,7 @@ use crate::cli::{Context, failure::Outcome, printable};
 pub(crate) struct Trackers {
     /// Torrent: the first digits of its info-hash, or its name.
     torrent: String,
-    /// Tracker to add; may be repeated. The torrent's connections are closed for that.
+    /// Tracker to add; may be repeated.
     #[arg(long, value_name = "URL")]
     add: Vec<String>,
     /// Tracker to remove, its own included; may be repeated.
