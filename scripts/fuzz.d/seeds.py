@@ -201,6 +201,19 @@ def bencode():
         yield from source()
 
 
+def contract():
+    """How long the code is, how much energy there is, the code, what it is called with."""
+    pieces = ["5f5ff3", "60016002015f5260205ff3", "365f5f37365ff3", "5f3560e01c6020525b600556", "5f5f5f5f5f6002620f4240f1",
+              "5f5f5f5f6002620f4240fa3d5f5f3e", "600160015d60015c55", "5f5f5ff05f5f5ff5", "33ff", "600a620f4241305f5f5f5fd0",
+              "5f6103e8da5f6103e8db", "d9", "5fa05f5fa1", "6001600202600304600406", "5f5f20", "3d5f5f3e", "6301000004603e6020"]
+    for code in map(bytes.fromhex, pieces):
+        yield len(code).to_bytes(2, "big") + b"\xff" + code + bytes(range(36))
+    for number in [*range(1, 11), *range(0x1000001, 0x1000016)]:
+        # CALLDATACOPY all, CALL the node's own contract of that number, RETURN what it gave.
+        code = bytes.fromhex("365f5f37" + "60605f365f5f63" + f"{number:08x}" + "62030d40f13d5f5f3e3d5ff3")
+        yield len(code).to_bytes(2, "big") + b"\xff" + code + bytes(31) + b"\1" + bytes(64)
+
+
 def main():
     target, folder = sys.argv[1], Path(sys.argv[2])
     for data in globals()[target]():

@@ -31,6 +31,8 @@ mod contracts;
 mod control;
 mod execute;
 mod faults;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod genesis;
 mod handle;
 mod incoming;
