@@ -506,27 +506,36 @@ async fn run(command: Command, context: Context) -> Outcome {
     }
 }
 
+/// Help or the version: a result.
+fn print_help(help: &clap::Error, json: bool) -> ExitCode {
+    match help.print() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let failure = output::unwritten(&error);
+            Output { json, quiet: false }.failure(&failure);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
 fn usage_error(error: &clap::Error, json: bool) -> ExitCode {
-    let help = matches!(
+    if matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-    );
-    if help || !json {
+    ) {
+        return print_help(error, json);
+    }
+    if !json {
         // An argument is repeated as it was given, and may be a link from anywhere.
         let rendered = error.render().to_string();
         let harmless = printable::lines(&rendered);
-        // Prints help on stdout and errors on stderr; nobody is left to tell if
-        // that fails.
+        // Nobody is left to tell if that fails.
         let _ = if harmless == rendered {
             error.print()
         } else {
             std::io::Write::write_all(&mut std::io::stderr(), harmless.as_bytes())
         };
-        return if help {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(Exit::Usage as u8)
-        };
+        return ExitCode::from(Exit::Usage as u8);
     }
     let rendered = error.render().to_string();
     // Its first paragraph, in one line: a list of what is missing follows the colon.

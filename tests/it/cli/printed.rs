@@ -211,7 +211,9 @@ fn a_reader_that_leaves_is_no_error() {
     for arguments in [
         &["completions", "zsh"][..],
         &["man"],
+        &["help", "home"],
         &["help", "files"],
+        &["--version"],
         &["config", "show", "--json"],
     ] {
         let (reader, writer) = std::io::pipe().unwrap();
