@@ -219,40 +219,6 @@ async fn who_owes_nothing_costs_the_node_no_question() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bidder_waits_for_no_transfer_that_is_looked_for() {
-    let folder = tempfile::tempdir().unwrap();
-    let chain = rich(1..=3);
-    let wants = Wants {
-        clock: Arc::new(ManualClock::new(SystemClock.now())),
-        ..seller()
-    };
-    let ledger = sqlite(folder.path(), "seller");
-    let payee = Party::start(2, ledger, chain.clone(), wants).await;
-    let [debtor, bidder] = [1, 3].map(|n| Scripted::greet(n, at(n, 1), &payee, key(2).address()));
-    debtor.buy_at(PRICE);
-    assert!(debtor.take(1 << 20) > 0);
-    chain.held_up.send_replace(true);
-    chain.asked.lock().unwrap().clear();
-    for n in 0..8 {
-        debtor.says_it_paid(n);
-    }
-    let asked = || chain.asked.lock().unwrap().clone();
-    wait_until("the node has as many as are asked at once", || {
-        asked().len() == 4
-    });
-    bidder.say(&Message::Bid(PRICE));
-    // Read in order, so the bid was looked at when this is.
-    bidder.pay(7, 1, 0, 0);
-    bidder.wait("its receipt", |m| {
-        matches!(m, Message::Ack { .. }).then_some(())
-    });
-    assert_eq!(asked(), [None; 4]);
-    chain.held_up.send_replace(false);
-    wait_until("all are asked", || asked().len() == 9);
-    assert_eq!(asked()[4], Some(key(3).address()));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn bids_again_and_again_are_one_question_to_the_node() {
     let folder = tempfile::tempdir().unwrap();
     let chain = rich(1..=2);
