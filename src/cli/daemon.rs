@@ -168,6 +168,7 @@ impl From<OpenError> for Failure {
             OpenError::Store(error @ StoreError::InUse(_)) => Self::failed("in_use", error)
                 .hint("a daemon of this home is running: `seedrail ls` asks it"),
             OpenError::Store(error) => Self::failed("list", error),
+            OpenError::Torrent(error) => error.into(),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     client::{
         Client, ClientError, Payments,
-        command::{AddTorrent, Answer, Command},
+        command::AddTorrent,
         event::{Events, Happened},
         snapshot::{Prices, ProblemCode, SettlePolicy, Snapshot, TorrentRow},
     },
@@ -69,18 +69,8 @@ impl<'a> Foreground<'a> {
         config.prices = prices;
         // Without somebody who settles nothing comes of it.
         config.policy = Some(SettlePolicy::Free);
-        let client = Client::open(config).await?;
+        let (client, events, added) = Client::open_with(config, torrents).await?;
         swarm.keep_port(context, client.snapshot().transfer.value.listen);
-        let events = client.events();
-        let mut added = Vec::new();
-        for torrent in torrents {
-            match client.command(Command::Add(Box::new(torrent))).await? {
-                Answer::Added { hash, known } => added.push((hash, !known)),
-                Answer::Done | Answer::TorrentFile(_) | Answer::Moved { .. } => {
-                    return Err(Failure::failed("session", "the torrent was not added"));
-                }
-            }
-        }
         let problems = client.snapshot().problems.clone();
         for problem in &problems.value.problems {
             if problem.code == ProblemCode::NoAddress {

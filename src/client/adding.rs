@@ -4,16 +4,19 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use super::{
     applying::Effect,
-    command::{AddTorrent, Answer, Source},
+    command::{AddTorrent, Answer, Command, Source},
     entry::{Entry, Known, Life, Place, Standing, Wish, choose, selection},
     error::ClientError,
     labels::{check_folder, check_name},
-    owner::Owner,
+    owner::{Look, Owner},
 };
-use crate::swarm::{
-    self, FilePriorities,
-    metainfo::{MAX_TRACKERS, Magnet, Metainfo},
-    selection::Selection,
+use crate::{
+    swarm::{
+        self, FilePriorities,
+        metainfo::{MAX_TRACKERS, Magnet, Metainfo},
+        selection::Selection,
+    },
+    types::InfoHash,
 };
 
 /// Torrents in a list.
@@ -69,6 +72,23 @@ pub(super) fn check_trackers(urls: &[String]) -> Result<(), ClientError> {
 }
 
 impl Owner {
+    /// Adds the torrents that it begins with, and shows them.
+    pub(super) async fn begin(
+        &mut self,
+        torrents: Vec<AddTorrent>,
+    ) -> Result<Vec<(InfoHash, bool)>, ClientError> {
+        let mut added = Vec::with_capacity(torrents.len());
+        for torrent in torrents {
+            let answer = self.carry_out(Command::Add(Box::new(torrent))).await?;
+            // An addition has no other answer.
+            if let Answer::Added { hash, known } = answer {
+                added.push((hash, !known));
+            }
+        }
+        self.publish(Look::Touched);
+        Ok(added)
+    }
+
     pub(super) fn add(&mut self, add: AddTorrent) -> Result<(Answer, Effect), ClientError> {
         let known = read(&add.source)?;
         let hash = known.hash();

@@ -82,6 +82,11 @@ impl Owner {
             self.start_booking(booking, reply);
             return None;
         }
+        Some((self.carry_out(command).await, reply))
+    }
+
+    /// Does a command that is answered at once.
+    pub(super) async fn carry_out(&mut self, command: Command) -> Result<Answer, ClientError> {
         let settings = self.settings();
         self.touched = Touched::default();
         let answer = match self.change(command) {
@@ -97,7 +102,7 @@ impl Owner {
         if answer.is_err() {
             self.undo(&settings);
         }
-        Some((answer, reply))
+        answer
     }
 
     /// Writes what a command has changed.

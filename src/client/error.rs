@@ -121,6 +121,9 @@ pub enum OpenError {
     /// The session.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// A torrent that it was to begin with.
+    #[error(transparent)]
+    Torrent(#[from] ClientError),
 }
 
 /// What kind of error it is, for those who answer others.

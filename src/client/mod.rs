@@ -47,14 +47,14 @@ pub use store::{Peek, StoreError, peek};
 pub use watch_folder::{WatchError, WatchFolder, Watched};
 
 use self::{
-    command::{Answer, Command},
+    command::{AddTorrent, Answer, Command},
     event::Events,
     owner::{Order, Owner},
     snapshot::{Changes, Prices, Queue, Revision, SettlePolicy, Snapshot},
 };
 use crate::{
     swarm::SessionBuilder,
-    types::{Clock, SystemClock},
+    types::{Clock, InfoHash, SystemClock},
 };
 
 /// Commands that wait. Who tells more waits, too.
@@ -138,15 +138,32 @@ impl Client {
     /// # Errors
     /// The session cannot start, or the list cannot be read.
     pub async fn open(config: ClientConfig) -> Result<Self, OpenError> {
+        let (client, _events, _added) = Self::open_with(config, Vec::new()).await?;
+        Ok(client)
+    }
+
+    /// Opens a client that begins with these torrents. Also given are all that happens to them,
+    /// and for each its info-hash and whether it is new: false if it is in the list, or if one
+    /// before it is the same.
+    ///
+    /// # Errors
+    /// The same, or a torrent cannot be added.
+    pub async fn open_with(
+        config: ClientConfig,
+        torrents: Vec<AddTorrent>,
+    ) -> Result<(Self, Events, Vec<(InfoHash, bool)>), OpenError> {
         let (orders, inbox) = mpsc::channel(ORDERS);
         let (events, kept) = broadcast::channel(event::EVENTS_KEPT);
-        let (owner, snapshots) = Owner::start(config, events).await?;
+        let (mut owner, snapshots) = Owner::start(config, events).await?;
+        let happens = Events::new(kept.resubscribe());
+        let added = owner.begin(torrents).await?;
         tokio::spawn(owner.run(inbox));
-        Ok(Self {
+        let client = Self {
             orders,
             snapshots,
             events: Arc::new(kept),
-        })
+        };
+        Ok((client, happens, added))
     }
 
     /// Does a command. The next [`snapshot`](Self::snapshot) shows what came of it. It is
