@@ -3,6 +3,7 @@
 //! one, once; its file is of mode 0600 and ends with the grant.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -401,16 +402,22 @@ fn ask_total(context: &Context) -> Outcome<RawAmount> {
 /// What is offered as the limit of a session key.
 const USUAL_LIMIT: &str = "50BTT";
 
-/// What grants that are good and not used up may still sign away, in raw units.
+/// What grants that are good and not used up may still sign away, in raw units. Those that
+/// follow one another sign away no more than the first of them leaves.
 fn open_total(uses: &[GrantUse], ledger: &dyn Parties) -> Outcome<u64> {
-    let mut open = 0u64;
+    let left: BTreeMap<Salt, RawAmount> = uses
+        .iter()
+        .map(|used| (used.grant.hash, used.left))
+        .collect();
+    let mut open: BTreeMap<Salt, u64> = BTreeMap::new();
     for used in uses {
         if state(used, ledger)? == "open" {
-            let left = ledger.grant_left(used.grant.hash, None)?;
-            open = open.saturating_add(left.unsigned());
+            let most = left.get(&used.first).unwrap_or(&used.left).unsigned();
+            let all = open.entry(used.first).or_default();
+            *all = all.saturating_add(used.left.unsigned()).min(most);
         }
     }
-    Ok(open)
+    Ok(open.values().fold(0, |sum, open| sum.saturating_add(*open)))
 }
 
 fn state(used: &GrantUse, ledger: &dyn Parties) -> Outcome<&'static str> {
@@ -425,7 +432,7 @@ fn state(used: &GrantUse, ledger: &dyn Parties) -> Outcome<&'static str> {
             "replaced"
         } else if grant.max_total == RawAmount::ZERO {
             "identity"
-        } else if ledger.grant_left(grant.hash, None)? == RawAmount::ZERO {
+        } else if used.left == RawAmount::ZERO {
             "used up"
         } else {
             "open"

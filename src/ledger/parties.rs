@@ -36,6 +36,10 @@ pub struct GrantRow {
 pub struct GrantUse {
     /// The grant.
     pub grant: GrantRow,
+    /// The first of the grants that it follows; its own hash if it follows none.
+    pub first: Salt,
+    /// What may still be signed away under it: no more than what the first one leaves.
+    pub left: RawAmount,
     /// Σ newest receipts of our own log under it, over all payees.
     pub issued: RawAmount,
     /// Σ newest receipts held under it.

@@ -261,8 +261,11 @@ pub(in crate::ledger) fn list(
     let mut uses = Vec::new();
     for row in &found {
         let grant = grant(row)?;
+        let root: Option<[u8; 32]> = get(row, "root")?;
         uses.push(GrantUse {
             grant,
+            first: root.map_or(grant.hash, Salt::from_bytes),
+            left: left(tx, grant.hash, None)?,
             issued: under(tx, grant.hash, ReceiptKind::Issued, None)?,
             received: under(tx, grant.hash, ReceiptKind::Received, None)?,
         });

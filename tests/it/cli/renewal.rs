@@ -209,6 +209,9 @@ fn both_renewed(devnet: &Devnet) {
     assert_eq!(by_old + by_new, spent);
     assert!(*by_new > 0, "{rows:?}");
     assert!(*new_total <= limit, "{rows:?}");
+    let listed = buyer.run(["wallet", "grants", "--json"]).json();
+    let open = (limit - spent).to_string();
+    assert_eq!(listed["open_raw"], open, "both together: {listed}");
     // Nothing is lost between one key and the next: the seller has all that was signed.
     let pair = seedrail::ledger::Pair {
         payer: devnet.accounts()[2].address,

@@ -193,6 +193,11 @@ pub(crate) fn renewed_grants_share_the_limit_of_the_first(store: &dyn Store) {
     assert_eq!((left(&first), left(&second)), ((70, 120), (70, 120)));
     issue(60, &second, 60).unwrap();
     assert_eq!(left(&second), (10, 60), "its own limits are lower still");
+    for (one, left) in [(&first, 60), (&second, 60), (&third, 60)] {
+        let uses = ledger.grants(one.payer).unwrap();
+        let listed = uses.iter().find(|used| used.grant == *one).unwrap();
+        assert_eq!((listed.first, listed.left), (first.hash, raw(left)));
+    }
     // The one before may be in use elsewhere: what it signs meanwhile counts.
     issue(60, &first, 10).unwrap();
     assert!(is_spent(issue(60, &second, 1)));
