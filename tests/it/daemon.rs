@@ -2,10 +2,10 @@
 //! commands that steer it.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufRead, BufReader, Read as _, Write as _},
     os::unix::net::{UnixDatagram, UnixStream},
     path::Path,
-    process::{Child, Command, ExitStatus},
+    process::{Child, ChildStdout, Command, ExitStatus},
     time::Duration,
 };
 
@@ -43,6 +43,21 @@ const QUIET: [&str; 8] = [
     "--json",
 ];
 
+/// A process, and what it says.
+fn spawn(mut command: Command) -> (Ended, BufReader<ChildStdout>) {
+    command.stderr(std::process::Stdio::inherit());
+    let mut child = Ended(command.spawn().unwrap());
+    let output = BufReader::new(child.0.stdout.take().unwrap());
+    (child, output)
+}
+
+/// The next document that it says.
+fn line(output: &mut impl BufRead) -> Value {
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    serde_json::from_str(&line).unwrap()
+}
+
 /// A daemon that has said that it is there.
 fn start(home: &Home, more: &[&str]) -> Ended {
     let mut command = home.command();
@@ -51,13 +66,9 @@ fn start(home: &Home, more: &[&str]) -> Ended {
 }
 
 /// The same, with what it said.
-fn begin(mut command: Command) -> (Ended, Value) {
-    command.stderr(std::process::Stdio::inherit());
-    let mut child = Ended(command.spawn().unwrap());
-    let mut line = String::new();
-    let mut output = BufReader::new(child.0.stdout.take().unwrap());
-    output.read_line(&mut line).unwrap();
-    let started: Value = serde_json::from_str(&line).unwrap();
+fn begin(command: Command) -> (Ended, Value) {
+    let (child, mut output) = spawn(command);
+    let started = line(&mut output);
     assert_eq!(started["event"], "started");
     // What else it says is read, so that it is never held up.
     std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
@@ -310,14 +321,8 @@ fn it_is_set_up_by_a_file_and_reads_it_again_on_a_signal() {
     let mut command = home.command();
     // What is typed counts more.
     command.args(["daemon", "--json", "--down-limit", "3MiB/s"]);
-    command.stderr(std::process::Stdio::inherit());
-    let mut daemon = Ended(command.spawn().unwrap());
-    let mut output = BufReader::new(daemon.0.stdout.take().unwrap());
-    let mut tells = || {
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        serde_json::from_str::<Value>(&line).unwrap()
-    };
+    let (daemon, mut output) = spawn(command);
+    let mut tells = || line(&mut output);
     let started = tells();
     assert_eq!(
         (&started["event"], &started["http"]),

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use super::Random;
 use crate::swarm::{
     bitfield::Bitfield,
     choker::{Candidate, Choker, Group, ROUND_SECONDS, worth},
@@ -35,22 +36,6 @@ const DAY_MS: u64 = 24 * 3600 * 1000;
 const RATE: u64 = 2 << 20;
 /// A tracker that cannot be reached is tried again within this: 15 minutes, and its own wish.
 const LONGEST_RETRY_MS: u64 = 900_000;
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Happens {

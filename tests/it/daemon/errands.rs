@@ -3,16 +3,14 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{DEADLINE, QUIET, ask, end, list, seeder, signal, start};
+use super::{DEADLINE, QUIET, ask, end, line, list, seeder, signal, spawn, start};
 use crate::support::{
-    child::Ended,
     home::Home,
     torrents::{file, torrent},
     waiting::wait_until,
@@ -128,14 +126,8 @@ fn a_program_is_run_for_each_new_problem() {
     configure(&first);
     let mut command = home.command();
     command.args(["daemon", "--json"]);
-    command.stderr(std::process::Stdio::inherit());
-    let mut daemon = Ended(command.spawn().unwrap());
-    let mut output = BufReader::new(daemon.0.stdout.take().unwrap());
-    let mut tells = || {
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        serde_json::from_str::<Value>(&line).unwrap()
-    };
+    let (daemon, mut output) = spawn(command);
+    let mut tells = || line(&mut output);
     assert_eq!(tells()["event"], "started");
     // Another file is in the place of each.
     let add = |name: &str, seed| {

@@ -8,6 +8,7 @@ use std::{
     net::SocketAddr,
 };
 
+use super::Random;
 use crate::{
     receipts::{
         Input, SIGN_AFTER,
@@ -42,22 +43,6 @@ const QUEUE: usize = 512;
 const SLOTS: usize = 8;
 /// Nobody waits longer, in virtual milliseconds.
 const END_MS: u64 = 3_600_000;
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
