@@ -1,5 +1,7 @@
-"""One seeder, one downloader, on loopback: ours, aria2 and libtorrent, with themselves and with each other."""
+"""One seeder, one downloader, on loopback: ours, aria2 and libtorrent, with themselves and with each other. The bound is
+benches/bound."""
 
+import contextlib
 import http.server
 import json
 import mmap
@@ -14,12 +16,21 @@ import threading
 import time
 from pathlib import Path
 
-from measure import ROOT, commit, heading, run
+from measure import ROOT, benchmark, commit, heading, run
 
 SEEDRAIL = ROOT / "target/dist/seedrail"
 HERE = Path(__file__).resolve().parent
 PIECES = (("1 MiB", 1 << 20), ("4 MiB", 4 << 20))
 TICKS = os.sysconf("SC_CLK_TCK")
+ARIA = ["--enable-dht=false", "--bt-enable-lpd=false", "--file-allocation=none", "--console-log-level=error",
+        "--summary-interval=0", "--show-console-readout=false"]
+# How a program is told what to run on; libtorrent_peer.py and the bound are told by name.
+LINKS = {
+    "tcp": {"ours": [], "aria2": []},
+    "rc4": {"ours": ["--encryption", "require"],
+            "aria2": ["--bt-require-crypto=true", "--bt-min-crypto-level=arc4"]},
+    "utp": {"ours": ["--no-tcp"]},
+}
 # Nothing here takes so long.
 DEADLINE = 300
 
@@ -76,8 +87,13 @@ class Memory:
 
 
 class Bench:
-    def __init__(self, folder, size):
+    """`folder` holds the content, `out` what is downloaded."""
+
+    def __init__(self, folder, size, out=None):
         self.folder, self.size = Path(folder), size
+        self.out = Path(out or folder) / "out"
+        run("cargo", "build", "--profile", "dist", "--locked", "--quiet")
+        self.bound = benchmark("bound")
         run("scripts/peers", "swarm")
         self.python = Path(run("scripts/peers", "--where").strip()) / "swarm/bin/python"
         self.tracker = Tracker()
@@ -93,48 +109,65 @@ class Bench:
                 "--piece-size", str(length))
             self.torrents[label] = torrent
 
-    def seeder(self, program, torrent, pieces, port):
-        aria = ["--enable-dht=false", "--bt-enable-lpd=false", "--file-allocation=none", "--console-log-level=error",
-                "--summary-interval=0", "--show-console-readout=false"]
+    def info_hash(self, pieces):
+        shown = run(SEEDRAIL, "torrent", "show", self.torrents[pieces], "--json")
+        return json.loads(shown)["info_hash"]
+
+    def seeder(self, program, torrent, pieces, port, link):
+        told = LINKS[link].get(program, [])
         return {
-            "ours": [SEEDRAIL, "seed", self.content, "--piece-size", pieces, "--listen", f"127.0.0.1:{port}"],
-            "aria2": ["aria2c", *aria, "--seed-ratio=0.0", "--bt-seed-unverified=true", f"--listen-port={port}",
+            "ours": [SEEDRAIL, "seed", self.content, "--piece-size", pieces, "--listen", f"127.0.0.1:{port}", *told],
+            "aria2": ["aria2c", *ARIA, *told, "--seed-ratio=0.0", "--bt-seed-unverified=true", f"--listen-port={port}",
                       f"--dir={self.content.parent}", torrent],
             "libtorrent": [self.python, HERE / "libtorrent_peer.py", "seed", self.content.parent, torrent, str(port)],
-            "bound": [sys.executable, HERE / "bound_peer.py", str(port), self.content],
+            "bound": [self.bound, "send", str(port), self.content, link],
         }[program]
 
-    def leecher(self, program, torrent, port, out):
-        aria = ["--enable-dht=false", "--bt-enable-lpd=false", "--file-allocation=none", "--console-log-level=error",
-                "--summary-interval=0", "--show-console-readout=false"]
+    def leecher(self, program, torrent, port, out, link):
+        told = LINKS[link].get(program, [])
         return {
-            "ours": [SEEDRAIL, "get", torrent, "-o", out, "--json", "--listen", f"127.0.0.1:{free_port()}"],
-            "aria2": ["aria2c", *aria, "--seed-time=0", f"--listen-port={free_port()}", f"--dir={out}", torrent],
+            "ours": [SEEDRAIL, "get", torrent, "-o", out, "--json", "--listen", f"127.0.0.1:{free_port()}", *told],
+            "aria2": ["aria2c", *ARIA, *told, "--seed-time=0", f"--listen-port={free_port()}", f"--dir={out}", torrent],
             "libtorrent": [self.python, HERE / "libtorrent_peer.py", "leech", out, torrent, str(free_port())],
-            "bound": [sys.executable, HERE / "bound_peer.py", str(port), out / "content.bin", str(self.size)],
+            "bound": [self.bound, "receive", str(port), out / "content.bin", str(self.size), link],
         }[program]
 
-    def transfer(self, seeder, leecher, pieces):
-        """Megabytes a second, CPU-seconds per GiB and peak MiB of both sides."""
+    def environment(self, link):
         home = self.folder / "home"
-        out = self.folder / "out"
         shutil.rmtree(home, ignore_errors=True)
-        environment = dict(os.environ, SEEDRAIL_HOME=str(home))
-        torrent = self.torrents[pieces]
+        return dict(os.environ, SEEDRAIL_HOME=str(home), BENCH_LINK=link)
+
+    @contextlib.contextmanager
+    def serving(self, seeder, pieces, link):
+        """A seeder that serves, and its port."""
         port = free_port()
-        quiet = {"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
         says = subprocess.PIPE if seeder == "libtorrent" else subprocess.DEVNULL
-        seed = subprocess.Popen(self.seeder(seeder, torrent, pieces.replace(" ", ""), port), stdout=says, **quiet)
+        seed = subprocess.Popen(self.seeder(seeder, self.torrents[pieces], pieces.replace(" ", ""), port, link), stdout=says,
+                                stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.environment(link))
         try:
-            wait_for(lambda: listens(port), f"the seeder {seeder}")
+            wait_for(lambda: listens(port, "udp" if link == "utp" else "tcp"), f"the seeder {seeder}")
             if seed.stdout:
                 seed.stdout.readline()
             self.tracker.seeder = port
+            yield seed, port
+        finally:
+            seed.kill()
+            seed.wait()
+
+    def transfer(self, seeder, leecher, pieces, link="tcp", is_cold=False):
+        """Megabytes a second, CPU-seconds per GiB and peak MiB of both sides. With a cold cache the content is read from
+        its disk."""
+        out = self.out
+        with self.serving(seeder, pieces, link) as (seed, port):
             shutil.rmtree(out, ignore_errors=True)
             out.mkdir()
+            if is_cold:
+                forget(self.content)
             before = cpu_of(seed.pid)
             start = time.monotonic()
-            leech = subprocess.Popen(self.leecher(leecher, torrent, port, out), stdout=subprocess.PIPE, text=True, **quiet)
+            leech = subprocess.Popen(self.leecher(leecher, self.torrents[pieces], port, out, link), stdout=subprocess.PIPE,
+                                     text=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                     env=dict(os.environ, SEEDRAIL_HOME=str(self.folder / "home"), BENCH_LINK=link))
             timer = threading.Timer(DEADLINE, leech.kill)
             timer.start()
             peak = Peak(leech.pid)
@@ -148,9 +181,6 @@ class Bench:
                 sys.exit(f"scripts/bench: {seeder} -> {leecher}: the downloader ended with {leech.returncode}")
             seed_cpu = cpu_of(seed.pid) - before
             seed_peak = peak_of(seed.pid)
-        finally:
-            seed.kill()
-            seed.wait()
         if (out / "content.bin").stat().st_size != self.size:
             sys.exit(f"scripts/bench: {seeder} -> {leecher}: the download is not as long as the content")
         seconds = {
@@ -158,6 +188,7 @@ class Bench:
             "aria2": lambda: wall,
         }.get(leecher, lambda: float(output))()
         gib = self.size / (1 << 30)
+        shutil.rmtree(out)
         return {"rate": self.size / 1e6 / seconds, "down_cpu": (usage.ru_utime + usage.ru_stime) / gib,
                 "seed_cpu": seed_cpu / gib, "down_peak": peak.kib / 1024, "seed_peak": seed_peak / 1024}
 
@@ -188,15 +219,22 @@ def wait_for(condition, what):
         time.sleep(0.05)
 
 
-def listens(port):
+def listens(port, protocol="tcp"):
     """Whether a socket of this machine listens there; nobody is disturbed by asking."""
-    wanted = f":{port:04X}"
-    for table in ("tcp", "tcp6"):
+    wanted, state = f":{port:04X}", {"tcp": "0A", "udp": "07"}[protocol]
+    for table in (protocol, f"{protocol}6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
-            if fields[1].endswith(wanted) and fields[3] == "0A":
+            if fields[1].endswith(wanted) and fields[3] == state:
                 return True
     return False
+
+
+def forget(path):
+    """Drops a file from the system's cache."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def cpu_of(pid):
@@ -217,7 +255,6 @@ PAIRS = (("bound", "bound"), ("ours", "ours"), ("aria2", "aria2"), ("libtorrent"
 
 def main(arguments):
     measured = commit()
-    run("cargo", "build", "--profile", "dist", "--locked", "--quiet")
     with tempfile.TemporaryDirectory(prefix="seedrail-bench-") as folder:
         bench = Bench(folder, arguments.size)
         memory = Memory(arguments.size + arguments.size // 2)

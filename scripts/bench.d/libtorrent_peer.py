@@ -3,7 +3,8 @@
 The seeder says when it serves, which is later than when it listens, and runs
 until it is killed. The leecher prints how many seconds the transfer took and
 ends; `share` downloads too, and goes on sharing until it is killed. The limit
-is in bytes a second.
+is in bytes a second. BENCH_LINK says what connections run on: `tcp`, `rc4` (the same, enciphered) or
+`utp`.
 """
 
 import os
@@ -26,11 +27,17 @@ def serves(port, info_hash):
 
 def main():
     role, folder, torrent, port, *limit = sys.argv[1:]
-    session = libtorrent.session({
+    link = os.environ.get("BENCH_LINK", "tcp")
+    tcp, utp = link != "utp", link == "utp"
+    encryption = {} if link != "rc4" else {
+        "out_enc_policy": int(libtorrent.enc_policy.pe_forced), "in_enc_policy": int(libtorrent.enc_policy.pe_forced),
+        "allowed_enc_level": int(libtorrent.enc_level.pe_rc4), "prefer_rc4": True}
+    session = libtorrent.session(encryption | {
         "listen_interfaces": f"127.0.0.1:{port}",
         "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
         "allow_multiple_connections_per_ip": True,
-        "enable_incoming_utp": False, "enable_outgoing_utp": False,
+        "enable_incoming_utp": utp, "enable_outgoing_utp": utp,
+        "enable_incoming_tcp": tcp, "enable_outgoing_tcp": tcp,
         "alert_mask": libtorrent.alert.category_t.status_notification | libtorrent.alert.category_t.error_notification,
     })
     parameters = libtorrent.add_torrent_params()
@@ -44,7 +51,9 @@ def main():
     if limit:
         handle.set_upload_limit(int(limit[0]))
     if role == "seed":
-        while not serves(int(port), parameters.ti.info_hash().to_bytes()):
+        # Only plain TCP can be asked from outside.
+        hash = parameters.ti.info_hash().to_bytes()
+        while not (serves(int(port), hash) if link == "tcp" else handle.status().is_seeding):
             time.sleep(0.05)
         print("serves", flush=True)
     while True:

@@ -56,6 +56,9 @@ pub(crate) struct SwarmFlags {
     /// Disable uTP.
     #[arg(long)]
     no_utp: bool,
+    /// Disable TCP between peers: they are reached by uTP alone.
+    #[arg(long, conflicts_with = "no_utp")]
+    no_tcp: bool,
     /// First node of the distributed hash table (DHT), besides the well-known ones, as
     /// HOST:PORT; may be repeated.
     #[arg(long, value_name = "NODE", value_parser = node)]
@@ -212,7 +215,7 @@ impl SwarmFlags {
             .up_limit(self.up_limit.map(|rate| rate.0))
             .down_limit(self.down_limit.map(|rate| rate.0))
             .encryption(self.encryption.into())
-            .transports(true, !self.no_utp)
+            .transports(!self.no_tcp, !self.no_utp)
             .dht(self.dht(context))
             // At loopback nobody would hear.
             .lsd(!self.no_lsd && !listen.ip().is_loopback())
