@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     devnet::{
         genesis::{self, trc20_owner},
+        history,
         params::ParameterError,
         state::{Account, State, Usage},
         trc20::{Trc20, Trc20Error},
@@ -153,6 +154,7 @@ impl Cheat {
                 let mut parameters = state.parameters.as_ref().clone();
                 parameters.set(name, *value)?;
                 state.parameters = std::sync::Arc::new(parameters);
+                history::install(state);
                 Ok(())
             }
             Self::Reference { bytes, hash } => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     devnet::{
+        history,
         params::{Parameter, proposed},
         reward::{self, Sums},
         state::State,
@@ -165,6 +166,7 @@ fn decide(state: &mut State, now: UnixMs) {
                 }
             }
             state.parameters = Arc::new(parameters);
+            history::install(state);
         }
         state.put_proposal(id, proposal);
     }

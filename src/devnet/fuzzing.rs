@@ -144,6 +144,21 @@ impl Machine {
         }
     }
 
+    /// With another value of a chain parameter.
+    #[cfg(test)]
+    pub(crate) fn with_parameter(mut self, name: &str, value: i64) -> Self {
+        let mut parameters = self.state.parameters.as_ref().clone();
+        parameters.set(name, value).expect("a parameter's name");
+        self.state.parameters = std::sync::Arc::new(parameters);
+        self
+    }
+
+    /// The state that programs run on.
+    #[cfg(test)]
+    pub(crate) fn into_state(self) -> State {
+        self.state
+    }
+
     /// All TRX there are, sun.
     pub fn supply(&self) -> i128 {
         supply(&self.state)

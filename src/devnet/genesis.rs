@@ -12,6 +12,7 @@ use crate::{
     devnet::{
         committee::{self, Witness},
         execute::created_address,
+        history,
         params::Parameters,
         state::{Account, Operations, Properties, State, Usage, reference_of},
         trc20::Trc20,
@@ -248,6 +249,7 @@ impl Genesis {
             state.put_witness(*address, Witness::genesis());
         }
         state.properties.next_maintenance = committee::maintenance_after(&state, self.time);
+        history::install(&mut state);
 
         let block = Block {
             header: BlockHeader {

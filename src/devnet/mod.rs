@@ -35,6 +35,7 @@ mod faults;
 pub mod fuzzing;
 mod genesis;
 mod handle;
+mod history;
 mod incoming;
 mod journal;
 mod log;

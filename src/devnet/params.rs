@@ -119,6 +119,8 @@ parameters! {
     AllowTvmCancun "getAllowTvmCancun" 1 1;
     AllowTvmBlob "getAllowTvmBlob" 1 1;
     AllowTvmSelfdestructRestriction "getAllowTvmSelfdestructRestriction" 0 0;
+    AllowTvmOsaka "getAllowTvmOsaka" 0 0;
+    AllowTvmPrague "getAllowTvmPrague" 0 0;
 }
 
 /// The parameter that a proposal names by this number (`ProposalUtil.ProposalType`).
@@ -197,6 +199,8 @@ pub(crate) const fn proposed(number: i64) -> Option<Parameter> {
         88 => P::ConsensusLogicOptimization,
         89 => P::AllowTvmBlob,
         94 => P::AllowTvmSelfdestructRestriction,
+        95 => P::AllowTvmPrague,
+        96 => P::AllowTvmOsaka,
         _ => return None,
     })
 }
@@ -247,7 +251,10 @@ impl Parameter {
     /// Whether it came after the version whose answers this node gives: it is listed
     /// only once it is on.
     pub(crate) const fn is_later(self) -> bool {
-        matches!(self, Self::AllowTvmSelfdestructRestriction)
+        matches!(
+            self,
+            Self::AllowTvmSelfdestructRestriction | Self::AllowTvmOsaka | Self::AllowTvmPrague
+        )
     }
 }
 

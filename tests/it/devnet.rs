@@ -12,6 +12,7 @@ mod contracts;
 mod ethereum;
 mod exchange;
 mod guide;
+mod history;
 mod http;
 mod inputs;
 mod limits;

@@ -9,6 +9,7 @@ use crate::{
     devnet::{
         committee,
         execute::{self, Slot},
+        history,
         incoming::Incoming,
         reject::Reject,
         rules::ChainRules,
@@ -86,6 +87,7 @@ impl Plan {
         let (witness, signer) = rules.turn(number, &before);
         let slot = rules.slot(number, time, &before);
         let mut state = before.clone();
+        history::note_parent(&mut state, number, &parent.id);
         let mut transactions = Vec::new();
         let mut receipts = Vec::new();
         let mut left = Vec::new();

@@ -1,4 +1,5 @@
 //! Tests that need what the room keeps to itself.
 
 mod invariants;
+mod osaka;
 mod tvm;

@@ -179,12 +179,17 @@ pub(super) fn create2(context: &Context<'_>, frame: &mut Frame) -> Result<i64, F
 }
 
 pub(super) fn vote_witness(context: &Context<'_>, frame: &mut Frame) -> Result<i64, Fault> {
-    let adjusted = context.rules.adjustment;
+    let rules = &context.rules;
     let end = |length: Word, offset: Word| {
-        let length = length.wrapping_mul(Word::from(32));
-        let length = if adjusted {
+        const WORD: Word = Word::from_limbs([32, 0, 0, 0]);
+        if rules.osaka {
+            // What does not fit in a word any more is not taken for little.
+            return needed(&offset, &length.saturating_mul(WORD).saturating_add(WORD));
+        }
+        let length = length.wrapping_mul(WORD);
+        let length = if rules.adjustment {
             // An array has its length before it.
-            length.wrapping_add(Word::from(32))
+            length.wrapping_add(WORD)
         } else {
             length
         };

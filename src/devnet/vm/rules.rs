@@ -43,6 +43,8 @@ rules! {
     dynamic: AllowDynamicEnergy,
     /// TIP-6780.
     restricted_selfdestruct: AllowTvmSelfdestructRestriction,
+    /// TIP-7823, 7883, 7939, 7951, 854, 871.
+    osaka: AllowTvmOsaka,
 }
 
 /// Since when an opcode is one.
@@ -69,6 +71,8 @@ pub(super) enum Since {
     Cancun,
     /// `AllowTvmBlob`.
     Blob,
+    /// `AllowTvmOsaka`.
+    Osaka,
 }
 
 impl Rules {
@@ -84,6 +88,7 @@ impl Rules {
             Since::Shanghai => self.shanghai,
             Since::Cancun => self.cancun,
             Since::Blob => self.blob,
+            Since::Osaka => self.osaka,
         }
     }
 }

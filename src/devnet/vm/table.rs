@@ -125,6 +125,7 @@ fn build() -> Vec<Row> {
         0x1b "SHL" 2 1 VERY_LOW, arith::shl, Constantinople;
         0x1c "SHR" 2 1 VERY_LOW, arith::shr, Constantinople;
         0x1d "SAR" 2 1 VERY_LOW, arith::sar, Constantinople;
+        0x1e "CLZ" 1 1 LOW, arith::clz, Osaka;
         0x20 "SHA3" 2 1 By(energy::sha3), memory::sha3, Always;
         0x30 "ADDRESS" 0 1 BASE, env::address, Always;
         0x31 "BALANCE" 1 1 EXT, env::balance, Always;

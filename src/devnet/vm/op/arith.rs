@@ -193,3 +193,8 @@ pub(in crate::devnet::vm) fn sar(_: &mut Context<'_>, frame: &mut Frame) -> Done
         }
     })
 }
+
+/// How many zero bits come first; 256 of 0.
+pub(in crate::devnet::vm) fn clz(_: &mut Context<'_>, frame: &mut Frame) -> Done {
+    one(frame, |a| Word::from(a.leading_zeros()))
+}

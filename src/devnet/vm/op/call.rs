@@ -28,7 +28,7 @@ type Done = Result<Next, Fault>;
 
 /// Frames below the outermost one.
 const MAX_DEPTH: usize = 64;
-/// CREATE2 does not look at the depth; a JVM's stack ends somewhere, ours here.
+/// CREATE2 does not look at the depth before Osaka; a JVM's stack ends somewhere, ours here.
 const MAX_NESTING: usize = 512;
 /// Hardhat's `console.log` calls this address, at which nothing is.
 const CONSOLE: &[u8; 20] = b"\0\0\0\0\0\0\0\0\0console.log";
@@ -275,7 +275,7 @@ fn call_precompile(
                 .map_err(|why| Fault::Execution(not_valid(why)))?,
         }
     }
-    let needed = precompile::price(precompile, &data);
+    let needed = precompile::price(&context.rules, precompile, &data);
     if needed > message.energy {
         context.world.restore(before);
         frame.push(Word::ZERO);
@@ -324,6 +324,14 @@ pub(in crate::devnet::vm) fn create2(context: &mut Context<'_>, frame: &mut Fram
     let offset = word::int_safe(&frame.pop());
     let size = word::int_safe(&frame.pop());
     let salt = word::bytes(&frame.pop());
+    if context.rules.osaka {
+        // As CREATE does.
+        frame.returned.clear();
+        if frame.depth == MAX_DEPTH {
+            frame.push(Word::ZERO);
+            return Ok(Next::Step);
+        }
+    }
     context.count_work(frame, size)?;
     let code = frame.memory.read(offset, size);
     let hash = keccak256_parts(&[&frame.address.to_bytes(), &salt, &keccak256(&code)]);

@@ -4,6 +4,7 @@
 mod chain;
 mod curve;
 mod modexp;
+mod secp256r1;
 mod shielded;
 mod sign;
 
@@ -46,6 +47,7 @@ precompiles! {
     Pairing = 0x8, |_| true;
     BatchValidateSign = 0x9, |rules| rules.solidity059;
     ValidateMultiSign = 0xa, |rules| rules.solidity059;
+    P256Verify = 0x100, |rules| rules.osaka;
     VerifyMint = 0x100_0001, |rules| rules.shielded;
     VerifyTransfer = 0x100_0002, |rules| rules.shielded;
     VerifyBurn = 0x100_0003, |rules| rules.shielded;
@@ -73,27 +75,42 @@ fn words_of(data: &[u8]) -> i64 {
     i64::try_from(data.len().div_ceil(WORD_BYTES)).unwrap_or(i64::MAX)
 }
 
+/// Words before the signatures that are paid for.
+const HEAD_WORDS: usize = 5;
+/// Words of a signature and what it is for.
+const BATCH_WORDS: usize = 6;
+const MULTI_WORDS: usize = 5;
+
 /// 1,500 a signature, of which there are `(words - 5) / size`, rounded toward 0.
-fn signatures(data: &[u8], size: i64) -> i64 {
-    let words = i64::try_from(data.len() / WORD_BYTES).unwrap_or(i64::MAX);
-    (words - 5) / size * 1_500
+fn signatures(data: &[u8], size: usize) -> i64 {
+    let whole = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    (whole(data.len() / WORD_BYTES) - whole(HEAD_WORDS)) / whole(size) * 1_500
+}
+
+/// Whether the input is as long as one that its price was made for: a head, and some
+/// signatures of `size` words (TIP-854).
+fn is_paid_length(data: &[u8], size: usize) -> bool {
+    let (words, rest) = (data.len() / WORD_BYTES, data.len() % WORD_BYTES);
+    let signed = words.saturating_sub(HEAD_WORDS);
+    rest == 0 && signed > 0 && signed.is_multiple_of(size)
 }
 
 /// Energy for one run.
-pub(super) fn price(precompile: Precompile, data: &[u8]) -> i64 {
+pub(super) fn price(rules: &Rules, precompile: Precompile, data: &[u8]) -> i64 {
     match precompile {
         Precompile::Recover => 3_000,
         Precompile::Sha256 => 60 + 12 * words_of(data),
         Precompile::Ripemd => 600 + 120 * words_of(data),
         Precompile::Identity => 15 + 3 * words_of(data),
-        Precompile::ModExp => modexp::price(data),
+        Precompile::ModExp => modexp::price(data, rules.osaka),
         Precompile::Add => 150,
         Precompile::Multiply => 6_000,
         Precompile::Pairing => {
             45_000 + 34_000 * i64::try_from(data.len() / curve::PAIR_BYTES).unwrap_or(i64::MAX)
         }
-        Precompile::BatchValidateSign => signatures(data, 6),
-        Precompile::ValidateMultiSign => signatures(data, 5),
+        Precompile::BatchValidateSign => signatures(data, BATCH_WORDS),
+        Precompile::ValidateMultiSign => signatures(data, MULTI_WORDS),
+        Precompile::P256Verify => 6_900,
         Precompile::VerifyMint | Precompile::VerifyBurn => 150_000,
         Precompile::VerifyTransfer => 200_000,
         Precompile::MerkleHash | Precompile::RewardBalance | Precompile::VoteCount => 500,
@@ -114,17 +131,21 @@ pub(super) fn run(
 ) -> Result<Option<Vec<u8>>, Fault> {
     context.check_clock("call")?;
     let deadline = context.env.deadline;
+    let osaka = context.rules.osaka;
     Ok(match precompile {
         Precompile::Recover => Some(sign::recover(data)),
         Precompile::Sha256 => Some(Sha256::digest(data).to_vec()),
         Precompile::Ripemd => Some(twice(data)),
         Precompile::Identity => Some(data.to_vec()),
-        Precompile::ModExp => Some(modexp::run(data, deadline)?),
+        Precompile::ModExp => modexp::run(data, deadline, osaka)?,
         Precompile::Add => curve::add(data),
         Precompile::Multiply => curve::multiply(data),
         Precompile::Pairing => curve::pairing(data),
+        Precompile::BatchValidateSign if osaka && !is_paid_length(data, BATCH_WORDS) => None,
+        Precompile::ValidateMultiSign if osaka && !is_paid_length(data, MULTI_WORDS) => None,
         Precompile::BatchValidateSign => Some(sign::batch(data)),
         Precompile::ValidateMultiSign => Some(sign::multi(&context.world.state, data)?),
+        Precompile::P256Verify => Some(secp256r1::verify(data)),
         Precompile::VerifyMint => Some(unproved(shielded::is_no_mint(data))?),
         Precompile::VerifyTransfer => Some(unproved(shielded::is_no_transfer(data))?),
         Precompile::VerifyBurn => Some(unproved(shielded::is_no_burn(data))?),
