@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::{
     devnet::{
         history,
-        params::{Parameter, proposed},
+        params::Parameter,
+        proposable::proposed,
         reward::{self, Sums},
         state::State,
     },

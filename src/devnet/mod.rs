@@ -42,6 +42,7 @@ mod log;
 mod node;
 mod params;
 mod permission;
+mod proposable;
 mod reject;
 mod resource;
 mod reward;

@@ -4,7 +4,7 @@ use super::{Outcome, address};
 use crate::{
     devnet::{
         committee::{self, Proposal, Standing},
-        params::proposed,
+        proposable,
         reject::Reject,
         state::State,
     },
@@ -40,15 +40,8 @@ pub(super) fn create(
     }
     let mut parameters = Vec::new();
     for entry in &contract.parameters {
-        let Some(parameter) = proposed(entry.key) else {
-            return Reject::validate(format!("Does not support code : {}", entry.key));
-        };
-        if entry.value < 0 {
-            return Reject::validate(format!(
-                "Bad chain parameter value, {} is from 0 on",
-                parameter.name()
-            ));
-        }
+        let checked = proposable::check(&state.parameters, entry.key, entry.value);
+        checked.or_else(Reject::validate)?;
         parameters.retain(|(key, _)| *key != entry.key);
         parameters.push((entry.key, entry.value));
     }

@@ -199,7 +199,7 @@ async fn an_approved_proposal_changes_a_parameter_when_its_time_is_over() {
     )
     .await;
     done(&devnet, 1, "proposalcreate", fee).await;
-    let interval = json!({ "parameters": { "key": 0, "value": 12_000 } });
+    let interval = json!({ "parameters": { "key": 0, "value": 120_000 } });
     done(&devnet, 1, "proposalcreate", interval).await;
     let approve = json!({ "proposal_id": 1, "is_add_approval": true });
     done(&devnet, 1, "proposalapprove", approve.clone()).await;

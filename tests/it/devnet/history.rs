@@ -6,7 +6,7 @@ use seedrail::devnet::{Devnet, Pace};
 use serde_json::{Value, json};
 
 use super::{
-    committee::{self, done},
+    committee::{self, done, refused},
     http::post,
 };
 
@@ -107,8 +107,10 @@ async fn a_proposal_brings_the_contract_and_blocks_before_it_are_unknown() {
     let devnet = committee::devnet().await;
     let url = json!({ "url": "https://one.example" });
     done(&devnet, 1, "createwitness", url).await;
-    let prague = json!({ "parameters": [{ "key": 95, "value": 1 }] });
-    done(&devnet, 1, "proposalcreate", prague).await;
+    let prague = |value: i64| json!({ "parameters": [{ "key": 95, "value": value }] });
+    let words = "This value[ALLOW_TVM_PRAGUE] is only allowed to be 1";
+    refused(&devnet, 1, "proposalcreate", prague(2), words).await;
+    done(&devnet, 1, "proposalcreate", prague(1)).await;
     let approve = json!({ "proposal_id": 1, "is_add_approval": true });
     done(&devnet, 1, "proposalapprove", approve).await;
     devnet.mine(4);
@@ -127,4 +129,6 @@ async fn a_proposal_brings_the_contract_and_blocks_before_it_are_unknown() {
     for number in [since, since + 1] {
         assert_eq!(ask(&devnet, &word(number)).await, Some(id(&devnet, number)));
     }
+    let again = "[ALLOW_TVM_PRAGUE] has been valid, no need to propose again";
+    refused(&devnet, 1, "proposalcreate", prague(1), again).await;
 }
