@@ -20,3 +20,4 @@ mod node;
 mod refusals;
 mod state;
 mod surface;
+mod toolchains;
