@@ -32,9 +32,9 @@ pub(super) enum Effect {
     Added(InfoHash),
     /// It goes on, also from trouble.
     Resume(InfoHash),
-    /// It leaves the session and starts again.
-    Restart(InfoHash),
-    /// The same, and all data is verified.
+    /// Other files are wanted.
+    Files(InfoHash),
+    /// It leaves the session and starts again, and all data is verified.
     Recheck(InfoHash),
     /// Some of its files go before others.
     Priorities(InfoHash),
@@ -316,7 +316,7 @@ impl Owner {
             return Ok(Effect::None);
         }
         entry.wish.files = Some(files);
-        Ok(Effect::Restart(hash))
+        Ok(Effect::Files(hash))
     }
 
     fn set_priorities(
@@ -488,7 +488,7 @@ impl Owner {
             Effect::Reconcile(hash)
             | Effect::Added(hash)
             | Effect::Resume(hash)
-            | Effect::Restart(hash)
+            | Effect::Files(hash)
             | Effect::Priorities(hash)
             | Effect::Trackers(hash)
             | Effect::Recheck(hash)
@@ -500,11 +500,10 @@ impl Owner {
             return;
         };
         match effect {
-            Effect::Restart(_) | Effect::Recheck(_) => {
-                entry.standing = Standing::default();
-                entry.refused = None;
-                entry.recheck |= matches!(effect, Effect::Recheck(_));
-                entry.restart = entry.live().is_some();
+            Effect::Files(_) => self.choose_files(hash),
+            Effect::Recheck(_) => {
+                entry.recheck = true;
+                entry.start_anew();
             }
             Effect::Priorities(_) => {
                 if let Some(live) = entry.live() {
@@ -553,6 +552,13 @@ impl Owner {
 }
 
 impl Entry {
+    /// What is known of it is found out again.
+    pub(super) fn start_anew(&mut self) {
+        self.standing = Standing::default();
+        self.refused = None;
+        self.restart = self.live().is_some();
+    }
+
     /// Goes on from trouble.
     fn go_on(&mut self) {
         self.refused = None;

@@ -199,7 +199,7 @@ pub(super) struct Entry {
     pub(super) trackers: Vec<TrackerRow>,
     /// All data is verified when it starts next.
     pub(super) recheck: bool,
-    /// It must leave the session and start again, for what cannot be changed in it.
+    /// It must leave the session and start again: for a check, or what cannot be changed in it.
     pub(super) restart: bool,
     /// Content that was hashed just now.
     pub(super) trusted: bool,
@@ -207,6 +207,10 @@ pub(super) struct Entry {
     pub(super) deleting: bool,
     /// A task moves it to where complete content goes.
     pub(super) moving: bool,
+    /// A task tells it which files are wanted.
+    pub(super) choosing: bool,
+    /// Which files are wanted may have changed since readers were told.
+    pub(super) files_changed: bool,
     /// Why it could not be moved there; it is tried again when it is resumed.
     pub(super) not_moved: Option<String>,
     /// Why it could not start.
@@ -267,6 +271,8 @@ impl Entry {
             trusted: false,
             deleting: false,
             moving: false,
+            choosing: false,
+            files_changed: false,
             not_moved: None,
             refused: None,
             waits: false,

@@ -313,7 +313,9 @@ impl Entry {
             return Vec::new();
         };
         let layout = info.layout();
-        let running = self.live().and_then(|live| live.handle.wanted_files());
+        // What it was not told yet is shown as it is wanted.
+        let told = self.live().filter(|_| !self.choosing);
+        let running = told.and_then(|live| live.handle.wanted_files());
         let wanted = running.or_else(|| {
             let files = self.wish.files.as_ref()?;
             super::entry::selection(files).ok()?.choose(info).ok()
@@ -371,27 +373,29 @@ impl Entry {
 
     /// What readers see of it: what did not change keeps its revision. `None`: nothing did.
     pub(super) fn show(
-        &self,
+        &mut self,
         before: Option<&Arc<Torrent>>,
         seen: &Seen,
         paid: &Paid,
         revision: Revision,
     ) -> Option<Arc<Torrent>> {
         let stats = seen.stats.as_ref();
+        let files_changed = self.take_files_changed();
         let row = self.row(stats);
         let peers = self.peers(stats, paid);
         // Which pieces and files are there, and which first, when that may have changed.
-        let moved = before.is_none_or(|before| {
-            let was = &before.row.value;
-            was.pieces_have != row.pieces_have
-                || was.state != row.state
-                || was.wanted != row.wanted
-                || was.size != row.size
-                || before.files.value.iter().any(|file| {
-                    let now = self.wish.priorities.get(&file.index);
-                    now.copied().unwrap_or_default() != file.priority
-                })
-        });
+        let moved = files_changed
+            || before.is_none_or(|before| {
+                let was = &before.row.value;
+                was.pieces_have != row.pieces_have
+                    || was.state != row.state
+                    || was.wanted != row.wanted
+                    || was.size != row.size
+                    || before.files.value.iter().any(|file| {
+                        let now = self.wish.priorities.get(&file.index);
+                        now.copied().unwrap_or_default() != file.priority
+                    })
+            });
         let have = self
             .live()
             .filter(|_| moved)

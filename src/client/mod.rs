@@ -13,6 +13,7 @@ pub mod snapshot;
 
 mod adding;
 mod applying;
+mod choosing;
 mod days;
 mod entry;
 mod error;

@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     ClientConfig, OpenError,
     applying::Touched,
+    choosing::Chosen,
     command::{Answer, Command},
     days::Days,
     entry::{Entry, Place, Run},
@@ -78,6 +79,8 @@ pub(super) enum Job {
     SessionEnded,
     /// Content was moved, or could not be; who waits for it, if somebody does.
     Moved(InfoHash, Moved, Option<Reply>),
+    /// A torrent was told which files are wanted.
+    Chosen(InfoHash, Chosen),
 }
 
 pub(super) struct Owner {
@@ -449,6 +452,7 @@ impl Owner {
                     }
                 }
             }
+            Job::Chosen(hash, chosen) => self.chosen(hash, &chosen),
             Job::Moved(hash, moved, reply) => self.moved(hash, moved, reply).await,
         }
     }

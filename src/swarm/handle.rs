@@ -19,7 +19,8 @@ use super::{
     phase::{Pause, Phase, Resumes},
     ports::PortMapping,
     relocate::MoveError,
-    torrent::{PeerSource, Torrent},
+    selection::Selection,
+    torrent::{ChooseError, PeerSource, Torrent},
     web::WebSeedRow,
 };
 use crate::types::InfoHash;
@@ -132,6 +133,17 @@ impl TorrentHandle {
     /// are begun are finished.
     pub fn set_priorities(&self, files: FilePriorities) {
         self.torrent.set_priorities(files);
+    }
+
+    /// Has other files be downloaded from now on. Connections stay: pieces that are wanted now
+    /// are asked for, others are not, and what was requested of them is still taken in; those
+    /// of which a part is owed to a seller are finished, as long as others are missing. Files
+    /// that are left out stay where they are.
+    ///
+    /// # Errors
+    /// See [`ChooseError`].
+    pub async fn choose_files(&self, files: Selection) -> Result<(), ChooseError> {
+        self.torrent.clone().choose_files(files).await
     }
 
     /// Changes the trackers, one tier after the other; `named` are those of them that the user

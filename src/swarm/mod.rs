@@ -52,6 +52,7 @@ pub use mse::Encryption;
 pub use peer::{PeerRow, Transport};
 pub use phase::{Pause, Phase, Resumes};
 pub use session::{AddOptions, SeedOptions, Session, SessionBuilder, SessionError, Source};
+pub use torrent::ChooseError;
 pub use web::WebSeedRow;
 
 #[cfg(test)]

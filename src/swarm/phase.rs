@@ -71,6 +71,10 @@ pub(super) enum Input {
     CheckFailed(String),
     /// The last wanted piece is on disk.
     Completed,
+    /// Other files are wanted.
+    Chosen {
+        complete: bool,
+    },
     /// A piece could not be written.
     DiskRefused(String),
     /// Writing may work again.
@@ -144,18 +148,24 @@ impl Phase {
             }
             (Self::Checking { .. }, Input::Pause) => Self::paused(Resumes::Checking),
 
-            (Self::Downloading, Input::Completed) => Self::Seeding,
+            (Self::Downloading, Input::Completed | Input::Chosen { complete: true }) => {
+                Self::Seeding
+            }
             (Self::Downloading | Self::Paused(Pause::DiskRefused(_)), Input::DiskRefused(why)) => {
                 Self::Paused(Pause::DiskRefused(why))
             }
             (Self::Downloading, Input::Pause) => Self::paused(Resumes::Downloading),
 
+            (Self::Seeding, Input::Chosen { complete: false }) => Self::Downloading,
             (Self::Seeding, Input::Pause) => Self::paused(Resumes::Seeding),
 
             (Self::Paused(Pause::DiskRefused(_)), Input::DiskWorks | Input::Resume) => {
                 Self::Downloading
             }
-            (Self::Paused(Pause::DiskRefused(_)), Input::Completed) => Self::Seeding,
+            (
+                Self::Paused(Pause::DiskRefused(_)),
+                Input::Completed | Input::Chosen { complete: true },
+            ) => Self::Seeding,
             (Self::Paused(Pause::DiskRefused(_)), Input::Pause) => {
                 Self::paused(Resumes::Downloading)
             }
@@ -170,8 +180,12 @@ impl Phase {
             (Self::Paused(Pause::Asked(Resumes::Checking)), Input::Checked { complete }) => {
                 Self::paused(Self::transfers(complete))
             }
-            (Self::Paused(Pause::Asked(Resumes::Downloading)), Input::Completed) => {
-                Self::paused(Resumes::Seeding)
+            (
+                Self::Paused(Pause::Asked(Resumes::Downloading)),
+                Input::Completed | Input::Chosen { complete: true },
+            ) => Self::paused(Resumes::Seeding),
+            (Self::Paused(Pause::Asked(Resumes::Seeding)), Input::Chosen { complete: false }) => {
+                Self::paused(Resumes::Downloading)
             }
             (
                 Self::Paused(Pause::Asked(Resumes::Metadata | Resumes::Checking)),
@@ -233,7 +247,7 @@ impl Phase {
     }
 
     /// Nothing is written any more, so that others may have the files.
-    fn frees_files(&self) -> bool {
+    pub(super) fn frees_files(&self) -> bool {
         matches!(
             self,
             Self::Seeding
@@ -296,6 +310,8 @@ mod tests {
             ("checked, complete", Input::Checked { complete: true }),
             ("check failed", Input::CheckFailed(why())),
             ("completed", Input::Completed),
+            ("chosen, incomplete", Input::Chosen { complete: false }),
+            ("chosen, complete", Input::Chosen { complete: true }),
             ("disk refused", Input::DiskRefused(why())),
             ("disk works", Input::DiskWorks),
             ("pause", Input::Pause),

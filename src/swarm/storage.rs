@@ -167,6 +167,18 @@ impl Storage {
         }
     }
 
+    /// The same content, where the files at these positions have files of their own, too.
+    pub(super) fn with_files(&self, info: &Info, more: &Bitfield) -> Self {
+        let mut wider = self.clone();
+        for ((at, entry), file) in (0..).zip(&mut wider.entries).zip(info.files()) {
+            if entry.in_parts && more.has(at) {
+                entry.in_parts = false;
+                entry.path = own_path(info, &self.root, file);
+            }
+        }
+        wider
+    }
+
     /// Files that no torrent describes yet: for creating one.
     pub(super) fn of_files(root: &Path, files: &[(PathBuf, u64, bool)], layout: Layout) -> Self {
         let mut offset = 0;
@@ -262,6 +274,15 @@ impl Storage {
     /// # Errors
     /// See [`StorageError`].
     pub fn prepare(&self, room: Room) -> Result<(), StorageError> {
+        self.prepare_files(room, |_| true)
+    }
+
+    /// As [`prepare`](Self::prepare), for the files at some positions alone.
+    pub(super) fn prepare_files(
+        &self,
+        room: Room,
+        which: impl Fn(u32) -> bool,
+    ) -> Result<(), StorageError> {
         let parted = fs::symlink_metadata(&self.part_file).is_ok();
         let end = self.parts_end();
         if end > 0 {
@@ -271,7 +292,9 @@ impl Storage {
                 file.set_len(end).map_err(fail)?;
             }
         }
-        for entry in self.own_entries() {
+        let entries = (0..).zip(&self.entries);
+        let own = entries.filter(|(at, entry)| !entry.pad && !entry.in_parts && which(*at));
+        for (_, entry) in own {
             let fail = |source| StorageError::new("create", &entry.path, source);
             if parted && fs::symlink_metadata(&entry.path).is_err() {
                 self.take_from_parts(entry)?;
@@ -344,19 +367,18 @@ impl Storage {
         fs::rename(&new, &entry.path).map_err(fail)
     }
 
-    /// Takes the part file away, if nothing of it is needed any more.
+    /// Takes the part file away, if nothing of it is needed any more; true if it did.
     ///
     /// # Errors
     /// It cannot be removed.
-    pub fn drop_parts(&self) -> Result<(), StorageError> {
+    pub fn drop_parts(&self) -> Result<bool, StorageError> {
         if self.entries.iter().any(|entry| entry.in_parts) {
-            return Ok(());
+            return Ok(false);
         }
         match fs::remove_file(&self.part_file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(StorageError::new("remove", &self.part_file, error))
-            }
-            _ => Ok(()),
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(StorageError::new("remove", &self.part_file, error)),
         }
     }
 

@@ -577,10 +577,7 @@ async fn files_go_before_others_and_connections_stay() {
         assert_eq!(reply.status, status, "{body}: {}", reply.text());
         assert_eq!(priorities().await, (json!(ours), json!(theirs)), "{body}");
         let row = stand.ask(&format!("GET {path}"), "").await.json();
-        // Only the choice of files takes it out of the session.
-        if !body.ends_with("priority=0") {
-            assert_eq!(row["state"], "downloading", "{body}");
-        }
+        assert_eq!(row["state"], "downloading", "{body}");
     }
     // A link has no files yet.
     let link = json!({ "link": "magnet:?xt=urn:btih:0000000000000000000000000000000000000001" });

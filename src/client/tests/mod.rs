@@ -1,5 +1,6 @@
 //! A client alone and among others, on loopback.
 
+mod choosing;
 mod kept;
 mod list;
 mod moving;

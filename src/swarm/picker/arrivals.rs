@@ -169,7 +169,9 @@ impl Picker {
         let idle = |chunk: &Chunk| matches!(chunk, Chunk::Missing | Chunk::Zeros);
         if begun.duplicates.is_empty() && begun.chunks.iter().all(idle) {
             self.begun.remove(&block.piece);
-            self.rarity.list(block.piece);
+            if self.lacks(block.piece) {
+                self.rarity.list(block.piece);
+            }
         }
         over
     }
@@ -237,7 +239,7 @@ impl Picker {
         all
     }
 
-    fn end(&mut self, piece: u32) -> Ended {
+    pub(super) fn end(&mut self, piece: u32) -> Ended {
         match self.lacks(piece) {
             true => self.rarity.list(piece),
             false => self.rarity.unlist(piece),

@@ -83,6 +83,27 @@ impl Begun {
         missing.map(|(at, _)| at).find(may)
     }
 
+    /// Whether a chunk of it is here that is owed to its sender when the hash matches.
+    pub(super) fn is_owed(&self) -> bool {
+        let priced = |tag: &PriceTag| *tag != PriceTag::default();
+        let owed = |chunk: &Chunk| match chunk {
+            Chunk::Here { tag, .. } => tag.as_ref().is_some_and(priced),
+            _ => false,
+        };
+        !self.duplicates.is_empty() || self.chunks.iter().any(owed)
+    }
+
+    /// Whether a chunk of it is requested of anybody.
+    pub(super) fn is_on_its_way(&self) -> bool {
+        let asked = |chunk: &Chunk| matches!(chunk, Chunk::Asked(_));
+        self.chunks.iter().any(asked)
+    }
+
+    /// Whether all of it is here, and its hash is not known yet.
+    pub(super) fn is_whole(&self) -> bool {
+        usize::try_from(self.here).is_ok_and(|here| here == self.chunks.len())
+    }
+
     /// One request fewer of a connection's; true if it was the last.
     pub(super) fn close_one(&mut self, conn: ConnId) -> bool {
         let Some(open) = self.open.get_mut(&conn) else {

@@ -18,8 +18,11 @@
 //! else is asked for a chunk of them until it lets go ([`Picker::release`]), or is late by 5 s.
 //!
 //! Padding is not requested, unless a piece is nothing but padding.
+//!
+//! What is wanted may change at any time, see [`Picker::choose`].
 
 mod arrivals;
+mod choosing;
 mod chunks;
 mod races;
 mod rarity;
@@ -31,6 +34,7 @@ use super::{
     selection::Wanted, wire::Block,
 };
 pub use arrivals::Received;
+pub use choosing::GivenUp;
 use chunks::{Begun, Chunk};
 pub use chunks::{Contributions, Ended};
 use rarity::Rarity;
@@ -97,6 +101,8 @@ pub struct Picker {
     rarity: Rarity,
     begun: BTreeMap<u32, Begun>,
     max_begun: usize,
+    /// Pieces may be begun that are not wanted any more.
+    narrowed: bool,
     /// Cancelled requests of metered connections that were not answered yet: each may
     /// still become a priced duplicate. Bounded by the connections' own bounds on requests.
     /// When each answer was expected.
@@ -124,6 +130,7 @@ impl Picker {
             wanted,
             begun: BTreeMap::new(),
             max_begun: usize::try_from(max).expect("at most 4096"),
+            narrowed: false,
             late: BTreeMap::new(),
             exposed: 0,
             duplicates: 0,
@@ -161,7 +168,7 @@ impl Picker {
         self.wanted.bytes() / 100 + u64::from(self.layout.piece_length())
     }
 
-    /// Whether a peer with these pieces has one that is wanted and missing here.
+    /// Whether a peer with these pieces has one that is asked for and missing here.
     pub fn interesting(&self, theirs: &Bitfield) -> bool {
         if theirs.is_full() {
             return !self.is_done();
@@ -170,6 +177,7 @@ impl Picker {
         let missing = wanted.iter().zip(self.have.as_bytes());
         let mut pairs = theirs.as_bytes().iter().zip(missing);
         pairs.any(|(theirs, (wanted, ours))| theirs & wanted & !ours != 0)
+            || self.owed_pieces().any(|piece| theirs.has(piece))
     }
 
     /// Whether this piece is wanted and missing.
@@ -234,10 +242,12 @@ impl Picker {
         theirs: &Bitfield,
         of: impl Fn(&Begun) -> bool,
     ) -> Option<(u32, u32)> {
-        let begun = self
-            .begun
-            .iter()
-            .filter(|(piece, begun)| begun.missing > 0 && theirs.has(**piece) && of(begun));
+        let begun = self.begun.iter().filter(|(piece, begun)| {
+            begun.missing > 0
+                && theirs.has(**piece)
+                && of(begun)
+                && self.is_asked_for(**piece, begun)
+        });
         let mut missing = begun.filter_map(|(piece, begun)| {
             Some((*piece, begun.first_missing(asker.conn, asker.now_ms)?))
         });
@@ -245,7 +255,7 @@ impl Picker {
     }
 
     fn begin(&mut self, asker: Asker, theirs: &Bitfield) -> Option<(u32, u32)> {
-        if self.begun.len() >= self.max_begun {
+        if self.begun_and_wanted() >= self.max_begun {
             return None;
         }
         let piece = self.rarity.rarest(theirs)?;

@@ -42,7 +42,7 @@ impl Picker {
         let worth = own + own / 2 + RACE_MARGIN_MS;
         let mut latest: Option<(u64, u32, u32)> = None;
         for (piece, begun) in &self.begun {
-            if !theirs.has(*piece) || !among(begun) {
+            if !theirs.has(*piece) || !among(begun) || !self.is_asked_for(*piece, begun) {
                 continue;
             }
             for (at, chunk) in (0..).zip(&begun.chunks) {
@@ -84,7 +84,8 @@ impl Picker {
         let worth = own + own / 2 + TAKE_OVER_MARGIN_MS;
         let mut latest: Option<(u64, u32, u32)> = None;
         for (piece, begun) in &self.begun {
-            if !theirs.has(*piece) || !begun.is_open(asker.now_ms) {
+            let wanted = self.is_asked_for(*piece, begun);
+            if !wanted || !theirs.has(*piece) || !begun.is_open(asker.now_ms) {
                 continue;
             }
             for (at, chunk) in (0..).zip(&begun.chunks) {

@@ -124,6 +124,8 @@ impl Assembly {
         for span in filling.into_iter().flat_map(BTreeMap::into_values) {
             buffers.give_back(span.data);
         }
+        // What waits to be written must not come after what is fetched anew.
+        self.work.give_up(buffers);
     }
 }
 

@@ -204,6 +204,13 @@ impl PeerBook {
         self.known.values().filter(|known| known.dialling).count()
     }
 
+    /// More is wanted than was: seeds may be dialled at once that were of no use.
+    pub(in crate::swarm) fn seeds_are_useful(&mut self, now_ms: u64) {
+        for known in self.known.values_mut().filter(|known| known.seed) {
+            known.next_try_ms = now_ms;
+        }
+    }
+
     /// At most `room` addresses to dial now, the best first; they are marked as being
     /// dialled. A seed is passed over if we are `complete`.
     pub(in crate::swarm) fn choose(

@@ -68,6 +68,9 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
             }
             continue;
         }
+        if tick {
+            torrent.input(Input::Tick);
+        }
         if tick && phase.is_open() {
             torrent.close_useless();
             torrent.try_disk_again().await;
@@ -169,13 +172,13 @@ impl Torrent {
     }
 
     fn checked(self: &Arc<Self>, info: Arc<Info>, have: Bitfield, root: PathBuf) {
-        let wanted = self.wanted.get_or_init(|| Wanted::all(&info));
+        let wanted = self.wanted_or(&info, || None);
         self.verified.begin(&have);
         self.full.store(have.is_full(), Ordering::Release);
         let (count, total) = (have.count(), have.len());
         let seed = u32::from_be_bytes(*self.hash.as_bytes().first_chunk().expect("20 bytes"))
             ^ self.shared.key;
-        let picker = Picker::new(info.layout(), have, wanted.clone(), seed);
+        let picker = Picker::new(info.layout(), have, Wanted::clone(&wanted), seed);
         let complete = picker.is_done();
         self.complete.store(complete, Ordering::Release);
         self.emit(Event::Ready { have: count, total });
@@ -191,11 +194,24 @@ impl Torrent {
 
     /// Finds out which files were chosen, if that was said.
     fn choose(&self) -> Result<(), SelectionError> {
-        if let (Some(info), Some(files)) = (self.info.get(), &self.setup.files) {
+        let files = lock(&self.choice).clone();
+        if let (Some(info), Some(files)) = (self.info.get(), files) {
             let wanted = Wanted::files(info, files.choose(info)?);
-            self.wanted.get_or_init(|| wanted);
+            *lock(&self.wanted) = Some(Arc::new(wanted));
         }
         Ok(())
+    }
+
+    /// What is wanted: what was chosen, or was `before`, or everything.
+    fn wanted_or(&self, info: &Info, before: impl FnOnce() -> Option<Bitfield>) -> Arc<Wanted> {
+        if let Some(known) = self.wanted() {
+            return known;
+        }
+        let found = Arc::new(match before() {
+            Some(files) => Wanted::files(info, files),
+            None => Wanted::all(info),
+        });
+        lock(&self.wanted).get_or_insert(found).clone()
     }
 
     /// Where each file's bytes lie. A file that is left out has one of its own if
@@ -234,19 +250,16 @@ impl Torrent {
                 .inspect_err(|error| tracing::warn!(%error, "no fast resume"))
                 .ok()
         });
-        let wanted = self.wanted.get_or_init(|| {
+        let wanted = self.wanted_or(info, || {
             let before = resume.as_ref().filter(|_| !read_only);
-            match before.and_then(|resume| resume.chosen(info.file_count())) {
-                Some(files) => Wanted::files(info, files),
-                None => Wanted::all(info),
-            }
+            before.and_then(|resume| resume.chosen(info.file_count()))
         });
         if let Some(resume) = &mut resume {
-            resume.choose(wanted);
+            resume.choose(&wanted);
         }
         let storage = Arc::new(match read_only {
             true => Storage::content(info, root, |_| true),
-            false => self.lay_out(info, root, wanted, resume.as_ref()),
+            false => self.lay_out(info, root, &wanted, resume.as_ref()),
         });
         *lock(&self.storage) = Some(storage.clone());
         if trusted {
@@ -312,17 +325,22 @@ impl Torrent {
                 });
             storage.check_writable(&needed)?;
         }
-        if let Some(mut resume) = resume {
-            if let Err(error) = resume.save(&have, &storage, false) {
-                tracing::warn!(%error, "cannot record what is verified");
-            }
-            *lock(&self.resume) = Some(resume);
-        }
+        *lock(&self.resume) = resume;
+        self.record_now(&have, &storage);
         // After the record, which may speak of it.
-        if !read_only {
-            storage.drop_parts()?;
+        if !read_only && storage.drop_parts()? {
+            self.record_now(&have, &storage);
         }
         Ok(Some(have))
+    }
+
+    /// Records what is verified and on stable storage.
+    pub(super) fn record_now(&self, have: &Bitfield, storage: &Storage) {
+        if let Some(resume) = &mut *lock(&self.resume)
+            && let Err(error) = resume.save(have, storage, false)
+        {
+            tracing::warn!(%error, "cannot record what is verified");
+        }
     }
 
     /// Makes verified pieces durable, then records them.

@@ -4,6 +4,7 @@
 pub(super) mod announce;
 mod assembly;
 pub(super) mod book;
+mod choosing;
 pub(super) mod core;
 mod discover;
 mod drive;
@@ -32,6 +33,7 @@ pub(super) use self::core::{Claim, Of, Wish};
 use self::core::{Input, Output, TorrentCore};
 use assembly::Assembly;
 pub(super) use book::PeerSource;
+pub use choosing::ChooseError;
 pub(super) use drive::drive;
 pub(super) use relocate::forget_content;
 
@@ -82,7 +84,7 @@ pub(super) struct Setup {
     pub(super) limits: [Option<u64>; 2],
     /// The content was hashed just now.
     pub(super) trusted: bool,
-    /// The wanted files; by default what was chosen before, or all.
+    /// The wanted files at first; by default what was chosen before, or all.
     pub(super) files: Option<Selection>,
     /// Which of them are downloaded first.
     pub(super) priorities: FilePriorities,
@@ -111,7 +113,10 @@ pub(super) struct Torrent {
     limits_run: AtomicBool,
     setup: Setup,
     info: OnceLock<Arc<Info>>,
-    wanted: OnceLock<Wanted>,
+    /// The wanted files, as they were named.
+    choice: Lock<Option<Selection>>,
+    /// What they are, once that is known.
+    wanted: Lock<Option<Arc<Wanted>>>,
     storage: Lock<Option<Arc<Storage>>>,
     state: Lock<State>,
     /// How often that lock was taken.
@@ -187,6 +192,7 @@ impl Torrent {
         // Nobody is connected: nothing is to be done.
         let _nothing = core.input(0, Input::Prioritize(setup.priorities.clone()));
         let ([up, down], goals) = (setup.limits, setup.goals);
+        let choice = setup.files.clone();
         let limiter = |rate| Arc::new(Limiter::new(rate, shared.paid_share));
         Self {
             hash: setup.hash,
@@ -201,7 +207,8 @@ impl Torrent {
             shared,
             info,
             setup,
-            wanted: OnceLock::new(),
+            choice: Lock::new(Rank::Leaf, choice),
+            wanted: Lock::new(Rank::Leaf, None),
             storage: Lock::new(Rank::Leaf, None),
             state: Lock::new(
                 Rank::Torrent,
@@ -251,9 +258,14 @@ impl Torrent {
         named.or_else(|| self.setup.name.clone())
     }
 
+    /// What is wanted, once that is known.
+    fn wanted(&self) -> Option<Arc<Wanted>> {
+        lock(&self.wanted).clone()
+    }
+
     /// The wanted files by position, once that is known.
     pub(super) fn wanted_files(&self) -> Option<Bitfield> {
-        self.wanted.get().map(|wanted| wanted.chosen().clone())
+        self.wanted().map(|wanted| wanted.chosen().clone())
     }
 
     /// Changes which files are downloaded first.
@@ -290,13 +302,13 @@ impl Torrent {
 
     /// Bytes of the wanted files, once they are known.
     pub(super) fn bytes_wanted(&self) -> Option<u64> {
-        self.wanted.get().map(Wanted::bytes)
+        self.wanted().map(|wanted| wanted.bytes())
     }
 
     /// How many files are wanted, and of how many, if not all are.
     pub(super) fn chosen(&self) -> Option<(usize, usize)> {
         let info = self.info.get()?;
-        let wanted = self.wanted.get().filter(|wanted| !wanted.is_everything())?;
+        let wanted = self.wanted().filter(|wanted| !wanted.is_everything())?;
         let real = (0..).zip(info.files()).filter(|(_, file)| !file.pad);
         let chosen = real.clone().filter(|(at, _)| wanted.chosen().has(*at));
         Some((chosen.count(), real.count()))
@@ -420,6 +432,10 @@ impl Torrent {
                     self.tell_completed();
                     later.push(Output::Completed);
                 }
+                Output::Incomplete => {
+                    self.complete.store(false, Ordering::Release);
+                    later.push(Output::Incomplete);
+                }
                 Output::Phase(next, asks) => {
                     lock(&self.shared_for).set(next == Phase::Seeding);
                     self.phase.send_replace(next.clone());
@@ -464,6 +480,13 @@ impl Torrent {
                     // It is upload-only from now on (BEP 21).
                     conn.send_extended_handshake();
                     conn.tell(Told::Finished);
+                    conn.wake();
+                }
+            }
+            Output::Incomplete => {
+                for conn in self.conns() {
+                    // It is not upload-only any more.
+                    conn.send_extended_handshake();
                     conn.wake();
                 }
             }

@@ -46,10 +46,11 @@ impl Torrent {
     }
 
     pub(super) async fn hash_and_write(self: Arc<Self>, info: Arc<Info>, work: Arc<Work>) {
+        let writing = self.writing.clone().read_owned().await;
+        // Only now: meanwhile the files may have got other places.
         let Some(storage) = self.storage() else {
             return;
         };
-        let writing = self.writing.clone().read_owned().await;
         let Ok(_permit) = self.shared.disk.acquire().await else {
             return;
         };

@@ -60,8 +60,8 @@ impl Torrent {
             return;
         };
         let new = Resume::new(&dir.join("resume"), self.hash, root).and_then(|mut new| {
-            if let Some(wanted) = self.wanted.get() {
-                new.choose(wanted);
+            if let Some(wanted) = self.wanted() {
+                new.choose(&wanted);
             }
             new.save(have, storage, false)?;
             Ok(new)

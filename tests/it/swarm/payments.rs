@@ -11,7 +11,7 @@ use std::{
 
 use seedrail::{
     swarm::{
-        SeedOptions, Session,
+        Event, SeedOptions, Session,
         hooks::{
             Extension, PeerContext, PeerExtension, PeerLink, PriceTag, UploadClass, Violation,
         },
@@ -19,7 +19,7 @@ use seedrail::{
     types::InfoHash,
 };
 
-use crate::support::torrents::{add, file, of, session, torrent, until, within};
+use crate::support::torrents::{add, file, noise, of, session, torrent, until, within};
 
 /// Counts everything and does as told.
 #[derive(Default)]
@@ -266,6 +266,52 @@ async fn every_chunk_is_priced_and_accounted_once() {
         .sum();
     // What was on its way at the end, or was cancelled too late, is nobody's debt.
     assert!(served >= owed, "{served} {owed}");
+}
+
+/// Files are chosen anew while chunks of others are on their way.
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_of_what_is_not_wanted_any_more_come_back_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("album");
+    fs::create_dir(&root).unwrap();
+    let (one, piece) = (1usize << 20, 64 << 10);
+    for (name, seed) in [("a", 56), ("b", 57), ("c", 58)] {
+        fs::write(root.join(name), noise(one, seed)).unwrap();
+    }
+    let metainfo = torrent(&root, piece, &[]);
+    let seller = Pretend::paying(0);
+    let seeder = with(&seller, None).await;
+    let seed = seeder.seed(&metainfo, &root, SeedOptions::default());
+    seed.unwrap().wait_ready().await.unwrap();
+    let payer = Pretend::paying(1);
+    let leecher = with(&payer, None).await;
+    let (leech, out) = add(&leecher, of(&metainfo), &[seeder.listen_addr()]);
+    let mut events = leech.events();
+    // With each piece that comes, others are wanted.
+    let choices = ["a", "b,c", "c", "a,b", "b"];
+    for files in choices {
+        loop {
+            let event = within(events.recv()).await.unwrap();
+            let completed = matches!(event, Event::Completed { .. });
+            if completed || matches!(event, Event::PieceVerified { .. }) {
+                break;
+            }
+        }
+        let chosen = leech.choose_files(files.parse().unwrap());
+        within(chosen).await.unwrap();
+    }
+    within(leech.wait_complete()).await.unwrap();
+    let got = fs::read(out.path().join("album/b")).unwrap();
+    assert_eq!(got, noise(one, 57));
+    leecher.finish(Duration::from_secs(1)).await;
+    let peers = payer.peers.lock().unwrap();
+    let sum = |count: fn(&PretendPeer) -> &AtomicU64| -> u64 {
+        let all = peers.iter();
+        all.map(|peer| count(peer).load(Ordering::Relaxed)).sum()
+    };
+    let back = sum(|peer| &peer.verified) + sum(|peer| &peer.dropped);
+    assert_eq!(sum(|peer| &peer.out), back);
+    assert!(sum(|peer| &peer.verified) > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -347,6 +347,7 @@ impl World {
                 | Output::Forget(_)
                 | Output::Waste(_)
                 | Output::Full
+                | Output::Incomplete
                 | Output::DialMore => {}
             }
         }

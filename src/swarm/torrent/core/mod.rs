@@ -25,6 +25,7 @@ use crate::swarm::{
     peer::Told,
     phase::{self, Pause, Phase},
     picker::Picker,
+    selection::Wanted,
 };
 use peers::{Bans, Departed, Peer};
 
@@ -43,6 +44,10 @@ pub(in crate::swarm) enum Input {
     Checked(Box<Picker>, Option<Arc<Info>>),
     /// Some files go before others.
     Prioritize(FilePriorities),
+    /// Other files are wanted.
+    Chosen(Box<Wanted>),
+    /// A second has passed.
+    Tick,
     /// Somebody named these addresses; `teller`, if it was a peer.
     Named {
         addrs: Vec<SocketAddr>,
@@ -88,6 +93,8 @@ pub(in crate::swarm) enum Output {
     Full,
     /// Everything that is wanted is there.
     Completed,
+    /// It was, and more is wanted now.
+    Incomplete,
     /// A connection's extension is told.
     Tell(ConnId, Told),
     /// A connection is closed.
@@ -178,6 +185,8 @@ impl TorrentCore {
                 self.prioritize();
                 out.push(Output::LookAgain);
             }
+            Input::Chosen(wanted) => self.chosen(now_ms, *wanted, &mut out),
+            Input::Tick => self.give_up(&mut out),
             Input::Named {
                 addrs,
                 source,

@@ -9,7 +9,8 @@ use crate::swarm::{
     hooks::{ConnId, PriceTag},
     peer::{Named, Told},
     phase::{self, Phase},
-    picker::{Asker, Ended, Picker, Received},
+    picker::{Asker, Ended, GivenUp, Picker, Received},
+    selection::Wanted,
     wire::Block,
 };
 
@@ -117,15 +118,54 @@ impl TorrentCore {
         }
     }
 
+    /// Other files are wanted: what is asked for, and whether it is complete, follow from it.
+    pub(super) fn chosen(&mut self, now_ms: u64, wanted: Wanted, out: &mut Vec<Output>) {
+        let Some(picker) = &mut self.picker else {
+            return;
+        };
+        let was_done = picker.is_done();
+        picker.choose(wanted);
+        let complete = picker.is_done();
+        self.prioritize();
+        self.give_up(out);
+        match (was_done, complete) {
+            (false, true) => out.push(Output::Completed),
+            (true, false) => {
+                self.book.seeds_are_useful(now_ms);
+                out.push(Output::Incomplete);
+            }
+            _ => {}
+        }
+        self.step(phase::Input::Chosen { complete }, out);
+        out.push(Output::LookAgain);
+    }
+
+    /// Pieces that are not wanted any more, and will not be whole, are given up.
+    pub(super) fn give_up(&mut self, out: &mut Vec<Output>) {
+        let over = self.picker.as_mut().map(Picker::give_up);
+        for GivenUp {
+            piece,
+            bytes,
+            ended,
+        } in over.unwrap_or_default()
+        {
+            out.push(Output::Forget(piece));
+            out.push(Output::Waste(bytes));
+            self.tell_ended(piece, ended, false, out);
+        }
+    }
+
     pub(super) fn verified(&mut self, piece: u32, out: &mut Vec<Output>) {
         out.push(Output::Forget(piece));
         let Some(picker) = &mut self.picker else {
             return;
         };
         let senders = picker.senders(piece);
+        let was_done = picker.is_done();
         let ended = picker.verified(piece);
         let (have, total) = (picker.have().count(), picker.have().len());
-        let done = picker.is_done();
+        // Not by a piece that is not wanted any more.
+        let done = picker.is_done() && !was_done;
         self.tell_ended(piece, ended, true, out);
         out.push(Output::Event(Event::PieceVerified { piece, have, total }));
         for sender in &senders {

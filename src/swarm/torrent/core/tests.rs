@@ -1,3 +1,5 @@
+mod choosing;
+
 use super::*;
 use crate::swarm::{
     bitfield::Bitfield,
