@@ -175,6 +175,7 @@ impl Owner {
             known,
             place,
             move_to: add.move_to.clone(),
+            moving: None,
             name: add.name.clone(),
             category: add.category.clone(),
             tags: add.tags.iter().cloned().collect::<BTreeSet<_>>(),

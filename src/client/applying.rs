@@ -71,10 +71,10 @@ impl Owner {
         reply: Reply,
     ) -> Option<(Result<Answer, ClientError>, Reply)> {
         if let Command::Move { hash, folder } = command {
-            match self.check_move(hash, &folder) {
-                Ok(()) => self.start_move(hash, folder, reply),
-                Err(error) => return Some((Err(error), reply)),
+            if let Err(error) = self.note_move(hash, &folder).await {
+                return Some((Err(error), reply));
             }
+            self.start_move(hash, folder, reply);
             return None;
         }
         let booking = self.pay.as_ref().and_then(|pay| pay.booking(&command));
@@ -103,6 +103,22 @@ impl Owner {
             self.undo(&settings);
         }
         answer
+    }
+
+    /// Changes what is wanted of one torrent, and writes that.
+    pub(super) async fn change_one(
+        &mut self,
+        hash: InfoHash,
+        change: impl FnOnce(&mut Wish),
+    ) -> Result<(), ClientError> {
+        let settings = self.settings();
+        self.touched = Touched::default();
+        change(&mut self.entry(hash)?.wish);
+        let kept = self.keep(&settings).await;
+        if kept.is_err() {
+            self.undo(&settings);
+        }
+        Ok(kept?)
     }
 
     /// Writes what a command has changed.

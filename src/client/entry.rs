@@ -100,6 +100,8 @@ pub(super) struct Wish {
     pub(super) place: Place,
     /// Where it is moved once it is complete.
     pub(super) move_to: Option<PathBuf>,
+    /// Where it is being moved, because somebody said so.
+    pub(super) moving: Option<PathBuf>,
     pub(super) name: Option<String>,
     pub(super) category: Option<String>,
     pub(super) tags: BTreeSet<String>,

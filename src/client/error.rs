@@ -24,6 +24,9 @@ pub enum ClientError {
     /// It was removed, or its end has begun.
     #[error("torrent {0} is being removed")]
     BeingRemoved(InfoHash),
+    /// Its content is on its way to another folder.
+    #[error("torrent {0} is being moved: wait until that is done")]
+    BeingMoved(InfoHash),
     /// The link is none.
     #[error(transparent)]
     Link(#[from] MagnetError),
@@ -147,6 +150,7 @@ impl ClientError {
         match self {
             Self::NoSuchTorrent(_) => ErrorKind::NotFound,
             Self::BeingRemoved(_)
+            | Self::BeingMoved(_)
             | Self::AllShared(_)
             | Self::TooMany { .. }
             | Self::Paused(_)

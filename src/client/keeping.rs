@@ -26,8 +26,7 @@ impl Owner {
             self.session.set_up_limit(self.limits.up);
             self.session.set_down_limit(self.limits.down);
         }
-        for mut stored in kept.torrents {
-            stored.wish.find_moved();
+        for stored in kept.torrents {
             let hash = stored.wish.known.hash();
             let before = paid.torrents.get(&hash).copied().unwrap_or_default();
             let entry = Entry::new(stored.wish, stored.life, stored.standing, before);

@@ -11,7 +11,11 @@ use super::{
     snapshot::ProblemCode,
 };
 use crate::{
-    swarm::{TorrentHandle, relocate::MoveError},
+    swarm::{
+        TorrentHandle,
+        metainfo::Info,
+        relocate::{self, MoveError, Recovered},
+    },
     types::InfoHash,
 };
 
@@ -21,24 +25,16 @@ pub(super) struct Moved {
     folder: PathBuf,
     /// The file or folder at its new place.
     path: Result<PathBuf, MoveError>,
+    /// Where it is now: it may be there though its original could not be deleted.
+    at: Option<PathBuf>,
 }
 
 impl Wish {
-    /// A client that was killed after a move, before it noted it: the content is where it was
-    /// to go.
-    pub(super) fn find_moved(&mut self) {
-        let (Some(to), Some(info)) = (&self.move_to, self.known.info()) else {
-            return;
-        };
-        let from = match &self.place {
-            Place::Folder(folder) => folder.join(info.name()),
-            Place::Content(path) => path.clone(),
-        };
-        let target = to.join(info.name());
-        let is_there = |path: &Path| std::fs::symlink_metadata(path).is_ok();
-        if !is_there(&from) && is_there(&target) {
-            let to = to.clone();
-            self.is_at(to, target);
+    /// The file or folder, if its name is known.
+    fn root(&self) -> Option<PathBuf> {
+        match &self.place {
+            Place::Folder(folder) => Some(folder.join(self.known.info()?.name())),
+            Place::Content(path) => Some(path.clone()),
         }
     }
 
@@ -53,16 +49,86 @@ impl Wish {
 }
 
 impl Owner {
-    /// Whether somebody may have it moved there.
-    pub(super) fn check_move(&self, hash: InfoHash, folder: &Path) -> Result<(), ClientError> {
+    /// A client that was killed while content was moved, or before it noted that: what was
+    /// moved is where it was to go, and what was not stays.
+    pub(super) async fn recover_moves(&mut self) {
+        let mut begun = Vec::new();
+        for (hash, entry) in &self.entries {
+            let Some(info) = entry.wish.known.info() else {
+                continue;
+            };
+            let is_begun = |to: &&PathBuf| relocate::is_begun(info, to);
+            let complete = entry.wish.move_to.as_ref().filter(is_begun);
+            for to in entry.wish.moving.as_ref().into_iter().chain(complete) {
+                begun.push((*hash, info.clone(), to.clone()));
+            }
+        }
+        for (hash, info, to) in begun {
+            self.recover_move(hash, info, to).await;
+        }
+    }
+
+    async fn recover_move(&mut self, hash: InfoHash, info: Info, to: PathBuf) {
+        let target = to.join(info.name());
+        let session = self.session.clone();
+        let Some(entry) = self.entries.get_mut(&hash) else {
+            return;
+        };
+        let Some(from) = entry.wish.root() else {
+            return;
+        };
+        let read_only = matches!(entry.wish.place, Place::Content(_));
+        let recovered = session.recover_move(info, &from, &to, read_only).await;
+        let name = entry.name();
+        let told = match recovered {
+            Ok(found) => {
+                let told = entry.wish.moving.take().is_some();
+                self.unwritten.insert(hash);
+                match found {
+                    Recovered::Moved => {
+                        tracing::info!(%hash, path = %target.display(), "moved before it was killed");
+                        entry.wish.is_at(to, target);
+                        return;
+                    }
+                    Recovered::Both if told => format!(
+                        "{name}: a move was cut off, and something lies at {}, too",
+                        target.display()
+                    ),
+                    // What is in the way is told when it is complete.
+                    Recovered::NotMoved | Recovered::Both => return,
+                }
+            }
+            // It is tried again at the next start.
+            Err(error) => format!("{name}: a move was cut off: {error}"),
+        };
+        self.problem(
+            ProblemCode::Disk,
+            Some(hash.to_string()),
+            told,
+            "Look at both places, and delete what is not needed.",
+        );
+    }
+
+    /// Notes that content is moved because somebody says so: a kill in between is seen at the
+    /// next start.
+    pub(super) async fn note_move(
+        &mut self,
+        hash: InfoHash,
+        folder: &Path,
+    ) -> Result<(), ClientError> {
         check_folder(folder)?;
         let entry = self.entries.get(&hash);
         let entry = entry.ok_or(ClientError::NoSuchTorrent(hash))?;
         match (entry.wish.removing, entry.live()) {
-            (Some(_), _) => Err(ClientError::BeingRemoved(hash)),
-            (None, Some(_)) => Ok(()),
-            (None, None) => Err(ClientError::Paused(hash)),
+            (Some(_), _) => return Err(ClientError::BeingRemoved(hash)),
+            (None, None) => return Err(ClientError::Paused(hash)),
+            (None, Some(_)) if entry.wish.moving.is_some() => {
+                return Err(ClientError::BeingMoved(hash));
+            }
+            (None, Some(_)) => {}
         }
+        self.change_one(hash, |wish| wish.moving = Some(folder.to_owned()))
+            .await
     }
 
     /// Moves content because somebody says so; the answer comes when it is there.
@@ -101,23 +167,34 @@ impl Owner {
     ) {
         self.jobs.spawn(async move {
             let path = handle.move_to(&folder).await;
-            Job::Moved(hash, Moved { folder, path }, reply)
+            let at = handle.path();
+            Job::Moved(hash, Moved { folder, path, at }, reply)
         });
     }
 
     /// A move has ended.
     pub(super) async fn moved(&mut self, hash: InfoHash, moved: Moved, reply: Option<Reply>) {
-        let Moved { folder, path } = moved;
+        let Moved { folder, path, at } = moved;
         if let Some(entry) = self.entries.get_mut(&hash) {
             entry.touched = true;
             // One that somebody asked for runs beside that of complete content.
             entry.moving &= reply.is_some();
-            if let Ok(path) = &path {
+            if reply.is_some() {
+                entry.wish.moving = None;
+            }
+            let before = entry.wish.root();
+            let there = path.as_ref().ok().or(at.as_ref());
+            let there = there
+                .filter(|there| before.as_ref() != Some(*there))
+                .cloned();
+            if let Some(there) = there {
                 entry.not_moved = None;
-                entry.wish.is_at(folder, path.clone());
-                // Whether it could be written is seen as a problem: it is moved.
-                self.unwritten.insert(hash);
-                self.keep_up(false, false).await;
+                entry.wish.is_at(folder, there);
+            }
+            // Whether it could be written is seen as a problem: it is moved.
+            self.unwritten.insert(hash);
+            self.keep_up(false, false).await;
+            if path.is_ok() {
                 self.over(ProblemCode::Disk, Some(hash.to_string()));
             }
         }

@@ -177,6 +177,7 @@ impl Owner {
             owner.store = Some(store);
             let paid = owner.paid();
             owner.restore(kept, &paid);
+            owner.recover_moves().await;
             // What is said now counts more than what was kept.
             let Prices {
                 ask_raw,

@@ -3,8 +3,10 @@
 //!
 //! Within a file system that is one rename. Across, the files are copied into a
 //! folder of our own beside the target, made durable and hashed against the torrent;
-//! then the copy gets its name, and only then the original is taken away. A kill
-//! leaves the original, or both.
+//! then the copy gets its name, and only then the original is taken away. Before anything has
+//! its new name, what is verified is recorded for the new place: so it is known after a kill
+//! that what lies there is whole, and [`Session::recover_move`](super::Session::recover_move)
+//! goes on from there.
 
 use std::{
     fs::{self, File},
@@ -18,6 +20,41 @@ use super::{
     metainfo::Info,
     storage::{Storage, StorageError},
 };
+
+/// What of a move is durable. A kill is possible after each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// All files are copied, and are right.
+    Copied,
+    /// What is verified is recorded for the new place.
+    Recorded,
+    /// The part file has its new name.
+    Parts,
+    /// The content has its new name.
+    Named,
+}
+
+/// What a move does beside moving.
+pub(super) struct Hooks<'a> {
+    /// Records what is verified of these files for the new place.
+    pub(super) record: &'a dyn Fn(&Storage),
+    /// Takes that record away: they do not come there.
+    pub(super) forget: &'a dyn Fn(),
+    /// A step is done.
+    pub(super) done: &'a dyn Fn(Step),
+}
+
+/// What became of a move that a kill cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovered {
+    /// The content is where it was. What was left of a copy is gone.
+    NotMoved,
+    /// It is where it was to go, and nothing is left where it was.
+    Moved,
+    /// Something lies in both places, and it is not known to be a whole copy. It was not
+    /// touched.
+    Both,
+}
 
 /// Bytes copied before it is asked whether to go on.
 const COPIED_AT_ONCE: u64 = 64 << 20;
@@ -72,7 +109,11 @@ fn sync_folder(folder: &Path) -> Result<(), MoveError> {
 
 /// Gives what lies at `from` the name of `to`: the same files elsewhere. False where
 /// that is another file system: nothing has happened then.
-pub(super) fn rename_content(from: &Storage, to: &Storage) -> Result<bool, MoveError> {
+pub(super) fn rename_content(
+    from: &Storage,
+    to: &Storage,
+    hooks: &Hooks<'_>,
+) -> Result<bool, MoveError> {
     let target = to.root();
     if fs::symlink_metadata(target).is_ok() {
         return Err(MoveError::Exists(target.to_owned()));
@@ -80,14 +121,18 @@ pub(super) fn rename_content(from: &Storage, to: &Storage) -> Result<bool, MoveE
     let folder = to.folder();
     fs::create_dir_all(folder).map_err(fail("create", folder))?;
     from.sync()?;
-    match rename(from.root(), target) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => return Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(MoveError::Exists(target.to_owned()));
-        }
-        Err(error) => return Err(fail("move", from.root())(error)),
+    // Their lengths and times stay as they are.
+    (hooks.record)(from);
+    (hooks.done)(Step::Recorded);
+    if let Err(error) = rename(from.root(), target) {
+        (hooks.forget)();
+        return match error.kind() {
+            io::ErrorKind::CrossesDevices => Ok(false),
+            io::ErrorKind::AlreadyExists => Err(MoveError::Exists(target.to_owned())),
+            _ => Err(fail("move", from.root())(error)),
+        };
     }
+    (hooks.done)(Step::Named);
     // The content is there now, whatever becomes of the rest. Where the part file is
     // left behind, the pieces that need it are fetched again.
     if fs::symlink_metadata(from.part_file()).is_ok()
@@ -95,6 +140,7 @@ pub(super) fn rename_content(from: &Storage, to: &Storage) -> Result<bool, MoveE
     {
         tracing::warn!(path = %from.part_file().display(), %error, "cannot move it");
     }
+    (hooks.done)(Step::Parts);
     if let Err(error) = sync_folder(folder) {
         tracing::warn!(%error, "a power cut may undo the move");
     }
@@ -108,15 +154,110 @@ pub(super) fn copy_content(
     have: &Bitfield,
     from: &Storage,
     to: &Storage,
+    hooks: &Hooks<'_>,
     go_on: &(dyn Fn() -> bool + Sync),
 ) -> Result<(), MoveError> {
-    let staging = to.folder().join(format!(".{}.moving", info.hash()));
+    let staging = staging(info, to.folder());
     let copied = copy(info, have, from, to, &staging, go_on);
-    if copied.is_err() {
-        // What is left of it is taken away by the next try.
-        drop(fs::remove_dir_all(&staging));
+    let moved = copied.and_then(|copied| {
+        (hooks.done)(Step::Copied);
+        (hooks.record)(&copied);
+        (hooks.done)(Step::Recorded);
+        let named = give_name(&copied, to, hooks);
+        if named.is_err() {
+            (hooks.forget)();
+        }
+        named
+    });
+    // Of a failure, what is left of it is taken away by the next try.
+    match fs::remove_dir_all(&staging) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(path = %staging.display(), %error, "cannot remove it");
+        }
+        _ => {}
     }
-    copied
+    moved
+}
+
+/// The folder that a copy is made in.
+fn staging(info: &Info, folder: &Path) -> PathBuf {
+    folder.join(format!(".{}.moving", info.hash()))
+}
+
+/// Gives a copy that is whole its name.
+fn give_name(copied: &Storage, to: &Storage, hooks: &Hooks<'_>) -> Result<(), MoveError> {
+    if is_there(to.root()) {
+        return Err(MoveError::Exists(to.root().to_owned()));
+    }
+    // First: the content is where it was until its own name is there.
+    if is_there(copied.part_file()) {
+        let moved = fs::rename(copied.part_file(), to.part_file());
+        moved.map_err(fail("move", copied.part_file()))?;
+    }
+    (hooks.done)(Step::Parts);
+    if let Err(error) = rename(copied.root(), to.root()) {
+        drop(fs::remove_file(to.part_file()));
+        return Err(match error.kind() {
+            io::ErrorKind::AlreadyExists => MoveError::Exists(to.root().to_owned()),
+            _ => fail("move", copied.root())(error),
+        });
+    }
+    (hooks.done)(Step::Named);
+    sync_folder(to.folder())
+}
+
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Whether two paths lead to one file or folder.
+fn is_same(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    one == other || matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Whether anything of a move into this folder is there, so that it is to be recovered.
+pub fn is_begun(info: &Info, folder: &Path) -> bool {
+    is_there(&folder.join(info.name())) || is_there(&staging(info, folder))
+}
+
+/// Takes away what is left in the folder that a copy was made in.
+pub(super) fn remove_staging(info: &Info, folder: &Path) -> Result<(), MoveError> {
+    let staging = staging(info, folder);
+    match fs::remove_dir_all(&staging) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(fail("remove", &staging)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is known of content after a kill, before anything is taken away.
+pub(super) fn find(
+    from: &Storage,
+    to: &Storage,
+    is_whole: impl Fn(&Storage) -> bool,
+) -> Result<Recovered, MoveError> {
+    if is_same(from.root(), to.root()) {
+        return Ok(Recovered::NotMoved);
+    }
+    if !is_there(to.root()) {
+        let own_parts = from.part_file() != to.part_file();
+        if own_parts && is_there(from.root()) && is_there(to.part_file()) {
+            // The part file of a copy that has no name yet.
+            fs::remove_file(to.part_file()).map_err(fail("remove", to.part_file()))?;
+        }
+        return Ok(Recovered::NotMoved);
+    }
+    let renamed = !is_there(from.root());
+    if renamed && is_there(from.part_file()) && !is_there(to.part_file()) {
+        fs::rename(from.part_file(), to.part_file()).map_err(fail("move", from.part_file()))?;
+    }
+    Ok(match renamed || is_whole(to) {
+        true => Recovered::Moved,
+        false => Recovered::Both,
+    })
 }
 
 fn copy(
@@ -126,7 +267,7 @@ fn copy(
     to: &Storage,
     staging: &Path,
     go_on: &(dyn Fn() -> bool + Sync),
-) -> Result<(), MoveError> {
+) -> Result<Storage, MoveError> {
     match fs::remove_dir_all(staging) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(fail("remove", staging)(error));
@@ -144,7 +285,7 @@ fn copy(
         folders.push(parent.to_owned());
         copy_file(source, target, go_on)?;
     }
-    if fs::symlink_metadata(from.part_file()).is_ok() {
+    if is_there(from.part_file()) {
         copy_file(from.part_file(), copied.part_file(), go_on)?;
     }
     folders.sort();
@@ -160,19 +301,7 @@ fn copy(
     if right.count() != have.count() {
         return Err(MoveError::BadCopy(to.folder().to_owned()));
     }
-    rename(copied.root(), to.root()).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => MoveError::Exists(to.root().to_owned()),
-        _ => fail("move", copied.root())(error),
-    })?;
-    if fs::symlink_metadata(copied.part_file()).is_ok() {
-        let moved = fs::rename(copied.part_file(), to.part_file());
-        moved.map_err(fail("move", copied.part_file()))?;
-    }
-    sync_folder(to.folder())?;
-    if let Err(error) = fs::remove_dir(staging) {
-        tracing::warn!(path = %staging.display(), %error, "cannot remove it");
-    }
-    Ok(())
+    Ok(copied)
 }
 
 fn copy_file(from: &Path, to: &Path, go_on: &dyn Fn() -> bool) -> Result<(), MoveError> {

@@ -86,6 +86,8 @@ impl TryFrom<String> for Folder {
 struct WishText {
     #[serde(default)]
     move_to: Option<Folder>,
+    #[serde(default)]
+    moving: Option<Folder>,
     name: Option<String>,
     category: Option<String>,
     tags: BTreeSet<String>,
@@ -224,6 +226,7 @@ fn stored(row: Raw) -> Result<Stored, StoreError> {
                 false => Place::Folder(place),
             },
             move_to: wish.move_to.map(|Folder(folder)| folder),
+            moving: wish.moving.map(|Folder(folder)| folder),
             name: wish.name,
             category: wish.category,
             tags: wish.tags,
@@ -319,6 +322,7 @@ fn put(conn: &Connection, hash: InfoHash, wish: &Wish) -> Result<(), StoreError>
     };
     let row = WishText {
         move_to: wish.move_to.clone().map(Folder),
+        moving: wish.moving.clone().map(Folder),
         name: wish.name.clone(),
         category: wish.category.clone(),
         tags: wish.tags.clone(),

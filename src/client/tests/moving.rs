@@ -10,7 +10,9 @@ use crate::{
     client::{
         Client, ClientError,
         command::{AddTorrent, Command, Source},
-        snapshot::{Goals, ProblemCode, ReachedGoal, TorrentState},
+        entry::Place,
+        snapshot::{Goals, ProblemCode, ReachedGoal, Torrent, TorrentState},
+        store::{Change, Store},
     },
     swarm::metainfo::Metainfo,
 };
@@ -123,4 +125,95 @@ async fn a_move_that_was_not_noted_any_more_is_found_at_the_next_start() {
     assert_eq!(seeding.row.value.path, Some(target.join("film.bin")));
     assert_eq!(seeding.row.value.downloaded, 0);
     leecher.close().await;
+}
+
+/// What a client that was killed has noted of a move to `target`, and of where the content
+/// was before it.
+async fn note(folder: &Path, place: &Path, target: &Path) {
+    let (store, kept) = Store::open(&folder.join("client.db")).unwrap();
+    let mut wish = kept.torrents.into_iter().next().unwrap().wish;
+    wish.place = Place::Folder(place.to_owned());
+    wish.moving = Some(target.to_owned());
+    let hash = wish.known.hash();
+    let change = Change::Put(hash, Box::new(wish));
+    store.write(vec![change]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_was_asked_for_is_found_after_a_kill_wherever_it_was() {
+    let home = tempfile::tempdir().unwrap();
+    let metainfo = content(home.path(), "film.bin", 200_000);
+    let right = std::fs::read(home.path().join("film.bin")).unwrap();
+    let seeder = client(&home.path().join("a")).await;
+    add(&seeder, shared(&metainfo, &home.path().join("film.bin"))).await;
+    let folder = home.path().join("b");
+    std::fs::create_dir_all(&folder).unwrap();
+    let before = folder.join("downloads");
+    let target = home.path().join("there");
+    let leecher = kept(&folder).await;
+    let wanted = AddTorrent {
+        peers: vec![seeder.snapshot().transfer.value.listen],
+        ..AddTorrent::new(Source::File(metainfo.to_bytes()))
+    };
+    let hash = add(&leecher, wanted).await;
+    state(&leecher, hash, TorrentState::Seeding).await;
+    let command = Command::Move {
+        hash,
+        folder: target.clone(),
+    };
+    leecher.command(command.clone()).await.unwrap();
+    let is_there = |one: &Torrent| one.row.value.path == Some(target.join("film.bin"));
+    until(&leecher, hash, "it is shown there", is_there).await;
+    leecher.close().await;
+    // It was moved, and killed before that was noted.
+    note(&folder, &before, &target).await;
+    let leecher = kept(&folder).await;
+    let seeding = state(&leecher, hash, TorrentState::Seeding).await;
+    let row = &seeding.row.value;
+    assert_eq!(
+        (&row.folder, row.hashed, row.session_downloaded),
+        (&target, 0, 0)
+    );
+    assert_eq!(std::fs::read(target.join("film.bin")).unwrap(), right);
+    leecher.close().await;
+    // It was copied in part.
+    note(&folder, &target, &before).await;
+    let staging = before.join(format!(".{hash}.moving"));
+    std::fs::create_dir_all(&staging).unwrap();
+    std::fs::write(staging.join("film.bin"), &right[..1000]).unwrap();
+    let leecher = kept(&folder).await;
+    let seeding = state(&leecher, hash, TorrentState::Seeding).await;
+    let row = &seeding.row.value;
+    assert_eq!(
+        (&row.folder, row.hashed, row.session_downloaded),
+        (&target, 0, 0)
+    );
+    assert!(!staging.exists() && leecher.snapshot().problems.value.problems.is_empty());
+    leecher.close().await;
+    // Something lies in both places.
+    note(&folder, &target, &before).await;
+    std::fs::write(before.join("film.bin"), "another one").unwrap();
+    let leecher = kept(&folder).await;
+    let seeding = state(&leecher, hash, TorrentState::Seeding).await;
+    assert_eq!(seeding.row.value.folder, target);
+    let problems = leecher.snapshot().problems.value.problems.clone();
+    let told = problems.iter().find(|one| one.code == ProblemCode::Disk);
+    assert!(
+        told.unwrap().message.contains("a move was cut off"),
+        "{problems:?}"
+    );
+    assert_eq!(
+        std::fs::read(before.join("film.bin")).unwrap(),
+        b"another one"
+    );
+    // What was noted is over: it can be moved again.
+    std::fs::remove_file(before.join("film.bin")).unwrap();
+    let back = Command::Move {
+        hash,
+        folder: before.clone(),
+    };
+    leecher.command(back).await.unwrap();
+    assert_eq!(std::fs::read(before.join("film.bin")).unwrap(), right);
+    leecher.close().await;
+    seeder.close().await;
 }

@@ -7,8 +7,8 @@ use crate::{
     swarm::{
         lock::lock,
         metainfo::Info,
-        relocate::{MoveError, remove as remove_files},
-        torrent::forget_content,
+        relocate::{MoveError, Recovered, remove as remove_files},
+        torrent::{forget_content, recover_move},
     },
     types::InfoHash,
 };
@@ -54,5 +54,28 @@ impl Session {
         let root = folder.join(info.name());
         let removed = tokio::task::spawn_blocking(move || forget_content(&dir, &info, &root));
         removed.await.map_err(|_| MoveError::Ended)?
+    }
+
+    /// Finds out what became of a [move](crate::swarm::TorrentHandle::move_to) of a torrent's
+    /// content that a kill may have cut off, before the torrent is in this session: from
+    /// `from`, the file or folder itself, into the folder `to`. A move whose content has its
+    /// new name is finished; else, what is left of a copy is deleted. `read_only`: it was
+    /// content that is only shared.
+    ///
+    /// # Errors
+    /// A file cannot be moved or deleted.
+    pub async fn recover_move(
+        &self,
+        info: Info,
+        from: &Path,
+        to: &Path,
+        read_only: bool,
+    ) -> Result<Recovered, MoveError> {
+        let dir = self.guard.shared.state_dir.clone();
+        let (from, to) = (from.to_owned(), to.join(info.name()));
+        let recovered = tokio::task::spawn_blocking(move || {
+            recover_move(dir.as_deref(), &info, &from, &to, read_only)
+        });
+        recovered.await.map_err(|_| MoveError::Ended)?
     }
 }

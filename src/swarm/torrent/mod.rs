@@ -35,7 +35,7 @@ use assembly::Assembly;
 pub(super) use book::PeerSource;
 pub use choosing::ChooseError;
 pub(super) use drive::drive;
-pub(super) use relocate::forget_content;
+pub(super) use relocate::{forget_content, recover_move};
 
 use super::{
     bitfield::Bitfield,

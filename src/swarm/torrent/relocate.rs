@@ -10,7 +10,9 @@ use crate::swarm::{
     bitfield::Bitfield,
     lock::lock,
     metainfo::Info,
-    relocate::{MoveError, copy_content, remove, rename_content},
+    relocate::{
+        Hooks, MoveError, Recovered, copy_content, find, remove, remove_staging, rename_content,
+    },
     storage::{Storage, StorageError},
 };
 
@@ -34,44 +36,67 @@ impl Torrent {
         let this = self.clone();
         let job = tokio::task::spawn_blocking(move || {
             let _writing = writing;
+            let record = |files: &Storage| drop(this.record_at(&target, &have, files));
+            let forget = || this.forget_record_at(&target);
+            let hooks = Hooks {
+                record: &record,
+                forget: &forget,
+                done: &|_| {},
+            };
             // Nobody reads a file while its name changes.
             let still = this.moving.blocking_write();
-            let renamed = rename_content(&from, &to)?;
+            let renamed = rename_content(&from, &to, &hooks)?;
             if renamed {
                 this.now_at(&target, &have, &to);
                 return Ok(target);
             }
             drop(still);
             let go_on = || !this.is_ending();
-            copy_content(&info, &have, &from, &to, &go_on)?;
-            let _still = this.moving.blocking_write();
+            copy_content(&info, &have, &from, &to, &hooks, &go_on)?;
+            let still = this.moving.blocking_write();
             this.now_at(&target, &have, &to);
+            drop(still);
             remove(&from)?;
             Ok(target)
         });
         job.await.map_err(|_| MoveError::Ended)?
     }
 
-    /// The content has another place; what is known of it is known there.
-    fn now_at(&self, root: &Path, have: &Bitfield, storage: &Arc<Storage>) {
-        *lock(&self.storage) = Some(storage.clone());
-        let mut held = lock(&self.resume);
-        let (Some(old), Some(dir)) = (held.take(), self.shared.state_dir.as_deref()) else {
-            return;
-        };
+    /// Records for another place what is verified of these files. `None`: nothing is recorded.
+    fn record_at(&self, root: &Path, have: &Bitfield, files: &Storage) -> Option<Resume> {
+        let dir = self.shared.state_dir.as_deref();
+        let dir = dir.filter(|_| lock(&self.resume).is_some())?;
         let new = Resume::new(&dir.join("resume"), self.hash, root).and_then(|mut new| {
             if let Some(wanted) = self.wanted() {
                 new.choose(&wanted);
             }
-            new.save(have, storage, false)?;
+            new.save(have, files, false)?;
             Ok(new)
         });
-        match new {
-            Ok(new) => *held = Some(new),
-            // It is hashed at the next start.
-            Err(error) => tracing::warn!(%error, "cannot record what is verified"),
+        // It is hashed at the next start.
+        let warn =
+            |error: &std::io::Error| tracing::warn!(%error, "cannot record what is verified");
+        new.inspect_err(warn).ok()
+    }
+
+    fn forget_record_at(&self, root: &Path) {
+        let Some(dir) = self.shared.state_dir.as_deref() else {
+            return;
+        };
+        match Resume::new(&dir.join("resume"), self.hash, root) {
+            Ok(record) => record.forget(),
+            Err(error) => tracing::warn!(%error, "cannot take a record away"),
         }
-        old.forget();
+    }
+
+    /// The content has another place; what is known of it is known there.
+    fn now_at(&self, root: &Path, have: &Bitfield, storage: &Arc<Storage>) {
+        *lock(&self.storage) = Some(storage.clone());
+        let new = self.record_at(root, have, storage);
+        let old = std::mem::replace(&mut *lock(&self.resume), new);
+        if let Some(old) = old {
+            old.forget();
+        }
     }
 
     /// What it made on disk; `None`: its content is only read, or it is not known yet
@@ -104,3 +129,47 @@ pub(in crate::swarm) fn forget_content(
     }
     Ok(())
 }
+
+/// Finds out what became of a move that a kill cut off, from `from` to `to`, and finishes it, or
+/// takes away what is left of it. `read_only`: it was content that is only shared.
+pub(in crate::swarm) fn recover_move(
+    dir: Option<&Path>,
+    info: &Info,
+    from: &Path,
+    to: &Path,
+    read_only: bool,
+) -> Result<Recovered, MoveError> {
+    let record = |root: &Path| {
+        let opened = dir.map(|dir| Resume::new(&dir.join("resume"), info.hash(), root));
+        let opened = opened.transpose();
+        opened.map_err(|source| StorageError::new("read", root, source))
+    };
+    let (old, new) = (record(from)?, record(to)?);
+    let files = info.file_count();
+    let of = |record: &Option<Resume>| record.as_ref()?.in_place(files);
+    let known = of(&new).or_else(|| of(&old));
+    let in_place = known.unwrap_or_else(|| Bitfield::full(files));
+    let from = match read_only {
+        true => Storage::content(info, from, |at| in_place.has(at)),
+        false => Storage::new(info, from, |at| in_place.has(at)),
+    };
+    let to = Storage::new(info, to, |at| in_place.has(at));
+    let pieces = info.layout().pieces();
+    let is_whole = |files: &Storage| new.as_ref().is_some_and(|new| new.is_of(files, pieces));
+    let found = find(&from, &to, is_whole)?;
+    match found {
+        Recovered::NotMoved => remove_staging(info, to.folder())?,
+        Recovered::Moved => {
+            remove_staging(info, to.folder())?;
+            remove(&from)?;
+            if let Some(old) = old {
+                old.forget();
+            }
+        }
+        Recovered::Both => {}
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;

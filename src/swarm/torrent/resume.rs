@@ -166,6 +166,12 @@ impl Resume {
         }
     }
 
+    /// Whether it speaks of these files, and nobody touched them since.
+    pub(super) fn is_of(&self, files: &Storage, pieces: u32) -> bool {
+        let record = self.read(pieces);
+        record.is_some_and(|(_, _, known)| known == files.fingerprint())
+    }
+
     fn touched_later(&self, files: &[(u64, i64)]) -> bool {
         let changed = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
         let ours = changed(&self.record).max(changed(&self.journal));
