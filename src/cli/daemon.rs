@@ -215,7 +215,7 @@ impl Daemon {
             .clone()
             .unwrap_or_else(|| home.join("downloads"));
         let folder = absolute(&folder)?;
-        let mut config = self.swarm.for_client(context, 80, folder);
+        let mut config = self.swarm.for_client(context, 80, folder)?;
         config.store = Some(list_file(home));
         config.payments = payments;
         config.prices = prices;

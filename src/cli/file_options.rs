@@ -49,8 +49,9 @@ const OF_ONE_RUN: [&str; 9] = [
 ];
 
 /// A key that is of no use without another one: when that one is typed, it is typed as well.
-const GOES_WITH: [(&str, &str); 3] = [
+const GOES_WITH: [(&str, &str); 4] = [
     ("max_bid", "bid"),
+    ("proxy_password_file", "proxy"),
     ("tls_key", "tls_certificate"),
     ("tls_certificate", "tls_key"),
 ];

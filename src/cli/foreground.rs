@@ -64,7 +64,7 @@ impl<'a> Foreground<'a> {
         let home = &context.settings.home;
         private_folder(home)?;
         // Each torrent says its own folder.
-        let mut config = swarm.for_client(context, paid_share, home.clone());
+        let mut config = swarm.for_client(context, paid_share, home.clone())?;
         config.payments = payments;
         config.prices = prices;
         // Without somebody who settles nothing comes of it.

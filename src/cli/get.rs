@@ -176,7 +176,7 @@ impl Get {
         }
         let mut sources = Vec::new();
         for text in &self.source {
-            let from = async { Ok(self.swarm.source()) };
+            let from = async { self.swarm.way() };
             sources.push(source::read(context, text, from).await?);
         }
         if self.source.len() > 1 && !self.files.is_empty() {

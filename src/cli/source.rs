@@ -11,17 +11,26 @@ use super::{
 use crate::swarm::{
     self, Source,
     metainfo::{Magnet, Metainfo},
+    proxy::Proxy,
 };
 
-/// Reads what `text` names. URLs are asked from `from`; none: from
-/// nowhere.
+/// How what a URL names is fetched.
+#[derive(Debug)]
+pub(super) struct Way {
+    /// The address that it is asked from; `None`: nothing is sent.
+    pub(super) from: Option<IpAddr>,
+    /// The proxy that it goes through.
+    pub(super) proxy: Option<Proxy>,
+}
+
+/// Reads what `text` names. URLs are fetched by `way`.
 pub(super) async fn read(
     context: &Context,
     text: &str,
-    from: impl Future<Output = Outcome<Option<IpAddr>>>,
+    way: impl Future<Output = Outcome<Way>>,
 ) -> Outcome<Source> {
     if text != "-" {
-        return named(context, text, from).await;
+        return named(context, text, way).await;
     }
     let reading = tokio::task::spawn_blocking(|| {
         let mut bytes = Vec::new();
@@ -44,13 +53,13 @@ pub(super) async fn read(
         let words = "stdin has neither a torrent file nor one line with a link, URL or info-hash";
         Failure::failed("invalid_torrent", words)
     })?;
-    named(context, text, from).await
+    named(context, text, way).await
 }
 
 async fn named(
     context: &Context,
     text: &str,
-    from: impl Future<Output = Outcome<Option<IpAddr>>>,
+    way: impl Future<Output = Outcome<Way>>,
 ) -> Outcome<Source> {
     let trimmed = text.trim();
     let begins = |scheme: &str| {
@@ -63,14 +72,15 @@ async fn named(
         ));
     }
     if begins("http://") || begins("https://") {
-        let from = from.await?.ok_or_else(|| {
+        let Way { from, proxy } = way.await?;
+        let from = from.ok_or_else(|| {
             Failure::failed(
                 "fetch",
                 format!("cannot download {trimmed}: what --bind names has no address"),
             )
         })?;
         let asking = async {
-            let fetched = swarm::fetch_torrent(trimmed, from).await;
+            let fetched = swarm::fetch_torrent(trimmed, from, proxy.as_ref()).await;
             fetched.map_err(|error| {
                 Failure::failed("fetch", format!("cannot download {trimmed}: {error}"))
             })

@@ -11,6 +11,8 @@ use clap::{Args, ValueEnum};
 use super::{
     Context,
     failure::{Failure, Outcome},
+    settings::read_secret,
+    source::Way,
     units::Rate,
 };
 use crate::{
@@ -20,6 +22,7 @@ use crate::{
         dht::{DhtOptions, WELL_KNOWN},
         interface::BindTo,
         ports::PortMapOptions,
+        proxy::Proxy,
     },
 };
 
@@ -41,6 +44,14 @@ pub(crate) struct SwarmFlags {
     /// trackers, DHT nodes and web seeds. Without an address there, nothing is sent.
     #[arg(long, value_name = "ADDR|INTERFACE")]
     bind: Option<BindTo>,
+    /// SOCKS5 proxy for everything, for example socks5://127.0.0.1:1080: peers, HTTP trackers
+    /// and web seeds. The proxy resolves names. What cannot go through it is off: the DHT, UDP
+    /// trackers, uTP, the local network, the router's port, incoming connections.
+    #[arg(long, value_name = "URL")]
+    proxy: Option<Proxy>,
+    /// File with the password of the proxy's user, who is named in its URL.
+    #[arg(long, value_name = "FILE")]
+    proxy_password_file: Option<PathBuf>,
     /// Peer to connect to, as HOST:PORT; may be repeated.
     #[arg(long, value_name = "PEER", value_parser = node)]
     peer: Vec<String>,
@@ -141,6 +152,14 @@ impl SwarmFlags {
 
     /// Refuses flags that contradict each other.
     pub(super) fn check(&self) -> Outcome {
+        if self.proxy.is_none() && self.proxy_password_file.is_some() {
+            return Err(Failure::usage("--proxy-password-file goes with --proxy"));
+        }
+        if self.proxy.is_some() && self.listen.is_some() {
+            return Err(Failure::usage(
+                "--listen does not go with --proxy: others cannot connect through it",
+            ));
+        }
         match (&self.bind, self.listen) {
             (Some(_), Some(listen)) if !listen.ip().is_unspecified() => Err(Failure::usage(
                 "--bind says the address: --listen can only give the port beside it",
@@ -162,6 +181,33 @@ impl SwarmFlags {
         }
     }
 
+    /// The proxy that everything goes through, with its password.
+    pub(super) fn proxy(&self) -> Outcome<Option<Proxy>> {
+        let Some(proxy) = &self.proxy else {
+            return Ok(None);
+        };
+        let Some(path) = &self.proxy_password_file else {
+            return match proxy.user() {
+                Some(_) => Err(Failure::usage("the proxy's user has a password")
+                    .hint("write it into a file, and give --proxy-password-file FILE")),
+                None => Ok(Some(proxy.clone())),
+            };
+        };
+        let text = read_secret(path)?;
+        let proxy = proxy
+            .clone()
+            .with_password(text.trim_end_matches(['\r', '\n']));
+        proxy.map(Some).map_err(Failure::usage)
+    }
+
+    /// How what is named by a URL is fetched.
+    pub(super) fn way(&self) -> Outcome<Way> {
+        Ok(Way {
+            from: self.source(),
+            proxy: self.proxy()?,
+        })
+    }
+
     /// The limits that were said, up and down.
     pub(super) fn limits(&self) -> [Option<u64>; 2] {
         [self.up_limit, self.down_limit].map(|rate| rate.map(|rate| rate.0))
@@ -171,6 +217,12 @@ impl SwarmFlags {
     pub(super) async fn peers(&self) -> Outcome<Vec<SocketAddr>> {
         let mut all = Vec::new();
         for peer in &self.peer {
+            if self.proxy.is_some() && peer.parse::<SocketAddr>().is_err() {
+                return Err(Failure::usage(format!(
+                    "with --proxy, the peer {peer} must be an address: looking its name up \
+                     would go around the proxy"
+                )));
+            }
             let found = tokio::net::lookup_host(peer).await;
             let found = found.map_err(|error| {
                 Failure::failed("peer", format!("cannot find the peer {peer}: {error}"))
@@ -188,21 +240,31 @@ impl SwarmFlags {
         context: &Context,
         paid_share: u8,
         folder: PathBuf,
-    ) -> ClientConfig {
+    ) -> Outcome<ClientConfig> {
         let places = self.places(KeptPort::new(context).port);
         let first = places.first().copied();
         let first = first.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-        let session = self.builder(context, paid_share, first);
+        let proxy = self.proxy()?;
+        if let Some(proxy) = &proxy {
+            context.out.note(format!(
+                "everything goes through the proxy {proxy}; off are the DHT, UDP trackers, uTP, \
+                 the local network, the router's port and incoming connections"
+            ));
+        }
+        let session = self.builder(context, paid_share, first).proxy(proxy);
         let mut config = ClientConfig::new(session, folder);
         config.places = places;
         config.binding = self.bind.clone().map(Binding::new);
         config.grace = GRACE;
-        config
+        Ok(config)
     }
 
     /// Keeps the port that a client listens at.
     pub(super) fn keep_port(&self, context: &Context, listen: SocketAddr) {
         // Without an address it listens nowhere.
+        if self.proxy.is_some() {
+            return;
+        }
         let is_there = self.bind.is_none() || self.source() == Some(listen.ip());
         if self.listen.is_none() && is_there {
             KeptPort::new(context).keep(context, listen);

@@ -55,6 +55,10 @@ impl Owner {
             return;
         }
         let snapshot = self.snapshots.borrow().clone();
+        // Behind a proxy nobody can, and that is as it was wanted.
+        if snapshot.transfer.value.listen.port() == 0 {
+            return;
+        }
         let peers = || {
             snapshot
                 .torrents

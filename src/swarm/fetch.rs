@@ -16,6 +16,7 @@ use url::{Host, Url};
 
 use super::locality::{Network, may_name, network};
 use super::metainfo::MAX_INFO_BYTES;
+use super::proxy::Proxy;
 use crate::types::root_cause;
 
 /// How long a connection may take to open.
@@ -69,17 +70,23 @@ pub(super) enum Reach {
 pub(super) struct Http {
     anywhere: reqwest::Client,
     public: reqwest::Client,
+    /// All goes through a proxy, which resolves the names.
+    proxied: bool,
 }
 
-/// Resolves names to public addresses alone.
-struct PublicOnly;
+/// Resolves names to public addresses alone, but the proxy's own.
+struct PublicOnly {
+    proxy: Option<Proxy>,
+}
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
+        let proxy = self.proxy.as_ref();
+        let is_proxy = proxy.is_some_and(|proxy| proxy.is_named(name.as_str()));
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let public: Vec<SocketAddr> = found
-                .filter(|addr| may_name(Network::Public, addr.ip()))
+                .filter(|addr| is_proxy || may_name(Network::Public, addr.ip()))
                 .collect();
             if public.is_empty() {
                 return Err(FetchError::Inside(name.as_str().to_owned()).into());
@@ -96,37 +103,63 @@ impl Http {
     ///
     /// # Errors
     /// The HTTP library cannot be set up.
-    pub(super) fn new(source: IpAddr) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(source: IpAddr, proxy: Option<&Proxy>) -> Result<Self, reqwest::Error> {
         // Announces are far apart, and opentracker resets what it kept open.
-        Self::with_idle(source, 0)
+        Self::with_idle(source, proxy, 0)
     }
 
     /// The same, but a connection or two to each server are kept for the next request.
     ///
     /// # Errors
     /// The HTTP library cannot be set up.
-    pub(super) fn keeping(source: IpAddr) -> Result<Self, reqwest::Error> {
-        Self::with_idle(source, 2)
+    pub(super) fn keeping(source: IpAddr, proxy: Option<&Proxy>) -> Result<Self, reqwest::Error> {
+        Self::with_idle(source, proxy, 2)
     }
 
-    fn with_idle(source: IpAddr, idle: usize) -> Result<Self, reqwest::Error> {
+    fn with_idle(
+        source: IpAddr,
+        proxy: Option<&Proxy>,
+        idle: usize,
+    ) -> Result<Self, reqwest::Error> {
         // Whoever installed one before is as good.
         let _already = rustls::crypto::ring::default_provider().install_default();
+        let through = proxy.map(Proxy::for_http).transpose()?;
         let builder = || {
-            reqwest::Client::builder()
+            let client = reqwest::Client::builder()
                 .user_agent(concat!("Seedrail/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT)
-                // A proxy would send from an address of its own.
+                // One of the environment would send from an address of its own.
                 .no_proxy()
                 .referer(false)
                 .redirect(reqwest::redirect::Policy::none())
                 .pool_max_idle_per_host(idle)
-                .local_address(Some(source).filter(|ip| !ip.is_unspecified()))
+                .local_address(Some(source).filter(|ip| !ip.is_unspecified()));
+            match &through {
+                Some(proxy) => client.proxy(proxy.clone()),
+                None => client,
+            }
+        };
+        let public_only = PublicOnly {
+            proxy: proxy.cloned(),
         };
         Ok(Self {
             anywhere: builder().build()?,
-            public: builder().dns_resolver(Arc::new(PublicOnly)).build()?,
+            public: builder().dns_resolver(Arc::new(public_only)).build()?,
+            proxied: proxy.is_some(),
         })
+    }
+
+    /// Whether all goes through a proxy.
+    pub(super) fn is_proxied(&self) -> bool {
+        self.proxied
+    }
+
+    /// Who sent an answer, as far as is known. Behind a proxy only the URL says.
+    pub(super) fn sender(&self, response: &Response) -> Option<IpAddr> {
+        match self.proxied {
+            true => literal(response.url()),
+            false => response.remote_addr().map(|addr| addr.ip()),
+        }
     }
 
     /// Asks for `url` and follows redirects. `may` tells for each address whether a
@@ -158,9 +191,9 @@ impl Http {
             };
             let asked = client.get(url.clone()).headers(headers.clone());
             let response = asked.send().await.map_err(http)?;
-            from_public |= response
-                .remote_addr()
-                .is_none_or(|addr| network(addr.ip()) == Network::Public);
+            from_public |= self
+                .sender(&response)
+                .is_none_or(|sender| network(sender) == Network::Public);
             if !is_redirect(response.status()) {
                 return Ok(response);
             }
@@ -182,14 +215,18 @@ impl Http {
 /// How long the download of a torrent file may take.
 const TORRENT: Duration = Duration::from_secs(120);
 
-/// The torrent file at an HTTP URL, asked for from `source`, at most as long as the
-/// longest that is read.
+/// The torrent file at an HTTP URL, asked for from `source` or by a proxy, at most as long as
+/// the longest that is read.
 ///
 /// # Errors
 /// See [`FetchError`].
-pub async fn fetch_torrent(url: &str, source: IpAddr) -> Result<Vec<u8>, FetchError> {
+pub async fn fetch_torrent(
+    url: &str,
+    source: IpAddr,
+    proxy: Option<&Proxy>,
+) -> Result<Vec<u8>, FetchError> {
     let parsed = Url::parse(url).map_err(|_| FetchError::BadUrl)?;
-    let http = Http::new(source).map_err(FetchError::Http)?;
+    let http = Http::new(source, proxy).map_err(FetchError::Http)?;
     let fetching = async {
         // The user named it.
         let may = |_: &Url| Reach::Anywhere;

@@ -19,6 +19,15 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
+    /// Nobody reaches it.
+    pub(super) fn none(addr: SocketAddr) -> Self {
+        Self {
+            addr: SocketAddr::new(addr.ip(), 0),
+            tcp: None,
+            utp: None,
+        }
+    }
+
     /// Binds what is wanted to `addr`; port 0 takes one that is free for all.
     pub(super) async fn bind(addr: SocketAddr, tcp: bool, utp: bool) -> io::Result<Self> {
         if !tcp {

@@ -18,6 +18,7 @@ pub mod mse;
 pub mod picker;
 pub mod ports;
 pub mod priority;
+pub mod proxy;
 pub mod relocate;
 pub mod scheduler;
 pub mod selection;

@@ -18,6 +18,7 @@ mod padding;
 mod pausing;
 mod payments;
 mod ports;
+mod proxied;
 mod rechoosing;
 mod relocation;
 mod resume;

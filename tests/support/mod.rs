@@ -16,6 +16,7 @@ pub(crate) mod schema;
 pub(crate) mod scripted;
 pub(crate) mod site;
 pub(crate) mod small_disk;
+pub(crate) mod socks;
 pub(crate) mod terminal;
 pub(crate) mod torrents;
 pub(crate) mod waiting;

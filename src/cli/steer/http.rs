@@ -1,11 +1,6 @@
 //! HTTP/1.1 over the daemon's Unix socket: one request a connection, JSON in both directions.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -16,6 +11,7 @@ use tokio::{
 use crate::cli::{
     Context, daemon,
     failure::{Failure, Outcome},
+    source::Way,
 };
 
 /// The largest answer: a list of 20,000 torrents takes less.
@@ -37,12 +33,24 @@ impl Daemon {
         }
     }
 
-    /// The address that it sends from, so that what it is to have is fetched from there, too.
-    pub(super) async fn address(&self, context: &Context) -> Outcome<Option<IpAddr>> {
+    /// How what it is to have is fetched: from the address that it sends from.
+    pub(super) async fn way(&self, context: &Context) -> Outcome<Way> {
         let state = self.ask(context, "GET", "/api/v1/state", None).await?;
         let listen = state.pointer("/transfer/listen").and_then(Value::as_str);
         let listen = listen.and_then(|listen| listen.parse::<SocketAddr>().ok());
-        Ok(listen.map(|listen| listen.ip()))
+        // It is reached by nobody.
+        if listen.is_some_and(|listen| listen.port() == 0) {
+            return Err(Failure::failed(
+                "fetch",
+                "the daemon sends everything through a proxy, and a URL would be fetched \
+                 beside it",
+            )
+            .hint("fetch the torrent file, and add that"));
+        }
+        Ok(Way {
+            from: listen.map(|listen| listen.ip()),
+            proxy: None,
+        })
     }
 
     /// What it answers; what it refuses is a failure with its words.

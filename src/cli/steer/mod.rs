@@ -251,7 +251,7 @@ impl Add {
         let folder = self.folder.as_deref().map(absolute).transpose()?;
         let move_to = self.move_to.as_deref().map(absolute).transpose()?;
         for meant in &self.source {
-            let from = daemon.address(context);
+            let from = daemon.way(context);
             let (link, file) = match source::read(context, meant, from).await? {
                 Source::Magnet(magnet) => (Some(magnet.to_string()), None),
                 Source::Torrent(torrent) => {

@@ -82,7 +82,7 @@ impl Conn {
         let handshake = ExtendedHandshake {
             ids,
             client: Some(concat!("Seedrail ", env!("CARGO_PKG_VERSION")).to_owned()),
-            port: Some(self.shared.public_port()),
+            port: Some(self.shared.public_port()).filter(|_| self.shared.proxy.is_none()),
             reqq: Some(OUR_REQQ),
             metadata_size,
             upload_only: self.torrent.is_complete(),

@@ -19,6 +19,8 @@ use crate::swarm::{
 
 /// How long a connection may take to be established.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(8);
+/// The same through a proxy, which may have a long way itself.
+const PROXY_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the peer's handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -47,7 +49,11 @@ pub(super) async fn dial(
 /// TCP, and uTP where nobody answers.
 async fn connect(shared: &Shared, addr: SocketAddr) -> Result<Stream, Close> {
     let tcp = if shared.dials_tcp {
-        match timeout(DIAL_TIMEOUT, connect_tcp(shared, addr)).await {
+        let patience = match shared.proxy {
+            Some(_) => PROXY_TIMEOUT,
+            None => DIAL_TIMEOUT,
+        };
+        match timeout(patience, connect_tcp(shared, addr)).await {
             Ok(Ok(stream)) => return Ok(Stream::tcp(stream)?),
             Ok(Err(error)) => error.into(),
             Err(_) => Close::Timeout,
@@ -69,6 +75,9 @@ async fn connect(shared: &Shared, addr: SocketAddr) -> Result<Stream, Close> {
 /// loopback, or to a tunnel, reaches nobody beside it.
 async fn connect_tcp(shared: &Shared, addr: SocketAddr) -> io::Result<TcpStream> {
     let ours = shared.listen.ip();
+    if let Some(proxy) = &shared.proxy {
+        return proxy.connect(ours, addr).await;
+    }
     if ours.is_unspecified() {
         return TcpStream::connect(addr).await;
     }

@@ -34,6 +34,7 @@ use crate::swarm::{
     lsd,
     mse::Encryption,
     ports::{self, PortMapOptions, Ports},
+    proxy::Proxy,
     tracker,
     wire::PeerId,
 };
@@ -54,6 +55,7 @@ pub struct SessionBuilder {
     dht: Option<DhtOptions>,
     lsd: bool,
     port_map: Option<PortMapOptions>,
+    proxy: Option<Proxy>,
     extensions: Vec<Arc<dyn Extension>>,
     state_dir: Option<PathBuf>,
     grace: Duration,
@@ -77,6 +79,7 @@ impl SessionBuilder {
             dht: None,
             lsd: false,
             port_map: None,
+            proxy: None,
             extensions: Vec::new(),
             state_dir: None,
             grace: Duration::from_secs(10),
@@ -182,6 +185,16 @@ impl SessionBuilder {
         self
     }
 
+    /// Has everything go through a proxy: connections to peers, HTTP trackers and web seeds.
+    /// What cannot is off, whatever else is set: others cannot connect to us, there is no uTP,
+    /// no hash table, no local discovery and no port on the gateway, and UDP trackers are not
+    /// asked. Names are resolved by the proxy. Default: none.
+    #[must_use]
+    pub fn proxy(mut self, proxy: Option<Proxy>) -> Self {
+        self.proxy = proxy;
+        self
+    }
+
     /// Registers an extension. The first one that a peer shares sets prices and
     /// allowances; all of them get their messages.
     #[must_use]
@@ -210,8 +223,14 @@ impl SessionBuilder {
     ///
     /// # Errors
     /// See [`SessionError`].
-    pub async fn start(self) -> Result<Session, SessionError> {
-        let bound = Listeners::bind(self.listen, self.tcp, self.utp).await;
+    pub async fn start(mut self) -> Result<Session, SessionError> {
+        let bound = match self.proxy {
+            Some(_) => {
+                (self.dht, self.lsd, self.port_map) = (None, false, None);
+                Ok(Listeners::none(self.listen))
+            }
+            None => Listeners::bind(self.listen, self.tcp, self.utp).await,
+        };
         let Listeners { addr, tcp, utp } = bound.map_err(|source| SessionError::Bind {
             addr: self.listen,
             source,
@@ -243,7 +262,7 @@ impl SessionBuilder {
         let shared = Arc::new(Shared {
             peer_id,
             listen: addr,
-            dials_tcp: self.tcp,
+            dials_tcp: self.tcp || self.proxy.is_some(),
             encryption: self.encryption,
             utp,
             dht,
@@ -256,8 +275,10 @@ impl SessionBuilder {
             paid_share: self.paid_share,
             up: Arc::new(Limiter::new(self.up_limit, self.paid_share)),
             down: Arc::new(Limiter::new(self.down_limit, self.paid_share)),
-            tracker: tracker::Client::bound_to(addr.ip()).map_err(SessionError::Tracker)?,
-            web: Http::keeping(addr.ip()).map_err(SessionError::Tracker)?,
+            tracker: tracker::Client::through(addr.ip(), self.proxy.as_ref())
+                .map_err(SessionError::Tracker)?,
+            web: Http::keeping(addr.ip(), self.proxy.as_ref()).map_err(SessionError::Tracker)?,
+            proxy: self.proxy,
             torrents: Lock::new(Rank::Session, HashMap::new()),
             conns: Lock::new(Rank::Session, BTreeMap::new()),
             half_open: Lock::new(Rank::Leaf, HalfOpen::default()),

@@ -30,6 +30,7 @@ use crate::{
         peer::{self, Conn, run::Incoming},
         ports::{PortMapping, Ports},
         priority::priority,
+        proxy::Proxy,
         torrent::{Torrent, core::Places},
         tracker,
         utp::Utp,
@@ -51,6 +52,8 @@ pub(in crate::swarm) struct Shared {
     pub(in crate::swarm) encryption: Encryption,
     pub(in crate::swarm) utp: Option<Utp>,
     pub(in crate::swarm) dht: Option<Dht>,
+    /// What everything goes through.
+    pub(in crate::swarm) proxy: Option<Proxy>,
     pub(super) ports: Option<Ports>,
     pub(in crate::swarm) key: u32,
     pub(in crate::swarm) extensions: Vec<Arc<dyn Extension>>,
@@ -91,8 +94,12 @@ impl Shared {
         true
     }
 
-    /// Where others reach us, as far as is known.
+    /// Where others reach us, as far as is known. Behind a proxy nowhere: trackers are told
+    /// port 1 then, as by other clients, since many refuse 0.
     pub(in crate::swarm) fn public_port(&self) -> u16 {
+        if self.proxy.is_some() {
+            return 1;
+        }
         let mapped = self.ports.as_ref().and_then(Ports::port);
         mapped.unwrap_or(self.listen.port())
     }

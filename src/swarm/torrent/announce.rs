@@ -225,6 +225,7 @@ impl Torrent {
                     let message = error.to_string();
                     match error {
                         TrackerError::BadUrl(_)
+                        | TrackerError::NotThroughProxy { .. }
                         | TrackerError::Refused {
                             retry: Some(Retry::Never),
                             ..

@@ -19,6 +19,7 @@ pub use super::fetch::FetchError;
 use super::{
     bencode::{BencodeError, Limits},
     fetch::{self, Http, Reach},
+    proxy::Proxy,
     wire::PeerId,
 };
 use crate::types::InfoHash;
@@ -41,6 +42,12 @@ pub enum TrackerError {
         url: String,
         /// Why.
         source: io::Error,
+    },
+    /// It is asked over UDP, which does not go through the proxy.
+    #[error("tracker {url} is not asked: UDP does not go through the proxy")]
+    NotThroughProxy {
+        /// Which.
+        url: String,
     },
     /// No answer over UDP, although it was asked several times.
     #[error("tracker {url} does not answer")]
@@ -161,8 +168,23 @@ impl Client {
     /// # Errors
     /// The HTTP library cannot be set up.
     pub fn bound_to(source: IpAddr) -> Result<Self, reqwest::Error> {
-        let http = Http::new(source)?;
+        Self::through(source, None)
+    }
+
+    /// The same through a proxy, if there is one: UDP trackers are not asked then, and names
+    /// are not looked up here.
+    pub(super) fn through(source: IpAddr, proxy: Option<&Proxy>) -> Result<Self, reqwest::Error> {
+        let http = Http::new(source, proxy)?;
         Ok(Self { http, source })
+    }
+
+    fn may_send_udp(&self, url: &str) -> Result<(), TrackerError> {
+        match self.http.is_proxied() {
+            true => Err(TrackerError::NotThroughProxy {
+                url: url.to_owned(),
+            }),
+            false => Ok(()),
+        }
     }
 
     /// Announces to one tracker that the user named.
@@ -188,6 +210,7 @@ impl Client {
         let url = tracker.url.as_str();
         let parsed = parse(url)?;
         if parsed.scheme() == "udp" {
+            self.may_send_udp(url)?;
             return udp::announce(&parsed, self.source, announce).await;
         }
         let asked = http::announce_url(parsed, announce, tracker.id.as_deref());
@@ -199,7 +222,10 @@ impl Client {
         let reply = Reply::decode(&answer.body);
         match (reply, answer.status) {
             (Ok(mut reply), 200..=299) => {
-                reply.keep_namable(answer.from);
+                match self.http.is_proxied() {
+                    true => reply.keep_namable_through_proxy(answer.from),
+                    false => reply.keep_namable(answer.from),
+                }
                 Ok(reply)
             }
             (Err(fault @ ReplyError::Refused { .. }), _) | (Err(fault), 200..=299) => {
@@ -226,6 +252,7 @@ impl Client {
         let hashes = hashes.get(..MAX_SCRAPE).unwrap_or(hashes);
         let parsed = parse(url)?;
         if parsed.scheme() == "udp" {
+            self.may_send_udp(url)?;
             return udp::scrape(&parsed, self.source, hashes).await;
         }
         let asked = http::scrape_url(parsed, hashes).ok_or_else(|| bad_url(url))?;
@@ -262,7 +289,7 @@ impl Client {
             let headers = reqwest::header::HeaderMap::new();
             let response = self.http.get(asked, &headers, may).await?;
             let status = response.status().as_u16();
-            let from = response.remote_addr().map(|addr| addr.ip());
+            let from = self.http.sender(&response);
             let body = fetch::body(response, Limits::TRACKER.bytes).await?;
             Ok(Answer { status, body, from })
         };

@@ -10,7 +10,7 @@ use crate::{
     swarm::{
         bencode::{self, BencodeError, Limits, Value},
         extended::{compact_v4, compact_v6},
-        locality::namable,
+        locality::{Network, may_name, namable},
     },
     types::InfoHash,
 };
@@ -132,6 +132,19 @@ impl Reply {
         self.from = from;
         if let Some(from) = from {
             self.peers = namable(from, &self.peers);
+        }
+    }
+
+    /// The same behind a proxy, where the address is not known if the tracker has a name: such
+    /// a tracker names public addresses alone.
+    pub(super) fn keep_namable_through_proxy(&mut self, from: Option<IpAddr>) {
+        // Looking names up here would tell others of them.
+        self.names.clear();
+        match from {
+            Some(_) => self.keep_namable(from),
+            None => self
+                .peers
+                .retain(|peer| may_name(Network::Public, peer.ip())),
         }
     }
 }
