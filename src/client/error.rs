@@ -6,6 +6,7 @@ use super::store::StoreError;
 use crate::{
     ledger::LedgerError,
     receipts::TakeBackError,
+    settle::SettleError,
     swarm::{
         SessionError,
         metainfo::{MagnetError, MetainfoError},
@@ -98,6 +99,9 @@ pub enum ClientError {
     /// The wallet does not open.
     #[error("the wallet stays closed: {0}")]
     WalletClosed(String),
+    /// What would be settled cannot be found out.
+    #[error("the plan cannot be made: {0}")]
+    NoPlan(Box<SettleError>),
     /// A session key is not taken back.
     #[error(transparent)]
     TakeBack(#[from] TakeBackError),
@@ -171,9 +175,11 @@ impl ClientError {
             | Self::BadName { .. }
             | Self::RelativeFolder(_)
             | Self::BadTracker(_) => ErrorKind::Invalid,
-            Self::Session(_) | Self::Store(_) | Self::Ledger(_) | Self::TakeBack(_) => {
-                ErrorKind::Failed
-            }
+            Self::Session(_)
+            | Self::Store(_)
+            | Self::Ledger(_)
+            | Self::TakeBack(_)
+            | Self::NoPlan(_) => ErrorKind::Failed,
             Self::Ended => ErrorKind::Ended,
         }
     }

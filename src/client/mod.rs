@@ -51,7 +51,7 @@ use self::{
     command::{AddTorrent, Answer, Command},
     event::Events,
     owner::{Order, Owner},
-    snapshot::{Changes, Prices, Queue, Revision, SettlePolicy, Snapshot},
+    snapshot::{Changes, Prices, Queue, Revision, SettlePolicy, SettlementPlan, Snapshot},
 };
 use crate::{
     swarm::SessionBuilder,
@@ -176,6 +176,19 @@ impl Client {
         let (reply, answer) = oneshot::channel();
         let order = Order::Command(command, reply);
         if self.orders.send(order).await.is_err() {
+            return Err(ClientError::Ended);
+        }
+        answer.await.unwrap_or(Err(ClientError::Ended))
+    }
+
+    /// What a settlement would pay now, and why the rest waits. The node is asked; a plan that
+    /// is not older than 5 s is shown again.
+    ///
+    /// # Errors
+    /// [`ClientError::NoPayments`]; [`ClientError::NoPlan`].
+    pub async fn settlement_plan(&self) -> Result<Arc<SettlementPlan>, ClientError> {
+        let (reply, answer) = oneshot::channel();
+        if self.orders.send(Order::Plan(reply)).await.is_err() {
             return Err(ClientError::Ended);
         }
         answer.await.unwrap_or(Err(ClientError::Ended))

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::{
     error::ClientError,
-    owner::Owner,
+    owner::{Job, Owner},
     payments::Trade,
-    snapshot::{Money, NodeState, ProblemCode, SettlePolicy},
+    snapshot::{Money, NodeState, ProblemCode, SettlePolicy, SettlementPlan},
 };
 use crate::types::RawAmount;
 
@@ -29,6 +31,25 @@ impl Owner {
             true => Ok(()),
             false => Err(ClientError::NoWallet),
         }
+    }
+
+    /// Makes the plan of what a settlement would pay; the answer comes when it is made.
+    pub(super) fn start_plan(
+        &mut self,
+        reply: oneshot::Sender<Result<Arc<SettlementPlan>, ClientError>>,
+    ) {
+        let Some(pay) = &self.pay else {
+            let _gone = reply.send(Err(ClientError::NoPayments));
+            return;
+        };
+        let planning = pay.planning();
+        self.jobs.spawn(async move {
+            let planned = tokio::task::spawn_blocking(planning).await;
+            // The runtime shuts down.
+            let planned = planned.unwrap_or(Err(ClientError::Ended));
+            let _gone = reply.send(planned);
+            Job::Booked
+        });
     }
 
     /// Has payments sell and buy as the prices say: torrents that were added later

@@ -29,7 +29,7 @@ use super::{
     payments::{News, Running},
     problems::{Board, Reach},
     seat::Seat,
-    snapshot::{Limits, Prices, ProblemCode, Queue, SettlePolicy, Snapshot},
+    snapshot::{Limits, Prices, ProblemCode, Queue, SettlePolicy, SettlementPlan, Snapshot},
     store::{Change, Store},
 };
 use crate::{
@@ -53,6 +53,7 @@ pub(super) type Reply = oneshot::Sender<Result<Answer, ClientError>>;
 /// What the owner is told.
 pub(super) enum Order {
     Command(Command, Reply),
+    Plan(oneshot::Sender<Result<Arc<SettlementPlan>, ClientError>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -219,6 +220,7 @@ impl Owner {
                             return;
                         }
                     }
+                    Some(Order::Plan(reply)) => self.start_plan(reply),
                     Some(Order::Close(done)) => {
                         self.close(inbox, done).await;
                         return;
@@ -264,6 +266,7 @@ impl Owner {
             if answers.len() < AT_ONCE {
                 match inbox.try_recv() {
                     Ok(Order::Command(command, reply)) => next = Some((command, reply)),
+                    Ok(Order::Plan(reply)) => self.start_plan(reply),
                     Ok(Order::Close(done)) => close = Some(done),
                     Err(_) => {}
                 }

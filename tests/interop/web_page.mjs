@@ -151,11 +151,33 @@ await page.evaluate(async () => {
   const problems = { problems: [{ code: 'key_ends', subject: null, message: 'The session key ends soon.', hint: 'Restart with the passphrase.', since: state.at }] };
   apply({ revision: state.revision, full: false, at: state.at, torrents: [], removed: [], money, problems });
 });
+// What would be paid now, and why not the rest: the server has no debts, so it is told of some.
+const account = 'TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC';
+const plan = {
+  at: 1, payer: account, total_raw: '3000000', fee_sun_estimate: 345000, fee_sun_worst: 690000, bandwidth_needed: 600, bandwidth_available: 0, stake_to_be_free_sun: 123000000,
+  payouts: [{ payee: account, amount_raw: '3000000', owed_raw: '3000000', owed_to_us_raw: '0', activates: true, fee_sun: 345000 }], payouts_in_all: 1,
+  deferred: [{ payee: account, amount_raw: '70', reason: '<b>below</b> the minimum payout of 1 BTT; left for later' }], deferred_in_all: 1,
+};
+await page.route('**/api/v1/money/plan', (route) => route.fulfill({ json: plan }));
 for (const [name, words] of [['Overview', '9,007,199,254.740993 BTT'], ['People', 'banned'], ['Money', 'final'], ['Wallet', '4 BTT of 5 BTT']]) {
   await page.getByRole('link', { name, exact: true }).click();
   await page.getByText(words).first().waitFor();
   await check(`${name}, with money`);
 }
+await page.getByRole('link', { name: 'Money', exact: true }).click();
+await page.getByText('1 payout of 3 BTT together, for a fee of 0.345 TRX, 0.69 TRX at worst. 1 debt left for later. With 123 TRX more staked').waitFor();
+await page.getByText('<b>below</b> the minimum payout of 1 BTT; left for later').waitFor();
+assert.equal(await page.getByRole('row', { name: 'now' }).getByText('this makes the account').count(), 1);
+await check('the plan');
+Object.assign(plan, { payouts: [], payouts_in_all: 0, deferred: [], deferred_in_all: 0, stake_to_be_free_sun: null });
+await page.getByRole('button', { name: 'Look again' }).click();
+await page.getByText('Nothing is due.').waitFor();
+assert.equal(await page.getByText('left for later').count(), 0);
+// What the server refuses is said in its place.
+await page.unroute('**/api/v1/money/plan');
+await page.route('**/api/v1/money/plan', (route) => route.fulfill({ status: 409, json: { error: { code: 'failed', message: 'the plan cannot be made: the node is silent' } } }));
+await page.getByRole('button', { name: 'Look again' }).click();
+await page.getByText('the node is silent').waitFor();
 // What was earned today goes on from what the days had when they were read.
 await page.getByRole('link', { name: 'Overview', exact: true }).click();
 const today = page.locator('.card', { hasText: 'Earned today' }).locator('dd');

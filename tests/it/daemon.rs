@@ -25,6 +25,7 @@ use crate::support::{
 mod errands;
 mod files;
 mod money;
+mod plan;
 
 /// Nothing here takes longer.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -61,7 +61,8 @@ pub(crate) fn check_error(document: &Value) {
     }
 }
 
-fn holds(schema: &Value, value: &Value) -> Result<(), String> {
+/// Holds a document against a schema.
+pub(crate) fn holds(schema: &Value, value: &Value) -> Result<(), String> {
     for (keyword, rule) in schema.as_object().expect("a schema is an object") {
         let rules = || rule.as_array().expect("a list");
         let whether = match keyword.as_str() {
@@ -77,6 +78,12 @@ fn holds(schema: &Value, value: &Value) -> Result<(), String> {
                     names.any(|name| is_a(name.as_str().unwrap(), value))
                 }
             },
+            "maxItems" => {
+                let most = rule.as_u64().expect("a number");
+                value
+                    .as_array()
+                    .is_none_or(|items| items.len() as u64 <= most)
+            }
             "const" => rule == value,
             "enum" => rules().contains(value),
             "anyOf" => rules().iter().any(|rule| holds(rule, value).is_ok()),

@@ -12,6 +12,7 @@ use crate::{
         site::Site,
     },
     client::{
+        ClientError,
         command::{Answer, Command},
         snapshot::TorrentRow,
     },
@@ -74,6 +75,16 @@ pub(super) async fn file(site: &Site, hash: InfoHash) -> Answered {
         Answer::Done | Answer::Added { .. } | Answer::Moved { .. } => {
             Err(Refusal::failed("no torrent file came"))
         }
+    }
+}
+
+/// What a settlement would pay now, and why the rest waits.
+pub(super) async fn plan(site: &Site) -> Answered {
+    match site.client.settlement_plan().await {
+        Err(ClientError::NoPayments) => {
+            Err(Refusal::not_found("this client neither buys nor sells"))
+        }
+        plan => answer::json(plan?.as_ref()),
     }
 }
 

@@ -93,6 +93,7 @@ pub(super) async fn answer(site: &Arc<Site>, found: &Found, call: &Call<'_>) -> 
         Act::AddTag => done(site, Command::AddTags(vec![found.name()?.to_owned()])).await,
         Act::RemoveTag => done(site, Command::RemoveTags(vec![found.name()?.to_owned()])).await,
         Act::Money => list::money(site),
+        Act::Plan => list::plan(site).await,
         Act::Days => answer::json(&tables::days(&site.client.snapshot())),
         Act::DaysCsv => Ok(tables::days_csv(&site.client.snapshot())),
         Act::PayoutsCsv => tables::payouts_csv(&site.client.snapshot()),

@@ -4,6 +4,7 @@
 mod news;
 mod node_view;
 mod people;
+mod planning;
 mod reading;
 mod settling;
 mod trade;
@@ -176,6 +177,8 @@ pub(super) struct Running {
     pub(super) renew: Option<Renew>,
     settling: Option<Arc<Settling>>,
     ledger: Arc<dyn Ledger>,
+    chain: NodeChain,
+    last_plan: planning::LastPlan,
     /// The ledger is to be read now.
     read_again: Arc<Notify>,
     teller: mpsc::Sender<News>,
@@ -198,7 +201,7 @@ impl Running {
             Settler::start(
                 settling,
                 Arc::clone(&payments.ledger),
-                payments.chain,
+                payments.chain.clone(),
                 payments.token,
                 payments.teller.clone(),
             )
@@ -212,6 +215,8 @@ impl Running {
             renew: payments.renew,
             settling: payments.settling,
             ledger: payments.ledger,
+            chain: payments.chain,
+            last_plan: planning::LastPlan::default(),
             read_again,
             teller: payments.teller,
             account: payments.account,

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub use changes::{Changes, Gone, MAX_GONE};
 pub use money::{
-    Balance, Batch, Grant, GrantState, Money, NodeState, Payout, PayoutState, Position,
-    SettlePolicy,
+    Balance, Batch, Grant, GrantState, Money, NodeState, Payout, PayoutState, PlannedPayout,
+    Position, SettlePolicy, SettlementPlan, Waits,
 };
 pub use torrent::{
     EncryptionOf, FilePriority, FileRow, Goals, Limits, Obstacle, PaidPeer, PeerRow, Prices, Queue,

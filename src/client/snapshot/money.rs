@@ -79,6 +79,64 @@ pub struct Position {
     pub banned: bool,
 }
 
+/// What a settlement would pay now, and what waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SettlementPlan {
+    /// When it was made.
+    pub at: UnixMs,
+    /// Who pays.
+    pub payer: Address,
+    /// In the order in which they are paid, at most 1,000.
+    pub payouts: Vec<PlannedPayout>,
+    /// How many there are.
+    pub payouts_in_all: u64,
+    /// Debts that are left for later, at most 1,000.
+    pub deferred: Vec<Waits>,
+    /// How many there are.
+    pub deferred_in_all: u64,
+    /// All payouts together.
+    pub total_raw: RawAmount,
+    /// What they are expected to burn, in SUN.
+    pub fee_sun_estimate: u64,
+    /// The most that they may burn, in SUN.
+    pub fee_sun_worst: u64,
+    /// Bytes of transactions that they need.
+    pub bandwidth_needed: u64,
+    /// Bytes of transactions that cost nothing now.
+    pub bandwidth_available: u64,
+    /// So much more TRX staked for bandwidth, in SUN, and nothing would be burnt in a day;
+    /// `None`: nothing is, or the chain does not say.
+    pub stake_to_be_free_sun: Option<u64>,
+}
+
+/// A payout that would be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedPayout {
+    /// Who is paid.
+    pub payee: Address,
+    /// How much.
+    pub amount_raw: RawAmount,
+    /// We owe it so much, by receipts.
+    pub owed_raw: RawAmount,
+    /// It owes us so much, by receipts, which is taken off.
+    pub owed_to_us_raw: RawAmount,
+    /// It makes the payee's account.
+    pub activates: bool,
+    /// What it is expected to burn, in SUN.
+    pub fee_sun: u64,
+}
+
+/// A debt that is left for later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Waits {
+    /// Who is owed.
+    pub payee: Address,
+    /// How much.
+    pub amount_raw: RawAmount,
+    /// Why it waits, in words.
+    pub reason: String,
+}
+
 /// The payouts of one settlement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Batch {
