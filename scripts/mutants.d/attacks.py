@@ -130,6 +130,14 @@ MUTANTS = [
     ),
     (
         "`settled` and bids, to use up the node's quota",
+        "transfers go before bidders",
+        ["pay::worker::asking::tests::bidders_go_before_transfers_and_the_node_has_few_questions_at_once"],
+        [],
+        [("src/receipts/pay/worker/asking.rs", "let bidder = self.bidders.pop_front().map(Question::Bidder);",
+          "let bidder = self.bidders.pop_front().filter(|_| !crate::mutant(NAME)).map(Question::Bidder);")],
+    ),
+    (
+        "`settled` and bids, to use up the node's quota",
         "each bid is a question",
         [],
         ["spite::bids_again_and_again_are_one_question_to_the_node"],
@@ -407,7 +415,7 @@ MUTANTS = [
             ("nobody looks at `auth`", "if !self.setup.domain.is_signed_by(&theirs, &auth, signer) {",
              "if !self.setup.domain.is_signed_by(&theirs, &auth, signer) && !crate::mutant(NAME) {"),
             ("our nonce is not in it", "nonce_peer: other.1,",
-             "nonce_peer: if crate::mutant(NAME) { Salt::ZERO } else { other.1 },"),
+             "nonce_peer: if crate::mutant(NAME) { crate::types::Salt::ZERO } else { other.1 },"),
             ("the peer ids are not in it", "peer_ids: Hello::peer_ids(&this.2, &other.2),",
              "peer_ids: if crate::mutant(NAME) { Hello::peer_ids(&[0; 20], &[0; 20]) } else { Hello::peer_ids(&this.2, &other.2) },"),
         ]

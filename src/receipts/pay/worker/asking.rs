@@ -15,6 +15,7 @@ use crate::{
         message::HoldReason,
         pay::{conn::Conn, locked},
     },
+    swarm::hooks::ConnId,
     types::{Address, RawAmount, TxId, UnixMs},
 };
 
@@ -74,16 +75,30 @@ pub(in crate::receipts::pay) struct Hint {
     not_before: UnixMs,
 }
 
-/// The line before the node.
-pub(super) struct Desk {
+/// Who wants to buy, over which connection and from which network.
+struct Bidder<C> {
+    conn: C,
+    id: ConnId,
+    network: Option<Network>,
+    bid: u64,
+}
+
+/// What the node is asked.
+enum Question<C> {
+    Bidder(Bidder<C>),
+    Transfer(Hint),
+}
+
+/// The line before the node; `C` is a connection.
+pub(super) struct Desk<C = Arc<Conn>> {
     with_the_node: usize,
-    bidders: VecDeque<(Arc<Conn>, u64)>,
+    bidders: VecDeque<Bidder<C>>,
     hints: VecDeque<Hint>,
     for_hints: Allowance,
     of_addresses: HashMap<Address, Allowance>,
 }
 
-impl Desk {
+impl<C> Desk<C> {
     pub(super) fn new(now: UnixMs) -> Self {
         Self {
             with_the_node: 0,
@@ -95,26 +110,16 @@ impl Desk {
     }
 
     /// A bidder is to be looked at; false when too many wait.
-    fn bids(&mut self, conn: &Arc<Conn>, bid: u64) -> bool {
-        self.bidders.retain(|(other, _)| other.id() != conn.id());
-        let network = Network::of(conn.context.remote.ip());
-        let beside = |other: &Conn| Network::of(other.context.remote.ip()) == network;
-        let near = match network {
-            Some(_) => self.bidders.iter().filter(|(other, _)| beside(other)),
-            None => return self.push(conn, bid),
-        };
-        if near.count() >= MOST_BIDDERS_OF_NETWORK {
-            return false;
+    fn bids(&mut self, bidder: Bidder<C>) -> bool {
+        self.bidders.retain(|other| other.id != bidder.id);
+        let near = self.bidders.iter();
+        let near = near.filter(|other| other.network == bidder.network);
+        let is_crowd = bidder.network.is_some() && near.count() >= MOST_BIDDERS_OF_NETWORK;
+        let has_room = !is_crowd && self.bidders.len() < MOST_BIDDERS;
+        if has_room {
+            self.bidders.push_back(bidder);
         }
-        self.push(conn, bid)
-    }
-
-    fn push(&mut self, conn: &Arc<Conn>, bid: u64) -> bool {
-        let room = self.bidders.len() < MOST_BIDDERS;
-        if room {
-            self.bidders.push_back((Arc::clone(conn), bid));
-        }
-        room
+        has_room
     }
 
     /// A transfer is to be looked for; what is too much is passed over.
@@ -150,13 +155,29 @@ impl Desk {
         Some(hint)
     }
 
-    /// Forgets whose allowance is whole again.
-    fn tidy(&mut self, now: UnixMs) {
+    /// What the node is asked next, if it has few enough: bidders go first.
+    fn next(&mut self, now: UnixMs) -> Option<Question<C>> {
+        if self.with_the_node >= MOST_AT_ONCE {
+            return None;
+        }
+        let bidder = self.bidders.pop_front().map(Question::Bidder);
+        let question = bidder.or_else(|| self.next_hint(now).map(Question::Transfer))?;
+        self.with_the_node += 1;
+        Some(question)
+    }
+
+    /// The node has one less.
+    fn is_answered(&mut self) {
+        self.with_the_node = self.with_the_node.saturating_sub(1);
+    }
+
+    /// Forgets whose allowance is whole again, and bidders that are gone.
+    fn tidy(&mut self, now: UnixMs, is_gone: impl Fn(&C) -> bool) {
         self.of_addresses.retain(|_, allowance| {
             allowance.refill(HINT_INTERVAL_OF_ADDRESS, now);
             allowance.left < HINT_BURST
         });
-        self.bidders.retain(|(conn, _)| !conn.gone());
+        self.bidders.retain(|bidder| !is_gone(&bidder.conn));
     }
 }
 
@@ -170,7 +191,15 @@ impl Worker {
             .filter(|(at, _)| now.since(*at) < SAID_FOR);
         if let Some((_, holds)) = said {
             self.bidder(conn, bid, Ok(holds));
-        } else if !self.desk.bids(conn, bid) {
+            return;
+        }
+        let bidder = Bidder {
+            conn: Arc::clone(conn),
+            id: conn.id(),
+            network: Network::of(conn.context.remote.ip()),
+            bid,
+        };
+        if !self.desk.bids(bidder) {
             self.turn_away(conn, bid, HoldReason::Busy, "too many wait to be looked at");
         }
         self.ask_next();
@@ -210,39 +239,38 @@ impl Worker {
 
     /// An answer came: there is room for another question.
     pub(super) fn answered(&mut self) {
-        self.desk.with_the_node = self.desk.with_the_node.saturating_sub(1);
+        self.desk.is_answered();
         self.ask_next();
     }
 
     pub(super) fn tidy_desk(&mut self, now: UnixMs) {
-        self.desk.tidy(now);
+        self.desk.tidy(now, |conn| conn.gone());
         self.ask_next();
     }
 
     fn ask_next(&mut self) {
-        while self.desk.with_the_node < MOST_AT_ONCE {
-            let (chain, events) = (
-                Arc::clone(&self.shared.config.chain),
-                Arc::clone(&self.events),
-            );
-            if let Some((conn, bid)) = self.desk.bidders.pop_front() {
-                let Some(peer) = conn.peer().filter(|_| !conn.gone()) else {
-                    continue;
-                };
-                let token = self.shared.config.token;
-                self.runtime.spawn(async move {
-                    let answer = chain.balance(peer, token).await;
-                    events.put(Event::Bidder { conn, bid, answer });
-                });
-            } else if let Some(hint) = self.desk.next_hint(self.now()) {
-                self.runtime.spawn(async move {
-                    let answer = chain.settlement(hint.txid).await;
-                    events.put(Event::Transfer { hint, answer });
-                });
-            } else {
-                return;
+        while let Some(question) = self.desk.next(self.now()) {
+            let chain = Arc::clone(&self.shared.config.chain);
+            let events = Arc::clone(&self.events);
+            match question {
+                Question::Bidder(Bidder { conn, bid, .. }) => {
+                    let Some(peer) = conn.peer().filter(|_| !conn.gone()) else {
+                        self.desk.is_answered();
+                        continue;
+                    };
+                    let token = self.shared.config.token;
+                    self.runtime.spawn(async move {
+                        let answer = chain.balance(peer, token).await;
+                        events.put(Event::Bidder { conn, bid, answer });
+                    });
+                }
+                Question::Transfer(hint) => {
+                    self.runtime.spawn(async move {
+                        let answer = chain.settlement(hint.txid).await;
+                        events.put(Event::Transfer { hint, answer });
+                    });
+                }
             }
-            self.desk.with_the_node += 1;
         }
     }
 }
@@ -260,10 +288,60 @@ mod tests {
         }
     }
 
+    fn bidder(id: u64) -> Bidder<()> {
+        Bidder {
+            conn: (),
+            id: ConnId(id),
+            network: None,
+            bid: 1,
+        }
+    }
+
+    #[test]
+    fn bidders_go_before_transfers_and_the_node_has_few_questions_at_once() {
+        let now = UnixMs(1_000_000);
+        let mut desk = Desk::new(now);
+        for n in 0..8 {
+            desk.hears(hint(n, n));
+        }
+        for _ in 0..MOST_AT_ONCE {
+            assert!(matches!(desk.next(now), Some(Question::Transfer(_))));
+        }
+        assert!(desk.bids(bidder(7)));
+        assert!(desk.next(now).is_none(), "it has enough");
+        desk.is_answered();
+        let next = desk.next(now);
+        assert!(matches!(next, Some(Question::Bidder(one)) if one.id == ConnId(7)));
+        desk.is_answered();
+        assert!(matches!(desk.next(now), Some(Question::Transfer(_))));
+    }
+
+    #[test]
+    fn bidders_that_wait_are_few_for_each_network_and_in_all() {
+        let mut desk = Desk::new(UnixMs(0));
+        let near = |id| Bidder {
+            network: Network::of([192, 0, 2, 1].into()),
+            ..bidder(id)
+        };
+        for id in 0..16 {
+            assert!(desk.bids(near(id)));
+        }
+        assert!(!desk.bids(near(16)));
+        assert!(
+            desk.bids(near(15)),
+            "the same one again, in the place of the first"
+        );
+        for id in 16..256 {
+            assert!(desk.bids(bidder(id)));
+        }
+        assert!(!desk.bids(bidder(256)));
+        assert_eq!(desk.bidders.len(), MOST_BIDDERS);
+    }
+
     #[test]
     fn what_one_address_says_of_its_payments_costs_the_node_little() {
         let start = UnixMs(1_000_000);
-        let mut desk = Desk::new(start);
+        let mut desk = Desk::<()>::new(start);
         let mut asked = 0;
         // It tells of a hundred a second, for a minute; another tells of one at its end.
         for second in 0..60 {
@@ -289,7 +367,7 @@ mod tests {
     #[test]
     fn all_addresses_together_have_a_bound_too() {
         let start = UnixMs(1_000_000);
-        let mut desk = Desk::new(start);
+        let mut desk = Desk::<()>::new(start);
         for peer in 0..200 {
             desk.hears(hint(peer, peer));
         }
