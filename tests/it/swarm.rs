@@ -7,6 +7,7 @@ mod fast;
 mod floods;
 mod full_disk;
 mod goals;
+mod greeting;
 mod hostile;
 pub(crate) mod interop;
 mod kills;

@@ -118,7 +118,7 @@ impl Conn {
         let theirs = ExtendedHandshake::decode(payload)
             .map_err(|_| Close::Protocol("its extension handshake is not bencoded"))?;
         let mut link = lock(&self.link);
-        link.greeted = true;
+        let is_first = !std::mem::replace(&mut link.greeted, true);
         link.upload_only = theirs.upload_only;
         // A later handshake adds and changes; 0 takes an extension away.
         for (name, id) in theirs.ids {
@@ -132,6 +132,11 @@ impl Conn {
         link.client = theirs.client.or(link.client.take());
         link.metadata_size = theirs.metadata_size.or(link.metadata_size);
         drop(link);
+        // rtorrent up to 0.9.8 at least, on an enciphered connection and without metadata, reads
+        // what we said first up to our bitfield, and the rest when something more comes.
+        if is_first && theirs.metadata_size.is_none() && self.torrent.info().is_some() {
+            self.send(Message::KeepAlive);
+        }
         if let Some(port) = theirs.port.filter(|port| *port != 0 && !self.outgoing) {
             self.torrent
                 .learn_listen_addr(self.id, SocketAddr::new(self.remote.ip(), port));

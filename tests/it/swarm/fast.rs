@@ -23,7 +23,7 @@ const PIECES: u32 = 64;
 const SIZE: usize = 64 * (32 << 10);
 
 /// The other end of a connection, by hand.
-struct Peer {
+pub(super) struct Peer {
     stream: TcpStream,
     buf: bytes::BytesMut,
 }
@@ -44,11 +44,11 @@ impl Peer {
         }
     }
 
-    async fn dial(to: SocketAddr, metainfo: &Metainfo) -> Self {
+    pub(super) async fn dial(to: SocketAddr, metainfo: &Metainfo) -> Self {
         Self::shake(TcpStream::connect(to).await.unwrap(), metainfo).await
     }
 
-    async fn say(&mut self, messages: &[Message]) {
+    pub(super) async fn say(&mut self, messages: &[Message]) {
         let mut out = bytes::BytesMut::new();
         for message in messages {
             message.encode(&mut out);
@@ -56,7 +56,7 @@ impl Peer {
         self.stream.write_all(&out).await.unwrap();
     }
 
-    async fn next(&mut self) -> Message {
+    pub(super) async fn next(&mut self) -> Message {
         loop {
             if let Some(message) = decode(&mut self.buf).unwrap() {
                 return message;

@@ -4,6 +4,7 @@
 mod dht;
 mod files;
 mod hybrid;
+mod late;
 mod matrix;
 mod program;
 mod ten;
