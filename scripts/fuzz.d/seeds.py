@@ -214,6 +214,29 @@ def contract():
         yield len(code).to_bytes(2, "big") + b"\xff" + code + bytes(31) + b"\1" + bytes(64)
 
 
+def opcodes():
+    """How long the code is, the code by the numbers of its opcodes, what it is called with."""
+    # The order of `PURE`; PUSH1 and PUSH32 are followed by what they push.
+    order = [*range(0x01, 0x0c), *range(0x10, 0x1f), 0x20, *range(0x35, 0x3a), 0x3d, 0x3e, *range(0x50, 0x54), 0x59, 0x5e,
+             0x56, 0x57, 0x58, 0x5b, 0x5f, 0x60, 0x61, 0x62, 0x63, 0x67, 0x68, 0x6f, 0x77, 0x7e, 0x7f,
+             0x80, 0x81, 0x82, 0x83, 0x87, 0x8f, 0x90, 0x91, 0x92, 0x93, 0x97, 0x9f, 0x00, 0xf3, 0xfd, 0xfe, 0x0c]
+    words = [bytes(32), b"\xff" * 32, b"\x80" + bytes(31), bytes(31) + b"\x07", bytes(range(32))]
+    push = bytes([order.index(0x7f)])
+    for op in order[:26]:
+        for high in words:
+            for low in words:
+                code = push + low + push + low + push + high + bytes([order.index(op)])
+                yield len(code).to_bytes(2, "big") + code
+    one = bytes([order.index(0x60)])
+    for op in order[26:45]:
+        code = b"".join(one + bytes([number]) for number in (5, 33, 7)) + bytes([order.index(op), order.index(0x59)])
+        yield len(code).to_bytes(2, "big") + code + bytes(range(70))
+    # A loop of five rounds.
+    loop = one + b"\5" + bytes([order.index(0x5b)]) + one + b"\1" + bytes([order.index(0x90), order.index(0x03)])
+    loop += bytes([order.index(0x80)]) + one + b"\2" + bytes([order.index(0x57)])
+    yield len(loop).to_bytes(2, "big") + loop
+
+
 def main():
     target, folder = sys.argv[1], Path(sys.argv[2])
     for data in globals()[target]():

@@ -6,7 +6,7 @@ use super::{
     execute::Slot,
     params::{Parameters, Preset},
     state::{Account, Operations, Properties, Resource, State, Usage},
-    vm::{self, CONTRACT, Code, Env, Program, Ran},
+    vm::{self, CONTRACT, Code, Ended, Env, Fault, Program, Ran, word_bytes},
 };
 use crate::{
     tron::contract::{AssetIssueContract, SmartContract},
@@ -31,6 +31,57 @@ pub struct Outcome {
     pub ended: String,
     /// All TRX there are, sun: as before it.
     pub supply: i128,
+}
+
+/// What a program that calls nobody had at its end.
+#[derive(Debug)]
+pub struct Traced {
+    /// How it ended.
+    pub halt: Halt,
+    /// What it returned or reverted with.
+    pub output: Vec<u8>,
+    /// The first item that was pushed comes first.
+    pub stack: Vec<[u8; 32]>,
+    /// All of it, in whole words.
+    pub memory: Vec<u8>,
+}
+
+/// How a program ended, as any such machine tells it apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halt {
+    /// At STOP, RETURN or the end of its code.
+    Done,
+    /// At REVERT.
+    Reverted,
+    /// Out of energy, or of the memory that it buys.
+    OutOfEnergy,
+    /// Too few or too many items on the stack.
+    Stack,
+    /// A jump to where no JUMPDEST is.
+    BadJump,
+    /// No opcode.
+    InvalidOpcode,
+    /// More of what a call returned than there is.
+    ReturnData,
+    /// Whatever has no counterpart elsewhere.
+    Other,
+}
+
+impl Halt {
+    fn of(ended: &Ended) -> Self {
+        match ended {
+            Ended::Done => Self::Done,
+            Ended::Reverted => Self::Reverted,
+            Ended::Failed(fault) => match fault {
+                Fault::OutOfEnergy(_) | Fault::OutOfMemory(_) => Self::OutOfEnergy,
+                Fault::StackTooSmall(..) | Fault::StackTooLarge => Self::Stack,
+                Fault::BadJump(_) => Self::BadJump,
+                Fault::InvalidOpcode(_) => Self::InvalidOpcode,
+                Fault::ReturnDataBounds(..) => Self::ReturnData,
+                _ => Self::Other,
+            },
+        }
+    }
 }
 
 /// The contract that runs code has address 1, one that gives its input back 2, the witness 3.
@@ -107,6 +158,38 @@ impl Default for Machine {
 impl Machine {
     /// Runs code with what it is called with, and so much energy.
     pub fn run(&self, code: &[u8], data: &[u8], energy_limit: i64) -> Outcome {
+        let (env, program) = self.program(code, data, energy_limit);
+        let ran = vm::run(self.state.clone(), self.state.clone(), &env, program);
+        let Ran {
+            energy_used,
+            output,
+            ended,
+            internal,
+            logs,
+            state,
+            ..
+        } = ran;
+        Outcome {
+            energy_used,
+            output,
+            ended: format!("{ended:?} {internal:?} {logs:?}"),
+            supply: supply(&state),
+        }
+    }
+
+    /// Runs code as [`Self::run`] does; what it had at its end.
+    pub fn trace(&self, code: &[u8], data: &[u8], energy_limit: i64) -> Traced {
+        let (env, program) = self.program(code, data, energy_limit);
+        let traced = vm::trace(self.state.clone(), &env, program);
+        Traced {
+            halt: Halt::of(&traced.ended),
+            output: traced.output,
+            stack: traced.stack.iter().map(word_bytes).collect(),
+            memory: traced.memory,
+        }
+    }
+
+    fn program(&self, code: &[u8], data: &[u8], energy_limit: i64) -> (Env, Program) {
         let env = Env {
             number: 1,
             time: self.slot.time,
@@ -126,26 +209,23 @@ impl Machine {
             is_creation: false,
             energy_limit,
         };
-        let ran = vm::run(self.state.clone(), self.state.clone(), &env, program);
-        let Ran {
-            energy_used,
-            output,
-            ended,
-            internal,
-            logs,
-            state,
-            ..
-        } = ran;
-        Outcome {
-            energy_used,
-            output,
-            ended: format!("{ended:?} {internal:?} {logs:?}"),
-            supply: supply(&state),
-        }
+        (env, program)
+    }
+
+    /// With what java-tron 4.8.2 brought.
+    pub fn later() -> Self {
+        [
+            "getAllowTvmSelfdestructRestriction",
+            "getAllowTvmPrague",
+            "getAllowTvmOsaka",
+        ]
+        .into_iter()
+        .fold(Self::default(), |machine, name| {
+            machine.with_parameter(name, 1)
+        })
     }
 
     /// With another value of a chain parameter.
-    #[cfg(test)]
     pub(crate) fn with_parameter(mut self, name: &str, value: i64) -> Self {
         let mut parameters = self.state.parameters.as_ref().clone();
         parameters.set(name, value).expect("a parameter's name");
@@ -204,5 +284,29 @@ mod tests {
         assert_eq!(ran.supply, machine.supply());
         let ran = run("5b5f56");
         assert_eq!(ran.energy_used, 1_000_000);
+    }
+
+    #[test]
+    fn a_trace_has_the_stack_and_the_memory_of_the_end() {
+        let machine = Machine::later();
+        let trace = |code: &str| machine.trace(&hex::decode(code).unwrap(), b"", 100_000);
+        // PUSH1 7, PUSH1 1, PUSH1 32, MSTORE8, PUSH1 9, and CLZ of it.
+        let traced = trace("60076001602053600960091e");
+        assert_eq!(traced.halt, Halt::Done);
+        let last: Vec<u8> = traced.stack.iter().map(|word| word[31]).collect();
+        assert_eq!(last, [7, 9, 252]);
+        assert_eq!(traced.memory.len(), 64);
+        assert_eq!(traced.memory[32], 1);
+        for (code, halt) in [
+            ("5f5ffd", Halt::Reverted),
+            ("01", Halt::Stack),
+            ("600156", Halt::BadJump),
+            ("5b5f56", Halt::OutOfEnergy),
+            ("fe", Halt::InvalidOpcode),
+            ("60015f5f3e", Halt::ReturnData),
+            ("6307ffffff51", Halt::OutOfEnergy),
+        ] {
+            assert_eq!(trace(code).halt, halt, "{code}");
+        }
     }
 }

@@ -209,6 +209,59 @@ pub(crate) fn endow(
     Ok(world.finish())
 }
 
+fn entry_of(program: &Program) -> Entry {
+    Entry {
+        address: program.address,
+        caller: program.caller,
+        value: word::of_i64(program.value),
+        token_value: word::of_i64(program.token_value),
+        token_id: word::of_i64(program.token_id),
+        data: Arc::from(program.data.as_slice()),
+        is_static: false,
+    }
+}
+
+/// What a program had at its end, for comparison with another machine.
+#[cfg(any(test, fuzzing))]
+pub(crate) struct Trace {
+    pub(crate) ended: Ended,
+    pub(crate) output: Vec<u8>,
+    pub(crate) stack: Vec<Word>,
+    pub(crate) memory: Vec<u8>,
+}
+
+/// Runs a program as [`run`] does and tells what it had at its end, not what it did.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn trace(state: State, env: &Env, program: Program) -> Trace {
+    let rules = Rules::new(&state.parameters);
+    let mut context = Context::new(World::new(state), env, rules);
+    let entry = entry_of(&program);
+    let before = context.world.checkpoint();
+    let (limit, parent) = (program.energy_limit, *env.txid.as_bytes());
+    let root = context.enter(
+        program.code,
+        entry,
+        limit,
+        parent,
+        0,
+        Ending::Program,
+        before,
+    );
+    let (mut root, end) = context.play(root);
+    let (ended, output) = match end {
+        End::Done(output) => (Ended::Done, output),
+        End::Reverted(output) => (Ended::Reverted, output),
+        End::Failed(fault) => (Ended::Failed(fault), Vec::new()),
+    };
+    let size = root.memory.len();
+    Trace {
+        ended,
+        output,
+        memory: root.memory.read(0, size),
+        stack: root.stack,
+    }
+}
+
 /// Runs a program on a state, which the value has already been moved in. `before` is the
 /// state that remains when it fails.
 pub(crate) fn run(before: State, state: State, env: &Env, program: Program) -> Ran {
@@ -217,16 +270,7 @@ pub(crate) fn run(before: State, state: State, env: &Env, program: Program) -> R
     if program.is_creation {
         context.created.push(program.address);
     }
-    let number = |value: i64| word::of_i64(value);
-    let entry = Entry {
-        address: program.address,
-        caller: program.caller,
-        value: number(program.value),
-        token_value: number(program.token_value),
-        token_id: number(program.token_id),
-        data: Arc::from(program.data),
-        is_static: false,
-    };
+    let entry = entry_of(&program);
     let checkpoint = context.world.checkpoint();
     let (limit, parent) = (program.energy_limit, *env.txid.as_bytes());
     let (mut used, end) = if program.code.bytes().is_empty() {
