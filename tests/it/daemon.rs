@@ -25,6 +25,7 @@ use crate::support::{
 mod errands;
 mod files;
 mod money;
+mod moving;
 mod plan;
 
 /// Nothing here takes longer.
