@@ -121,6 +121,7 @@ async fn what_is_wrong_is_refused_with_one_word_and_a_sentence() {
         ("GET /api/v1/nothing".to_owned(), "", 404, "not_found"),
         ("GET /api/v1/state?since=x".to_owned(), "", 400, "invalid"),
         ("GET /api/v1/money".to_owned(), "", 404, "not_found"),
+        ("GET /api/v1/money/plan".to_owned(), "", 404, "not_found"),
         ("PUT /api/v1/tags/%zz".to_owned(), "", 400, "invalid"),
     ] {
         let reply = stand.ask(&line, body).await;

@@ -1,5 +1,9 @@
 //! Other files are wanted while pieces are in the making.
 
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
 use super::*;
 use crate::swarm::{bencode::Value, file_priority::FilePriority, metainfo::Info, picker::Asker};
 
@@ -286,4 +290,162 @@ fn pieces_that_are_not_wanted_any_more_keep_none_from_being_begun() {
     picker.choose(Wanted::files(&info, chosen));
     let fourth = picker.pick(asker(4), &theirs).unwrap();
     assert!(begun.iter().all(|one| one.piece != fourth.piece));
+}
+
+/// What happens between two choices.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// The files by bits; there is always one.
+    Choose(u32),
+    Ask(u64),
+    /// An outstanding request is answered, or will never be.
+    Come(usize),
+    Lose(usize),
+    /// The oldest piece that is whole is hashed.
+    Hash,
+    Tick,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = (0..12u8, 1..8u32, any::<u16>()).prop_map(|(what, files, at)| match what {
+        0 => Step::Choose(files),
+        1..6 => Step::Ask(u64::from(at % 2) + 1),
+        6..9 => Step::Come(at.into()),
+        9 => Step::Lose(at.into()),
+        10 => Step::Hash,
+        _ => Step::Tick,
+    });
+    proptest::collection::vec(step, 0..120)
+}
+
+/// Two sellers, and what is on its way.
+struct Trade {
+    core: TorrentCore,
+    sellers: [ConnId; 2],
+    asked: Vec<(ConnId, Block)>,
+    whole: VecDeque<u32>,
+    /// Bytes of price tags that the core was given, and that came back.
+    given: u64,
+    back: u64,
+}
+
+impl Trade {
+    fn new() -> Self {
+        let mut core = core_of(&[0, 1, 2]);
+        let sellers = [1, 2].map(|n| join(&mut core, n, at(u8::try_from(n).unwrap(), 1)));
+        Self {
+            core,
+            sellers,
+            asked: Vec::new(),
+            whole: VecDeque::new(),
+            given: 0,
+            back: 0,
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        let outputs = self.core.input(0, input);
+        for conn in self.sellers {
+            for told in told(&outputs, conn) {
+                match told {
+                    Told::Verified { chunks, .. } => {
+                        let bytes = chunks.iter().map(|(_, bytes)| u64::from(*bytes));
+                        self.back += bytes.sum::<u64>();
+                    }
+                    Told::Dropped { bytes, .. } => self.back += u64::from(*bytes),
+                    Told::Over { .. } | Told::Finished => {}
+                }
+            }
+        }
+    }
+
+    fn choose(&mut self, bits: u32) {
+        let files: Vec<u32> = (0..3).filter(|file| bits & (1 << file) != 0).collect();
+        self.input(Input::Chosen(Box::new(wanted(&files))));
+    }
+
+    fn ask(&mut self, seller: ConnId) -> bool {
+        let Some(block) = ask(&mut self.core, seller, true) else {
+            return false;
+        };
+        self.asked.push((seller, block));
+        true
+    }
+
+    fn come(&mut self, at: usize) {
+        let (seller, block) = self.asked.remove(at);
+        let bytes = u64::from(block.length);
+        self.given += bytes;
+        match self.core.received(seller, block, Some(PriceTag(9))) {
+            // Of one whose tag goes back at once, its connection is told here.
+            Received::Unwanted | Received::Owed => self.back += bytes,
+            Received::Used { complete: true, .. } => self.whole.push_back(block.piece),
+            Received::Used { .. } | Received::Duplicate => {}
+        }
+    }
+
+    fn does(&mut self, step: Step) {
+        let there = self.asked.len();
+        match step {
+            Step::Choose(bits) => self.choose(bits),
+            Step::Ask(seller) => {
+                self.ask(ConnId(seller));
+            }
+            Step::Come(at) if there > 0 => self.come(at % there),
+            Step::Lose(at) if there > 0 => {
+                let (seller, block) = self.asked.remove(at % there);
+                self.core.unpick(seller, block);
+            }
+            Step::Hash => {
+                if let Some(piece) = self.whole.pop_front() {
+                    self.input(Input::Verified(piece));
+                }
+            }
+            Step::Tick => self.input(Input::Tick),
+            Step::Come(_) | Step::Lose(_) => {}
+        }
+    }
+
+    /// Everything that is wanted comes; whether anything did.
+    fn goes_on(&mut self) -> bool {
+        let asked = self.sellers.map(|seller| self.ask(seller));
+        let mut moved = asked.contains(&true);
+        while !self.asked.is_empty() {
+            self.come(0);
+            moved = true;
+        }
+        while let Some(piece) = self.whole.pop_front() {
+            self.input(Input::Verified(piece));
+            moved = true;
+        }
+        moved
+    }
+}
+
+proptest! {
+    /// Whatever is chosen and when: the last choice is downloaded, nothing that is on its way
+    /// holds it up, and each price tag comes back once.
+    #[test]
+    fn choices_at_any_moment_lose_no_piece_and_no_tag(
+        steps in steps(),
+        last in 1..8u32,
+    ) {
+        let mut trade = Trade::new();
+        for step in steps {
+            trade.does(step);
+            prop_assert!(trade.back <= trade.given);
+        }
+        trade.choose(last);
+        while trade.goes_on() {}
+        trade.input(Input::Tick);
+        prop_assert_eq!(trade.core.phase(), &Phase::Seeding);
+        let picker = trade.core.picker().unwrap();
+        prop_assert!(picker.is_done() && picker.bytes_left() == 0);
+        prop_assert_eq!(trade.given, trade.back);
+        // And all of it, from wherever that was left.
+        trade.choose(7);
+        while trade.goes_on() {}
+        prop_assert!(trade.core.picker().unwrap().have().is_full());
+        prop_assert_eq!(trade.given, trade.back);
+    }
 }
