@@ -374,8 +374,12 @@ impl Daemon {
             "torrents": torrents,
         });
         context.out.result(&document, || {
+            let reached = match listen.port() {
+                0 => "nobody can connect, behind the proxy".to_owned(),
+                _ => format!("peers are listened for at {listen}"),
+            };
             let mut text = format!(
-                "{} in the list; peers are listened for at {listen}",
+                "{} in the list; {reached}",
                 units::counted(torrents as u64, "torrent")
             );
             match (server.first_url(), server.url()) {

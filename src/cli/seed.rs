@@ -232,10 +232,13 @@ impl Seed {
                 let asked = self
                     .ask
                     .map_or_else(|| "for free".to_owned(), |ask| format!("from {ask} on"));
+                let place = match client.listen() {
+                    listen if listen.port() == 0 => "behind the proxy".to_owned(),
+                    listen => format!("at {listen}"),
+                };
                 format!(
-                    "seeding {} at {} {asked}\n'{}'",
+                    "seeding {} {place} {asked}\n'{}'",
                     metainfo.info.name(),
-                    client.listen(),
                     metainfo.magnet()
                 )
             })?;

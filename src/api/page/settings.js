@@ -35,7 +35,7 @@ export function show(root) {
     const mapping = { off: 'not asked', trying: 'being asked', mapped: `open by ${transfer.port_mapping.by}`, failed: transfer.port_mapping.reason }[transfer.port_mapping.state];
     const price = (raw) => (raw && raw !== '0' ? `${amount(raw)}/GiB` : 'free');
     const rows = [
-      ['Listens for peers at', transfer.listen], ['Port on the router', mapping],
+      ['Listens for peers at', transfer.listen.endsWith(':0') ? 'nowhere: behind a proxy nobody can connect' : transfer.listen], ['Port on the router', mapping],
       ['DHT', transfer.dht_nodes === null ? 'off' : `${transfer.dht_nodes} nodes`],
       ['Price of torrents without their own', price(transfer.prices.ask_raw)], ['Bid', price(transfer.prices.bid_raw)],
       ...(disks?.disks ?? []).map((disk) => [disk.folder, disk.free === null ? '—' : `${bytes(disk.free)} free`]),

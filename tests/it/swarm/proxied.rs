@@ -237,6 +237,35 @@ async fn a_command_has_no_socket_that_does_not_lead_to_the_proxy() {
     assert_eq!(socks.asked(), expected);
 }
 
+/// A URL would be fetched by the command itself, which does not know the proxy's password.
+#[test]
+fn a_url_is_not_added_to_a_daemon_behind_a_proxy_and_it_says_that_nobody_connects() {
+    use std::io::BufRead as _;
+    let home = Home::new();
+    let mut command = home.command();
+    command.args(["daemon", "--http", "off", "--proxy", "socks5://127.0.0.1:1"]);
+    let mut daemon = Ended(command.spawn().unwrap());
+    let mut output = std::io::BufReader::new(daemon.0.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert!(
+        line.contains("nobody can connect, behind the proxy"),
+        "{line}"
+    );
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/film.torrent", listener.local_addr().unwrap());
+    let refused = home.run(["add", &url, "--json"]).error(1);
+    assert_eq!(refused["code"], "fetch", "{refused}");
+    let told = refused["message"].as_str().unwrap();
+    assert!(told.contains("sends everything through a proxy"), "{told}");
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "it was asked all the same");
+    // What needs no fetching is added.
+    let link = format!("magnet:?xt=urn:btih:{}", "ab".repeat(20));
+    home.run(["add", &link, "--json"]).json();
+    let _gone = daemon.0.kill();
+}
+
 #[test]
 fn what_would_go_around_a_proxy_or_tell_its_password_is_refused() {
     let home = Home::new();
