@@ -144,6 +144,20 @@ fn create2_ends_at_the_depth_of_create() {
 }
 
 #[test]
+fn an_answer_is_not_written_where_no_memory_is() {
+    // CALL of SHA-256 with no room for its answer, at 2^31 - 1, at the end of what memory
+    // is priced up to, and one byte past where it fits.
+    for (place, fits) in [("7fffffff", false), ("002fffe0", true), ("002fffe1", false)] {
+        let code = format!("5f63{place}5f5f5f600261fffff1");
+        for osaka in [true, false] {
+            let ran = run(osaka, &code, &[]);
+            assert_eq!(ran.ended.starts_with("Done"), fits, "{place}: {ran:?}");
+            assert_eq!(ran.ended.contains("OutOfMemory"), !fits, "{place}");
+        }
+    }
+}
+
+#[test]
 fn votewitness_does_not_take_a_length_of_2_to_the_251_for_none() {
     // Of both lists; both begin at 0.
     let code = format!("5f7f08{0}5f7f08{0}d8", "00".repeat(31));

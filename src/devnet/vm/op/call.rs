@@ -30,6 +30,8 @@ type Done = Result<Next, Fault>;
 const MAX_DEPTH: usize = 64;
 /// CREATE2 does not look at the depth before Osaka; a JVM's stack ends somewhere, ours here.
 const MAX_NESTING: usize = 512;
+/// What a frame's memory is priced up to, bytes.
+const MAX_MEMORY: usize = 3 * 1_024 * 1_024;
 /// Hardhat's `console.log` calls this address, at which nothing is.
 const CONSOLE: &[u8; 20] = b"\0\0\0\0\0\0\0\0\0console.log";
 /// What one program may print.
@@ -287,9 +289,13 @@ fn call_precompile(
     };
     match precompile::run(context, precompile, &caller, &data)? {
         Some(output) => {
+            // All of it, whatever room the caller has made and paid for: a place that no
+            // memory has is refused.
+            if message.output_at.saturating_add(output.len()) > MAX_MEMORY {
+                return Err(Fault::OutOfMemory(frame.op_name()));
+            }
             frame.used -= message.energy - needed;
             frame.push_bool(true);
-            // All of it, whatever room the caller has made.
             frame.memory.write(message.output_at, &output);
             frame.returned = output;
         }

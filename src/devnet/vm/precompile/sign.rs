@@ -65,8 +65,14 @@ fn at(words: &[Word], index: usize) -> Result<Word, Fault> {
         .ok_or(Fault::OutOfBounds(index, words.len()))
 }
 
-/// `bytes[]` of the ABI at a word's offset.
-fn byte_arrays(words: &[Word], offset: usize, data: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
+/// `bytes[]` of the ABI at a word's offset. More than `most` of them are refused whatever
+/// they hold, so those are empty: each could be as long as all the input.
+fn byte_arrays(
+    words: &[Word],
+    offset: usize,
+    data: &[u8],
+    most: usize,
+) -> Result<Vec<Vec<u8>>, Fault> {
     if words.is_empty() || offset > words.len() - 1 {
         return Ok(Vec::new());
     }
@@ -75,6 +81,10 @@ fn byte_arrays(words: &[Word], offset: usize, data: &[u8]) -> Result<Vec<Vec<u8>
     for n in 0..count {
         let inner = word::int_safe(&at(words, offset + n + 1)?) / WORD_BYTES;
         let length = word::int_safe(&at(words, offset + inner + 1)?);
+        if n >= most {
+            arrays.push(Vec::new());
+            continue;
+        }
         let from = (inner + offset + 2) * WORD_BYTES;
         // No signature needs more, and a length is the sender's.
         let length = length.min(data.len() + WORD_BYTES);
@@ -100,7 +110,7 @@ fn batch_of(data: &[u8]) -> Result<Vec<u8>, Fault> {
     let words = parse(data);
     let digest = word::bytes(&at(&words, 0)?);
     let place = |n| Ok(word::int_safe(&at(&words, n)?) / WORD_BYTES);
-    let signatures = byte_arrays(&words, place(1)?, data)?;
+    let signatures = byte_arrays(&words, place(1)?, data, MAX_BATCH)?;
     let addresses = word_array(&words, place(2)?)?;
     let mut result = vec![0; WORD_BYTES];
     if signatures.len() > MAX_BATCH || signatures.len() != addresses.len() {
@@ -128,7 +138,7 @@ pub(super) fn multi(state: &State, data: &[u8]) -> Result<Vec<u8>, Fault> {
         .finalize()
         .into();
     let place = word::int_safe(&at(&words, 3)?) / WORD_BYTES;
-    let signatures = byte_arrays(&words, place, data)?;
+    let signatures = byte_arrays(&words, place, data, MAX_MULTI)?;
     let no = Ok(vec![0; WORD_BYTES]);
     if signatures.is_empty() || signatures.len() > MAX_MULTI {
         return no;
@@ -166,4 +176,24 @@ pub(super) fn multi(state: &State, data: &[u8]) -> Result<Vec<u8>, Fault> {
         *last = u8::from(total >= permission.threshold);
     }
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_take_no_more_memory_than_those_that_may_be_there() {
+        // 1,000 of them, all at one place, where the length of all is without end.
+        let mut words = vec![Word::from(1_000)];
+        words.extend(std::iter::repeat_n(Word::from(1_000 * WORD_BYTES), 1_000));
+        words.push(Word::MAX);
+        let data: Vec<u8> = words.iter().flat_map(word::bytes).collect();
+        let arrays = byte_arrays(&words, 0, &data, MAX_BATCH).unwrap();
+        assert_eq!(arrays.len(), 1_000);
+        let held: usize = arrays.iter().map(Vec::len).sum();
+        assert!(held <= MAX_BATCH * (data.len() + WORD_BYTES), "{held}");
+        assert!(arrays.iter().skip(MAX_BATCH).all(Vec::is_empty));
+        assert_eq!(batch(&data), vec![0; WORD_BYTES]);
+    }
 }
