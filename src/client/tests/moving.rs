@@ -127,6 +127,37 @@ async fn a_move_that_was_not_noted_any_more_is_found_at_the_next_start() {
     leecher.close().await;
 }
 
+/// On one thread: both commands wait for the client before it does the first.
+#[tokio::test]
+async fn a_second_move_of_a_torrent_is_refused_while_the_first_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    let metainfo = content(home.path(), "film.bin", 200_000);
+    let folder = home.path().join("b");
+    std::fs::create_dir_all(&folder).unwrap();
+    let client = kept(&folder).await;
+    let wanted = AddTorrent {
+        folder: Some(home.path().to_owned()),
+        ..AddTorrent::new(Source::File(metainfo.to_bytes()))
+    };
+    let hash = add(&client, wanted).await;
+    state(&client, hash, TorrentState::Seeding).await;
+    let to = |name: &str| Command::Move {
+        hash,
+        folder: home.path().join(name),
+    };
+    let both = tokio::join!(client.command(to("one")), client.command(to("two")));
+    both.0.unwrap();
+    assert!(matches!(both.1, Err(ClientError::BeingMoved(of)) if of == hash));
+    assert!(home.path().join("one/film.bin").exists() && !home.path().join("two").exists());
+    // What cannot be done leaves nothing behind that would refuse the next one.
+    std::fs::create_dir_all(home.path().join("two/film.bin")).unwrap();
+    let refused = client.command(to("two")).await;
+    assert!(matches!(refused, Err(ClientError::Move(_))));
+    client.command(to("three")).await.unwrap();
+    assert!(home.path().join("three/film.bin").exists());
+    client.close().await;
+}
+
 /// What a client that was killed has noted of a move to `target`, and of where the content
 /// was before it.
 async fn note(folder: &Path, place: &Path, target: &Path) {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use seedrail::swarm::{
-    AddOptions, SeedOptions, Session,
+    AddOptions, Event, SeedOptions, Session,
     proxy::Proxy,
     tracker::{Server, ServerOptions},
 };
@@ -61,8 +61,18 @@ async fn peers_trackers_and_web_seeds_are_reached_by_the_proxy_which_resolves_na
         ..AddOptions::default()
     };
     let handle = leecher.add(of(&metainfo), out.path(), options).unwrap();
+    let mut events = handle.events();
     let got = within(handle.wait_complete()).await.unwrap();
     assert!(fs::read(got).unwrap() == bytes);
+    let told = async {
+        loop {
+            if let Event::TrackerError { message, .. } = events.recv().await.unwrap() {
+                break message;
+            }
+        }
+    };
+    let told = within(told).await;
+    assert!(told.contains("UDP does not go through the proxy"), "{told}");
     let expected: BTreeSet<String> = [
         seeder.listen_addr().to_string(),
         format!("tracker.invalid:{}", tracker.addr().port()),
