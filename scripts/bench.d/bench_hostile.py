@@ -87,8 +87,7 @@ def main(arguments):
     run("cargo", "build", "--profile", "dist", "--locked", "--quiet")
     run("scripts/peers", "swarm")
     python = Path(run("scripts/peers", "--where").strip()) / "swarm/bin/python"
-    attacks = [attack for attack in ATTACKS if arguments.only in (None, attack)]
-    results = {(attack, victim): [] for attack in attacks for victim in VICTIMS}
+    results = {(attack, victim): [] for attack in ATTACKS for victim in VICTIMS if arguments.only in (None, attack, victim)}
     with tempfile.TemporaryDirectory(prefix="seedrail-bench-") as folder:
         siege = Siege(Path(folder), python)
         for number in range(arguments.rounds):
