@@ -71,9 +71,7 @@ fn main() {
         ["take", port, peers, bytes, piece, hash] => {
             let (port, bytes, piece) = (here(port), number(bytes), number(piece));
             let hash = hex::decode(hash).unwrap();
-            crowd(number(peers), |peer| {
-                take(connect(port, peer), peer, bytes, piece, &hash);
-            });
+            crowd(number(peers), |peer| take(port, peer, bytes, piece, &hash));
         }
         // `cargo test --benches` runs it so, and only wants to see it start.
         _ => println!("see the head of this file"),
@@ -250,53 +248,83 @@ fn drain(mut stream: &TcpStream, bytes: usize) {
     }
 }
 
-/// Downloads all chunks in order and keeps none (BEP 3).
-fn take(mut stream: TcpStream, peer: usize, bytes: usize, piece: usize, hash: &[u8]) {
-    let mut hello = b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0".to_vec();
-    hello.extend_from_slice(hash);
-    hello.extend_from_slice(format!("-BD0000-{peer:012}").as_bytes());
-    // Interested.
-    hello.extend_from_slice(&[0, 0, 0, 1, 2]);
-    stream.write_all(&hello).unwrap();
-    let mut input = BufReader::with_capacity(PART, stream.try_clone().unwrap());
-    input.read_exact(&mut [0; 68]).unwrap();
+/// Downloads all chunks in order and keeps none (BEP 3). Who hangs up is dialled again.
+fn take(port: SocketAddr, peer: usize, bytes: usize, piece: usize, hash: &[u8]) {
+    let end = Instant::now() + DEADLINE;
     let mut wanted: VecDeque<usize> = (0..bytes).step_by(CHUNK).collect();
     let mut asked = BTreeSet::new();
-    let (mut serves, mut message) = (false, vec![0; CHUNK + 9]);
-    while !(wanted.is_empty() && asked.is_empty()) {
-        let mut length = [0; 4];
-        input.read_exact(&mut length).unwrap();
-        message.resize(u32::from_be_bytes(length) as usize, 0);
-        input.read_exact(&mut message).unwrap();
-        let field =
-            |at: usize| u32::from_be_bytes(message[at..at + 4].try_into().unwrap()) as usize;
-        match message.first() {
-            Some(0) => {
-                // What was asked for will not come.
-                serves = false;
-                wanted.extend(std::mem::take(&mut asked));
-            }
-            Some(1) => serves = true,
-            Some(7) => {
-                asked.remove(&(field(1) * piece + field(5)));
-            }
-            _ => {}
-        }
-        let mut requests = Vec::new();
-        // A write for several of them.
-        let room = REQUESTS.saturating_sub(asked.len());
-        let room = if serves && (room >= REQUESTS / 8 || asked.is_empty()) {
-            room
-        } else {
-            0
+    while !wanted.is_empty() {
+        assert!(Instant::now() < end, "the seeder does not serve everybody");
+        let mut one = Downloader {
+            stream: connect(port, peer),
+            bytes,
+            piece,
         };
-        for at in wanted.drain(..room.min(wanted.len())) {
-            asked.insert(at);
-            requests.extend_from_slice(&[0, 0, 0, 13, 6]);
-            for field in [at / piece, at % piece, CHUNK.min(bytes - at)] {
-                requests.extend_from_slice(&u32::try_from(field).unwrap().to_be_bytes());
-            }
+        if one.greet(peer, hash).is_ok() && one.run(&mut wanted, &mut asked).is_ok() {
+            return;
         }
-        stream.write_all(&requests).unwrap();
+        // What was asked for will not come.
+        wanted.extend(std::mem::take(&mut asked));
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+struct Downloader {
+    stream: TcpStream,
+    bytes: usize,
+    piece: usize,
+}
+
+impl Downloader {
+    fn greet(&mut self, peer: usize, hash: &[u8]) -> std::io::Result<()> {
+        let mut hello = b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0".to_vec();
+        hello.extend_from_slice(hash);
+        hello.extend_from_slice(format!("-BD0000-{peer:012}").as_bytes());
+        // Interested.
+        hello.extend_from_slice(&[0, 0, 0, 1, 2]);
+        self.stream.write_all(&hello)?;
+        self.stream.read_exact(&mut [0; 68])
+    }
+
+    fn run(
+        &mut self,
+        wanted: &mut VecDeque<usize>,
+        asked: &mut BTreeSet<usize>,
+    ) -> std::io::Result<()> {
+        let mut input = BufReader::with_capacity(PART, self.stream.try_clone()?);
+        let (mut serves, mut message) = (false, vec![0; CHUNK + 9]);
+        while !(wanted.is_empty() && asked.is_empty()) {
+            let mut length = [0; 4];
+            input.read_exact(&mut length)?;
+            message.resize(u32::from_be_bytes(length) as usize, 0);
+            input.read_exact(&mut message)?;
+            let field =
+                |at: usize| u32::from_be_bytes(message[at..at + 4].try_into().unwrap()) as usize;
+            match message.first() {
+                Some(0) => {
+                    serves = false;
+                    wanted.extend(std::mem::take(asked));
+                }
+                Some(1) => serves = true,
+                Some(7) => {
+                    asked.remove(&(field(1) * self.piece + field(5)));
+                }
+                _ => {}
+            }
+            // A write for several of them.
+            let room = REQUESTS.saturating_sub(asked.len());
+            let is_worth = serves && (room >= REQUESTS / 8 || asked.is_empty());
+            let room = if is_worth { room } else { 0 };
+            let mut requests = Vec::new();
+            for at in wanted.drain(..room.min(wanted.len())) {
+                asked.insert(at);
+                requests.extend_from_slice(&[0, 0, 0, 13, 6]);
+                for field in [at / self.piece, at % self.piece, CHUNK.min(self.bytes - at)] {
+                    requests.extend_from_slice(&u32::try_from(field).unwrap().to_be_bytes());
+                }
+            }
+            self.stream.write_all(&requests)?;
+        }
+        Ok(())
     }
 }

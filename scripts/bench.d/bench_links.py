@@ -52,6 +52,7 @@ def main(arguments):
             for case, program in results:
                 print(f"round {number + 1} of {arguments.rounds}: {case}, {program}", file=sys.stderr)
                 results[case, program].append(measured(case, bench, crowd, program))
+                print(f"  {results[case, program][-1]['rate']:.0f} MB/s", file=sys.stderr)
         memory.map.close()
         versions = run("scripts/peers", "swarm").split()
     heading("links", "BitTorrent on other links", at, f"{arguments.rounds} rounds of {arguments.size >> 20} MiB")
