@@ -334,6 +334,11 @@ async fn a_seller_does_not_lift_the_buyers_limit_by_a_promise() {
             UploadClass::Paid { .. }
         )
     });
+    line.download(4);
+    // What is signed counts against the limit only now, less what was earned back.
+    wait_until("most of it is paid", || {
+        payer.pay.totals().spent_raw >= 3_000
+    });
     line.download(10);
     line.finish();
     let spent = payer.pay.totals().spent_raw;
