@@ -117,13 +117,15 @@ fn send_ciphered(mut stream: TcpStream, mut file: File) {
     }
 }
 
-/// Hashes and writes what comes.
-fn keep(file: &str, parts: mpsc::Receiver<Vec<u8>>) {
+/// Hashes and writes what comes, and gives each buffer back.
+fn keep(file: &str, parts: mpsc::Receiver<Vec<u8>>, back: &mpsc::Sender<Vec<u8>>) {
     let mut file = File::create(file).unwrap();
     let mut hash = Sha1::new();
     for part in parts {
         hash.update(&part);
         file.write_all(&part).unwrap();
+        // Nobody needs it at the end.
+        let _over = back.send(part);
     }
     std::hint::black_box(hash.finalize());
 }
@@ -131,11 +133,13 @@ fn keep(file: &str, parts: mpsc::Receiver<Vec<u8>>) {
 fn receive(port: SocketAddr, file: &str, bytes: usize, ciphers: bool) {
     let mut stream = TcpStream::connect(port).unwrap();
     let (parts, waiting) = mpsc::sync_channel(WAITING);
+    let (back, empty) = mpsc::channel();
     thread::scope(|both| {
-        both.spawn(|| keep(file, waiting));
+        both.spawn(|| keep(file, waiting, &back));
         let (mut cipher, mut left) = (cipher(), bytes);
         while left > 0 {
-            let mut part = vec![0; PART.min(left)];
+            let mut part: Vec<u8> = empty.try_recv().unwrap_or_default();
+            part.resize(PART.min(left), 0);
             let read = stream.read(&mut part).unwrap();
             assert_ne!(read, 0, "the sender ended");
             part.truncate(read);
@@ -190,10 +194,11 @@ fn receive_datagrams(port: SocketAddr, file: &str, bytes: usize) {
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
     socket.send(&0u64.to_be_bytes()).unwrap();
     let (parts, waiting) = mpsc::sync_channel(WAITING);
+    let (back, empty) = mpsc::channel();
     thread::scope(|both| {
-        both.spawn(|| keep(file, waiting));
+        both.spawn(|| keep(file, waiting, &back));
         let (mut expected, mut left) = (0u64, bytes);
-        let mut part = Vec::with_capacity(PART);
+        let mut part: Vec<u8> = Vec::with_capacity(PART);
         let mut datagram = [0; 8 + DATAGRAM];
         while left > 0 {
             let read = socket.recv(&mut datagram).unwrap();
@@ -207,9 +212,9 @@ fn receive_datagrams(port: SocketAddr, file: &str, bytes: usize) {
                 socket.send(&expected.to_be_bytes()).unwrap();
             }
             if part.len() + DATAGRAM > PART || left == 0 {
-                parts
-                    .send(std::mem::replace(&mut part, Vec::with_capacity(PART)))
-                    .unwrap();
+                let mut next: Vec<u8> = empty.try_recv().unwrap_or_default();
+                next.clear();
+                parts.send(std::mem::replace(&mut part, next)).unwrap();
             }
         }
         drop(parts);
