@@ -131,7 +131,7 @@ fn keep(file: &str, parts: mpsc::Receiver<Vec<u8>>, back: &mpsc::Sender<Vec<u8>>
 }
 
 fn receive(port: SocketAddr, file: &str, bytes: usize, ciphers: bool) {
-    let mut stream = TcpStream::connect(port).unwrap();
+    let stream = TcpStream::connect(port).unwrap();
     let (parts, waiting) = mpsc::sync_channel(WAITING);
     let (back, empty) = mpsc::channel();
     thread::scope(|both| {
@@ -139,10 +139,13 @@ fn receive(port: SocketAddr, file: &str, bytes: usize, ciphers: bool) {
         let (mut cipher, mut left) = (cipher(), bytes);
         while left > 0 {
             let mut part: Vec<u8> = empty.try_recv().unwrap_or_default();
-            part.resize(PART.min(left), 0);
-            let read = stream.read(&mut part).unwrap();
+            part.clear();
+            // Without filling it with zeros first.
+            let read = (&stream)
+                .take(PART.min(left) as u64)
+                .read_to_end(&mut part)
+                .unwrap();
             assert_ne!(read, 0, "the sender ended");
-            part.truncate(read);
             if ciphers {
                 cipher.apply_keystream(&mut part);
             }
