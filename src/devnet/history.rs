@@ -3,8 +3,8 @@
 
 use super::{
     params::Parameter,
-    state::{Account, State},
-    vm::{CONTRACT, Code, Word, storage_row},
+    state::State,
+    vm::{Code, Word, contract_account, storage_row},
 };
 use crate::{
     tron::contract::SmartContract,
@@ -44,18 +44,7 @@ pub(crate) fn install(state: &mut State) {
     if !is_on(state) || is_taken {
         return;
     }
-    let account = match state.account(&ADDRESS) {
-        // Somebody has sent it something before.
-        Some(account) => Account {
-            kind: CONTRACT,
-            acquired: (0, 0),
-            ..account.as_ref().clone()
-        },
-        None => Account {
-            kind: CONTRACT,
-            ..Account::genesis(ADDRESS, NAME.as_bytes(), 0)
-        },
-    };
+    let account = contract_account(state, ADDRESS, NAME.as_bytes());
     state.put_account(account);
     let contract = SmartContract {
         origin_address: DEPLOYER.to_bytes().to_vec(),
@@ -83,7 +72,7 @@ pub(crate) fn note_parent(state: &mut State, number: u64, parent: &BlockId) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::devnet::fuzzing::Machine;
+    use crate::devnet::{fuzzing::Machine, state::Account, vm::CONTRACT};
 
     fn state(is_on: i64) -> State {
         Machine::default()

@@ -24,6 +24,7 @@ pub(crate) use {
     code::Code,
     fault::{ContractResult, Fault},
     word::{Word, address as word_address, bytes as word_bytes, from_bytes as word_of},
+    world::contract_account,
 };
 
 use crate::{
@@ -32,7 +33,7 @@ use crate::{
 };
 use {
     energy::CREATE_DATA,
-    frame::{Ending, Entry},
+    frame::{Ending, Entry, Frame},
     machine::{Context, End},
     rules::Rules,
     world::World,
@@ -209,8 +210,9 @@ pub(crate) fn endow(
     Ok(world.finish())
 }
 
-fn entry_of(program: &Program) -> Entry {
-    Entry {
+/// Plays a program from its beginning to its end.
+fn play(context: &mut Context<'_>, program: &Program) -> (Frame, End) {
+    let entry = Entry {
         address: program.address,
         caller: program.caller,
         value: word::of_i64(program.value),
@@ -218,7 +220,11 @@ fn entry_of(program: &Program) -> Entry {
         token_id: word::of_i64(program.token_id),
         data: Arc::from(program.data.as_slice()),
         is_static: false,
-    }
+    };
+    let (code, limit) = (Arc::clone(&program.code), program.energy_limit);
+    let (parent, before) = (*context.env.txid.as_bytes(), context.world.checkpoint());
+    let root = context.enter(code, entry, limit, parent, 0, Ending::Program, before);
+    context.play(root)
 }
 
 /// What a program had at its end, for comparison with another machine.
@@ -235,19 +241,7 @@ pub(crate) struct Trace {
 pub(crate) fn trace(state: State, env: &Env, program: Program) -> Trace {
     let rules = Rules::new(&state.parameters);
     let mut context = Context::new(World::new(state), env, rules);
-    let entry = entry_of(&program);
-    let before = context.world.checkpoint();
-    let (limit, parent) = (program.energy_limit, *env.txid.as_bytes());
-    let root = context.enter(
-        program.code,
-        entry,
-        limit,
-        parent,
-        0,
-        Ending::Program,
-        before,
-    );
-    let (mut root, end) = context.play(root);
+    let (mut root, end) = play(&mut context, &program);
     let (ended, output) = match end {
         End::Done(output) => (Ended::Done, output),
         End::Reverted(output) => (Ended::Reverted, output),
@@ -270,23 +264,13 @@ pub(crate) fn run(before: State, state: State, env: &Env, program: Program) -> R
     if program.is_creation {
         context.created.push(program.address);
     }
-    let entry = entry_of(&program);
-    let checkpoint = context.world.checkpoint();
-    let (limit, parent) = (program.energy_limit, *env.txid.as_bytes());
-    let (mut used, end) = if program.code.bytes().is_empty() {
-        (0, End::Done(Vec::new()))
-    } else {
-        let root = context.enter(
-            program.code,
-            entry,
-            limit,
-            parent,
-            0,
-            Ending::Program,
-            checkpoint,
-        );
-        let (root, end) = context.play(root);
-        (root.used, end)
+    let limit = program.energy_limit;
+    let (mut used, end) = match program.code.bytes().is_empty() {
+        true => (0, End::Done(Vec::new())),
+        false => {
+            let (root, end) = play(&mut context, &program);
+            (root.used, end)
+        }
     };
     let (mut output, mut ended) = match end {
         End::Done(output) => (output, Ended::Done),

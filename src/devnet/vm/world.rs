@@ -41,6 +41,21 @@ pub(super) struct Checkpoint {
 /// The kind of an account that is a contract.
 pub(super) const CONTRACT: i32 = 2;
 
+/// The account of a contract that is put at an address: what somebody sent there stays.
+pub(crate) fn contract_account(state: &State, address: Address, name: &[u8]) -> Account {
+    match state.account(&address) {
+        Some(account) => Account {
+            kind: CONTRACT,
+            acquired: (0, 0),
+            ..account.as_ref().clone()
+        },
+        None => Account {
+            kind: CONTRACT,
+            ..Account::genesis(address, name, 0)
+        },
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) state: State,

@@ -3,19 +3,16 @@
 use std::sync::Arc;
 
 use crate::{
-    devnet::{
-        state::Account,
-        vm::{
-            code::Code,
-            energy::STIPEND,
-            fault::{Fault, not_valid},
-            frame::{Ending, Entry, Frame},
-            machine::{Context, Next, Note},
-            op::{env::MIN_TOKEN_ID, store::no_static},
-            precompile,
-            word::{self, Word},
-            world::CONTRACT,
-        },
+    devnet::vm::{
+        code::Code,
+        energy::STIPEND,
+        fault::{Fault, not_valid},
+        frame::{Ending, Entry, Frame},
+        machine::{Context, Next, Note},
+        op::{env::MIN_TOKEN_ID, store::no_static},
+        precompile,
+        word::{self, Word},
+        world::contract_account,
     },
     tron::{
         contract::SmartContract,
@@ -345,21 +342,6 @@ pub(in crate::devnet::vm) fn create2(context: &mut Context<'_>, frame: &mut Fram
     create_at(context, frame, value, code, address, true)
 }
 
-/// The account a contract makes for another.
-fn made_account(context: &Context<'_>, address: Address) -> Account {
-    match context.world.state.account(&address) {
-        Some(account) => Account {
-            kind: CONTRACT,
-            acquired: (0, 0),
-            ..account.as_ref().clone()
-        },
-        None => Account {
-            kind: CONTRACT,
-            ..Account::genesis(address, b"CreatedByContract", 0)
-        },
-    }
-}
-
 fn create_at(
     context: &mut Context<'_>,
     frame: &mut Frame,
@@ -380,7 +362,7 @@ fn create_at(
     let before = context.world.checkpoint();
     let is_taken = context.world.state.contract(&address).is_some();
     if !is_taken {
-        let account = made_account(context, address);
+        let account = contract_account(&context.world.state, address, b"CreatedByContract");
         context.world.state.put_account(account);
         let contract = SmartContract {
             contract_address: address.to_bytes().to_vec(),
