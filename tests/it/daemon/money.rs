@@ -1,7 +1,7 @@
 //! Daemons that buy and sell: through kills, and as `config.toml` changes.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufReader, Write as _},
     path::Path,
     process::Command,
     time::Duration,
@@ -14,8 +14,8 @@ use seedrail::{
 use serde_json::{Value, json};
 
 use super::{
-    BUYS, DEADLINE, QUIET, RATE, ask, begin, end, home_of, kill, list, row, sell, signal, start,
-    waits,
+    BUYS, DEADLINE, QUIET, RATE, ask, begin, end, home_of, kill, line, list, row, sell, signal,
+    spawn, start, waits,
 };
 use crate::support::{
     child::Ended,
@@ -156,18 +156,14 @@ impl Talking {
     fn start(home: &Home) -> Self {
         let mut command = home.command();
         command.args(["daemon", "--json"]);
-        command.stderr(std::process::Stdio::inherit());
-        let mut child = Ended(command.spawn().unwrap());
-        let output = BufReader::new(child.0.stdout.take().unwrap());
+        let (child, output) = spawn(command);
         let mut daemon = Self { child, output };
         assert_eq!(daemon.tells()["event"], "started");
         daemon
     }
 
     fn tells(&mut self) -> Value {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap()
+        line(&mut self.output)
     }
 
     /// Reads this file on a signal; what came of it.
