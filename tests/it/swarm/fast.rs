@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use seedrail::swarm::{
@@ -29,8 +30,12 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// Each with a peer ID of its own: one that comes back before the end of its last connection
+    /// was seen is refused.
     fn handshake(metainfo: &Metainfo) -> Vec<u8> {
-        let id = *b"-XX0000-fast........";
+        static PEERS: AtomicU64 = AtomicU64::new(0);
+        let mut id = *b"-XX0000-fast........";
+        id[12..].copy_from_slice(&PEERS.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         Handshake::new(metainfo.info.hash(), id).encode().to_vec()
     }
 
