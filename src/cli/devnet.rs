@@ -69,6 +69,10 @@ pub(crate) struct Devnet {
     /// A chain parameter to begin with, such as getMemoFee=0; repeatable.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
     parameter: Vec<(String, i64)>,
+    /// How long unstaked TRX wait before they can be withdrawn, such as 1m; by default the 14
+    /// days of the chain parameter.
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    unfreeze_delay: Option<Duration>,
     /// A JSON file with more accounts, parameters and the time of genesis.
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
@@ -252,6 +256,9 @@ impl Devnet {
             builder = builder
                 .parameter(name, *value)
                 .map_err(|error| failed(error.into()))?;
+        }
+        if let Some(wait) = self.unfreeze_delay {
+            builder = builder.unfreeze_delay(wait);
         }
         if let Some(path) = &self.genesis {
             let text = read_genesis(path)?;

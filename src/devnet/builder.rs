@@ -30,7 +30,7 @@ use crate::{
         keys::SecretKey,
         mnemonic::{Mnemonic, MnemonicError},
     },
-    types::{Address, Clock, RawAmount, Sun, SystemClock, UnixMs},
+    types::{Address, BlockId, Clock, RawAmount, Sun, SystemClock, UnixMs},
 };
 
 /// The recovery phrase of a devnet's accounts unless another is given: known to
@@ -145,6 +145,8 @@ pub struct Builder {
     keep_blocks: Option<u64>,
     operations: Operations,
     network_stake: NetworkStake,
+    parent: Option<BlockId>,
+    unfreeze_delay_ms: Option<i64>,
     trc20: Vec<Trc20>,
     hd_path: String,
     habits: Habits,
@@ -246,6 +248,14 @@ impl Builder {
             bandwidth: bandwidth_trx.into(),
             energy: energy_trx.into(),
         };
+        self
+    }
+
+    /// How long unstaked TRX wait before they can be withdrawn, whatever the chain
+    /// parameter `getUnfreezeDelayDays` says, so that stake need not be given up for days to
+    /// be tested.
+    pub fn unfreeze_delay(mut self, wait: Duration) -> Self {
+        self.unfreeze_delay_ms = Some(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
         self
     }
 
@@ -369,7 +379,9 @@ impl Builder {
 
     /// Takes more accounts, parameters and the time of genesis from a JSON
     /// document: `{"time_ms"?, "parameters"?: {name: value},
-    /// "accounts"?: [{"address", "name"?, "balance_sun"?, "btt_raw"?}]}`.
+    /// "accounts"?: [{"address", "name"?, "balance_sun"?, "btt_raw"?}],
+    /// "network_stake"?: {"bandwidth_trx"?, "energy_trx"?}, "unfreeze_delay_ms"?,
+    /// "parent_hash"?}`, the last one 64 digits of hex.
     ///
     /// # Errors
     /// No such document: a sentence names what is wrong.
@@ -383,6 +395,8 @@ impl Builder {
         }
         self.others.extend(options.accounts);
         self.network_stake = options.network_stake;
+        self.parent = options.parent.or(self.parent);
+        self.unfreeze_delay_ms = options.unfreeze_delay_ms.or(self.unfreeze_delay_ms);
         Ok(self)
     }
 
@@ -464,6 +478,8 @@ impl Builder {
             },
             operations: self.operations,
             network_stake: self.network_stake,
+            parent: self.parent,
+            unfreeze_delay_ms: self.unfreeze_delay_ms,
             trc20: self.trc20.clone(),
         };
         let default_lag = u64::from(self.pace != Pace::Instant);
@@ -600,6 +616,8 @@ impl Devnet {
             keep_blocks: None,
             operations: Operations::Voted,
             network_stake: NetworkStake::default(),
+            parent: None,
+            unfreeze_delay_ms: None,
             trc20: Vec::new(),
             hd_path: HD_PATH.to_owned(),
             habits: Habits {

@@ -119,6 +119,7 @@ impl Default for Machine {
             next_proposal: 1,
             cycle: 3,
             genesis: BlockId::from_bytes([0; 32]),
+            unfreeze_delay_ms: None,
         };
         let mut state = State::new(Parameters::new(Preset::MainnetLike), properties);
         for (address, balance) in [(RICH, 1_000_000_000_000), (ECHO, 5), (WITNESS, 7)] {

@@ -30,7 +30,7 @@ use crate::{
     types::{Address, BlockId, TokenId, UnixMs},
 };
 
-/// The parent every chain's genesis names (`genesis.block.parentHash`).
+/// The parent that mainnet's genesis names (`genesis.block.parentHash`).
 const PARENT: &str = "e58f33f9baf9305dc6f82b9f1934ea8f0ade2defb951258d50167028c780351f";
 /// What genesis has in place of a witness.
 const MOTTO: &[u8] = b"A new system must allow existing systems to be linked together without requiring any central control or coordination";
@@ -82,6 +82,16 @@ pub(crate) struct Genesis {
     /// Stake of nobody here, in TRX: what the others of a large chain have.
     #[serde(default, skip_serializing_if = "NetworkStake::is_none")]
     pub(crate) network_stake: NetworkStake,
+    /// The parent that the first block names, if it is not mainnet's.
+    #[serde(
+        rename = "parent_hash",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) parent: Option<BlockId>,
+    /// How long unstaked TRX wait, if that is not what the parameter says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unfreeze_delay_ms: Option<i64>,
 }
 
 /// TRX that the rest of the network has staked, so that stake here gets as little as
@@ -110,6 +120,9 @@ pub(crate) struct GenesisOptions {
     pub(crate) parameters: BTreeMap<String, i64>,
     pub(crate) accounts: Vec<GenesisAccount>,
     pub(crate) network_stake: NetworkStake,
+    #[serde(rename = "parent_hash")]
+    pub(crate) parent: Option<BlockId>,
+    pub(crate) unfreeze_delay_ms: Option<i64>,
 }
 
 impl GenesisOptions {
@@ -129,6 +142,9 @@ impl GenesisOptions {
         let stake = options.network_stake;
         if stake.bandwidth < 0 || stake.energy < 0 {
             return Err("`network_stake` is from 0 on".to_owned());
+        }
+        if options.unfreeze_delay_ms.is_some_and(|wait| wait < 0) {
+            return Err("`unfreeze_delay_ms` is from 0 on".to_owned());
         }
         Ok(options)
     }
@@ -200,6 +216,7 @@ impl Genesis {
                 next_proposal: 1,
                 cycle: 0,
                 genesis: BlockId::from_bytes([0; 32]),
+                unfreeze_delay_ms: self.unfreeze_delay_ms,
             },
         );
         let mut transactions = Vec::new();
@@ -256,7 +273,9 @@ impl Genesis {
                 number: 0,
                 timestamp: self.time,
                 tx_trie_root: merkle_root(&transactions),
-                parent_hash: PARENT.parse().expect("64 digits of hex"),
+                parent_hash: self
+                    .parent
+                    .unwrap_or_else(|| PARENT.parse().expect("64 digits of hex")),
                 witness_address: MOTTO.to_vec(),
                 version: 0,
                 account_state_root: Vec::new(),

@@ -355,6 +355,8 @@ pub(crate) struct Properties {
     pub(crate) cycle: i64,
     /// The first block.
     pub(crate) genesis: BlockId,
+    /// How long unstaked TRX wait, ms, if that is not what the parameter says.
+    pub(crate) unfreeze_delay_ms: Option<i64>,
 }
 
 /// The network-wide free bandwidth of a day (`PUBLIC_NET_LIMIT`).

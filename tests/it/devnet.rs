@@ -20,4 +20,5 @@ mod node;
 mod refusals;
 mod state;
 mod surface;
+mod stake;
 mod toolchains;

@@ -120,8 +120,11 @@ pub(crate) fn unfreeze(
     reward::settle(state, &owner);
     account = existing(state, &owner)?;
     let withdrawn = collect(&mut account, now)?;
-    let delay = state.parameters.get(Parameter::UnfreezeDelayDays);
-    let wait = delay.saturating_mul(DAY_MS);
+    let days = state.parameters.get(Parameter::UnfreezeDelayDays);
+    let wait = match state.properties.unfreeze_delay_ms {
+        Some(wait) => wait,
+        None => days.saturating_mul(DAY_MS),
+    };
     account.unfreezing.push(Unfreezing {
         resource,
         amount,

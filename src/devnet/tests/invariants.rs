@@ -62,6 +62,8 @@ fn genesis() -> Genesis {
         witness_signers: Vec::new(),
         operations: Operations::Voted,
         network_stake: NetworkStake::default(),
+        parent: None,
+        unfreeze_delay_ms: None,
         trc20: Vec::new(),
     }
 }

@@ -385,6 +385,8 @@ fn genesis(parameters: Parameters) -> Genesis {
         operations: Operations::Configured,
         trc20: Vec::new(),
         network_stake: NetworkStake::default(),
+        parent: None,
+        unfreeze_delay_ms: None,
     }
 }
 

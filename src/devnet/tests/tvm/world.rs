@@ -179,6 +179,7 @@ pub(super) fn load(world: &Value, parameters: Parameters) -> (State, Slot) {
             next_proposal: 1,
             cycle: 3,
             genesis: id(&world["genesis_block"]),
+            unfreeze_delay_ms: None,
         },
     );
     state.put_block_id(id(&world["genesis_block"]));
