@@ -104,12 +104,8 @@ pub(crate) fn maintenance_after(state: &State, time: UnixMs) -> UnixMs {
 
 /// When a proposal of now comes to its end: at the first maintenance after three days.
 pub(crate) fn expiry(state: &State) -> UnixMs {
-    const PROPOSAL_EXPIRE_TIME_MS: i64 = 3 * 24 * 60 * 60 * 1_000;
-    let least = state
-        .properties
-        .head_time
-        .0
-        .saturating_add(PROPOSAL_EXPIRE_TIME_MS);
+    let open_ms = state.parameters.get(Parameter::ProposalExpireTime);
+    let least = state.properties.head_time.0.saturating_add(open_ms);
     maintenance_after(state, UnixMs(least))
 }
 

@@ -219,6 +219,7 @@ impl Machine {
             "getAllowTvmSelfdestructRestriction",
             "getAllowTvmPrague",
             "getAllowTvmOsaka",
+            "getAllowHardenResourceCalculation",
         ]
         .into_iter()
         .fold(Self::default(), |machine, name| {

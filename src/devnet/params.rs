@@ -119,8 +119,11 @@ parameters! {
     AllowTvmCancun "getAllowTvmCancun" 1 1;
     AllowTvmBlob "getAllowTvmBlob" 1 1;
     AllowTvmSelfdestructRestriction "getAllowTvmSelfdestructRestriction" 0 0;
+    ProposalExpireTime "getProposalExpireTime" 259_200_000 259_200_000;
     AllowTvmOsaka "getAllowTvmOsaka" 0 0;
     AllowTvmPrague "getAllowTvmPrague" 0 0;
+    AllowHardenResourceCalculation "getAllowHardenResourceCalculation" 0 0;
+    AllowHardenExchangeCalculation "getAllowHardenExchangeCalculation" 0 0;
 }
 
 /// A parameter that does not exist, or a value it cannot have.
@@ -166,12 +169,16 @@ impl<'de> serde::Deserialize<'de> for Parameters {
 }
 
 impl Parameter {
-    /// Whether it came after the version whose answers this node gives: it is listed
-    /// only once it is on.
-    pub(crate) const fn is_later(self) -> bool {
+    /// Whether it came after the version whose answers this node gives.
+    const fn is_later(self) -> bool {
         matches!(
             self,
-            Self::AllowTvmSelfdestructRestriction | Self::AllowTvmOsaka | Self::AllowTvmPrague
+            Self::AllowTvmSelfdestructRestriction
+                | Self::ProposalExpireTime
+                | Self::AllowTvmOsaka
+                | Self::AllowTvmPrague
+                | Self::AllowHardenResourceCalculation
+                | Self::AllowHardenExchangeCalculation
         )
     }
 }
@@ -195,6 +202,16 @@ impl Parameters {
             .and_then(|at| self.0.get(at))
             .copied()
             .unwrap_or_default()
+    }
+
+    /// What a node lists: a parameter that came later only once it is not what it was
+    /// before anybody could vote on it.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = (Parameter, i64)> {
+        let all = Parameter::ALL.iter().zip(&self.0);
+        let all = all.map(|(parameter, value)| (*parameter, *value));
+        all.filter(|(parameter, value)| {
+            !parameter.is_later() || *value != parameter.preset(Preset::MainnetLike)
+        })
     }
 
     /// Changes one value, from 0 on.

@@ -147,9 +147,12 @@ const ROWS: &[Row] = rows! {
     87 AllowStrictMath "ALLOW_STRICT_MATH" One, Yes, [];
     88 ConsensusLogicOptimization "CONSENSUS_LOGIC_OPTIMIZATION" One, Yes, [];
     89 AllowTvmBlob "ALLOW_TVM_BLOB" One, Yes, [];
+    92 ProposalExpireTime "PROPOSAL_EXPIRE_TIME" Range(1, 31_536_002_999, "This value[PROPOSAL_EXPIRE_TIME] is only allowed to be greater than 0 and less than 31536003000!"), No, [];
     94 AllowTvmSelfdestructRestriction "ALLOW_TVM_SELFDESTRUCT_RESTRICTION" One, Yes, [];
     95 AllowTvmPrague "ALLOW_TVM_PRAGUE" One, Yes, [];
     96 AllowTvmOsaka "ALLOW_TVM_OSAKA" One, Yes, [];
+    97 AllowHardenResourceCalculation "ALLOW_HARDEN_RESOURCE_CALCULATION" One, Yes, [];
+    98 AllowHardenExchangeCalculation "ALLOW_HARDEN_EXCHANGE_CALCULATION" One, Yes, [];
 };
 
 fn row(number: i64) -> Option<&'static Row> {

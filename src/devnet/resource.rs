@@ -135,11 +135,27 @@ impl StakedUsage {
     clippy::cast_possible_truncation,
     reason = "the chain itself computes this in doubles; another rounding would be another chain"
 )]
-pub(crate) fn share(stake: i64, total: i64, weight: i64) -> i64 {
+fn share(stake: i64, total: i64, weight: i64) -> i64 {
     if weight == 0 {
         return 0;
     }
     (stake as f64 / TRX as f64 * (total as f64 / weight as f64)) as i64
+}
+
+/// The same in whole numbers, cut once (TIP-833, `calculateGlobalLimitV2`).
+fn exact_share(stake: i64, total: i64, weight: i64) -> i64 {
+    if weight == 0 {
+        return 0;
+    }
+    cut(
+        i128::from(stake) * i128::from(total),
+        i128::from(TRX) * i128::from(weight),
+    )
+}
+
+/// A quotient without its fraction; the chain has no number beyond 64 bits.
+fn cut(numerator: i128, denominator: i128) -> i64 {
+    i64::try_from(numerator / denominator).unwrap_or(i64::MAX)
 }
 
 /// The stake in sun that `used` of a resource takes.
@@ -163,24 +179,65 @@ pub(crate) fn scaled(value: i64, part: i64, whole: i64) -> i64 {
 }
 
 impl State {
+    /// What a day has of a resource, and the TRX that share it.
+    fn pot(&self, resource: Resource) -> (i64, i64) {
+        match resource {
+            Resource::Bandwidth => (
+                self.parameters.get(Parameter::TotalNetLimit),
+                self.properties.net_weight,
+            ),
+            _ => (
+                self.parameters.get(Parameter::TotalEnergyCurrentLimit),
+                self.properties.energy_weight,
+            ),
+        }
+    }
+
+    fn is_exact(&self) -> bool {
+        self.parameters
+            .get(Parameter::AllowHardenResourceCalculation)
+            == 1
+    }
+
+    /// What so much stake, sun, gives of a resource a day.
+    pub(crate) fn given_by(&self, stake: i64, resource: Resource) -> i64 {
+        let (total, weight) = self.pot(resource);
+        match self.is_exact() {
+            true => exact_share(stake, total, weight),
+            false => share(stake, total, weight),
+        }
+    }
+
+    /// The stake, sun, that so much use of a resource takes (`usageToBalance`).
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "the chain itself computes this in doubles; another rounding would be another chain"
+    )]
+    pub(crate) fn taken_by(&self, used: i64, resource: Resource) -> i64 {
+        let (total, weight) = self.pot(resource);
+        if self.is_exact() {
+            let sun = i128::from(used) * i128::from(weight) * i128::from(TRX);
+            return cut(sun, i128::from(total.max(1)));
+        }
+        (used as f64 * weight as f64 / total as f64 * TRX as f64) as i64
+    }
+
     /// The bytes a day an account's stake gives it.
     pub(crate) fn net_limit(&self, account: &Account) -> i64 {
-        share(
-            account.stake_in_use(Resource::Bandwidth),
-            self.parameters.get(Parameter::TotalNetLimit),
-            self.properties.net_weight,
-        )
+        let stake = account.stake_in_use(Resource::Bandwidth);
+        self.given_by(stake, Resource::Bandwidth)
     }
 
     /// The energy a day an account's stake gives it.
     pub(crate) fn energy_limit(&self, account: &Account) -> i64 {
-        share(
-            account.stake_in_use(Resource::Energy),
-            self.parameters.get(Parameter::TotalEnergyCurrentLimit),
-            self.properties.energy_weight,
-        )
+        let stake = account.stake_in_use(Resource::Energy);
+        self.given_by(stake, Resource::Energy)
     }
 }
+
+/// What an exchange's formula counts with (`ExchangeProcessor.supply`).
+const SUPPLY: i64 = 1_000_000_000_000_000_000;
 
 /// What an exchange gives for `sold`, when it holds `side` of that and `other` of what is
 /// bought: both legs of Bancor's formula, with the powers of Java's `StrictMath`.
@@ -190,13 +247,33 @@ impl State {
     reason = "the chain itself computes this in doubles; another rounding would be another chain"
 )]
 pub(crate) fn traded(side: i64, other: i64, sold: i64) -> i64 {
-    const SUPPLY: i64 = 1_000_000_000_000_000_000;
     let after = side.saturating_add(sold);
     let grown = libm::pow(1.0 + sold as f64 / after as f64, 0.0005);
     let relay = (-SUPPLY as f64 * (1.0 - grown)) as i64;
     // Issued, and taken back: the supply is as before.
     let share = 1.0 + relay as f64 / SUPPLY as f64;
     (other as f64 * (libm::pow(share, 2_000.0) - 1.0)) as i64
+}
+
+/// The same in decimals but for the powers, each of which is read as it is written
+/// (TIP-836, `SafeExchangeProcessor`); none where the chain has no number for it.
+pub(crate) fn traded_exactly(side: i64, other: i64, sold: i64) -> Option<i64> {
+    let supply = i128::from(SUPPLY);
+    let after = i128::from(side.checked_add(sold)?);
+    // 18 decimals, rounded half up.
+    let part = (i128::from(sold) * supply * 2 + after) / (after * 2);
+    let relay = grown(supply, part, 0.000_5)?;
+    i64::try_from(grown(i128::from(other), relay, 2_000.0)?).ok()
+}
+
+/// `of * (p - 1)`, cut, where `p` is a power of 1 and `part` 18th decimals.
+fn grown(of: i128, part: i128, exponent: f64) -> Option<i128> {
+    let base: f64 = format!("{}e-18", i128::from(SUPPLY) + part).parse().ok()?;
+    let text = libm::pow(base, exponent).to_string();
+    let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
+    let one = 10i128.checked_pow(u32::try_from(decimals.len()).ok()?)?;
+    let power: i128 = format!("{whole}{decimals}").parse().ok()?;
+    Some(of.checked_mul(power - one)? / one)
 }
 
 /// Whether `exact`, in ten thousandths, is more than a ten thousandth of `cut` above it.
@@ -251,6 +328,46 @@ mod tests {
         // Half of the first is gone, half of its window too.
         assert_eq!(usage.usage.used, 450);
         assert_eq!(usage.window_fine(), 24_000_000);
+    }
+
+    #[test]
+    fn a_share_in_whole_numbers_is_cut_once() {
+        // Doubles have no 2^53 + 1.
+        assert_eq!(share(9_007_199_254_740_993, TRX, 1), 9_007_199_254_740_992);
+        assert_eq!(
+            exact_share(9_007_199_254_740_993, TRX, 1),
+            9_007_199_254_740_993
+        );
+        assert_eq!(exact_share(999_999, 43_200_000_000, 43_200), 999_999);
+        assert_eq!(exact_share(5, 7, 0), 0);
+        assert_eq!(exact_share(i64::MAX, i64::MAX, 1), i64::MAX);
+    }
+
+    #[test]
+    fn a_trade_in_decimals_gives_what_the_one_in_doubles_gives_or_next_to_it() {
+        for side in [1_000, 4_732_214, 100_000_000_000_000] {
+            for other in [1, 7, 2_202_692_725_330, 1_000_000_000_000_000] {
+                for sold in [1, 100, side / 3 + 1, side * 5] {
+                    let rough = traded(side, other, sold);
+                    let exact = traded_exactly(side, other, sold).unwrap();
+                    let most = 1 + other / 100_000_000_000_000;
+                    assert!(
+                        (rough - exact).abs() <= most,
+                        "{side} {other} {sold}: {rough} {exact}"
+                    );
+                    assert!(
+                        (0..=other).contains(&exact),
+                        "{side} {other} {sold}: {exact}"
+                    );
+                }
+            }
+        }
+        assert_eq!(traded_exactly(1_000, 3_000_000, 1_000), Some(1_500_000));
+        assert_eq!(
+            traded_exactly(1_000, 1_000_000_000_000_000, 334),
+            Some(traded(1_000, 1_000_000_000_000_000, 334) + 1)
+        );
+        assert_eq!(traded_exactly(i64::MAX, 1, 1), None);
     }
 
     proptest::proptest! {

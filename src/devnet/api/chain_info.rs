@@ -15,10 +15,10 @@ const VERSION: &str = "4.8.0";
 
 pub(super) fn get_chain_parameters(ctx: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
     let state = ctx.state();
-    let list: Value = Parameter::ALL
-        .iter()
-        .filter(|parameter| !parameter.is_later() || state.parameters.get(**parameter) != 0)
-        .map(|parameter| {
+    let list: Value = state
+        .parameters
+        .listed()
+        .map(|(parameter, value)| {
             let mut entry = Map::new();
             entry.insert("key".into(), parameter.name().into());
             put(&mut entry, "value", state.parameters.get(*parameter));

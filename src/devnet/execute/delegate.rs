@@ -276,16 +276,7 @@ fn take_from_receiver(
     let mut to = state.account(receiver)?.as_ref().clone();
     let now = state.head_slot();
     let all = to.stake_in_use(resource);
-    let (limit, weight) = match resource {
-        Resource::Bandwidth => (
-            state.parameters.get(Parameter::TotalNetLimit),
-            state.properties.net_weight,
-        ),
-        _ => (
-            state.parameters.get(Parameter::TotalEnergyCurrentLimit),
-            state.properties.energy_weight,
-        ),
-    };
+    let given = state.given_by(amount, resource);
     let (usage, acquired) = match resource {
         Resource::Bandwidth => (&mut to.net, &mut to.acquired.0),
         _ => (&mut to.energy, &mut to.acquired.1),
@@ -295,8 +286,7 @@ fn take_from_receiver(
     if *acquired < amount {
         *acquired = 0;
     } else {
-        returned = scaled(usage.usage.used, amount, all)
-            .min(crate::devnet::resource::share(amount, limit, weight));
+        returned = scaled(usage.usage.used, amount, all).min(given);
         *acquired -= amount;
     }
     usage.usage.used -= returned;

@@ -6,7 +6,7 @@ use crate::{
     devnet::{
         params::Parameter,
         reject::Reject,
-        resource::traded,
+        resource::{traded, traded_exactly},
         state::{Account, State, asset_id},
     },
     tron::contract::{
@@ -344,16 +344,29 @@ pub(super) fn trade(
         return too_much();
     }
     enough(&account, token, amount, 0, "token balance is not enough")?;
-    let received = traded(*side, *other, amount);
+    let is_exact = state
+        .parameters
+        .get(Parameter::AllowHardenExchangeCalculation)
+        == 1;
+    let received = match is_exact {
+        true => traded_exactly(*side, *other, amount)
+            .ok_or_else(|| Reject::Validate("long overflow".to_owned()))?,
+        false => traded(*side, *other, amount),
+    };
+    // By the formula in decimals the node looks before what is expected; by the one in
+    // doubles it would go on with less than nothing.
+    if received > *other {
+        return Reject::validate(match is_exact {
+            true => "Exchange balance must be >=0 after transaction",
+            false if received < contract.expected => "token required must greater than expected",
+            false => "exchange balance is not enough",
+        });
+    }
     if received < contract.expected {
         return Reject::validate("token required must greater than expected");
     }
     *side += amount;
-    *other = super::add_exact(*other, -received)?;
-    // The node would go on with less than nothing.
-    if *other < 0 {
-        return Reject::validate("exchange balance is not enough");
-    }
+    *other -= received;
     give(&mut account, token, -amount)?;
     give(&mut account, &other_token, received)?;
     state.put_account(account);

@@ -13,14 +13,21 @@ use super::http::post;
 
 /// A maintenance at every second block.
 pub(super) async fn devnet() -> Devnet {
-    let devnet = Devnet::builder()
+    devnet_with(&[]).await
+}
+
+/// The same, with other values of chain parameters.
+pub(super) async fn devnet_with(parameters: &[(&str, i64)]) -> Devnet {
+    let mut builder = Devnet::builder()
         .pace(Pace::Manual)
-        .clock(Arc::new(ManualClock::new(UnixMs(1_790_000_000_000))))
-        .parameter("getMaintenanceTimeInterval", 6_000)
-        .unwrap()
-        .start()
-        .await
-        .unwrap();
+        .clock(Arc::new(ManualClock::new(UnixMs(1_790_000_000_000))));
+    for (name, value) in [("getMaintenanceTimeInterval", 6_000)]
+        .iter()
+        .chain(parameters)
+    {
+        builder = builder.parameter(name, *value).unwrap();
+    }
+    let devnet = builder.start().await.unwrap();
     devnet.mine(1);
     let all: Vec<_> = devnet.accounts().iter().map(|a| a.address).collect();
     devnet.unlock(&all).unwrap();
@@ -239,6 +246,43 @@ async fn an_approved_proposal_changes_a_parameter_when_its_time_is_over() {
     let dropped = post(&devnet, "/wallet/getchainparameters", json!({})).await;
     let interval = dropped["chainParameter"][0]["value"].clone();
     assert_eq!(interval, 6_000);
+}
+
+/// `PROPOSAL_EXPIRE_TIME` is a parameter of its own, which a proposal may change.
+#[tokio::test]
+async fn a_proposal_is_open_for_as_long_as_the_chain_says() {
+    let devnet = devnet_with(&[("getProposalExpireTime", 30_000)]).await;
+    let listed = async |name: &str| {
+        let all = post(&devnet, "/wallet/getchainparameters", json!({})).await;
+        let list = all["chainParameter"].as_array().unwrap().clone();
+        let found = list.into_iter().find(|entry| entry["key"] == name);
+        found.map(|entry| entry["value"].clone())
+    };
+    assert_eq!(listed("getProposalExpireTime").await, Some(json!(30_000)));
+    // What came later is listed once it is not as it was before.
+    assert_eq!(listed("getAllowHardenExchangeCalculation").await, None);
+    let url = json!({ "url": "https://one.example" });
+    done(&devnet, 1, "createwitness", url).await;
+    let asks = json!({ "parameters": [{ "key": 92, "value": 60_000 }, { "key": 98, "value": 1 }] });
+    done(&devnet, 1, "proposalcreate", asks).await;
+    let approve = json!({ "proposal_id": 1, "is_add_approval": true });
+    done(&devnet, 1, "proposalapprove", approve).await;
+    devnet.mine(1);
+    let one = post(&devnet, "/wallet/getproposalbyid", json!({ "id": 1 })).await;
+    let time = |name: &str| one[name].as_i64().unwrap();
+    let open = time("expiration_time") - time("create_time");
+    assert!((30_000..=36_000).contains(&open), "{one}");
+    devnet.mine(13);
+    assert_eq!(listed("getProposalExpireTime").await, Some(json!(60_000)));
+    assert_eq!(
+        listed("getAllowHardenExchangeCalculation").await,
+        Some(json!(1))
+    );
+    for value in [0, 31_536_003_000_i64] {
+        let asks = json!({ "parameters": [{ "key": 92, "value": value }] });
+        let words = "This value[PROPOSAL_EXPIRE_TIME] is only allowed to be greater than 0 and less than 31536003000!";
+        refused(&devnet, 1, "proposalcreate", asks, words).await;
+    }
 }
 
 /// What was voted is part of the chain: a revert takes it back, and a state file has it.

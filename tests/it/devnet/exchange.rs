@@ -4,7 +4,7 @@ use seedrail::devnet::Devnet;
 use serde_json::{Value, json};
 
 use super::{
-    committee::{account, devnet, done, refused},
+    committee::{account, devnet, devnet_with, done, refused},
     http::{get, post},
 };
 
@@ -109,6 +109,21 @@ async fn an_exchange_is_made_filled_used_and_emptied() {
     expected["first_token_balance"] = json!(1_010_000_000);
     expected["second_token_balance"] = json!(9_900_991);
     assert_eq!(shown(&devnet).await, expected);
+}
+
+/// The formula in decimals, of java-tron 4.8.2: the same here but for what is out of all
+/// proportion.
+#[tokio::test]
+async fn an_exchange_counts_in_decimals_where_the_chain_says_so() {
+    let devnet = devnet_with(&[("getAllowHardenExchangeCalculation", 1)]).await;
+    create(&devnet).await;
+    let trade = |quant: i64, expected: i64| json!({ "exchange_id": 1, "token_id": "_", "quant": quant, "expected": expected });
+    let words = "token required must greater than expected";
+    let much = trade(10_000_000, 99_010);
+    refused(&devnet, 1, "exchangetransaction", much, words).await;
+    done(&devnet, 1, "exchangetransaction", trade(10_000_000, 99_009)).await;
+    devnet.mine(1);
+    assert_eq!(shown(&devnet).await["second_token_balance"], 9_900_991);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::{
         params::Parameter,
         resource::TRX,
         reward,
-        state::{Account, Resource, SLOT_MS, StakedUsage, State},
+        state::{Account, Resource, SLOT_MS, State},
         vm::{
             op::stake::known,
             word::{self, Word},
@@ -159,33 +159,18 @@ fn parameter(state: &State, code: i64) -> i64 {
 }
 
 /// The stake that an account's use takes, and the seconds until it is all recovered.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "the chain itself computes this in doubles; another rounding would be another chain"
-)]
 fn usage(state: &State, account: &Account, resource: Resource) -> (i64, i64) {
-    let (staked, limit, weight): (StakedUsage, _, _) = match resource {
-        Resource::Bandwidth => (
-            account.net,
-            Parameter::TotalNetLimit,
-            state.properties.net_weight,
-        ),
-        _ => (
-            account.energy,
-            Parameter::TotalEnergyCurrentLimit,
-            state.properties.energy_weight,
-        ),
+    let staked = match resource {
+        Resource::Bandwidth => account.net,
+        _ => account.energy,
     };
     let now = state.head_slot();
     let end = staked.usage.slot + staked.window_slots();
     if now >= end {
         return (0, 0);
     }
-    let used = staked.at(now) as f64;
-    let limit = state.parameters.get(limit) as f64;
-    let balance = used * weight as f64 / limit * TRX as f64;
-    (balance as i64, (end - now) * SLOT_MS / 1_000)
+    let taken = state.taken_by(staked.at(now), resource);
+    (taken, (end - now) * SLOT_MS / 1_000)
 }
 
 /// What of a delegation would come back unused, used, and when that is recovered.
