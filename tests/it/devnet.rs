@@ -18,6 +18,7 @@ mod inputs;
 mod limits;
 mod node;
 mod refusals;
+mod operations;
 mod state;
 mod surface;
 mod stake;

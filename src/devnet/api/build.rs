@@ -17,7 +17,10 @@ use crate::{
         state::Resource,
     },
     tron::{
-        contract::{Abi, Contract, ContractType, CreateSmartContract, Message as _, SmartContract},
+        contract::{
+            Abi, Contract, ContractType, CreateSmartContract, Message as _, SmartContract,
+            type_number,
+        },
         json::transaction_to_json,
         transaction::{Draft, RefBlock, Transaction},
     },
@@ -146,6 +149,38 @@ pub(super) fn build(ctx: &Ctx<'_>, call: &Call, kind: ContractType) -> Result<Va
     if TAKES_MEMO.contains(&kind) {
         draft.memo = memo_of(&body, visible)?;
     }
+    Ok(finish(draft, visible))
+}
+
+/// `CreateCommonTransactionServlet`: any contract, by its `contractType`.
+pub(super) fn build_any(ctx: &Ctx<'_>, call: &Call) -> Result<Value, Failure> {
+    let visible = call.visible()?;
+    let body = call.object()?;
+    let name = string_of(&body, "contractType").ok_or_else(|| Failure::null("Name is null"))?;
+    let Some(kind) = ContractType::from_name(&name) else {
+        return Err(match type_number(&name) {
+            Some(_) => Failure::validate(format!("don't have this type: {name}")),
+            None => Failure::argument(format!(
+                "No enum constant org.tron.protos.Protocol.Transaction.Contract.ContractType.{name}"
+            )),
+        });
+    };
+    let value = merge(&call.body, kind.fields(), visible)?;
+    let contract =
+        Contract::decode(kind, &value).map_err(|error| Failure::validate(error.to_string()))?;
+    match &contract {
+        Contract::CreateSmart(create) => {
+            let made = create.new_contract.as_ref();
+            let percent = made.map_or(0, |made| made.consume_user_resource_percent);
+            if !(0..=100).contains(&percent) {
+                return Err(Failure::validate("percent must be >= 0 and <= 100"));
+            }
+        }
+        Contract::TriggerSmart(_) => {}
+        contract => check(ctx, contract).map_err(failure)?,
+    }
+    let mut draft = draft(ctx, contract);
+    draft.permission_id = permission_id_of(&body)?;
     Ok(finish(draft, visible))
 }
 

@@ -21,7 +21,7 @@ pub(super) fn get_chain_parameters(ctx: &Ctx<'_>, _: &Call) -> Result<Value, Fai
         .map(|(parameter, value)| {
             let mut entry = Map::new();
             entry.insert("key".into(), parameter.name().into());
-            put(&mut entry, "value", state.parameters.get(*parameter));
+            put(&mut entry, "value", value);
             Value::Object(entry)
         })
         .collect();
@@ -106,6 +106,31 @@ pub(super) fn get_node_info(ctx: &Ctx<'_>, _: &Call) -> Result<Value, Failure> {
         "solidityBlock": block_text(solid.number(), &solid.id),
         "totalFlow": 0,
     }))
+}
+
+/// What a monitor asks a node for, as far as there is something to say.
+pub(super) fn get_stats(ctx: &Ctx<'_>) -> Value {
+    let head = ctx.real_head();
+    json!({
+        "blockchain": {
+            "dupWitness": [],
+            "failForkCount": 0,
+            "failProcessBlockNum": 0,
+            "forkCount": 0,
+            "headBlockHash": head.id,
+            "headBlockNum": head.number(),
+            "headBlockTimestamp": head.time(),
+            "transactionCacheSize": ctx.pending().len(),
+            "witnesses": [],
+        },
+        "net": {
+            "connectionCount": 0,
+            "disconnectionCount": 0,
+            "errorProtoCount": 0,
+            "validConnectionCount": 0,
+        },
+        "node": { "version": VERSION },
+    })
 }
 
 /// Three forms by their length; `ValidateAddressServlet`.

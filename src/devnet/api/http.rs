@@ -15,7 +15,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    Answer, Ctx, Side, admin, answer, control,
+    Answer, Ctx, Side, admin, answer, chain_info, control,
     failure::Failure,
     grid, jsonrpc,
     line::Line,
@@ -261,6 +261,9 @@ fn beside(node: &Arc<Node>, path: &str, call: &Call) -> Option<Response> {
     Some(match path {
         "/" if get => with_type(StatusCode::OK, "text/html;charset=utf-8", page::html(&ctx)),
         "/healthcheck" => ok(&grid::health(&ctx)),
+        "/net/listnodes" => return also(node, "listnodes", call),
+        "/monitor/getnodeinfo" => return also(node, "getnodeinfo", call),
+        "/monitor/getstatsinfo" if get => ok(&chain_info::get_stats(&ctx)),
         "/admin/accounts-json" if get => told(admin::accounts_json(node)),
         "/admin/accounts" if get => match admin::accounts_text(node) {
             Ok(text) => with_type(StatusCode::OK, "text/plain;charset=utf-8", text),
@@ -276,6 +279,14 @@ fn beside(node: &Arc<Node>, path: &str, call: &Call) -> Option<Response> {
         )?),
         _ => return None,
     })
+}
+
+/// What java-tron answers at a second place as well.
+fn also(node: &Arc<Node>, name: &str, call: &Call) -> Option<Response> {
+    match answer(node, Side::Wallet, name, call, 1) {
+        Answer::Json(value) => Some(ok(&value)),
+        Answer::Empty | Answer::Unknown | Answer::NotAllowed => None,
+    }
 }
 
 /// Answers on a thread of its own: blocks that are mined take as long as they take.

@@ -32,6 +32,7 @@ mod request;
 mod stake;
 mod transaction;
 mod trigger;
+mod wide;
 
 use std::sync::Arc;
 
@@ -268,6 +269,7 @@ fn route(name: &str) -> Option<(Endpoint, Get, bool)> {
         "getReward" => (committee::get_reward, Answers, true),
         "getBrokerage" => (committee::get_brokerage, Answers, true),
         "getpaginatednowwitnesslist" => (committee::page_of_witnesses, Answers, true),
+        "createCommonTransaction" => (build::build_any, Silent, false),
         "validateaddress" => (chain_info::validate_address, Answers, false),
         "broadcasttransaction" => (broadcast::broadcast_transaction, Refused, false),
         "broadcasthex" => (broadcast::broadcast_hex, Refused, false),
@@ -314,7 +316,10 @@ fn answer(node: &Node, side: Side, name: &str, call: &Call, deliveries: u32) -> 
         Some((_, _, false)) if side == Side::Solidity => Answer::Unknown,
         Some((_, Get::Refused, _)) if call.verb == Verb::Get => Answer::NotAllowed,
         Some((_, Get::Silent, _)) if call.verb == Verb::Get => Answer::Empty,
-        Some((endpoint, _, _)) => reply(endpoint(&ctx, call)),
+        Some((endpoint, _, _)) => {
+            let answered = endpoint(&ctx, call);
+            reply(answered.map(|value| wide::answer(name, call, value)))
+        }
         None => Answer::Unknown,
     }
 }

@@ -142,6 +142,20 @@ async fn a_token_from_genesis_is_paid_with() {
     assert_eq!(receipt["status"], "0x1");
     assert_eq!(receipt["logs"][0], logs[0]);
     assert_eq!(receipt["gasUsed"], format!("{used:#x}"));
+    for block in [&logs[0]["blockNumber"], &logs[0]["blockHash"]] {
+        let all = result(&devnet, "/jsonrpc", "eth_getBlockReceipts", json!([block])).await;
+        assert_eq!(all, json!([receipt]));
+    }
+    for unknown in ["0x0", "0xffff", &format!("0x{}", "ab".repeat(32))] {
+        let none = result(
+            &devnet,
+            "/jsonrpc",
+            "eth_getBlockReceipts",
+            json!([unknown]),
+        )
+        .await;
+        assert_eq!(none, Value::Null, "{unknown}");
+    }
     let ask = json!([{ "to": format!("0x{}", hex::encode(at.body())),
         "data": "0x313ce567" }, "latest"]);
     let decimals = result(&devnet, "/jsonrpc", "eth_call", ask).await;
