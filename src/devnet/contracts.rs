@@ -26,6 +26,14 @@ pub(crate) struct Contracts {
     energy: HashTrieMapSync<Address, ContractEnergy>,
 }
 
+/// What a contract is made of: its code, its storage, its use of energy.
+#[cfg(test)]
+type Kept = (
+    Option<Vec<u8>>,
+    std::collections::BTreeMap<Row, Word>,
+    Option<ContractEnergy>,
+);
+
 impl State {
     pub(crate) fn contract(&self, address: &Address) -> Option<&Arc<SmartContract>> {
         self.contracts.contracts.get(address)
@@ -86,6 +94,21 @@ impl State {
             rows.insert_mut(row, value);
         }
         storage.insert_mut(address, rows);
+    }
+
+    /// Every contract's code, what its storage holds, and its use of energy.
+    #[cfg(test)]
+    pub(crate) fn kept_by_contracts(&self) -> std::collections::BTreeMap<Address, Kept> {
+        let all = self.contracts.contracts.keys();
+        all.map(|address| {
+            let code = self.code(address).map(|code| code.bytes().to_vec());
+            let rows = self.contracts.storage.get(address);
+            let rows = rows.into_iter().flatten();
+            let rows = rows.map(|(row, word)| (*row, *word)).collect();
+            let energy = self.contract_energy(address);
+            (*address, (code, rows, energy))
+        })
+        .collect()
     }
 
     pub(crate) fn contract_energy(&self, address: &Address) -> Option<ContractEnergy> {

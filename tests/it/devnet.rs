@@ -6,6 +6,7 @@
 )]
 
 mod clock;
+mod commands;
 mod committee;
 mod conformance;
 mod contracts;
@@ -17,9 +18,9 @@ mod http;
 mod inputs;
 mod limits;
 mod node;
-mod refusals;
 mod operations;
+mod refusals;
+mod stake;
 mod state;
 mod surface;
-mod stake;
 mod toolchains;

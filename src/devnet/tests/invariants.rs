@@ -35,11 +35,11 @@ use crate::{
 const GENESIS: UnixMs = UnixMs(1_700_000_000_000);
 const ACTORS: u8 = 5;
 
-fn key(actor: u8) -> SecretKey {
+pub(super) fn key(actor: u8) -> SecretKey {
     SecretKey::from_bytes(&[actor + 1; 32]).unwrap()
 }
 
-fn bytes(actor: u8) -> Vec<u8> {
+pub(super) fn bytes(actor: u8) -> Vec<u8> {
     key(actor).address().to_bytes().to_vec()
 }
 
@@ -68,7 +68,7 @@ fn genesis() -> Genesis {
     }
 }
 
-fn rules() -> ChainRules {
+pub(super) fn rules() -> ChainRules {
     ChainRules {
         witnesses: vec![well_known_key("witness")],
         signers: Vec::new(),
@@ -79,14 +79,14 @@ fn rules() -> ChainRules {
 }
 
 /// Takes a transaction into the pool.
-fn accept(chain: &mut Chain, incoming: Incoming) -> Result<(), Reject> {
+pub(super) fn accept(chain: &mut Chain, incoming: Incoming) -> Result<(), Reject> {
     let judged = chain.candidate(incoming)?.judge()?;
     chain.admit(judged);
     Ok(())
 }
 
 /// Judges again what a change put out of the pool.
-fn repool(chain: &mut Chain) {
+pub(super) fn repool(chain: &mut Chain) {
     for incoming in chain.take_unpooled() {
         // What no longer holds is gone.
         let _ = accept(chain, incoming);
@@ -94,19 +94,19 @@ fn repool(chain: &mut Chain) {
 }
 
 /// Makes the next block, and puts it on the chain.
-fn seal(chain: &mut Chain, time: UnixMs) -> Arc<Sealed> {
+pub(super) fn seal(chain: &mut Chain, time: UnixMs) -> Arc<Sealed> {
     let made = chain.plan(time).make();
     let sealed = chain.seal(made);
     repool(chain);
     sealed
 }
 
-fn chain() -> Chain {
+pub(super) fn chain() -> Chain {
     Chain::new(rules(), &genesis())
 }
 
 /// A chain that writes a state file.
-fn kept(path: &Path) -> Chain {
+pub(super) fn kept(path: &Path) -> Chain {
     let (mut journal, document) = Journal::open(path).unwrap();
     assert!(document.is_none());
     let mut chain = chain();
@@ -318,7 +318,7 @@ fn accounts(state: &State) -> Vec<Account> {
     list
 }
 
-fn check(state: &State) {
+pub(super) fn check(state: &State) {
     let accounts = accounts(state);
     let mut trx = 0i64;
     let mut weights = [0i64; 2];
@@ -388,7 +388,7 @@ fn check(state: &State) {
 
 /// The same blocks and cheats on a fresh chain: the same ids, so the same transactions and
 /// results, and the same state.
-fn replayed(chain: &Chain) -> Chain {
+pub(super) fn replayed(chain: &Chain) -> Chain {
     let mut other = self::chain();
     for record in chain.document().unwrap().records {
         match record {
@@ -412,11 +412,18 @@ fn replayed(chain: &Chain) -> Chain {
     other
 }
 
-fn same(one: &State, other: &State) {
+pub(super) fn same(one: &State, other: &State) {
     assert_eq!(accounts(one), accounts(other));
     assert_eq!(one.properties, other.properties);
     assert!(one.assets().eq(other.assets()));
     assert!(one.delegations().eq(other.delegations()));
+    assert_eq!(one.kept_by_contracts(), other.kept_by_contracts());
+}
+
+/// The chain of a state file.
+pub(super) fn restored(path: &Path) -> Chain {
+    let (_, document) = Journal::open(path).unwrap();
+    Chain::restore(rules(), &document.unwrap()).unwrap()
 }
 
 proptest! {
@@ -451,8 +458,7 @@ proptest! {
         // What the file tells, forks and the revert carried out.
         let (head, state) = (chain.head().id, chain.head_state().clone());
         drop(chain);
-        let (_, document) = Journal::open(&path).unwrap();
-        let again = Chain::restore(rules(), &document.unwrap()).unwrap();
+        let again = restored(&path);
         prop_assert_eq!(again.head().id, head);
         same(again.head_state(), &state);
     }

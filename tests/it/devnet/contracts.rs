@@ -273,6 +273,42 @@ async fn a_contract_is_deployed_called_changed_and_taken_back() {
 }
 
 #[tokio::test]
+async fn what_a_contract_prints_and_why_it_reverts_is_told() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&lines);
+    let builder = Devnet::builder().instant().idle_blocks(false);
+    let devnet = builder
+        .log(move |event: &Event| heard.lock().unwrap().push(event.to_string()))
+        .start()
+        .await
+        .unwrap();
+    let me = &devnet.accounts()[0];
+    // MSTORE of the selector of log(uint256) and of 7, STATICCALL of console.log with both.
+    let print = "63f82c50f160e01b5f5260076004525f5f60245f6a636f6e736f6c652e6c6f675afa50";
+    // REVERT with a selector of four bytes.
+    let revert = "630102030460e01b5f5260045ffd";
+    for (code, ends) in [
+        (print.to_owned(), "SUCCESS"),
+        (format!("{print}{revert}"), "REVERT"),
+    ] {
+        let build = json!({
+            "owner_address": me.address.to_hex(), "bytecode": code, "abi": "[]", "name": "Talk",
+            "fee_limit": 100_000_000, "origin_energy_limit": 1_000_000,
+        });
+        let built = post(&devnet, "/wallet/deploycontract", build).await;
+        let (answer, info) = send(&devnet, me, built).await;
+        assert_eq!(answer["result"], true, "{answer}");
+        assert_eq!(info["receipt"]["result"], ends, "{info}");
+    }
+    let told = lines.lock().unwrap().join("\n");
+    assert_eq!(told.matches("console.log: 7").count(), 2, "{told}");
+    assert!(
+        told.contains("failed, REVERT: custom error 01020304"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn a_token_is_deployed_by_hand_once() {
     let devnet = Devnet::builder().pace(Pace::Manual).start().await.unwrap();
     let holder = devnet.accounts()[0].address;

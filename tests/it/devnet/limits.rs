@@ -174,14 +174,27 @@ async fn of_two_hundred_clients_half_are_silent_and_the_others_are_served() {
                 stream
             })
             .collect();
+        // scripts/soak asks for so many seconds, and for the median that people are to have.
+        let seconds = std::env::var("SEEDRAIL_CLIENT_SECONDS");
+        let seconds = seconds.map(|text| text.parse().expect("a number of seconds"));
+        let until = match &seconds {
+            Ok(seconds) => Some(Instant::now() + Duration::from_secs(*seconds)),
+            Err(_) => None,
+        };
         let served = || {
-            let mut took = Vec::new();
-            for _ in 0..10 {
+            let mut took: Vec<Duration> = Vec::new();
+            loop {
+                let is_over = match until {
+                    Some(until) => Instant::now() > until,
+                    None => took.len() == 10,
+                };
+                if is_over {
+                    return took;
+                }
                 let begun = Instant::now();
                 assert!(is_alive(&devnet));
                 took.push(begun.elapsed());
             }
-            took
         };
         let mut took: Vec<Duration> = std::thread::scope(|scope| {
             let honest: Vec<_> = (0..100).map(|_| scope.spawn(served)).collect();
@@ -190,9 +203,11 @@ async fn of_two_hundred_clients_half_are_silent_and_the_others_are_served() {
         });
         took.sort();
         let median = took[took.len() / 2];
-        println!("100 clients beside 100 silent ones: {median:?} at the median");
+        let asked = took.len();
+        println!("100 clients beside 100 silent ones: {asked} answers, {median:?} at the median");
         // On an idle machine it is a few milliseconds.
-        assert!(median < Duration::from_secs(2), "{median:?}");
+        let most = Duration::from_millis(if seconds.is_ok() { 100 } else { 2_000 });
+        assert!(median < most, "{median:?}");
         drop(silent);
     });
 }
