@@ -34,6 +34,15 @@ class Process:
         self.child.wait()
 
 
+def race():
+    """Builds what runs a loop of opcodes here and by revm, and says where it is."""
+    folder = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target")) + "/race"
+    flags = {**os.environ, "RUSTFLAGS": "--cfg=fuzzing"}
+    run("cargo", "build", "--profile", "dist", "--locked", "--quiet", "--manifest-path", "fuzz/revm/Cargo.toml",
+        "--example", "race", "--target-dir", folder, env=flags)
+    return folder + "/dist/examples/race"
+
+
 def start_and_idle():
     with Process() as devnet:
         urllib.request.urlopen(f"{devnet.url}/wallet/getnowblock", data=b"").read()
@@ -45,7 +54,7 @@ def start_and_idle():
 def main(arguments):
     measured = commit()
     run("cargo", "build", "--profile", "dist", "--locked", "--quiet")
-    bench, cores = benchmark("devnet"), os.cpu_count()
+    bench, cores, bare = benchmark("devnet"), os.cpu_count(), race()
     rows = {}
 
     def note(label, value):
@@ -65,6 +74,9 @@ def main(arguments):
         note("trc20", contract["ops"] / contract["wall_s"])
         loop = json.loads(run(bench, "opcodes", str(OPCODES)))
         note("opcodes", loop["ops"] / loop["wall_s"] / 1e6)
+        both = json.loads(run(bare, str(OPCODES)))
+        note("bare", both["ops"] / both["ours_s"] / 1e6)
+        note("revm", both["ops"] / both["revm_s"] / 1e6)
         with Process("--block-time", "100ms") as devnet:
             outside = json.loads(run(bench, "http", str(COUNT), str(CONNECTIONS), devnet.url))
             note("peak", memory_of(devnet.child.pid)[0] / 1024)
@@ -82,7 +94,9 @@ def main(arguments):
     ratio = m["process"] / m["recover"]
     print(f"| submitted in process until in blocks, a second | {m['process']:,.0f} | – | {ratio:.2f} of the bound; 0.7 |")
     print(f"| the same with transfers of a TRC-20 token, a second | {m['trc20']:,.0f} | – | |")
-    print(f"| a loop of {OPCODES:,} opcodes, million a second | {m['opcodes']:,.0f} | – | |")
+    print(f"| a loop of {OPCODES:,} opcodes, called over HTTP, million a second | {m['opcodes']:,.0f} | – | |")
+    ratio = m["bare"] / m["revm"]
+    print(f"| the same loop in the bare machine | {m['bare']:,.0f} | – | {ratio:.2f} of revm's {m['revm']:,.0f}; 0.7 |")
     for key, label in (("accepted", "accepted over HTTP"), ("included", "over HTTP until in blocks")):
         low, high = JAVA_TRON[key]
         print(f"| {label}, a second | {m[key]:,.0f} | {low}–{high} | {m[key] / high:.0f} × its best; 20 × |")
