@@ -73,6 +73,10 @@ pub(crate) struct Devnet {
     /// days of the chain parameter.
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     unfreeze_delay: Option<Duration>,
+    /// End a transaction whose code runs more opcodes than this as OUT_OF_TIME; without, only
+    /// its energy ends it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    transaction_opcodes: Option<u64>,
     /// A JSON file with more accounts, parameters and the time of genesis.
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
@@ -259,6 +263,9 @@ impl Devnet {
         }
         if let Some(wait) = self.unfreeze_delay {
             builder = builder.unfreeze_delay(wait);
+        }
+        if let Some(opcodes) = self.transaction_opcodes {
+            builder = builder.transaction_opcodes(opcodes);
         }
         if let Some(path) = &self.genesis {
             let text = read_genesis(path)?;

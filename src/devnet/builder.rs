@@ -147,6 +147,7 @@ pub struct Builder {
     network_stake: NetworkStake,
     parent: Option<BlockId>,
     unfreeze_delay_ms: Option<i64>,
+    transaction_opcodes: Option<u64>,
     trc20: Vec<Trc20>,
     hd_path: String,
     habits: Habits,
@@ -256,6 +257,13 @@ impl Builder {
     /// be tested.
     pub fn unfreeze_delay(mut self, wait: Duration) -> Self {
         self.unfreeze_delay_ms = Some(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+        self
+    }
+
+    /// How many opcodes a transaction's code may run, at least 1: one that needs more ends as
+    /// OUT_OF_TIME, at the same opcode on every machine. By default only energy ends one.
+    pub fn transaction_opcodes(mut self, opcodes: u64) -> Self {
+        self.transaction_opcodes = Some(opcodes.max(1));
         self
     }
 
@@ -480,6 +488,7 @@ impl Builder {
             network_stake: self.network_stake,
             parent: self.parent,
             unfreeze_delay_ms: self.unfreeze_delay_ms,
+            transaction_opcodes: self.transaction_opcodes,
             trc20: self.trc20.clone(),
         };
         let default_lag = u64::from(self.pace != Pace::Instant);
@@ -618,6 +627,7 @@ impl Devnet {
             network_stake: NetworkStake::default(),
             parent: None,
             unfreeze_delay_ms: None,
+            transaction_opcodes: None,
             trc20: Vec::new(),
             hd_path: HD_PATH.to_owned(),
             habits: Habits {

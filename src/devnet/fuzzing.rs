@@ -120,6 +120,7 @@ impl Default for Machine {
             cycle: 3,
             genesis: BlockId::from_bytes([0; 32]),
             unfreeze_delay_ms: None,
+            transaction_opcodes: None,
         };
         let mut state = State::new(Parameters::new(Preset::MainnetLike), properties);
         for (address, balance) in [(RICH, 1_000_000_000_000), (ECHO, 5), (WITNESS, 7)] {
@@ -198,6 +199,7 @@ impl Machine {
             txid: TxId::from_bytes([7; 32]),
             origin: WITNESS,
             deadline: None,
+            opcodes: None,
         };
         let program = Program {
             code: Code::new(code.to_vec()),

@@ -92,6 +92,9 @@ pub(crate) struct Genesis {
     /// How long unstaked TRX wait, if that is not what the parameter says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unfreeze_delay_ms: Option<i64>,
+    /// How many opcodes a transaction may run, if energy is not all that ends one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) transaction_opcodes: Option<u64>,
 }
 
 /// TRX that the rest of the network has staked, so that stake here gets as little as
@@ -217,6 +220,7 @@ impl Genesis {
                 cycle: 0,
                 genesis: BlockId::from_bytes([0; 32]),
                 unfreeze_delay_ms: self.unfreeze_delay_ms,
+                transaction_opcodes: self.transaction_opcodes,
             },
         );
         let mut transactions = Vec::new();

@@ -357,6 +357,8 @@ pub(crate) struct Properties {
     pub(crate) genesis: BlockId,
     /// How long unstaked TRX wait, ms, if that is not what the parameter says.
     pub(crate) unfreeze_delay_ms: Option<i64>,
+    /// How many opcodes a transaction may run, if energy is not all that ends one.
+    pub(crate) transaction_opcodes: Option<u64>,
 }
 
 /// The network-wide free bandwidth of a day (`PUBLIC_NET_LIMIT`).

@@ -185,6 +185,7 @@ impl Trc20 {
             txid,
             origin: owner,
             deadline: None,
+            opcodes: None,
         };
         let program = Program {
             code,

@@ -36,7 +36,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    fn env(&self, txid: TxId, origin: Address) -> Env {
+    fn env(&self, state: &State, txid: TxId, origin: Address) -> Env {
         Env {
             number: i64::try_from(self.number).unwrap_or(i64::MAX),
             time: self.time,
@@ -44,6 +44,7 @@ impl Slot {
             txid,
             origin,
             deadline: None,
+            opcodes: state.properties.transaction_opcodes,
         }
     }
 }
@@ -261,7 +262,8 @@ pub(crate) fn run_constant(
     let origin = address(owner, "Invalid ownerAddress!")?;
     let env = Env {
         deadline: Some(deadline),
-        ..slot.env(txid, origin)
+        opcodes: None,
+        ..slot.env(state, txid, origin)
     };
     Ok(vm::run(state.clone(), ready.state, &env, ready.program))
 }
@@ -343,7 +345,7 @@ pub(super) fn create(
     let ran = vm::run(
         before,
         ready.state,
-        &sending.slot.env(sending.txid, caller),
+        &sending.slot.env(state, sending.txid, caller),
         ready.program,
     );
     settle(state, ran, at, caller, None, left)
@@ -377,7 +379,7 @@ pub(super) fn call(
     let ran = vm::run(
         before,
         ready.state,
-        &sending.slot.env(sending.txid, caller),
+        &sending.slot.env(state, sending.txid, caller),
         ready.program,
     );
     settle(state, ran, at, caller, Some(at), left)

@@ -64,6 +64,7 @@ fn genesis() -> Genesis {
         network_stake: NetworkStake::default(),
         parent: None,
         unfreeze_delay_ms: None,
+        transaction_opcodes: None,
         trc20: Vec::new(),
     }
 }

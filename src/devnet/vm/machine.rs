@@ -23,7 +23,7 @@ const MAX_WORK: usize = 64 * 1_024 * 1_024;
 /// A call by itself, in bytes of that work.
 const CALL_WORK: usize = 1_024;
 /// Opcodes between two looks at the clock.
-const CLOCK_EVERY: u32 = 4_096;
+const CLOCK_EVERY: u64 = 4_096;
 
 /// What comes after an opcode.
 pub(super) enum Next {
@@ -49,7 +49,9 @@ pub(super) struct Context<'a> {
     pub(super) created: Vec<Address>,
     pub(super) console: Vec<Vec<u8>>,
     pub(super) penalty: i64,
-    until_clock: u32,
+    until_clock: u64,
+    /// Opcodes that may be run after those, if there is such a limit.
+    opcodes_left: Option<u64>,
     work: usize,
 }
 
@@ -73,6 +75,7 @@ pub(super) enum End {
 
 impl<'a> Context<'a> {
     pub(super) fn new(world: World, env: &'a Env, rules: Rules) -> Self {
+        let first = env.opcodes.map_or(CLOCK_EVERY, |all| all.min(CLOCK_EVERY));
         Self {
             world,
             env,
@@ -84,7 +87,8 @@ impl<'a> Context<'a> {
             created: Vec::new(),
             console: Vec::new(),
             penalty: 0,
-            until_clock: CLOCK_EVERY,
+            until_clock: first,
+            opcodes_left: env.opcodes.map(|all| all - first),
             work: 0,
         }
     }
@@ -187,14 +191,28 @@ impl<'a> Context<'a> {
     }
 
     /// Ends a program that has run for too long, if there is such a limit.
-    pub(super) fn check_clock(&mut self, op: &str) -> Result<(), Fault> {
-        self.until_clock = CLOCK_EVERY;
+    pub(super) fn check_clock(&self, op: &str) -> Result<(), Fault> {
         match self.env.deadline {
             Some(deadline) if Instant::now() > deadline => Err(Fault::OutOfTime(format!(
                 "CPU timeout for '{op}' operation executing"
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// Looks at the clock, and how many opcodes there are before the next look.
+    fn go_on(&mut self, op: &str) -> Result<(), Fault> {
+        self.check_clock(op)?;
+        self.until_clock = CLOCK_EVERY;
+        if let Some(left) = &mut self.opcodes_left {
+            // In a block, java-tron says it in these words.
+            if *left == 0 {
+                return Err(Fault::OutOfTime("Already Time Out".to_owned()));
+            }
+            self.until_clock = CLOCK_EVERY.min(*left);
+            *left -= self.until_clock;
+        }
+        Ok(())
     }
 
     /// Runs a frame until it ends or calls another.
@@ -235,10 +253,10 @@ impl<'a> Context<'a> {
             }
             frame.used += cost;
             self.penalty += penalty;
-            self.until_clock -= 1;
             if self.until_clock == 0 {
-                self.check_clock(row.name)?;
+                self.go_on(row.name)?;
             }
+            self.until_clock -= 1;
             match (row.run)(self, frame)? {
                 Next::Step => frame.pc += 1,
                 Next::Jumped => {}

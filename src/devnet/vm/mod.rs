@@ -63,6 +63,8 @@ pub(crate) struct Env {
     pub(crate) origin: Address,
     /// When a call that belongs to no transaction must have ended.
     pub(crate) deadline: Option<Instant>,
+    /// How many opcodes a program may run: as its time is up on a node that is slow.
+    pub(crate) opcodes: Option<u64>,
 }
 
 /// What is run: a contract's code, or one's making when its account is there already.

@@ -272,6 +272,42 @@ async fn a_contract_is_deployed_called_changed_and_taken_back() {
     );
 }
 
+/// OUT_OF_TIME at an opcode, not by a clock: a replay comes to the same.
+#[tokio::test]
+async fn a_transaction_is_out_of_time_where_the_chain_says_so() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("chain");
+    let start = |opcodes: u64| {
+        let builder = Devnet::builder().instant().idle_blocks(false).state(&file);
+        builder.transaction_opcodes(opcodes).start()
+    };
+    let devnet = start(1_000).await.unwrap();
+    let me = &devnet.accounts()[0];
+    let deploy = async |rounds: u32| {
+        let build = json!({
+            "owner_address": me.address.to_hex(), "bytecode": countdown(rounds), "abi": "[]",
+            "name": "Count", "fee_limit": 100_000_000, "origin_energy_limit": 1_000_000,
+        });
+        let built = post(&devnet, "/wallet/deploycontract", build).await;
+        send(&devnet, me, built).await.1
+    };
+    assert_eq!(deploy(100).await["receipt"]["result"], "SUCCESS");
+    let late = deploy(200).await;
+    assert_eq!(late["receipt"]["result"], "OUT_OF_TIME", "{late}");
+    assert_eq!(late["resMessage"], hex::encode("Already Time Out"));
+    // All that was allowed is paid for.
+    assert_eq!(late["receipt"]["energy_usage_total"], 1_000_000);
+    // Who only asks is bounded by the clock.
+    let call = json!({ "owner_address": me.address.to_hex(), "data": countdown(10_000) });
+    let asked = post(&devnet, "/wallet/triggerconstantcontract", call).await;
+    assert_eq!(asked["result"]["result"], true, "{asked}");
+    let head = devnet.block(devnet.head_number()).unwrap().id();
+    drop(devnet);
+    assert!(start(999).await.is_err());
+    let devnet = start(1_000).await.unwrap();
+    assert_eq!(devnet.block(devnet.head_number()).unwrap().id(), head);
+}
+
 #[tokio::test]
 async fn what_a_contract_prints_and_why_it_reverts_is_told() {
     let lines = Arc::new(Mutex::new(Vec::new()));

@@ -23,6 +23,11 @@ fn world() -> (State, Slot) {
 
 /// Runs code for the contract that is rich.
 fn run(state: &State, slot: Slot, code: Vec<u8>, data: Vec<u8>, limit: i64) -> Ran {
+    let (env, program) = prepared(slot, code, data, limit);
+    vm::run(state.clone(), state.clone(), &env, program)
+}
+
+fn prepared(slot: Slot, code: Vec<u8>, data: Vec<u8>, limit: i64) -> (Env, Program) {
     let at: Address = "41c7e8395f64fae23c838a0d1dc217d53007bf29a4"
         .parse()
         .unwrap();
@@ -33,6 +38,7 @@ fn run(state: &State, slot: Slot, code: Vec<u8>, data: Vec<u8>, limit: i64) -> R
         txid: TxId::from_bytes([7; 32]),
         origin: slot.witness,
         deadline: Some(Instant::now() + Duration::from_secs(60)),
+        opcodes: None,
     };
     let program = Program {
         code: Code::new(code),
@@ -45,7 +51,33 @@ fn run(state: &State, slot: Slot, code: Vec<u8>, data: Vec<u8>, limit: i64) -> R
         is_creation: false,
         energy_limit: limit,
     };
-    vm::run(state.clone(), state.clone(), &env, program)
+    (env, program)
+}
+
+/// A transaction ends in the same way at the same opcode, however far apart two looks at the
+/// clock are.
+#[test]
+fn a_program_ends_at_the_opcode_that_is_one_too_many() {
+    let (state, slot) = world();
+    let played = |opcodes: u64, code: &str| {
+        let (mut env, program) = prepared(slot, self::code(code), Vec::new(), 1_000_000);
+        env.opcodes = Some(opcodes);
+        vm::run(state.clone(), state.clone(), &env, program)
+    };
+    // PUSH0, POP, STOP.
+    assert_eq!(played(3, "5f5000").ended, Ended::Done);
+    let late = Fault::OutOfTime("Already Time Out".to_owned());
+    let ran = played(2, "5f5000");
+    assert_eq!(ran.ended, Ended::Failed(late.clone()));
+    assert_eq!(ran.energy_used, 1_000_000);
+    // PUSH2, and JUMPDEST, PUSH1 1, SWAP1, SUB, DUP1, PUSH1 3, JUMPI that often, STOP.
+    let often = |rounds: u64| format!("61{rounds:04x}5b600190038060035700");
+    for rounds in [1, 585, 600, 2_000] {
+        let needed = 2 + 7 * rounds;
+        assert_eq!(played(needed, &often(rounds)).ended, Ended::Done);
+        let ran = played(needed - 1, &often(rounds));
+        assert_eq!(ran.ended, Ended::Failed(late.clone()), "{rounds}");
+    }
 }
 
 fn code(hex: &str) -> Vec<u8> {

@@ -387,6 +387,7 @@ fn genesis(parameters: Parameters) -> Genesis {
         network_stake: NetworkStake::default(),
         parent: None,
         unfreeze_delay_ms: None,
+        transaction_opcodes: None,
     }
 }
 

@@ -47,6 +47,7 @@ fn run(state: &State, slot: Slot, step: &Value) -> (State, String, i64) {
         txid: id,
         origin: caller,
         deadline: None,
+        opcodes: None,
     };
     let program = Program {
         code: state.code(&at).unwrap().clone(),

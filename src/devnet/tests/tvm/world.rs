@@ -180,6 +180,7 @@ pub(super) fn load(world: &Value, parameters: Parameters) -> (State, Slot) {
             cycle: 3,
             genesis: id(&world["genesis_block"]),
             unfreeze_delay_ms: None,
+            transaction_opcodes: None,
         },
     );
     state.put_block_id(id(&world["genesis_block"]));
@@ -292,6 +293,7 @@ fn deploy(state: &mut State, entry: &Value, slot: Slot) {
         txid: TxId::from_bytes(txid),
         origin,
         deadline: None,
+        opcodes: None,
     };
     let program = Program {
         code: Code::new(contract.bytecode),
