@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use seedrail::{
-    devnet::{Devnet, DevnetAccount},
+    devnet::Devnet,
     tron::{
-        contract::Contract,
+        contract::{Contract, TriggerSmartContract},
         transaction::{Draft, RefBlock},
     },
-    types::{RawAmount, Token},
+    types::{Address, RawAmount, Token},
 };
 
 use super::peer;
@@ -40,39 +40,65 @@ async fn tronweb_uses_the_devnet() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tronweb_uses_contracts_witnesses_and_exchanges_of_the_devnet() {
+    session("contracts.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tronpy_uses_the_devnet() {
     session("session.py").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ethers_reads_blocks_transactions_and_receipts() {
-    let devnet = Devnet::builder().instant().start().await.unwrap();
+async fn ethers_reads_blocks_transactions_receipts_and_logs() {
+    let builder = Devnet::builder().instant().trc20("USDT:6".parse().unwrap());
+    let devnet = builder.start().await.unwrap();
     let [alice, bob, ..] = devnet.accounts() else {
         panic!("there are ten");
     };
-    let head = devnet.block(devnet.head_number()).unwrap();
-    let paid = Draft::new(
-        Contract::transfer(
-            alice.address,
-            bob.address,
-            Token::Trx,
-            RawAmount::new(123_456).unwrap(),
-        ),
-        RefBlock::from(head.id()),
-        head.header.timestamp.plus(Duration::from_secs(60)),
-        head.header.timestamp,
-    )
-    .build()
-    .sign(&alice.key)
-    .unwrap();
-    let txid = devnet.submit(paid).unwrap();
-    let of = |account: &DevnetAccount| format!("0x{}", &account.address.to_hex()[2..]);
+    let (_, token) = devnet.trc20().remove(0);
+    let amount = RawAmount::new(123_456).unwrap();
+    // transfer(address,uint256)
+    let data = format!(
+        "a9059cbb{:0>64}{:064x}",
+        hex::encode(bob.address.body()),
+        amount.get()
+    );
+    let call = TriggerSmartContract {
+        owner_address: alice.address.to_bytes().to_vec(),
+        contract_address: token.to_bytes().to_vec(),
+        data: hex::decode(data).unwrap(),
+        ..TriggerSmartContract::default()
+    };
+    let submit = |contract: Contract| {
+        let head = devnet.block(devnet.head_number()).unwrap();
+        let mut draft = Draft::new(
+            contract,
+            RefBlock::from(head.id()),
+            head.header.timestamp.plus(Duration::from_secs(60)),
+            head.header.timestamp,
+        );
+        draft.fee_limit_sun = 100_000_000;
+        devnet
+            .submit(draft.build().sign(&alice.key).unwrap())
+            .unwrap()
+    };
+    let txid = submit(Contract::transfer(
+        alice.address,
+        bob.address,
+        Token::Trx,
+        amount,
+    ));
+    let token_txid = submit(call.into());
+    let of = |address: &Address| format!("0x{}", hex::encode(address.body()));
     let arguments = [
         devnet.url(),
         txid.to_string(),
-        of(alice),
-        of(bob),
+        of(&alice.address),
+        of(&bob.address),
         "123456".to_owned(),
+        of(&token),
+        token_txid.to_string(),
     ];
     let output =
         tokio::task::spawn_blocking(move || peer::command("ethers.mjs").args(arguments).output())
