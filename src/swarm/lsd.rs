@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -85,12 +85,19 @@ impl Search {
     }
 }
 
+/// The interface by which a session that listens there tells the local network, by its address;
+/// unspecified: the system's choice. `None`: it has an address of IPv6 alone, and what is sent by
+/// IPv4 would leave by any other interface.
+pub(super) fn interface(listen: IpAddr) -> Option<Ipv4Addr> {
+    match listen {
+        IpAddr::V4(v4) => Some(v4),
+        IpAddr::V6(v6) if v6.is_unspecified() => Some(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => None,
+    }
+}
+
 /// Binds the group's port, which others of this machine share.
-pub(super) fn bind(listen: SocketAddr) -> io::Result<UdpSocket> {
-    let interface = match listen {
-        SocketAddr::V4(v4) => *v4.ip(),
-        SocketAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
-    };
+pub(super) fn bind(interface: Ipv4Addr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_reuse_address(true)?;
     if cfg!(unix) {
@@ -181,6 +188,22 @@ mod tests {
         };
         assert!(many.encode().len() <= MAX_MESSAGE);
         assert_eq!(Search::decode(&many.encode()).unwrap().hashes.len(), 20);
+    }
+
+    #[test]
+    fn it_never_leaves_by_another_interface_than_the_sessions() {
+        let any = Some(Ipv4Addr::UNSPECIFIED);
+        for (listen, by) in [
+            ("192.168.7.2", Some(Ipv4Addr::new(192, 168, 7, 2))),
+            ("127.0.0.1", Some(Ipv4Addr::LOCALHOST)),
+            ("0.0.0.0", any),
+            ("::", any),
+            ("::1", None),
+            ("fd00::7", None),
+            ("2001:db8::1", None),
+        ] {
+            assert_eq!(interface(listen.parse().unwrap()), by, "{listen}");
+        }
     }
 
     proptest! {

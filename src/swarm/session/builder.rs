@@ -304,10 +304,9 @@ impl SessionBuilder {
         if let Some(keep) = keep_ports {
             shared.spawn(keep);
         }
-        // It is by IPv4 alone, and would leave by any interface.
-        let has_v4 = addr.is_ipv4() || addr.ip().is_unspecified();
-        if self.lsd && has_v4 {
-            match lsd::bind(addr) {
+        let interface = lsd::interface(addr.ip()).filter(|_| self.lsd);
+        if let Some(interface) = interface {
+            match lsd::bind(interface) {
                 Ok(socket) => {
                     shared.spawn(lsd::run(shared.clone(), socket));
                 }

@@ -1,14 +1,23 @@
 //! Peers that find each other without a tracker.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use seedrail::swarm::{
     Event, SeedOptions, Session, TorrentHandle,
     dht::DhtOptions,
+    lsd::Search,
     metainfo::{CreateOptions, Metainfo, create},
 };
+use tokio::net::UdpSocket;
 
 use crate::support::torrents::{add, file, of, torrent, until, within};
+
+/// Where neighbours hear each other (BEP 14).
+const NEIGHBOURS: Ipv4Addr = Ipv4Addr::new(239, 192, 152, 143);
 
 async fn node(begins_with: Vec<String>) -> Session {
     let options = DhtOptions {
@@ -123,4 +132,73 @@ async fn neighbours_find_each_other() {
     seeder.seed(&metainfo, &path, options).unwrap();
     let (leech, _out) = add(&leecher, of(&metainfo), &[]);
     within(leech.wait_complete()).await.unwrap();
+}
+
+/// A socket that hears what neighbours tell each other, and tells them.
+fn neighbour() -> UdpSocket {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    let all: SocketAddr = "0.0.0.0:6771".parse().unwrap();
+    socket.bind(&all.into()).unwrap();
+    socket
+        .join_multicast_v4(&NEIGHBOURS, &Ipv4Addr::LOCALHOST)
+        .unwrap();
+    socket.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    UdpSocket::from_std(socket.into()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neighbours_are_neither_told_of_a_private_torrent_nor_believed() {
+    let heard = neighbour();
+    let session = Session::builder().lsd(true).start().await.unwrap();
+    let (_dir, path) = file(100_000, 624);
+    let options = CreateOptions {
+        private: true,
+        ..CreateOptions::default()
+    };
+    let hidden = create(&path, &options, &|_, _| {}).unwrap();
+    let open = torrent(&path, 32 << 10, &[]);
+    let (leech, _out) = add(&session, of(&hidden), &[]);
+    within(leech.wait_ready()).await.unwrap();
+    let (leech, _other) = add(&session, of(&open), &[]);
+    within(leech.wait_ready()).await.unwrap();
+    let mut packet = [0; 2048];
+    within(async {
+        loop {
+            let (length, _) = heard.recv_from(&mut packet).await.unwrap();
+            let told = Search::decode(&packet[..length]);
+            let told = told.map_or(Vec::new(), |search| search.hashes);
+            assert!(!told.contains(&hidden.info.hash()), "it is told of");
+            if told.contains(&open.info.hash()) {
+                break;
+            }
+        }
+    })
+    .await;
+    let [secret, public] = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    for (torrent, listener) in [(&hidden, &secret), (&open, &public)] {
+        let search = Search {
+            port: listener.local_addr().unwrap().port(),
+            hashes: vec![torrent.info.hash()],
+            cookie: None,
+        };
+        let to = (NEIGHBOURS, 6771);
+        heard.send_to(&search.encode(), to).await.unwrap();
+        listener.set_nonblocking(true).unwrap();
+    }
+    until("the other torrent's is believed", || {
+        public.accept().is_ok()
+    })
+    .await;
+    // What the open one needed is more than enough time for the other.
+    let believed = tokio::time::timeout(Duration::from_secs(1), async {
+        until("the private torrent's is believed", || {
+            secret.accept().is_ok()
+        })
+        .await;
+    });
+    assert!(believed.await.is_err());
 }
