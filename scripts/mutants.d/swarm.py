@@ -146,6 +146,135 @@ MUTANTS = [
             ),
         ],
     ),
+    (
+        "whoever asks for nothing keeps its slot",
+        [
+            (
+                "src/swarm/choker.rs",
+                "        let rotate = self.round.is_multiple_of(OPTIMISTIC_ROUNDS);\n",
+                "        let candidates = &useful(NAME, candidates)[..];\n"
+                "        let rotate = self.round.is_multiple_of(OPTIMISTIC_ROUNDS);\n",
+            ),
+            (
+                "src/swarm/choker.rs",
+                "        let mut chosen = Chosen::new(self.slots);\n"
+                "        for one in candidates\n",
+                "        let candidates = &useful(NAME, candidates)[..];\n"
+                "        let mut chosen = Chosen::new(self.slots);\n"
+                "        for one in candidates\n",
+            ),
+            (
+                "src/swarm/choker.rs",
+                "struct Chosen {\n",
+                "fn useful(name: &str, candidates: &[Candidate]) -> Vec<Candidate> {\n"
+                "    let mut all = candidates.to_vec();\n"
+                "    all.iter_mut()\n"
+                "        .for_each(|one| one.wasteful &= !crate::mutant(name));\n"
+                "    all\n"
+                "}\n\n"
+                "struct Chosen {\n",
+            ),
+        ],
+    ),
+    (
+        "who passes on what it gets has no better chance of a slot",
+        [
+            (
+                "src/swarm/choker.rs",
+                "        up_rate.saturating_mul(factor.max(1))",
+                "        up_rate.saturating_mul(if crate::mutant(NAME) { 1 } else { factor.max(1) })",
+            ),
+        ],
+    ),
+    (
+        "a seed gives out the same pieces to all",
+        [
+            (
+                "src/swarm/passing.rs",
+                "        let all = requests.make_contiguous();\n",
+                "        if crate::mutant(NAME) {\n"
+                "            return;\n"
+                "        }\n"
+                "        let all = requests.make_contiguous();\n",
+            ),
+        ],
+    ),
+    (
+        "a file that is chosen later is not asked for",
+        [
+            (
+                "src/swarm/picker/choosing.rs",
+                "                true => self.rarity.list(piece),",
+                "                true if crate::mutant(NAME) => {}\n"
+                "                true => self.rarity.list(piece),",
+            ),
+        ],
+    ),
+    (
+        "a piece that is not wanted any more is asked for all the same",
+        [
+            (
+                "src/swarm/picker/choosing.rs",
+                "                false => self.rarity.unlist(piece),",
+                "                false if crate::mutant(NAME) => {}\n"
+                "                false => self.rarity.unlist(piece),",
+            ),
+        ],
+    ),
+    (
+        "a begun piece that is not wanted any more is asked for all the same",
+        [
+            (
+                "src/swarm/picker/choosing.rs",
+                "        !self.narrowed || ",
+                "        crate::mutant(NAME) || !self.narrowed || ",
+            ),
+        ],
+    ),
+    (
+        "a piece that is not wanted any more is never given up",
+        [
+            (
+                "src/swarm/picker/choosing.rs",
+                "        if !self.narrowed {\n",
+                "        if !self.narrowed || crate::mutant(NAME) {\n",
+            ),
+        ],
+    ),
+    (
+        "a piece is given up though it is owed in part",
+        [
+            (
+                "src/swarm/picker/choosing.rs",
+                "begun.is_owed() && !done;",
+                "begun.is_owed() && !done && !crate::mutant(NAME);",
+            ),
+        ],
+    ),
+    (
+        "a piece that is given up keeps its price tags",
+        [
+            (
+                "src/swarm/torrent/core/pieces.rs",
+                "            self.tell_ended(piece, ended, false, out);\n        }\n",
+                "            if !crate::mutant(NAME) {\n"
+                "                self.tell_ended(piece, ended, false, out);\n"
+                "            }\n        }\n",
+            ),
+        ],
+    ),
+    (
+        "who has what it chose stays complete when it chooses more",
+        [
+            (
+                "src/swarm/torrent/core/pieces.rs",
+                "        self.step(phase::Input::Chosen { complete }, out);\n",
+                "        if complete || !crate::mutant(NAME) {\n"
+                "            self.step(phase::Input::Chosen { complete }, out);\n"
+                "        }\n",
+            ),
+        ],
+    ),
 ]
 
 

@@ -63,7 +63,7 @@ const STALLED_WRITE: Duration = Duration::from_secs(90);
 /// What a peer began that may not be paid for so long is finished by others.
 const HELD: Duration = Duration::from_secs(10);
 /// Who is unchoked and asks for nothing for so long gives way to others.
-const UNUSED_SLOT: Duration = Duration::from_secs(3);
+pub(super) const UNUSED_SLOT: Duration = Duration::from_secs(3);
 /// So does who takes nothing of one write for so long.
 const STALLED_SLOT: Duration = Duration::from_secs(5);
 

@@ -59,6 +59,12 @@ impl Picker {
         given_up
     }
 
+    /// How many pieces are begun.
+    #[cfg(test)]
+    pub(in crate::swarm) fn in_the_making(&self) -> usize {
+        self.begun.len()
+    }
+
     fn bytes_here(&self, piece: u32, begun: &Begun) -> u64 {
         let here = (0..).zip(&begun.chunks);
         let here = here.filter(|(_, chunk)| matches!(chunk, Chunk::Here { .. }));

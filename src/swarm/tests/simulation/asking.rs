@@ -83,6 +83,7 @@ impl World {
                 self.cancel(me, node_of(other), block);
             }
             let lease = lease.chunks;
+            self.check_asked(me, metered, &lease);
             let prices = lease.iter();
             let prices = prices.map_while(|block| Some((*block, self.price(me, peer, *block)?)));
             let prices: Vec<_> = prices.collect();

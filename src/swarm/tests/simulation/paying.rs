@@ -49,13 +49,18 @@ impl World {
             let Some(picker) = node.core.as_ref().and_then(TorrentCore::picker) else {
                 continue;
             };
-            assert!(picker.duplicate_bytes() <= picker.duplicate_limit());
+            assert!(picker.duplicate_bytes() <= node.duplicate_limit);
             duplicates += picker.duplicate_bytes();
         }
         let count = self.nodes.len();
         for one in 0..count {
             for other in 0..one {
                 self.part(one, other);
+            }
+        }
+        for me in 0..count {
+            if self.nodes[me].alive {
+                self.check_complete(me);
             }
         }
         for ((buyer, seller), mut duo) in std::mem::take(&mut self.pays) {

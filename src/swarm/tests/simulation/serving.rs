@@ -1,6 +1,7 @@
 //! Whom a node serves: its choker and its scheduler are the session's own.
 
 use super::*;
+use crate::swarm::peer::UNUSED_SLOT;
 
 /// The shortest time between two looks at who wants data.
 const RECHOKE_MS: u64 = 100;
@@ -141,7 +142,7 @@ impl World {
                 rate: choker::worth(complete, conn.up_rate, conn.down_rate, conn.factor),
                 unchoked: !conn.choking,
                 new: now < 60_000,
-                wasteful: false,
+                wasteful: conn.wastes_its_slot(now),
             })
             .collect();
         let node = &mut self.nodes[me];
@@ -162,9 +163,16 @@ impl World {
     }
 
     fn set_choking(&mut self, me: usize, peer: usize, choking: bool) {
+        let now = self.now_ms();
         let conn = self.nodes[me].conns.get_mut(&peer).unwrap();
         if std::mem::replace(&mut conn.choking, choking) == choking {
             return;
+        }
+        // As `Conn::set_choking`.
+        if !choking {
+            conn.unused_since_ms.get_or_insert(now);
+        } else if !conn.wastes_its_slot(now) {
+            conn.unused_since_ms = None;
         }
         self.send(me, peer, Wire::Choke(choking));
         if choking {
@@ -197,5 +205,14 @@ impl World {
         let length = self.layout.piece_len(piece);
         let passing = &mut self.nodes[me].passing;
         passing.announced(id(from), Self::group(from), piece, length);
+    }
+}
+
+impl Conn {
+    /// It was unchoked and asks for nothing, as `Outbox::wastes_its_slot`.
+    fn wastes_its_slot(&self, now_ms: u64) -> bool {
+        let most = u64::try_from(UNUSED_SLOT.as_millis()).unwrap();
+        self.unused_since_ms
+            .is_some_and(|since| now_ms - since > most)
     }
 }
