@@ -17,7 +17,7 @@ use super::{
     pay,
     session::GrantFlags,
     source,
-    swarm::SwarmFlags,
+    swarm::{SwarmFlags, state_folder},
     torrent,
     units::{self, BidArg, Price},
 };
@@ -29,7 +29,10 @@ use crate::{
     },
     swarm::{
         SessionError, Source,
-        selection::{Selection, SelectionError},
+        bitfield::Bitfield,
+        metainfo::Info,
+        relocate,
+        selection::{Selection, SelectionError, Wanted},
     },
     types::{InfoHash, RawAmount},
 };
@@ -190,8 +193,10 @@ impl Get {
         for source in &sources {
             if let Source::Torrent(torrent) = source {
                 let chosen = chosen.as_ref().map(|chosen| chosen.choose(&torrent.info));
-                chosen.transpose().map_err(torrent::unknown_files)?;
-                self.check_target(torrent.info.name())?;
+                let chosen = chosen.transpose().map_err(torrent::unknown_files)?;
+                if let Some(folder) = move_to {
+                    check_target(context, &torrent.info, folder, chosen)?;
+                }
             }
         }
         for source in &sources {
@@ -248,17 +253,29 @@ impl Get {
         }
         Ok(path)
     }
+}
 
-    /// What can be known before: that a move would be refused at the end.
-    fn check_target(&self, name: &str) -> Outcome {
-        let target = self.move_to.as_ref().map(|folder| folder.join(name));
-        match target.filter(|target| std::fs::symlink_metadata(target).is_ok()) {
-            Some(target) => {
-                let words = "is there already, and nothing is overwritten";
-                Err(Failure::file(&target, words)
-                    .hint("`seedrail torrent check` says whether it is this torrent's content"))
-            }
-            None => Ok(()),
+/// What can be known before: that a move would be refused at the end. What was moved before
+/// goes on from there.
+fn check_target(
+    context: &Context,
+    info: &Info,
+    folder: &Folder,
+    chosen: Option<Bitfield>,
+) -> Outcome {
+    let target = folder.absolute.join(info.name());
+    if std::fs::symlink_metadata(&target).is_err() {
+        return Ok(());
+    }
+    let wanted = chosen.map(|files| Wanted::files(info, files));
+    let state = state_folder(context);
+    let moved = relocate::is_moved(&state, info, &folder.absolute, wanted.as_ref());
+    match moved.map_err(|error| Failure::failed("move", error))? {
+        true => Ok(()),
+        false => {
+            let words = "is there already, and nothing is overwritten";
+            Err(Failure::file(&folder.shown(target), words)
+                .hint("`seedrail torrent check` says whether it is this torrent's content"))
         }
     }
 }

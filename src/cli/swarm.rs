@@ -283,9 +283,14 @@ impl SwarmFlags {
             .lsd(!self.no_lsd && !listen.ip().is_loopback())
             .port_map((!self.no_port_map).then(PortMapOptions::default))
             .paid_share(paid_share)
-            .state_dir(context.settings.home.join("swarm"))
+            .state_dir(state_folder(context))
             .grace(GRACE)
     }
+}
+
+/// Where a home's sessions keep what is verified.
+pub(super) fn state_folder(context: &Context) -> PathBuf {
+    context.settings.home.join("swarm")
 }
 
 /// The port that a home's sessions listen at, so that a rule of a router or firewall

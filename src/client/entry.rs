@@ -380,6 +380,7 @@ impl Entry {
                     recheck: self.recheck,
                     overwrite: wish.overwrite,
                     preallocate: wish.preallocate,
+                    moves_to: wish.move_to.clone(),
                     // They count over its whole life: see `goals`.
                     goals,
                     up_limit: wish.limits.up,

@@ -18,7 +18,9 @@ use std::{
 use super::{
     bitfield::Bitfield,
     metainfo::Info,
+    selection::Wanted,
     storage::{Storage, StorageError},
+    torrent,
 };
 
 /// What of a move is durable. A kill is possible after each.
@@ -220,6 +222,22 @@ fn is_same(one: &Path, other: &Path) -> bool {
 /// Whether anything of a move into this folder is there, so that it is to be recovered.
 pub fn is_begun(info: &Info, folder: &Path) -> bool {
     is_there(&folder.join(info.name())) || is_there(&staging(info, folder))
+}
+
+/// Whether content was moved into `folder` before, by what a session with this state folder
+/// has recorded: all that is wanted is there, and nobody touched it since. `wanted`: by default
+/// what was chosen then, or all. [`AddOptions::moves_to`](super::AddOptions::moves_to) goes on
+/// from there.
+///
+/// # Errors
+/// The folder for records cannot be made.
+pub fn is_moved(
+    state_dir: &Path,
+    info: &Info,
+    folder: &Path,
+    wanted: Option<&Wanted>,
+) -> Result<bool, MoveError> {
+    torrent::is_moved(state_dir, info, folder, wanted)
 }
 
 /// Takes away what is left in the folder that a copy was made in.

@@ -177,6 +177,7 @@ impl Session {
             recheck: false,
             overwrite: false,
             room: Room::AsItComes,
+            moves_to: None,
         };
         self.start_torrent(setup, &options.peers)
     }
@@ -236,6 +237,7 @@ impl Session {
             recheck: options.recheck,
             overwrite: options.overwrite,
             room,
+            moves_to: options.moves_to,
             hash,
             name: None,
             trackers: Vec::new(),

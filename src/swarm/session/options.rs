@@ -1,6 +1,6 @@
 //! What to download or share, and how.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use crate::{
     swarm::{
@@ -71,6 +71,9 @@ pub struct AddOptions {
     pub overwrite: bool,
     /// Take room for the wanted files before anything comes, where the file system can.
     pub preallocate: bool,
+    /// The folder that the caller moves it to when it is complete. If it was moved there
+    /// before, it goes on from there.
+    pub moves_to: Option<PathBuf>,
     /// With `seed`: what ends it. Default: nothing.
     pub goals: SeedGoals,
     /// Bytes a second to its peers together, within the session's limit.
@@ -92,6 +95,7 @@ impl Default for AddOptions {
             recheck: false,
             overwrite: false,
             preallocate: false,
+            moves_to: None,
             goals: SeedGoals::default(),
             up_limit: None,
             down_limit: None,

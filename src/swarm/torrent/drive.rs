@@ -143,6 +143,14 @@ impl Torrent {
             Place::Content(path) => path.clone(),
             Place::Folder(folder) => folder.join(info.name()),
         };
+        let root = match self.is_at(&info, root).await {
+            Ok(root) => root,
+            Err(error) => {
+                let why = phase::Input::CheckFailed(error.to_string());
+                self.input(Input::Phase(why));
+                return true;
+            }
+        };
         let read_only = matches!(self.setup.place, Place::Content(_));
         let this = self.clone();
         let at = root.clone();

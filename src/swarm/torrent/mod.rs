@@ -35,7 +35,7 @@ use assembly::Assembly;
 pub(super) use book::PeerSource;
 pub use choosing::ChooseError;
 pub(super) use drive::drive;
-pub(super) use relocate::{forget_content, recover_move};
+pub(super) use relocate::{forget_content, is_moved, recover_move};
 
 use super::{
     bitfield::Bitfield,
@@ -94,6 +94,8 @@ pub(super) struct Setup {
     pub(super) overwrite: bool,
     /// Whether room is taken before anything comes.
     pub(super) room: Room,
+    /// The folder that it is moved to when it is complete.
+    pub(super) moves_to: Option<PathBuf>,
 }
 
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use crate::swarm::{
     relocate::{
         Hooks, MoveError, Recovered, copy_content, find, remove, remove_staging, rename_content,
     },
+    selection::Wanted,
     storage::{Storage, StorageError},
 };
 
@@ -31,6 +32,9 @@ impl Torrent {
             return Err(MoveError::Incomplete);
         };
         let target = folder.join(info.name());
+        if from.root() == target {
+            return Ok(target);
+        }
         let in_place = from.in_place();
         let to = Arc::new(Storage::new(&info, &target, |at| in_place.has(at)));
         let this = self.clone();
@@ -47,16 +51,22 @@ impl Torrent {
             let still = this.moving.blocking_write();
             let renamed = rename_content(&from, &to, &hooks)?;
             if renamed {
-                this.now_at(&target, &have, &to);
+                if let Some(old) = this.now_at(&target, &have, &to) {
+                    old.forget();
+                }
                 return Ok(target);
             }
             drop(still);
             let go_on = || !this.is_ending();
             copy_content(&info, &have, &from, &to, &hooks, &go_on)?;
             let still = this.moving.blocking_write();
-            this.now_at(&target, &have, &to);
+            let old = this.now_at(&target, &have, &to);
             drop(still);
             remove(&from)?;
+            // Until then it says whose the original is.
+            if let Some(old) = old {
+                old.forget();
+            }
             Ok(target)
         });
         job.await.map_err(|_| MoveError::Ended)?
@@ -89,14 +99,30 @@ impl Torrent {
         }
     }
 
-    /// The content has another place; what is known of it is known there.
-    fn now_at(&self, root: &Path, have: &Bitfield, storage: &Arc<Storage>) {
+    /// The content has another place; what is known of it is known there. The record of the
+    /// old place.
+    fn now_at(&self, root: &Path, have: &Bitfield, storage: &Arc<Storage>) -> Option<Resume> {
         *lock(&self.storage) = Some(storage.clone());
         let new = self.record_at(root, have, storage);
-        let old = std::mem::replace(&mut *lock(&self.resume), new);
-        if let Some(old) = old {
-            old.forget();
-        }
+        std::mem::replace(&mut *lock(&self.resume), new)
+    }
+
+    /// Where its content is: at `root`, or where it was moved before a kill or an end. What was
+    /// left to do of the move is done.
+    pub(super) async fn is_at(
+        &self,
+        info: &Arc<Info>,
+        root: PathBuf,
+    ) -> Result<PathBuf, MoveError> {
+        let (folder, dir) = (self.setup.moves_to.clone(), self.shared.state_dir.clone());
+        let (Some(folder), Some(dir)) = (folder, dir) else {
+            return Ok(root);
+        };
+        let (info, wanted) = (info.clone(), self.wanted());
+        let job = tokio::task::spawn_blocking(move || {
+            find_moved(&dir, &info, root, &folder, wanted.as_deref())
+        });
+        job.await.map_err(|_| MoveError::Ended)?
     }
 
     /// What it made on disk; `None`: its content is only read, or it is not known yet
@@ -128,6 +154,59 @@ pub(in crate::swarm) fn forget_content(
         record.forget();
     }
     Ok(())
+}
+
+/// The record in `dir` of what is at `root`, and the files that it speaks of.
+fn known_at(dir: &Path, info: &Info, root: &Path) -> Result<(Resume, Storage), MoveError> {
+    let record = Resume::new(&dir.join("resume"), info.hash(), root);
+    let record = record.map_err(|source| StorageError::new("read", dir, source))?;
+    let files = info.file_count();
+    let in_place = record.in_place(files);
+    let in_place = in_place.unwrap_or_else(|| Bitfield::full(files));
+    let storage = Storage::new(info, root, |at| in_place.has(at));
+    Ok((record, storage))
+}
+
+/// Whether content was moved into `folder`, by what a session with this state folder has
+/// recorded: all that is wanted is there, and nobody touched it since. `wanted`: else what was
+/// chosen then, or all.
+///
+/// # Errors
+/// The folder for records cannot be made.
+pub(in crate::swarm) fn is_moved(
+    dir: &Path,
+    info: &Info,
+    folder: &Path,
+    wanted: Option<&Wanted>,
+) -> Result<bool, MoveError> {
+    let (record, there) = known_at(dir, info, &folder.join(info.name()))?;
+    let chosen = || match record.chosen(info.file_count()) {
+        Some(files) => Wanted::files(info, files),
+        None => Wanted::all(info),
+    };
+    let wanted = wanted.cloned().unwrap_or_else(chosen);
+    Ok(record.holds(&there, wanted.pieces()))
+}
+
+/// Where content is that was to be moved from `root` into `folder`. If it was moved, what was
+/// left to do of that is done.
+fn find_moved(
+    dir: &Path,
+    info: &Info,
+    root: PathBuf,
+    folder: &Path,
+    wanted: Option<&Wanted>,
+) -> Result<PathBuf, MoveError> {
+    if !is_moved(dir, info, folder, wanted)? {
+        return Ok(root);
+    }
+    let target = folder.join(info.name());
+    let (record, from) = known_at(dir, info, &root)?;
+    // What somebody put there since stays.
+    if from.is_absent() || record.owns(&from, info.layout().pieces()) {
+        recover_move(Some(dir), info, &root, &target, false)?;
+    }
+    Ok(target)
 }
 
 /// Finds out what became of a move that a kill cut off, from `from` to `to`, and finishes it, or

@@ -172,6 +172,29 @@ impl Resume {
         record.is_some_and(|(_, _, known)| known == files.fingerprint())
     }
 
+    /// Whether all these pieces are in these files, and nobody touched them since. The part
+    /// file may be elsewhere.
+    pub(super) fn holds(&self, files: &Storage, pieces: &Bitfield) -> bool {
+        let Some((have, _, known)) = self.read(pieces.len()) else {
+            return false;
+        };
+        let now = files.fingerprint();
+        let fits =
+            now.len() <= known.len() && now.iter().zip(&known).all(|(now, then)| now == then);
+        fits && pieces.iter().all(|piece| have.has(piece))
+    }
+
+    /// Whether it speaks of all of these files that are there, and nobody touched them since.
+    pub(super) fn owns(&self, files: &Storage, pieces: u32) -> bool {
+        let Some((_, _, known)) = self.read(pieces) else {
+            return false;
+        };
+        let now = files.fingerprint();
+        // One that is gone has no length and no time.
+        let fits = |(now, then)| now == then || now == (0, 0);
+        now.len() <= known.len() && now.into_iter().zip(known).all(fits)
+    }
+
     fn touched_later(&self, files: &[(u64, i64)]) -> bool {
         let changed = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
         let ours = changed(&self.record).max(changed(&self.journal));

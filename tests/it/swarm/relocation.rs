@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     os::unix::fs::MetadataExt,
     path::Path,
     time::{Duration, Instant},
@@ -16,7 +17,7 @@ use seedrail::swarm::{
 use tempfile::TempDir;
 
 use crate::support::torrents::{file, noise, of, torrent, within};
-use crate::support::{home::Home, small_disk::Disk};
+use crate::support::{child::Ended, home::Home, small_disk::Disk};
 
 /// A folder of two files and a seeder of it; a complete download of one of them.
 struct World {
@@ -168,6 +169,7 @@ async fn a_command_killed_while_it_moves_leaves_the_content_whole() {
     fs::write(&torrent_file, metainfo.to_bytes()).unwrap();
     let disk = Disk::new(24, "root");
     let target = disk.path().join("content.bin");
+    let hash = metainfo.info.hash();
     let job = tokio::task::spawn_blocking(move || {
         let home = Home::new();
         let out = dir.path().join("out");
@@ -189,26 +191,81 @@ async fn a_command_killed_while_it_moves_leaves_the_content_whole() {
         assert!(begin().wait().unwrap().success());
         let took = begun.elapsed();
         assert!(whole(&target) && !source.exists());
-        let second = begin().wait_with_output().unwrap();
-        let told = String::from_utf8_lossy(&second.stderr).into_owned();
-        assert_eq!(second.status.code(), Some(1), "{told}");
+        // The same command goes on from there, and somebody's own file is refused.
+        assert!(begin().wait().unwrap().success());
+        assert!(whole(&target) && !source.exists());
+        fs::write(&target, b"somebody's own").unwrap();
+        let refused = begin().wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{told}");
         assert!(told.contains("is there already"), "{told}");
-        for nth in 1..=12 {
+        assert_eq!(fs::read(&target).unwrap(), b"somebody's own");
+        let staging = disk.path().join(format!(".{hash}.moving"));
+        for nth in 0..=12 {
             fs::remove_file(&target).unwrap_or_default();
             fs::write(&source, &right).unwrap();
             let mut child = begin();
-            // The moment is what the test is about.
-            std::thread::sleep(took * nth / 12);
+            // The moment is what the test is about. One kill is in the middle of the move.
+            match nth {
+                0 => while !staging.exists() && child.try_wait().unwrap().is_none() {},
+                nth => std::thread::sleep(took * nth / 12),
+            }
             child.kill().unwrap();
             child.wait().unwrap();
             assert!(whole(&source) || whole(&target), "kill {nth} lost it");
             assert!(!target.exists() || whole(&target), "kill {nth} left half");
+            let next = begin().wait_with_output().unwrap();
+            let told = String::from_utf8_lossy(&next.stderr).into_owned();
+            assert!(next.status.success(), "after kill {nth}: {told}");
+            assert!(whole(&target) && !source.exists(), "after kill {nth}");
+            assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1);
         }
-        fs::remove_file(&target).unwrap_or_default();
-        fs::write(&source, &right).unwrap();
-        assert!(begin().wait().unwrap().success());
-        assert!(whole(&target) && !source.exists());
-        assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1);
+    });
+    within(job).await.unwrap();
+}
+
+/// Of a link nothing is known before somebody sends the metadata.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_goes_on_from_where_it_was_moved_before_a_kill() {
+    let (dir, path) = file(1 << 20, 764);
+    let right = fs::read(&path).unwrap();
+    let metainfo = torrent(&path, 64 << 10, &[]);
+    let seeder = Session::builder().start().await.unwrap();
+    let options = SeedOptions::default();
+    seeder.seed(&metainfo, &path, options).unwrap();
+    let peer = seeder.listen_addr().to_string();
+    let job = tokio::task::spawn_blocking(move || {
+        let home = Home::new();
+        let target = dir.path().join("there");
+        let out = dir.path().join("out");
+        let begin = |more: &[&str]| {
+            let mut command = home.command();
+            command
+                .args(["get", "--json", "--no-dht", "--listen", "127.0.0.1:0", "-o"])
+                .arg(&out)
+                .args([&metainfo.magnet().to_string(), "--peer", &peer])
+                .args(more)
+                .arg("--move-to")
+                .arg(&target);
+            Ended(command.spawn().unwrap())
+        };
+        let until = |child: &mut Ended, kind: &str| -> serde_json::Value {
+            let lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+            let mut events = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap());
+            events
+                .find(|event: &serde_json::Value| event["event"] == kind)
+                .unwrap()
+        };
+        let mut sharing = begin(&["--seed"]);
+        until(&mut sharing, "moved");
+        drop(sharing);
+        let there = target.join("content.bin");
+        assert!(fs::read(&there).unwrap() == right);
+        let done = until(&mut begin(&[]), "done");
+        assert_eq!(done["downloaded"], 0, "{done}");
+        assert_eq!(done["path"], there.to_str().unwrap());
+        assert!(fs::read(&there).unwrap() == right);
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
     });
     within(job).await.unwrap();
 }

@@ -116,6 +116,15 @@ impl World {
         found
     }
 
+    /// Where a command finds it that moves it there when it is complete.
+    fn found(&self) -> String {
+        let folder = self.dir.path().join("to");
+        let root = self.from().root().to_owned();
+        let found = find_moved(&self.state(), &self.info, root, &folder, None).unwrap();
+        let place = found.parent().unwrap().strip_prefix(self.dir.path());
+        place.unwrap().to_str().unwrap().to_owned()
+    }
+
     /// All of it is there and nothing else, nothing of it is in the other place, and nothing
     /// is to be hashed.
     fn is_at(&self, place: &str, other: &str) {
@@ -161,6 +170,57 @@ fn a_move_that_is_killed_after_any_step_is_found_whole_in_one_place() {
                 world.is_at("from", "to");
             }
         }
+    }
+}
+
+#[test]
+fn a_command_goes_on_from_where_it_was_moved_before_a_kill() {
+    for copies in [false, true] {
+        for last in STEPS {
+            if last == Step::Copied && !copies {
+                continue;
+            }
+            let world = World::new();
+            world.moves(copies, Some(last));
+            let named = last == Step::Named || last == Step::Parts && !copies;
+            let place = if named { "to" } else { "from" };
+            assert_eq!(world.found(), place, "{copies} {last:?}");
+            if named {
+                world.is_at("to", "from");
+            }
+            assert_eq!(world.found(), place, "{copies} {last:?}");
+        }
+    }
+    // More is wanted than was moved.
+    let world = World::new();
+    world.moves(true, None);
+    let all = Wanted::all(&world.info);
+    let to = world.dir.path().join("to");
+    let moved = |wanted| is_moved(&world.state(), &world.info, &to, wanted).unwrap();
+    assert!(moved(None) && moved(Some(&world.wanted)) && !moved(Some(&all)));
+    // Somebody wrote to it.
+    fs::write(world.to().root().join("b"), b"somebody's own").unwrap();
+    assert!(!moved(None));
+    assert_eq!(world.found(), "from");
+}
+
+#[test]
+fn what_lies_where_it_was_moved_from_is_deleted_only_if_it_is_the_original() {
+    let world = World::new();
+    world.moves(true, None);
+    // Killed while it was deleted.
+    fs::remove_file(world.from().root().join("b")).unwrap();
+    assert_eq!(world.found(), "to");
+    world.is_at("to", "from");
+    // Somebody's content of the same name, whether there is a record or not.
+    let own = world.from().root().join("b");
+    for _ in 0..2 {
+        fs::create_dir_all(world.from().root()).unwrap();
+        fs::write(&own, b"somebody's own").unwrap();
+        assert_eq!(world.found(), "to");
+        assert_eq!(fs::read(&own).unwrap(), b"somebody's own");
+        let original = World::new();
+        world.record(&original.from(), "from");
     }
 }
 
