@@ -147,59 +147,6 @@ MUTANTS = [
         ],
     ),
     (
-        "whoever asks for nothing keeps its slot",
-        [
-            (
-                "src/swarm/choker.rs",
-                "        let rotate = self.round.is_multiple_of(OPTIMISTIC_ROUNDS);\n",
-                "        let candidates = &useful(NAME, candidates)[..];\n"
-                "        let rotate = self.round.is_multiple_of(OPTIMISTIC_ROUNDS);\n",
-            ),
-            (
-                "src/swarm/choker.rs",
-                "        let mut chosen = Chosen::new(self.slots);\n"
-                "        for one in candidates\n",
-                "        let candidates = &useful(NAME, candidates)[..];\n"
-                "        let mut chosen = Chosen::new(self.slots);\n"
-                "        for one in candidates\n",
-            ),
-            (
-                "src/swarm/choker.rs",
-                "struct Chosen {\n",
-                "fn useful(name: &str, candidates: &[Candidate]) -> Vec<Candidate> {\n"
-                "    let mut all = candidates.to_vec();\n"
-                "    all.iter_mut()\n"
-                "        .for_each(|one| one.wasteful &= !crate::mutant(name));\n"
-                "    all\n"
-                "}\n\n"
-                "struct Chosen {\n",
-            ),
-        ],
-    ),
-    (
-        "who passes on what it gets has no better chance of a slot",
-        [
-            (
-                "src/swarm/choker.rs",
-                "        up_rate.saturating_mul(factor.max(1))",
-                "        up_rate.saturating_mul(if crate::mutant(NAME) { 1 } else { factor.max(1) })",
-            ),
-        ],
-    ),
-    (
-        "a seed gives out the same pieces to all",
-        [
-            (
-                "src/swarm/passing.rs",
-                "        let all = requests.make_contiguous();\n",
-                "        if crate::mutant(NAME) {\n"
-                "            return;\n"
-                "        }\n"
-                "        let all = requests.make_contiguous();\n",
-            ),
-        ],
-    ),
-    (
         "a file that is chosen later is not asked for",
         [
             (
@@ -297,7 +244,7 @@ def main():
         return
     rows = options.chosen(MUTANTS, lambda row: row[0])
     program = build("swarms", MUTANTS, options.profile)["lib"]
-    sound = run(program, "", 200)
+    sound = run(program, "", seeds)
     if sound.returncode != 0:
         sys.exit(f"without a mutant the simulation fails:\n{sound.stdout}{sound.stderr}")
     print("| broken rule | found by seed | how |")
