@@ -147,6 +147,36 @@ MUTANTS = [
         ],
     ),
     (
+        "whoever asks for nothing keeps its slot",
+        [
+            (
+                "src/swarm/choker.rs",
+                "        let rotate = self.round.is_multiple_of(OPTIMISTIC_ROUNDS);\n",
+                "        let candidates = &useful(NAME, candidates)[..];\n"
+                "        let rotate = self.round.is_multiple_of(OPTIMISTIC_ROUNDS);\n",
+            ),
+            (
+                "src/swarm/choker.rs",
+                "        let mut chosen = Chosen::new(self.slots);\n"
+                "        for one in candidates\n",
+                "        let candidates = &useful(NAME, candidates)[..];\n"
+                "        let mut chosen = Chosen::new(self.slots);\n"
+                "        for one in candidates\n",
+            ),
+            (
+                "src/swarm/choker.rs",
+                "struct Chosen {\n",
+                "fn useful(name: &str, candidates: &[Candidate]) -> Vec<Candidate> {\n"
+                "    let mut all = candidates.to_vec();\n"
+                "    all.iter_mut()\n"
+                "        .for_each(|one| one.wasteful &= !crate::mutant(name));\n"
+                "    all\n"
+                "}\n\n"
+                "struct Chosen {\n",
+            ),
+        ],
+    ),
+    (
         "a file that is chosen later is not asked for",
         [
             (
