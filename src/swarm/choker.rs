@@ -234,6 +234,13 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_chooses_who_passes_on_and_a_download_who_gives() {
+        assert_eq!(worth(true, 10, 7, 4), 40);
+        assert_eq!(worth(true, 10, 7, 0), 10);
+        assert_eq!(worth(false, 10, 7, 4), 7);
+    }
+
+    #[test]
     fn one_network_gets_at_most_half() {
         let mut choker = Choker::new(4, 1);
         let mut peers: Vec<_> = (0..20).map(|id| peer(id, 1000)).collect();
