@@ -52,8 +52,8 @@ await open('Torrents');
 await page.getByRole('button', { name: 'Add…' }).click();
 await page.getByLabel('Magnet links or info-hashes').fill(magnet);
 await page.getByRole('button', { name: 'Add', exact: true }).click();
-await page.getByRole('link', { name: 'film.bin' }).click();
-await page.getByRole('heading', { level: 1, name: 'film.bin' }).waitFor();
+await page.getByRole('link', { name: 'films' }).click();
+await page.getByRole('heading', { level: 1, name: 'films' }).waitFor();
 // What it costs is seen while it comes.
 const peers = page.getByRole('region', { name: 'Peers' });
 await peers.getByText('BTT/GiB').first().waitFor();

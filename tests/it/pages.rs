@@ -191,9 +191,9 @@ fn is_paid(earned: &Value) {
 #[test]
 fn the_page_of_the_readme_does_what_it_says() {
     let mut desk = Desk::new();
-    let blocks = blocks("README.md", Some("## By hand"));
-    assert_eq!(blocks.len(), 5);
-    for (runs_on, block) in blocks {
+    let by_hand = blocks("README.md", Some("## By hand"));
+    assert_eq!(by_hand.len(), 5);
+    for (runs_on, block) in by_hand {
         desk.type_block(runs_on, &block);
     }
     is_paid(&desk.earned(
@@ -201,6 +201,14 @@ fn the_page_of_the_readme_does_what_it_says() {
          SEEDRAIL_PRIVATE_KEY=9b6ac6a6faf1dc64240f654475a7e668141e4205262367feb7269ef332113929 \
          seedrail",
     ));
+
+    let payments = blocks("README.md", Some("## A file of payments"));
+    assert_eq!(payments.len(), 1);
+    desk.type_block(payments[0].0, &payments[0].1);
+    // The file was sent twice, and paid once.
+    let paid = desk.run("seedrail balance --json TWer2Ygk5TEheHp3TPuYeqxmB6SsGZmaL6");
+    let paid: Value = serde_json::from_str(&paid).unwrap();
+    assert!(paid.to_string().contains("1000000002000000"), "{paid}");
 }
 
 /// What stands in a line that is said, after these words.
@@ -253,8 +261,8 @@ fn the_daemon_of_the_readme_does_what_it_says() {
     desk.type_block(blocks[1].0, &blocks[1].1);
     let list = desk.run("SEEDRAIL_HOME=daemon seedrail ls --json");
     let list: Value = serde_json::from_str(&list).unwrap();
-    assert_eq!(list[0]["name"], "film.bin");
-    desk.run("cmp film.bin daemon/downloads/film.bin");
+    assert_eq!(list[0]["name"], "films");
+    desk.run("cmp films/film.bin daemon/downloads/films/film.bin");
     is_paid(&desk.earned(
         "SEEDRAIL_HOME=seeder \
          SEEDRAIL_PRIVATE_KEY=9b6ac6a6faf1dc64240f654475a7e668141e4205262367feb7269ef332113929 \

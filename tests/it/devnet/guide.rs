@@ -1,5 +1,5 @@
-//! The snippets of `docs/devnet.md`, run as they stand there, with the output
-//! that stands under them.
+//! The snippets of `docs/devnet.md` and of the README that have their output under them, run as
+//! they stand there.
 
 use std::{
     fs,
@@ -56,12 +56,14 @@ fn command(language: &str, folder: &Path, text: &str) -> Command {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_page_of_the_devnet_does_what_it_says() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/devnet.md");
+/// Runs a page's snippets from a heading on, and compares what they print; the languages of
+/// those that ran.
+async fn run(page: &str, heading: &str) -> Vec<String> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
     let page = fs::read_to_string(page).unwrap();
+    let (_, page) = page.split_once(heading).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let blocks = blocks(&page);
+    let blocks = blocks(page);
     let mut ran = Vec::new();
     for pair in blocks.windows(2) {
         let [(language, text), (next, expected)] = pair else {
@@ -80,9 +82,21 @@ async fn the_page_of_the_devnet_does_what_it_says() {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{language}: {said}{errors}");
         assert_eq!(said, *expected, "{language}: {errors}");
-        ran.push(*language);
+        ran.push((*language).to_owned());
     }
+    ran
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_the_devnet_does_what_it_says() {
+    let ran = run("docs/devnet.md", "# Use the devnet").await;
     assert_eq!(ran, ["js", "python", "sh", "sh"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readmes_program_pays_on_the_devnet() {
+    let ran = run("README.md", "## The devnet from other programs").await;
+    assert_eq!(ran, ["js"]);
 }
 
 /// The keys and addresses on the page are those of the devnet.
