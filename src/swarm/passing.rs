@@ -144,8 +144,14 @@ impl Passing {
     /// The connection is over.
     pub(super) fn left(&mut self, conn: ConnId) {
         self.peers.remove(&conn);
-        for all in self.pieces.values_mut() {
+        self.pieces.retain(|_, all| {
             all.retain(|one| one.conn != conn);
+            !all.is_empty()
+        });
+        match self.pieces.is_empty() {
+            // The memory is given back, too: most torrents of thousands have no peer.
+            true => self.order = VecDeque::new(),
+            false => self.order.retain(|piece| self.pieces.contains_key(piece)),
         }
     }
 
@@ -250,6 +256,22 @@ mod tests {
         assert_eq!(factors(&passing, [1, 2]), [MAX_FACTOR, 1]);
         passing.left(ConnId(1));
         assert_eq!(passing.factor(ConnId(2)), MAX_FACTOR);
+    }
+
+    /// A seed of thousands of torrents has had peers in each of them.
+    #[test]
+    fn nothing_is_kept_of_those_who_left() {
+        let mut passing = both();
+        passing.left(ConnId(1));
+        let kept: Vec<u32> = passing.pieces.keys().copied().collect();
+        assert_eq!((kept, passing.order.len()), (vec![2, 3], 2));
+        passing.left(ConnId(2));
+        assert!(passing.pieces.is_empty() && passing.peers.is_empty());
+        assert_eq!(passing.order.capacity(), 0);
+        // Those who come later are counted as the first ones were.
+        gave(&mut passing, 3, 0, PIECE);
+        announced(&mut passing, 3, 0);
+        assert_eq!(factors(&passing, [3, 4]), [MAX_FACTOR; 2]);
     }
 
     #[test]
