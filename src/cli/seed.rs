@@ -186,7 +186,7 @@ impl Seed {
         {
             let hash = metainfo.info.hash();
             let source = Source::Content {
-                file: metainfo.to_bytes(),
+                file: torrent::bytes(metainfo)?,
                 path: absolute(content)?,
                 trusted: *hashed,
             };

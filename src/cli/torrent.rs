@@ -95,10 +95,16 @@ pub(crate) fn read(path: &Path) -> Outcome<Metainfo> {
         .map_err(|error| Failure::failed("invalid_torrent", format!("{}: {error}", path.display())))
 }
 
+/// A torrent file's bytes.
+pub(super) fn bytes(metainfo: &Metainfo) -> Outcome<Vec<u8>> {
+    let bytes = metainfo.to_bytes();
+    bytes.map_err(|error| Failure::failed("invalid_torrent", error))
+}
+
 /// Writes a torrent file. One that is there with other content is replaced only if
 /// that is wanted.
 pub(super) fn write(path: &Path, metainfo: &Metainfo, overwrite: bool) -> Outcome {
-    let bytes = metainfo.to_bytes();
+    let bytes = bytes(metainfo)?;
     let mut options = std::fs::OpenOptions::new();
     options.write(true);
     match overwrite {

@@ -244,7 +244,9 @@ impl Owner {
             }
             Command::Export(hash) => {
                 let file = match &self.present(hash)?.wish.known {
-                    Known::File(metainfo) => metainfo.to_bytes(),
+                    Known::File(metainfo) => metainfo
+                        .to_bytes()
+                        .map_err(|error| ClientError::NotRead(hash, error.to_string()))?,
                     Known::Link(_) => return Err(ClientError::NoMetadata(hash)),
                 };
                 return Ok((Answer::TorrentFile(file), Effect::None));

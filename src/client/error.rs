@@ -84,6 +84,9 @@ pub enum ClientError {
     /// There is no torrent file yet.
     #[error("the metadata of torrent {0} is not there yet")]
     NoMetadata(InfoHash),
+    /// The torrent file cannot be read from the list.
+    #[error("the torrent file of {0} cannot be read: {1}")]
+    NotRead(InfoHash, String),
     /// The content cannot be moved.
     #[error(transparent)]
     Move(#[from] MoveError),
@@ -179,6 +182,7 @@ impl ClientError {
             | Self::Store(_)
             | Self::Ledger(_)
             | Self::TakeBack(_)
+            | Self::NotRead(..)
             | Self::NoPlan(_) => ErrorKind::Failed,
             Self::Ended => ErrorKind::Ended,
         }

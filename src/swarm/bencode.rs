@@ -162,6 +162,28 @@ pub fn raw_entry<'a>(
     Ok(found)
 }
 
+/// The string that [`decode`] has under `key` of the dictionary `input` begins with, where it
+/// stands in `input`; what follows it is not looked at.
+///
+/// # Errors
+/// See [`BencodeError`].
+pub fn string_entry<'a>(
+    input: &'a [u8],
+    key: &[u8],
+    limits: Limits,
+) -> Result<Option<&'a [u8]>, BencodeError> {
+    let mut decoder = Decoder::new(input, limits)?;
+    decoder.expect(b'd')?;
+    while decoder.peek()? != b'e' {
+        if decoder.string()? == key {
+            let is_string = decoder.peek()?.is_ascii_digit();
+            return is_string.then(|| decoder.string()).transpose();
+        }
+        decoder.value(1)?;
+    }
+    Ok(None)
+}
+
 struct Decoder<'a> {
     input: &'a [u8],
     pos: usize,

@@ -177,7 +177,7 @@ impl TorrentHandle {
     }
 
     /// The torrent's events: for the first listener all since the torrent was added, for
-    /// others all from now on. A listener that is 256 events behind misses the oldest and
+    /// others all from now on. A listener that is 128 events behind misses the oldest and
     /// is told how many.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.torrent.events()

@@ -503,10 +503,14 @@ impl Storage {
         threads: usize,
         progress: &(dyn Fn() -> bool + Sync),
     ) -> Result<Bitfield, StorageError> {
+        if pieces.is_empty() {
+            return Ok(Bitfield::empty(info.layout().pieces()));
+        }
+        let hashes = info.hashes().map_err(StorageError::Hashes)?;
         let found = hash_pieces(self, pieces, threads, progress)?;
         let mut have = Bitfield::empty(info.layout().pieces());
         for (piece, hash) in found {
-            if hash.is_some_and(|hash| info.piece_hash(piece) == Some(&hash)) {
+            if hash.is_some_and(|hash| hashes.of(piece) == Some(&hash)) {
                 have.insert(piece);
             }
         }

@@ -71,7 +71,7 @@ impl Stand {
         let options = CreateOptions::default();
         let torrent = metainfo::create(&content, &options, &|_, _| {}).unwrap();
         let path = self.folder.path().join("film.torrent");
-        fs::write(&path, torrent.to_bytes()).unwrap();
+        fs::write(&path, torrent.to_bytes().unwrap()).unwrap();
         path
     }
 

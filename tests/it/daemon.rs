@@ -237,7 +237,11 @@ async fn one_daemon_a_home_tells_its_manager_and_is_steered() {
 
     let (content, path) = file(200_000, 3);
     let torrent_file = content.path().join("film.torrent");
-    std::fs::write(&torrent_file, torrent(&path, 64 << 10, &[]).to_bytes()).unwrap();
+    std::fs::write(
+        &torrent_file,
+        torrent(&path, 64 << 10, &[]).to_bytes().unwrap(),
+    )
+    .unwrap();
     let film = torrent_file.to_str().unwrap();
     let added = home
         .run(["add", film, "--name", "A film", "--tag", "new", "--json"])
@@ -413,7 +417,7 @@ async fn one_daemon_sells_and_another_buys_and_settles_by_itself() {
     let (content, path) = file(8 << 20, 11);
     let film = content.path().join("film.torrent");
     let metainfo = torrent(&path, 64 << 10, &[]);
-    std::fs::write(&film, metainfo.to_bytes()).unwrap();
+    std::fs::write(&film, metainfo.to_bytes().unwrap()).unwrap();
     let hash = metainfo.info.hash().to_string();
     let (selling, started) = sell(&seller, &film, &hash);
     let film = film.to_str().unwrap();

@@ -222,7 +222,7 @@ impl Stand {
             ..CreateOptions::default()
         };
         let metainfo = metainfo::create(&folder, &options, &|_, _| {}).unwrap();
-        metainfo.to_bytes()
+        metainfo.to_bytes().unwrap()
     }
 
     pub(super) fn torrent(&self, name: &str, bytes: usize) -> (PathBuf, Vec<u8>) {
@@ -238,7 +238,7 @@ impl Stand {
             ..CreateOptions::default()
         };
         let metainfo = metainfo::create(&path, &options, &|_, _| {}).unwrap();
-        (path, metainfo.to_bytes())
+        (path, metainfo.to_bytes().unwrap())
     }
 
     /// Waits until a torrent is as it shall be.

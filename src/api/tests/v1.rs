@@ -399,7 +399,7 @@ async fn trackers_are_changed_by_all_three_interfaces_and_the_file_is_given_back
     let mut metainfo = crate::swarm::metainfo::Metainfo::from_bytes(&bytes).unwrap();
     let tracker = |port: u16| format!("http://127.0.0.1:{port}/announce");
     metainfo.trackers = vec![vec![tracker(1), tracker(2)], vec![tracker(3)]];
-    let file = base64::engine::general_purpose::STANDARD.encode(metainfo.to_bytes());
+    let file = base64::engine::general_purpose::STANDARD.encode(metainfo.to_bytes().unwrap());
     let body = json!({ "file": file, "paused": true }).to_string();
     let added = stand.ask("POST /api/v1/torrents", &body).await.json();
     let hash = added["info_hash"].as_str().unwrap().to_owned();
@@ -417,9 +417,12 @@ async fn trackers_are_changed_by_all_three_interfaces_and_the_file_is_given_back
         file.header("content-type"),
         Some("application/x-bittorrent")
     );
-    assert_eq!(file.body, metainfo.to_bytes());
+    assert_eq!(file.body, metainfo.to_bytes().unwrap());
     let export = format!("GET /api/v2/torrents/export?hash={hash}");
-    assert_eq!(stand.ask(&export, "").await.body, metainfo.to_bytes());
+    assert_eq!(
+        stand.ask(&export, "").await.body,
+        metainfo.to_bytes().unwrap()
+    );
 
     let urls = |urls: &[String]| json!({ "urls": urls }).to_string();
     let remove = format!("POST {path}/trackers/remove");

@@ -255,7 +255,7 @@ impl Add {
             let (link, file) = match source::read(context, meant, from).await? {
                 Source::Magnet(magnet) => (Some(magnet.to_string()), None),
                 Source::Torrent(torrent) => {
-                    let bytes = torrent.to_bytes();
+                    let bytes = crate::cli::torrent::bytes(&torrent)?;
                     let encoded = base64::engine::general_purpose::STANDARD.encode(bytes);
                     (None, Some(encoded))
                 }

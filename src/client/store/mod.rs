@@ -1,17 +1,19 @@
 //! The stored list: one SQLite file that one client at a time has open. A thread of its own
 //! writes, so that the owner's task is never held up by a disk.
 
+mod dictionaries;
 mod file;
 mod rows;
 
 use std::{
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread::JoinHandle,
 };
 
 use tokio::sync::oneshot;
 
+use dictionaries::Dictionaries;
 use rows::read_all;
 pub(super) use rows::{Folder, Kept, Settings};
 
@@ -84,7 +86,8 @@ impl Store {
     pub(super) fn open(path: &Path) -> Result<(Self, Kept), StoreError> {
         let lock = file::lock(path)?;
         let mut conn = file::open(path)?;
-        let mut kept = read_all(&conn)?;
+        let dictionaries = Arc::new(Dictionaries::new(path));
+        let mut kept = read_all(&conn, &dictionaries)?;
         kept.days = rows::days(&conn)?;
         // Only the owner writes, and it waits for each answer.
         let (jobs, inbox) = mpsc::channel::<Job>();
@@ -93,9 +96,13 @@ impl Store {
             .spawn(move || {
                 while let Ok((changes, reply)) = inbox.recv() {
                     let written = rows::write(&mut conn, &changes);
+                    if written.is_ok() {
+                        rows::put_away(&changes, &dictionaries);
+                    }
                     let _gone = reply.send(written);
                 }
                 // The file is closed before others may open it.
+                dictionaries.close();
                 drop(conn);
                 drop(lock);
             })
@@ -163,7 +170,7 @@ pub fn peek(path: &Path) -> Result<Peek, StoreError> {
             ..Peek::default()
         });
     }
-    let kept = read_all(&conn)?;
+    let kept = read_all(&conn, &Arc::new(Dictionaries::new(path)))?;
     let torrents = kept.torrents.iter();
     let prices = kept.settings.and_then(|settings| settings.prices);
     Ok(Peek {

@@ -6,12 +6,13 @@ use std::{
     os::unix::ffi::{OsStrExt as _, OsStringExt as _},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Change, StoreError};
+use super::{Change, StoreError, dictionaries::Dictionaries};
 use crate::{
     client::{
         command::Files,
@@ -139,7 +140,10 @@ type Raw = (
     Option<String>,
 );
 
-pub(super) fn read_all(conn: &Connection) -> Result<Kept, StoreError> {
+pub(super) fn read_all(
+    conn: &Connection,
+    dictionaries: &Arc<Dictionaries>,
+) -> Result<Kept, StoreError> {
     let mut query = conn
         .prepare(
             "SELECT hash, is_file, source, is_content, place, wish, life, standing
@@ -160,7 +164,9 @@ pub(super) fn read_all(conn: &Connection) -> Result<Kept, StoreError> {
     });
     let mut torrents = Vec::new();
     for row in rows.map_err(damaged)? {
-        torrents.push(stored(row.map_err(damaged)?)?);
+        let row = stored(row.map_err(damaged)?)?;
+        keep_away(&row.wish, dictionaries);
+        torrents.push(row);
     }
     let settings: Option<String> = conn
         .query_row(
@@ -311,9 +317,31 @@ pub(super) fn write(conn: &mut Connection, changes: &[Change]) -> Result<(), Sto
     transaction.commit().map_err(failed)
 }
 
+/// What was written can be read again: it need not be in memory.
+pub(super) fn put_away(changes: &[Change], dictionaries: &Arc<Dictionaries>) {
+    for change in changes {
+        if let Change::Put(_, wish) = change {
+            keep_away(wish, dictionaries);
+        }
+    }
+}
+
+fn keep_away(wish: &Wish, dictionaries: &Arc<Dictionaries>) {
+    if let Some(info) = wish.known.info() {
+        info.keep_in(dictionaries.clone());
+        info.put_away(Duration::ZERO);
+    }
+}
+
 fn put(conn: &Connection, hash: InfoHash, wish: &Wish) -> Result<(), StoreError> {
     let (is_file, source) = match &wish.known {
-        Known::File(metainfo) => (true, metainfo.to_bytes()),
+        Known::File(metainfo) => {
+            let file = metainfo.to_bytes();
+            (
+                true,
+                file.map_err(|error| StoreError::Write(error.to_string()))?,
+            )
+        }
         Known::Link(magnet) => (false, magnet.to_string().into_bytes()),
     };
     let (is_content, place) = match &wish.place {

@@ -42,7 +42,7 @@ async fn pair(folder: &Path, limit: Option<u64>) -> (Client, Client, InfoHash) {
             up: None,
             down: limit,
         },
-        ..AddTorrent::new(Source::File(metainfo.to_bytes()))
+        ..AddTorrent::new(Source::File(metainfo.to_bytes().unwrap()))
     };
     add(&leecher, wanted).await;
     (seeder, leecher, hash)

@@ -12,6 +12,7 @@ use crate::client::{
     command::{AddTorrent, Answer, Command, Files, Source},
     peek,
     snapshot::{Day, Goals, Limits, Prices, ProblemCode, Torrent, TorrentState},
+    store::Store,
 };
 
 fn list(folder: &Path) -> PathBuf {
@@ -125,6 +126,42 @@ async fn a_restart_finds_everything_and_hashes_nothing() {
     assert_eq!(leecher.snapshot().transfer.value.downloaded, 200_000);
 }
 
+/// The hashes of thousands of torrents would be most of what a client needs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn info_dictionaries_stay_in_the_list_until_they_are_needed() {
+    let home = tempfile::tempdir().unwrap();
+    let (a, b) = (home.path().join("a"), home.path().join("b"));
+    std::fs::create_dir_all(&a).unwrap();
+    std::fs::create_dir_all(&b).unwrap();
+    let metainfo = content(&a, "film.bin", 200_000);
+    let file = metainfo.to_bytes().unwrap();
+    let seeder = kept(&a).await;
+    let hash = add(&seeder, shared(&metainfo, &a.join("film.bin"))).await;
+    state(&seeder, hash, TorrentState::Seeding).await;
+    seeder.close().await;
+
+    let (store, found) = Store::open(&list(&a)).unwrap();
+    let info = found.torrents[0].wish.known.info().unwrap().clone();
+    assert_eq!((info.held(), &info), (None, &metainfo.info));
+    assert_eq!(info.raw().unwrap(), metainfo.info.raw().unwrap());
+    drop((store, found));
+    // Whoever has the list open next is not in anybody's way.
+    info.put_away(std::time::Duration::ZERO);
+    assert!(info.raw().is_err());
+
+    let (seeder, leecher) = (kept(&a).await, kept(&b).await);
+    let answer = seeder.command(Command::Export(hash)).await.unwrap();
+    assert_eq!(answer, Answer::TorrentFile(file));
+    state(&seeder, hash, TorrentState::Seeding).await;
+    let listen = seeder.snapshot().transfer.value.listen;
+    let link = format!("magnet:?xt=urn:btih:{hash}&x.pe={listen}");
+    add(&leecher, AddTorrent::new(Source::Link(link))).await;
+    state(&leecher, hash, TorrentState::Seeding).await;
+    let recheck = Command::Recheck(hash);
+    leecher.command(recheck).await.unwrap();
+    state(&leecher, hash, TorrentState::Seeding).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removal_that_was_not_finished_is_finished_at_the_next_start() {
     let home = tempfile::tempdir().unwrap();
@@ -135,7 +172,7 @@ async fn a_removal_that_was_not_finished_is_finished_at_the_next_start() {
     let seeder = kept(&a).await;
     let hash = add(&seeder, shared(&metainfo, &a.join("film.bin"))).await;
     let leecher = kept(&b).await;
-    let mut wanted = AddTorrent::new(Source::File(metainfo.to_bytes()));
+    let mut wanted = AddTorrent::new(Source::File(metainfo.to_bytes().unwrap()));
     wanted.peers = vec![seeder.snapshot().transfer.value.listen];
     add(&leecher, wanted).await;
     state(&leecher, hash, TorrentState::Seeding).await;

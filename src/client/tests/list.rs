@@ -93,7 +93,7 @@ pub(super) async fn gone(client: &Client, hash: InfoHash) {
 
 pub(super) fn shared(metainfo: &Metainfo, path: &Path) -> AddTorrent {
     AddTorrent::new(Source::Content {
-        file: metainfo.to_bytes(),
+        file: metainfo.to_bytes().unwrap(),
         path: path.to_owned(),
         trusted: true,
     })
@@ -267,7 +267,7 @@ async fn files_are_chosen_while_it_runs_and_goals_pause_for_life() {
     let seeder = client(&a).await;
     let hash = add(&seeder, shared(&metainfo, &disc)).await;
     let leecher = client(&folder.path().join("b")).await;
-    let mut wanted = AddTorrent::new(Source::File(metainfo.to_bytes()));
+    let mut wanted = AddTorrent::new(Source::File(metainfo.to_bytes().unwrap()));
     wanted.files = Some(Files::Positions(vec![1]));
     wanted.peers = vec![seeder.snapshot().transfer.value.listen];
     add(&leecher, wanted).await;

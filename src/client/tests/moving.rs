@@ -22,7 +22,7 @@ fn moved(metainfo: &Metainfo, seeder: &Client, target: &Path) -> AddTorrent {
     AddTorrent {
         move_to: Some(target.to_owned()),
         peers: vec![seeder.snapshot().transfer.value.listen],
-        ..AddTorrent::new(Source::File(metainfo.to_bytes()))
+        ..AddTorrent::new(Source::File(metainfo.to_bytes().unwrap()))
     }
 }
 
@@ -110,7 +110,7 @@ async fn a_move_that_was_not_noted_any_more_is_found_at_the_next_start() {
     let wanted = AddTorrent {
         move_to: Some(target.clone()),
         paused: true,
-        ..AddTorrent::new(Source::File(metainfo.to_bytes()))
+        ..AddTorrent::new(Source::File(metainfo.to_bytes().unwrap()))
     };
     let hash = add(&leecher, wanted).await;
     leecher.close().await;
@@ -137,7 +137,7 @@ async fn a_second_move_of_a_torrent_is_refused_while_the_first_goes_on() {
     let client = kept(&folder).await;
     let wanted = AddTorrent {
         folder: Some(home.path().to_owned()),
-        ..AddTorrent::new(Source::File(metainfo.to_bytes()))
+        ..AddTorrent::new(Source::File(metainfo.to_bytes().unwrap()))
     };
     let hash = add(&client, wanted).await;
     state(&client, hash, TorrentState::Seeding).await;
@@ -184,7 +184,7 @@ async fn a_move_that_was_asked_for_is_found_after_a_kill_wherever_it_was() {
     let leecher = kept(&folder).await;
     let wanted = AddTorrent {
         peers: vec![seeder.snapshot().transfer.value.listen],
-        ..AddTorrent::new(Source::File(metainfo.to_bytes()))
+        ..AddTorrent::new(Source::File(metainfo.to_bytes().unwrap()))
     };
     let hash = add(&leecher, wanted).await;
     state(&leecher, hash, TorrentState::Seeding).await;

@@ -53,7 +53,7 @@ async fn an_address_that_goes_stops_everything_until_there_is_one_again() {
             down: Some(1024),
         },
         peers: vec![seeder.snapshot().transfer.value.listen],
-        ..AddTorrent::new(Source::File(metainfo.to_bytes()))
+        ..AddTorrent::new(Source::File(metainfo.to_bytes().unwrap()))
     };
     let hash = add(&leecher, wanted).await;
     away(&leecher, hash).await;

@@ -91,7 +91,7 @@ fn recall(file: &Path, stamp: &[u8; 20]) -> Option<Metainfo> {
 fn remember(file: &Path, stamp: &[u8; 20], metainfo: &Metainfo) -> io::Result<()> {
     let entries = [
         ("stamp", stamp[..].into()),
-        ("torrent", metainfo.to_bytes().into()),
+        ("torrent", metainfo.to_bytes()?.into()),
     ];
     let folder = file.parent().unwrap_or(file);
     fs::DirBuilder::new()

@@ -3,15 +3,20 @@
 //! of their own, sizes add up, the number of pieces fits.
 
 mod create;
+mod dictionary;
 mod layout;
 mod magnet;
 mod memory;
 mod names;
 
+use std::{io, sync::Arc, time::Duration};
+
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
 pub use create::{CreateError, CreateOptions, Made, create, make, piece_length_for};
+use dictionary::Dictionary;
+pub use dictionary::InfoSource;
 pub use layout::Layout;
 pub use magnet::{Magnet, MagnetError};
 pub use memory::make_or_recall;
@@ -89,17 +94,40 @@ pub struct FileEntry {
     pub executable: bool,
 }
 
-/// The info dictionary.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The info dictionary. Its files are in memory once, however often it is cloned; so are its
+/// bytes, or they are where they can be read again: see [`keep_in`](Self::keep_in).
+#[derive(Debug, Clone)]
 pub struct Info {
     hash: InfoHash,
-    raw: Bytes,
+    dictionary: Arc<Dictionary>,
     name: String,
     layout: Layout,
-    files: Vec<FileEntry>,
+    files: Arc<[FileEntry]>,
     single_file: bool,
     private: bool,
-    piece_hashes: Vec<[u8; 20]>,
+    /// Where the hashes of its pieces begin in the dictionary.
+    pieces_at: usize,
+}
+
+/// The bytes are the same where their hash is.
+impl PartialEq for Info {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
+impl Eq for Info {}
+
+/// The hashes of a torrent's pieces, in memory.
+#[derive(Debug, Clone)]
+pub struct PieceHashes(Bytes);
+
+impl PieceHashes {
+    /// SHA-1 of a piece's bytes.
+    pub fn of(&self, piece: u32) -> Option<&[u8; 20]> {
+        let (hashes, _) = self.0.as_chunks();
+        hashes.get(usize::try_from(piece).ok()?)
+    }
 }
 
 impl Info {
@@ -123,7 +151,7 @@ impl Info {
             MetainfoError::Missing("name")
         })?;
         let name = names::root(name).unwrap_or_else(|| hash.to_string());
-        let hashes = value.get("pieces").and_then(Value::as_bytes).ok_or(
+        let hashes = bencode::string_entry(&raw, b"pieces", limits)?.ok_or(
             if value.get("meta version").is_some() {
                 MetainfoError::VersionTwo
             } else {
@@ -142,8 +170,8 @@ impl Info {
             .and_then(Value::as_u64)
             .ok_or(MetainfoError::Missing("piece length"))?;
         let layout = Layout::new(total, piece_length)?;
-        let (piece_hashes, rest) = hashes.as_chunks::<20>();
-        if !rest.is_empty() || u32::try_from(piece_hashes.len()) != Ok(layout.pieces()) {
+        let (each, rest) = hashes.as_chunks::<20>();
+        if !rest.is_empty() || u32::try_from(each.len()) != Ok(layout.pieces()) {
             return Err(MetainfoError::BadSize {
                 what: "length of `pieces`",
                 value: u64::try_from(hashes.len()).unwrap_or(u64::MAX),
@@ -154,14 +182,14 @@ impl Info {
             hash,
             name,
             layout,
-            files,
+            files: files.into(),
             single_file,
             private: value
                 .get("private")
                 .and_then(Value::as_int)
                 .is_some_and(|private| private != 0),
-            piece_hashes: piece_hashes.to_vec(),
-            raw,
+            pieces_at: hashes.as_ptr().addr() - raw.as_ptr().addr(),
+            dictionary: Arc::new(Dictionary::new(hash, raw)),
         })
     }
 
@@ -183,9 +211,45 @@ impl Info {
         self.hash
     }
 
-    /// The bencoded bytes as received.
-    pub fn raw(&self) -> &Bytes {
-        &self.raw
+    /// The bencoded bytes as received. May block: see [`held`](Self::held).
+    ///
+    /// # Errors
+    /// They are not in memory, and cannot be read where they are kept.
+    pub fn raw(&self) -> io::Result<Bytes> {
+        self.dictionary.raw()
+    }
+
+    /// The same, if they are in memory.
+    pub fn held(&self) -> Option<Bytes> {
+        self.dictionary.held()
+    }
+
+    /// How many bytes they are.
+    pub fn raw_len(&self) -> usize {
+        self.dictionary.length()
+    }
+
+    /// The hashes of the pieces. May block.
+    ///
+    /// # Errors
+    /// As of [`raw`](Self::raw).
+    pub fn hashes(&self) -> io::Result<PieceHashes> {
+        let length = 20 * usize::try_from(self.layout.pieces()).map_err(io::Error::other)?;
+        let raw = self.raw()?;
+        Ok(PieceHashes(
+            raw.slice(self.pieces_at..self.pieces_at + length),
+        ))
+    }
+
+    /// From now on the bytes need not be in memory: `source` has them.
+    pub fn keep_in(&self, source: Arc<dyn InfoSource>) {
+        self.dictionary.keep_in(source);
+    }
+
+    /// Gives back the memory of bytes that nobody used for so long, if they are kept
+    /// elsewhere.
+    pub fn put_away(&self, unused: Duration) {
+        self.dictionary.put_away(unused);
     }
 
     /// The name of the file, or of the folder with the files; one safe path
@@ -217,17 +281,6 @@ impl Info {
     /// BEP 27: peers only from its trackers.
     pub fn is_private(&self) -> bool {
         self.private
-    }
-
-    /// SHA-1 of a piece's bytes.
-    pub fn piece_hash(&self, piece: u32) -> Option<&[u8; 20]> {
-        self.piece_hashes.get(usize::try_from(piece).ok()?)
-    }
-
-    /// Whether these are the bytes of `piece`.
-    pub fn matches(&self, piece: u32, data: &[u8]) -> bool {
-        self.piece_hash(piece)
-            .is_some_and(|hash| Sha1::digest(data).as_slice() == hash)
     }
 }
 
@@ -288,8 +341,11 @@ impl Metainfo {
 
     /// The torrent file's bytes; the info dictionary stands in them as it was
     /// read.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut entries: Vec<(&str, Vec<u8>)> = vec![("info", self.info.raw.to_vec())];
+    ///
+    /// # Errors
+    /// As of [`Info::raw`].
+    pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        let mut entries: Vec<(&str, Vec<u8>)> = vec![("info", self.info.raw()?.to_vec())];
         let mut put = |key, value: Value| entries.push((key, value.encode()));
         if let Some(first) = self.trackers.iter().flatten().next() {
             put("announce", first.as_str().into());
@@ -331,7 +387,7 @@ impl Metainfo {
             out.extend(value);
         }
         out.push(b'e');
-        out
+        Ok(out)
     }
 
     /// A magnet link to it.
@@ -556,7 +612,7 @@ mod tests {
         let raw = info(&[two[0].clone(), two[1].clone(), ("length", 5i64.into())]);
         let hybrid = parse(raw.clone()).unwrap();
         assert_eq!(
-            &hybrid.raw()[..],
+            &hybrid.raw().unwrap()[..],
             &raw[..],
             "what it has of version 2 is kept"
         );
@@ -566,10 +622,10 @@ mod tests {
     fn the_bytes_are_kept_and_hashed_as_they_are() {
         let raw = b"d4:name1:a12:piece lengthi16384e6:lengthi3e6:pieces20:aaaaaaaaaaaaaaaaaaaae";
         let info = parse(raw.to_vec()).unwrap();
-        assert_eq!(&info.raw()[..], raw);
+        assert_eq!(&info.raw().unwrap()[..], raw);
         assert_eq!(info.hash().as_bytes(), Sha1::digest(raw).as_slice());
         let meta = Metainfo::new(info);
-        assert_eq!(Metainfo::from_bytes(&meta.to_bytes()), Ok(meta));
+        assert_eq!(Metainfo::from_bytes(&meta.to_bytes().unwrap()), Ok(meta));
     }
 
     #[test]
@@ -647,7 +703,7 @@ mod tests {
             let file = [&b"d8:announce012:http://t/ann4:info"[..], &info, around].concat();
             let meta = Metainfo::from_bytes(&file).unwrap();
             assert_eq!(meta.trackers, [["http://t/ann"]]);
-            assert_eq!(&meta.info.raw()[..], &info[..]);
+            assert_eq!(&meta.info.raw().unwrap()[..], &info[..]);
         }
         let twice = [&b"d4:info"[..], &info, b"4:info", &info, b"e"].concat();
         assert!(Metainfo::from_bytes(&twice).is_err());

@@ -27,6 +27,8 @@ const PEX_ID: u8 = 2;
 const FIRST_ID: u8 = 3;
 /// Metadata pieces asked for at once.
 const METADATA_PIPELINE: u32 = 8;
+/// Parts of our metadata that a peer may ask for while it is read from the disk: 1 MiB.
+const METADATA_WANTED: usize = 64;
 /// A peer that sends no metadata for so long is not waited for.
 pub(in crate::swarm) const METADATA_TIMEOUT: Duration = Duration::from_secs(20);
 /// And so much it may take in all, for its first bytes, ...
@@ -78,7 +80,7 @@ impl Conn {
         }
         let metadata_size = info
             .as_ref()
-            .and_then(|info| u32::try_from(info.raw().len()).ok());
+            .and_then(|info| u32::try_from(info.raw_len()).ok());
         let handshake = ExtendedHandshake {
             ids,
             client: Some(concat!("Seedrail ", env!("CARGO_PKG_VERSION")).to_owned()),
@@ -296,12 +298,12 @@ impl Conn {
         }
     }
 
-    fn on_metadata(&self, payload: &Bytes) -> Result<(), Close> {
+    fn on_metadata(self: &Arc<Self>, payload: &Bytes) -> Result<(), Close> {
         let message = MetadataMessage::decode(payload)
             .map_err(|_| Close::Protocol("its metadata message is not bencoded"))?;
         match message {
             MetadataMessage::Request(piece) => {
-                self.serve_metadata(piece);
+                self.want_metadata(piece);
                 Ok(())
             }
             MetadataMessage::Reject(_) => {
@@ -313,11 +315,52 @@ impl Conn {
         }
     }
 
-    fn serve_metadata(&self, piece: u32) {
+    /// Serves a part of the info dictionary, at once if that is in memory.
+    fn want_metadata(self: &Arc<Self>, piece: u32) {
+        let Some(info) = self.torrent.info() else {
+            return self.serve_metadata(None, piece);
+        };
+        if let Some(raw) = info.held() {
+            return self.serve_metadata(Some(&raw), piece);
+        }
+        let mut link = lock(&self.link);
+        let is_first = link.metadata_wanted.is_empty();
+        let is_room = link.metadata_wanted.len() < METADATA_WANTED;
+        if is_room {
+            link.metadata_wanted.push(piece);
+        }
+        drop(link);
+        if !is_room {
+            return self.serve_metadata(None, piece);
+        }
+        if is_first {
+            let this = self.clone();
+            self.shared.spawn(async move {
+                let Ok(_turn) = this.shared.looking.acquire().await else {
+                    return;
+                };
+                let read = tokio::task::spawn_blocking(move || info.raw()).await;
+                let raw = match read {
+                    Ok(Ok(raw)) => Some(raw),
+                    Ok(Err(error)) => {
+                        tracing::warn!(hash = %this.torrent.hash, %error, "cannot read the info dictionary");
+                        None
+                    }
+                    // The runtime is shutting down.
+                    Err(_) => return,
+                };
+                let wanted = std::mem::take(&mut lock(&this.link).metadata_wanted);
+                for piece in wanted {
+                    this.serve_metadata(raw.as_ref(), piece);
+                }
+            });
+        }
+    }
+
+    fn serve_metadata(&self, raw: Option<&Bytes>, piece: u32) {
         let size = usize::try_from(METADATA_PIECE).unwrap_or(usize::MAX);
-        let found = self.torrent.info().and_then(|info| {
+        let found = raw.and_then(|raw| {
             let from = usize::try_from(piece).ok()?.checked_mul(size)?;
-            let raw = info.raw();
             let to = raw.len().min(from.checked_add(size)?);
             let total = u32::try_from(raw.len()).ok()?;
             (from < to).then(|| (total, raw.slice(from..to)))

@@ -134,6 +134,8 @@ struct Link {
     client: Option<String>,
     metadata_size: Option<u32>,
     metadata: extensions::Fetch,
+    /// Parts of our metadata that it asked for, while that is read from the disk.
+    metadata_wanted: Vec<u32>,
     /// Told of our pieces and attached to the extensions.
     live: bool,
     fast: fast::Fast,
@@ -339,6 +341,7 @@ impl Conn {
                     client: None,
                     metadata_size: None,
                     metadata: extensions::Fetch::default(),
+                    metadata_wanted: Vec::new(),
                     live: false,
                     fast: fast::Fast::default(),
                 },

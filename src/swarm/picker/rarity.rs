@@ -10,9 +10,11 @@ const NOWHERE: u32 = u32::MAX;
 /// and among them in the order of rarity.
 #[derive(Debug)]
 pub(super) struct Rarity {
-    /// By piece: how many peers have it.
+    pieces: usize,
+    /// By piece: how many peers have it. Empty until one has some: most torrents of thousands
+    /// have no peer.
     counts: Vec<u32>,
-    /// By piece: its place on its shelf.
+    /// By piece: its place on its shelf. Empty until one is listed: of what is complete none is.
     places: Vec<u32>,
     /// By piece; empty: all are normal.
     priorities: Vec<FilePriority>,
@@ -138,8 +140,9 @@ impl Rarity {
     /// `seed` makes the choices between equally rare ones repeatable.
     pub(super) fn new(pieces: u32, seed: u32) -> Self {
         Self {
-            counts: vec![0; size(pieces)],
-            places: vec![NOWHERE; size(pieces)],
+            pieces: size(pieces),
+            counts: Vec::new(),
+            places: Vec::new(),
             priorities: Vec::new(),
             shelves: [Shelf::new(), Shelf::new(), Shelf::new()],
             random: seed | 1,
@@ -187,6 +190,7 @@ impl Rarity {
     /// One more peer has it.
     pub(super) fn more(&mut self, piece: u32) {
         let count = self.count(piece);
+        self.counts.resize(self.pieces, 0);
         if let Some(known) = self.counts.get_mut(size(piece)) {
             *known = count.saturating_add(1);
         }
@@ -213,9 +217,10 @@ impl Rarity {
 
     /// The piece may be begun.
     pub(super) fn list(&mut self, piece: u32) {
-        if self.place(piece).is_some() || size(piece) >= self.places.len() {
+        if self.place(piece).is_some() || size(piece) >= self.pieces {
             return;
         }
+        self.places.resize(self.pieces, NOWHERE);
         let count = self.count(piece);
         let (shelf, places) = self.shelf(piece);
         shelf.add(places, piece, count);

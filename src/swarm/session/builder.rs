@@ -39,6 +39,11 @@ use crate::swarm::{
     wire::PeerId,
 };
 
+/// Reading records and looking at files: more at once would only wait for the same disk.
+const LOOKING: usize = 8;
+/// One that takes hours leaves a place for the others.
+const HASHING: usize = 2;
+
 /// Settings of a [`Session`].
 #[derive(Clone)]
 pub struct SessionBuilder {
@@ -287,6 +292,8 @@ impl SessionBuilder {
             rechoke: Notify::new(),
             disk: Semaphore::new(threads + 1),
             buffers: Buffers::default(),
+            looking: Semaphore::new(LOOKING),
+            hashing: Semaphore::new(HASHING),
             tasks: Lock::new(Rank::Leaf, Some(JoinSet::new())),
         });
         let choker = Choker::new(self.upload_slots, u64::from(shared.key) << 17 | 1);

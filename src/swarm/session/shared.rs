@@ -78,6 +78,10 @@ pub(in crate::swarm) struct Shared {
     /// Blocking disk work at once: one more than there are cores.
     pub(in crate::swarm) disk: Semaphore,
     pub(in crate::swarm) buffers: Buffers,
+    /// Torrents that read their record and look at their files at once.
+    pub(in crate::swarm) looking: Semaphore,
+    /// Torrents whose content is hashed at once, each on all cores.
+    pub(in crate::swarm) hashing: Semaphore,
     /// Every task; `None` when the session has ended.
     pub(super) tasks: Lock<Option<JoinSet<()>>>,
 }

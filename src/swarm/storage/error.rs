@@ -77,6 +77,9 @@ pub enum StorageError {
         /// The file.
         path: PathBuf,
     },
+    /// The hashes of the torrent's pieces are not in memory, and cannot be read again.
+    #[error("the torrent's hashes cannot be read: {0}")]
+    Hashes(#[source] io::Error),
     /// Anything else.
     #[error("cannot {action} {path}: {source}")]
     Io {

@@ -99,6 +99,7 @@ impl Storage {
         threads: usize,
         progress: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StorageError> {
+        let hashes = info.hashes().map_err(StorageError::Hashes)?;
         for entry in self.own_entries().filter(|entry| entry.length > 0) {
             let Ok(there) = fs::metadata(&entry.path) else {
                 continue;
@@ -113,7 +114,7 @@ impl Storage {
                 for (piece, hash) in hash_pieces(self, some, threads, progress)? {
                     match hash {
                         None => unknown = true,
-                        Some(hash) => right |= info.piece_hash(piece) == Some(&hash),
+                        Some(hash) => right |= hashes.of(piece) == Some(&hash),
                     }
                 }
                 if !progress() {

@@ -222,9 +222,8 @@ impl Work {
             buffers.give_back(data);
         }
         let hash: [u8; 20] = progress.sha1.finalize_reset().into();
-        Ok(Verdict::Finished(
-            info.piece_hash(self.piece) == Some(&hash),
-        ))
+        let hashes = info.hashes().map_err(StorageError::Hashes)?;
+        Ok(Verdict::Finished(hashes.of(self.piece) == Some(&hash)))
     }
 
     fn give_up(&self, buffers: &Buffers) {

@@ -1,33 +1,30 @@
 //! A torrent's own task: metadata, check, then transfers until told to stop.
 
 use std::{
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use tokio::time::MissedTickBehavior;
 
-use super::{Place, Torrent, core::Input, resume::Resume};
+use super::{Torrent, core::Input, resume::Resume};
 use crate::swarm::{
     bitfield::Bitfield,
     events::Event,
     lock::lock,
-    metainfo::Info,
     peer::{self, Told},
     phase::{self, Phase},
     picker::Picker,
-    selection::{SelectionError, Wanted},
-    storage::{Storage, StorageError, is_there},
+    storage::Storage,
 };
 
 /// How often verified pieces are made durable and recorded. After a kill, what
 /// was written since is hashed again.
 const RECORD_EVERY: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_secs(1);
+/// For so long the info dictionary stays in memory after somebody needed it, if it is kept
+/// elsewhere, too: whoever asks for its parts has them from one read.
+const DICTIONARY_UNUSED: Duration = Duration::from_secs(60);
 
 /// Runs a torrent.
 pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
@@ -83,6 +80,9 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
             recorded_at = Instant::now();
             torrent.clone().record(false).await;
         }
+        if tick && let Some(info) = torrent.info.get() {
+            info.put_away(DICTIONARY_UNUSED);
+        }
         let enough = !torrent.setup.seed || torrent.is_shared_enough();
         if phase == Phase::Seeding && enough {
             let torrent = torrent.clone();
@@ -125,221 +125,6 @@ impl Torrent {
             name: info.name().to_owned(),
             bytes: info.layout().total(),
         });
-    }
-
-    /// Finds out what is there, and opens for transfers. False if the session has ended.
-    async fn check(self: Arc<Self>) -> bool {
-        let Some(info) = self.info.get().cloned() else {
-            return false;
-        };
-        if let Err(error) = self.choose() {
-            let why = phase::Input::Impossible(error.to_string());
-            self.input(Input::Phase(why));
-            return true;
-        }
-        // A check that was broken off may have left it.
-        lock(&self.claimed).take();
-        let root = match &self.setup.place {
-            Place::Content(path) => path.clone(),
-            Place::Folder(folder) => folder.join(info.name()),
-        };
-        let root = match self.is_at(&info, root).await {
-            Ok(root) => root,
-            Err(error) => {
-                let why = phase::Input::CheckFailed(error.to_string());
-                self.input(Input::Phase(why));
-                return true;
-            }
-        };
-        let read_only = matches!(self.setup.place, Place::Content(_));
-        let this = self.clone();
-        let at = root.clone();
-        let checked = tokio::task::spawn_blocking(move || this.check_blocking(&at, read_only));
-        let Ok(checked) = checked.await else {
-            // The runtime is shutting down.
-            return false;
-        };
-        let short = |have: &Option<Bitfield>| {
-            read_only && have.as_ref().is_some_and(|have| !have.is_full())
-        };
-        match checked {
-            Ok(have) if short(&have) => self.check_failed(&StorageError::Short { path: root }),
-            Ok(Some(have)) => self.checked(info, have, root),
-            // Broken off: its phase is another one.
-            Ok(None) => {}
-            Err(error) => self.check_failed(&error),
-        }
-        true
-    }
-
-    fn check_failed(self: &Arc<Self>, error: &StorageError) {
-        let foreign = error.is_in_the_way();
-        self.in_the_way.store(foreign, Ordering::Release);
-        let why = phase::Input::CheckFailed(error.to_string());
-        self.input(Input::Phase(why));
-    }
-
-    fn checked(self: &Arc<Self>, info: Arc<Info>, have: Bitfield, root: PathBuf) {
-        let wanted = self.wanted_or(&info, || None);
-        self.verified.begin(&have);
-        self.full.store(have.is_full(), Ordering::Release);
-        let (count, total) = (have.count(), have.len());
-        let seed = u32::from_be_bytes(*self.hash.as_bytes().first_chunk().expect("20 bytes"))
-            ^ self.shared.key;
-        let picker = Picker::new(info.layout(), have, Wanted::clone(&wanted), seed);
-        let complete = picker.is_done();
-        self.complete.store(complete, Ordering::Release);
-        self.emit(Event::Ready { have: count, total });
-        if complete {
-            self.emit(Event::Completed {
-                path: root,
-                bytes: wanted.bytes(),
-                elapsed: self.started.elapsed(),
-            });
-        }
-        self.input(Input::Checked(Box::new(picker), Some(info)));
-    }
-
-    /// Finds out which files were chosen, if that was said.
-    fn choose(&self) -> Result<(), SelectionError> {
-        let files = lock(&self.choice).clone();
-        if let (Some(info), Some(files)) = (self.info.get(), files) {
-            let wanted = Wanted::files(info, files.choose(info)?);
-            *lock(&self.wanted) = Some(Arc::new(wanted));
-        }
-        Ok(())
-    }
-
-    /// What is wanted: what was chosen, or was `before`, or everything.
-    fn wanted_or(&self, info: &Info, before: impl FnOnce() -> Option<Bitfield>) -> Arc<Wanted> {
-        if let Some(known) = self.wanted() {
-            return known;
-        }
-        let found = Arc::new(match before() {
-            Some(files) => Wanted::files(info, files),
-            None => Wanted::all(info),
-        });
-        lock(&self.wanted).get_or_insert(found).clone()
-    }
-
-    /// Where each file's bytes lie. A file that is left out has one of its own if
-    /// this torrent made it before; a stranger's is never written to.
-    fn lay_out(
-        &self,
-        info: &Info,
-        root: &Path,
-        wanted: &Wanted,
-        resume: Option<&Resume>,
-    ) -> Storage {
-        let files = wanted.chosen().len();
-        let before = resume.and_then(|resume| resume.in_place(files));
-        Storage::new(info, root, |at| {
-            let made = || before.as_ref().is_some_and(|before| before.has(at));
-            wanted.chosen().has(at) || (made() && is_there(info, root, at))
-        })
-    }
-
-    /// The pieces that are there; none if it was broken off.
-    fn check_blocking(
-        self: &Arc<Self>,
-        root: &Path,
-        read_only: bool,
-    ) -> Result<Option<Bitfield>, StorageError> {
-        let Some(info) = self.info.get() else {
-            return Ok(None);
-        };
-        let goes_on = || matches!(*self.phase.borrow(), Phase::Checking { .. });
-        let pieces = info.layout().pieces();
-        let trusted = self.setup.trusted;
-        let state = self.shared.state_dir.as_deref().filter(|_| !trusted);
-        let mut resume = state.and_then(|dir| {
-            let opened = Resume::new(&dir.join("resume"), self.hash, root);
-            opened
-                .inspect_err(|error| tracing::warn!(%error, "no fast resume"))
-                .ok()
-        });
-        let wanted = self.wanted_or(info, || {
-            let before = resume.as_ref().filter(|_| !read_only);
-            before.and_then(|resume| resume.chosen(info.file_count()))
-        });
-        if let Some(resume) = &mut resume {
-            resume.choose(&wanted);
-        }
-        let storage = Arc::new(match read_only {
-            true => Storage::content(info, root, |_| true),
-            false => self.lay_out(info, root, &wanted, resume.as_ref()),
-        });
-        *lock(&self.storage) = Some(storage.clone());
-        if trusted {
-            return Ok(Some(Bitfield::full(pieces)));
-        }
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut absent = storage.is_absent();
-        if read_only {
-            storage.check_places(false)?;
-        } else {
-            let claimed = storage.claim(info.is_single_file())?;
-            absent = claimed.made || storage.is_absent();
-            *lock(&self.claimed) = Some(claimed);
-        }
-        let (mut have, mut check, ours) = match resume.as_ref() {
-            _ if absent => (Bitfield::empty(pieces), Vec::new(), true),
-            Some(resume) if !self.setup.recheck => {
-                let plan = resume.plan(info, &storage);
-                (plan.have, plan.check, plan.ours)
-            }
-            _ => (Bitfield::empty(pieces), (0..pieces).collect(), false),
-        };
-        // Nothing is moved before it is known what to believe, and nothing written
-        // before it is known whose files these are.
-        if !read_only {
-            storage.check_places(self.setup.overwrite)?;
-            if !ours && !self.setup.overwrite {
-                storage.check_foreign(info, threads, &goes_on)?;
-            }
-            // Looking for strangers' files was broken off: nothing is known of them.
-            if !goes_on() {
-                return Ok(None);
-            }
-            storage.prepare(self.setup.room)?;
-        }
-        check.retain(|piece| storage.may_hold(*piece));
-        let total = u32::try_from(check.len()).unwrap_or(u32::MAX);
-        let done = AtomicU32::new(0);
-        let progress = || {
-            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            // A hundred steps are enough for any bar.
-            if done == total || done.is_multiple_of(total.div_ceil(100)) {
-                self.emit(Event::Checking { done, total });
-                self.input(Input::Phase(phase::Input::Hashed { done, total }));
-            }
-            goes_on()
-        };
-        let found = storage.check(info, &check, threads, &progress)?;
-        // What was not hashed may be there: nothing is recorded of it.
-        if done.load(Ordering::Relaxed) < total || !goes_on() {
-            return Ok(None);
-        }
-        for piece in found.iter() {
-            have.insert(piece);
-        }
-        if !read_only {
-            let mut needed = have.clone();
-            let wanted = wanted.pieces();
-            (0..pieces)
-                .filter(|piece| !wanted.has(*piece))
-                .for_each(|piece| {
-                    needed.insert(piece);
-                });
-            storage.check_writable(&needed)?;
-        }
-        *lock(&self.resume) = resume;
-        self.record_now(&have, &storage);
-        // After the record, which may speak of it.
-        if !read_only && storage.drop_parts()? {
-            self.record_now(&have, &storage);
-        }
-        Ok(Some(have))
     }
 
     /// Records what is verified and on stable storage.

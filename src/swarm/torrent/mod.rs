@@ -4,6 +4,7 @@
 pub(super) mod announce;
 mod assembly;
 pub(super) mod book;
+mod checking;
 mod choosing;
 pub(super) mod core;
 mod discover;
@@ -59,8 +60,8 @@ use super::{
 use crate::types::InfoHash;
 
 /// Events kept for a listener that is slow; it is told when it missed some. A hundred
-/// bytes each in every torrent, though nothing happens to it.
-const EVENTS: usize = 256;
+/// bytes each in every torrent, though nothing happens to it; a check tells of a hundred steps.
+const EVENTS: usize = 128;
 
 /// How a torrent is to be run.
 #[derive(Debug)]

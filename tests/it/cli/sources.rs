@@ -70,7 +70,7 @@ fn base32(bytes: &[u8]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_torrent_comes_from_a_url_a_pipe_or_its_hash() {
     let seeded = seeded(1).await;
-    let bytes = seeded.torrents[0].to_bytes();
+    let bytes = seeded.torrents[0].to_bytes().unwrap();
     let served = bytes.clone();
     let site = Server::start(move |path, _| {
         let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
@@ -140,7 +140,7 @@ async fn several_torrents_come_at_once() {
             .iter()
             .enumerate()
             .map(|(n, metainfo)| {
-                let file = home.file(&format!("{n}.torrent"), metainfo.to_bytes());
+                let file = home.file(&format!("{n}.torrent"), metainfo.to_bytes().unwrap());
                 file.display().to_string()
             })
             .collect();
@@ -180,7 +180,7 @@ async fn a_name_with_a_comma_chooses_its_file() {
     let (peer, metainfo) = (seeded.peer(), seeded.torrents[0].clone());
     let run = tokio::task::spawn_blocking(move || {
         let home = Home::new();
-        let torrent = home.file("t.torrent", metainfo.to_bytes());
+        let torrent = home.file("t.torrent", metainfo.to_bytes().unwrap());
         let (torrent, out) = (torrent.display().to_string(), home.path().join("out"));
         let out = out.display().to_string();
         let mut arguments = vec!["get", &torrent, "--no-dht", "--listen", "127.0.0.1:0"];

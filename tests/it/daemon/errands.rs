@@ -26,7 +26,7 @@ fn torrent_files_of_a_folder_are_added_once() {
     let daemon = start(&home, &["--watch", inbox.to_str().unwrap()]);
     fs::create_dir(&inbox).unwrap();
     let (_content, path) = file(100_000, 21);
-    let whole = torrent(&path, 32 << 10, &[]).to_bytes();
+    let whole = torrent(&path, 32 << 10, &[]).to_bytes().unwrap();
     let hash = torrent(&path, 32 << 10, &[]).info.hash().to_string();
     fs::write(inbox.join("notes.txt"), "no torrent").unwrap();
     fs::write(inbox.join("wrong.torrent"), "no torrent either").unwrap();
@@ -136,7 +136,7 @@ fn a_program_is_run_for_each_new_problem() {
         let folder = home.path().join(format!("of {seed}"));
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("content.bin"), "another one").unwrap();
-        let torrent = home.file(&format!("{seed}.torrent"), metainfo.to_bytes());
+        let torrent = home.file(&format!("{seed}.torrent"), metainfo.to_bytes().unwrap());
         let named = format!("--name={name}");
         let (torrent, folder) = (torrent.to_str().unwrap(), folder.to_str().unwrap());
         home.run(["add", torrent, &named, "--folder", folder, "--json"])

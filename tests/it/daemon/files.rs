@@ -33,7 +33,10 @@ fn files_are_listed_left_out_and_put_in_an_order() {
     ] {
         fs::write(content.join(name), noise(length, length as u64)).unwrap();
     }
-    let file = home.file("films.torrent", torrent(&content, 16 << 10, &[]).to_bytes());
+    let file = home.file(
+        "films.torrent",
+        torrent(&content, 16 << 10, &[]).to_bytes().unwrap(),
+    );
     let daemon = start(&home, &[]);
     home.run(["add", file.to_str().unwrap(), "--paused", "--json"])
         .json();

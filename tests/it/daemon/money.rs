@@ -64,7 +64,7 @@ async fn kills_under_load_hold_list_totals_and_money() {
     let (content, path) = file(24 << 20, 12);
     let film = content.path().join("film.torrent");
     let metainfo = torrent(&path, 64 << 10, &[]);
-    std::fs::write(&film, metainfo.to_bytes()).unwrap();
+    std::fs::write(&film, metainfo.to_bytes().unwrap()).unwrap();
     let hash = metainfo.info.hash().to_string();
     let before = accounts.each_ref().map(|account| held(&seller, account));
     let (selling, started) = sell(&seller, &film, &hash);

@@ -37,7 +37,7 @@ fn a_daemon_that_is_killed_while_it_moves_has_all_in_one_place() {
     let metainfo = torrent(&path, 64 << 10, &[]);
     let hash = metainfo.info.hash().to_string();
     let home = Home::new();
-    let film = home.file("film.torrent", metainfo.to_bytes());
+    let film = home.file("film.torrent", metainfo.to_bytes().unwrap());
     let disk = Disk::new(24, "root");
     let places = [content.path(), disk.path()];
     let mut daemon = start(&home, &[]);

@@ -21,7 +21,7 @@ async fn the_plan_is_that_of_the_command_line_and_as_it_is_described() {
     let (content, path) = file(1 << 20, 31);
     let film = content.path().join("film.torrent");
     let metainfo = torrent(&path, 64 << 10, &[]);
-    std::fs::write(&film, metainfo.to_bytes()).unwrap();
+    std::fs::write(&film, metainfo.to_bytes().unwrap()).unwrap();
     let hash = metainfo.info.hash().to_string();
     let (selling, started) = sell(&seller, &film, &hash);
     // Nobody settles for it.

@@ -80,7 +80,7 @@ async fn transmission_and_aria2_are_served_beside_a_payer_and_complain_of_nothin
     };
     let metainfo = create(&from.join(NAME), &options, &|_, _| {}).unwrap();
     let file = folder.path().join("t.torrent");
-    fs::write(&file, metainfo.to_bytes()).unwrap();
+    fs::write(&file, metainfo.to_bytes().unwrap()).unwrap();
 
     let programs = [Program::Transmission, Program::Aria2];
     let mut others = Vec::new();

@@ -147,7 +147,7 @@ async fn everything_leaves_from_the_address_or_interface_that_is_named() {
     let cases = &cases[..if cfg!(target_os = "linux") { 2 } else { 1 }];
     for (bind, expected) in cases {
         let expected: IpAddr = expected.parse().unwrap();
-        let world = World::new(metainfo.to_bytes()).await;
+        let world = World::new(metainfo.to_bytes().unwrap()).await;
         let home = Home::new();
         let mut running = world.get(&home, &world.url, bind);
         let (started, _running) = tokio::task::spawn_blocking(move || {
@@ -175,9 +175,9 @@ async fn everything_leaves_from_the_address_or_interface_that_is_named() {
 async fn without_the_interface_nothing_is_sent_and_that_is_said() {
     let (_dir, path) = file(300_000, 871);
     let metainfo = torrent(&path, 32 << 10, &[]);
-    let world = World::new(metainfo.to_bytes()).await;
+    let world = World::new(metainfo.to_bytes().unwrap()).await;
     let home = Home::new();
-    let torrent_file = home.file("film.torrent", metainfo.to_bytes());
+    let torrent_file = home.file("film.torrent", metainfo.to_bytes().unwrap());
     let mut running = world.get(&home, torrent_file.to_str().unwrap(), "no-such-if");
     let told = tokio::task::spawn_blocking(move || {
         let started = running.next();
@@ -220,7 +220,7 @@ async fn without_the_interface_nothing_is_sent_and_that_is_said() {
 async fn a_url_that_is_added_is_asked_from_the_address_of_the_daemon() {
     let (_dir, path) = file(300_000, 872);
     let metainfo = torrent(&path, 32 << 10, &[]);
-    let world = World::new(metainfo.to_bytes()).await;
+    let world = World::new(metainfo.to_bytes().unwrap()).await;
     let home = Home::new();
     let mut command = home.command();
     command.args(["daemon", "--json", "--http", "off", "--bind", "127.0.0.3"]);

@@ -17,7 +17,7 @@ fn the_command_tells_which_files_and_pieces_are_wrong() {
         fs::write(root.join(name), noise(3 * (16 << 10), seed)).unwrap();
     }
     let metainfo = torrent(&root, 16 << 10, &[]);
-    let file = home.file("t.torrent", metainfo.to_bytes());
+    let file = home.file("t.torrent", metainfo.to_bytes().unwrap());
     let (file, at) = (file.display().to_string(), root.display().to_string());
     let check = |more: &[&str]| {
         let arguments = ["torrent", "check", &file, &at, "--json"];

@@ -79,7 +79,7 @@ async fn a_torrent_file_and_a_peer_tell_of_nodes() {
         nodes: vec![(host, port)],
         ..torrent(&path, 32 << 10, &[])
     };
-    let metainfo = Metainfo::from_bytes(&metainfo.to_bytes()).unwrap();
+    let metainfo = Metainfo::from_bytes(&metainfo.to_bytes().unwrap()).unwrap();
     let options = SeedOptions::default();
     seeder.seed(&metainfo, &path, options).unwrap();
     until("the file's node is known", || seeder.dht().unwrap().1 == 1).await;

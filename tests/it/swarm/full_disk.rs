@@ -40,7 +40,7 @@ async fn a_download_waits_for_room_and_says_so_once() {
     let right = fs::read(&path).unwrap();
     let metainfo = torrent(&path, PIECE, &[]);
     let torrent_file = dir.path().join("t.torrent");
-    fs::write(&torrent_file, metainfo.to_bytes()).unwrap();
+    fs::write(&torrent_file, metainfo.to_bytes().unwrap()).unwrap();
     let seeder = Session::builder().start().await.unwrap();
     let options = SeedOptions {
         trusted: true,

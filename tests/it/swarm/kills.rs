@@ -90,7 +90,7 @@ async fn a_download_killed_at_any_moment_goes_on() {
     let (dir, path) = file(size, 650);
     let metainfo = torrent(&path, PIECE, &[]);
     let torrent_file = dir.path().join("t.torrent");
-    fs::write(&torrent_file, metainfo.to_bytes()).unwrap();
+    fs::write(&torrent_file, metainfo.to_bytes().unwrap()).unwrap();
     let seeder = Session::builder().up_limit(Some(rate));
     let seeder = seeder.start().await.unwrap();
     let options = SeedOptions {

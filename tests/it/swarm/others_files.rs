@@ -19,7 +19,7 @@ use crate::support::{
 
 /// Runs `get` of a torrent into `out`, from one peer.
 fn get(home: &Home, metainfo: &Metainfo, out: &Path, peer: &str, more: &[&str]) -> Run {
-    let torrent = home.file("t.torrent", metainfo.to_bytes());
+    let torrent = home.file("t.torrent", metainfo.to_bytes().unwrap());
     let mut arguments = vec!["get".into(), torrent.into_os_string()];
     let fixed = ["--no-dht", "--listen", "127.0.0.1:0", "--peer", peer, "-o"];
     arguments.extend(fixed.map(Into::into));

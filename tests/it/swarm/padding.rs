@@ -35,7 +35,7 @@ async fn padding_is_neither_sent_nor_stored() {
     }
     assert_eq!(info.files().iter().filter(|file| file.pad).count(), 2);
     assert_eq!(info.layout().pieces(), 5);
-    assert_eq!(Info::from_bytes(info.raw().clone()).unwrap(), *info);
+    assert_eq!(Info::from_bytes(info.raw().unwrap()).unwrap(), *info);
 
     let leecher = session().await;
     let (leech, out) = add(&leecher, of(&metainfo), &[seeder.listen_addr()]);

@@ -188,7 +188,7 @@ fn sockets(pid: u32) -> (BTreeSet<SocketAddr>, usize, usize) {
 async fn a_command_has_no_socket_that_does_not_lead_to_the_proxy() {
     let (_dir, path) = file(600_000, 882);
     let metainfo = torrent(&path, 32 << 10, &[]);
-    let at_web = serve_once(metainfo.to_bytes()).await;
+    let at_web = serve_once(metainfo.to_bytes().unwrap()).await;
     let socks = Socks::start(&[("files.invalid", at_web)], Some(("me", "secret"))).await;
     let seeder = session().await;
     seeder

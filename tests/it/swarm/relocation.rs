@@ -166,7 +166,7 @@ async fn a_command_killed_while_it_moves_leaves_the_content_whole() {
     let right = fs::read(&path).unwrap();
     let metainfo = torrent(&path, 64 << 10, &[]);
     let torrent_file = dir.path().join("t.torrent");
-    fs::write(&torrent_file, metainfo.to_bytes()).unwrap();
+    fs::write(&torrent_file, metainfo.to_bytes().unwrap()).unwrap();
     let disk = Disk::new(24, "root");
     let target = disk.path().join("content.bin");
     let hash = metainfo.info.hash();

@@ -43,7 +43,7 @@ async fn content_that_is_here_is_shared_by_its_torrent_file() {
     let content = noise(300_000, 720);
     fs::write(&path, &content).unwrap();
     let metainfo = torrent(&path, 32 << 10, &[]);
-    let torrent_file = home.file("film.torrent", metainfo.to_bytes());
+    let torrent_file = home.file("film.torrent", metainfo.to_bytes().unwrap());
     fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
     let elsewhere = home.path().join("link.bin");
     std::os::unix::fs::symlink(&path, &elsewhere).unwrap();

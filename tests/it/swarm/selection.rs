@@ -284,7 +284,7 @@ async fn a_user_chooses_by_number_and_name_and_is_told_what_is_not_there() {
     let album = Album::new().await;
     let out = tempfile::tempdir().unwrap();
     let file = album.dir.path().join("t.torrent");
-    fs::write(&file, album.metainfo.to_bytes()).unwrap();
+    fs::write(&file, album.metainfo.to_bytes().unwrap()).unwrap();
     let (file, to) = (file.display().to_string(), out.path().display().to_string());
     let peer = album.seeder.listen_addr().to_string();
     let link = album.metainfo.magnet().to_string();

@@ -196,7 +196,7 @@ async fn the_good_finish_the_bad_are_banned_and_memory_is_bounded() {
     let content = fs::read(&path).unwrap();
     let metainfo = torrent(&path, 128 << 10, &[]);
     let torrent_file = dir.path().join("t.torrent");
-    fs::write(&torrent_file, metainfo.to_bytes()).unwrap();
+    fs::write(&torrent_file, metainfo.to_bytes().unwrap()).unwrap();
     let mut tasks = JoinSet::new();
     let mut lurking = Vec::new();
     let mut number = 0u8;

@@ -104,7 +104,7 @@ async fn a_magnet_link_brings_a_folder_and_its_metadata() {
             fs::read(root.join(name)).unwrap()
         );
     }
-    assert_eq!(leech.info().unwrap().raw(), metainfo.info.raw());
+    assert_eq!(leech.info().as_deref(), Some(&metainfo.info));
 }
 
 #[tokio::test(flavor = "multi_thread")]

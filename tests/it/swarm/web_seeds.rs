@@ -208,7 +208,7 @@ async fn a_torrent_or_link_names_no_web_seed_inside_our_network_and_the_user_may
     let web = Web::start(&[("/content.bin", bytes)], Manner::Honest).await;
     let mut metainfo = torrent(&path, 64 << 10, &[]);
     metainfo.web_seeds = vec![web.url("/content.bin")];
-    let again = Metainfo::from_bytes(&metainfo.to_bytes()).unwrap();
+    let again = Metainfo::from_bytes(&metainfo.to_bytes().unwrap()).unwrap();
     assert_eq!(again.web_seeds, metainfo.web_seeds);
     let link: Magnet = again.magnet().to_string().parse().unwrap();
     assert_eq!(link.web_seeds, metainfo.web_seeds);
@@ -294,7 +294,7 @@ async fn seed_names_web_seeds_and_get_downloads_from_one() {
     ]);
     assert_eq!(several.code, 2, "{several:?}");
     // From the web seed alone; one inside our network has to be named by the user.
-    let film = home.file("first.torrent", metainfo.to_bytes());
+    let film = home.file("first.torrent", metainfo.to_bytes().unwrap());
     let (film, out) = (film.display().to_string(), home.path().join("out"));
     let out = out.display().to_string();
     let quiet = ["--no-dht", "--no-lsd", "--no-port-map"];

@@ -30,7 +30,7 @@ async fn ours_and_libtorrents_nodes_are_one_network() {
         torrent(&mine, 32 << 10, &[]),
     );
     let torrent_file = their_dir.path().join("t.torrent");
-    fs::write(&torrent_file, their_torrent.to_bytes()).unwrap();
+    fs::write(&torrent_file, their_torrent.to_bytes().unwrap()).unwrap();
     let job = |source: String, dir: &tempfile::TempDir| Job {
         source,
         dir: dir.path().to_owned(),

@@ -25,7 +25,7 @@ fn album(dir: &Path, seed: u64) -> Metainfo {
         ..CreateOptions::default()
     };
     let metainfo = create(&root, &options, &|_, _| {}).unwrap();
-    fs::write(dir.join("t.torrent"), metainfo.to_bytes()).unwrap();
+    fs::write(dir.join("t.torrent"), metainfo.to_bytes().unwrap()).unwrap();
     metainfo
 }
 

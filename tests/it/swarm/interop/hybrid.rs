@@ -41,7 +41,7 @@ async fn hybrids_go_both_ways_by_torrent_and_by_magnet() {
     assert!(made.status.success(), "{made:?}");
     let bytes = fs::read(&file).unwrap();
     let metainfo = Metainfo::from_bytes(&bytes).unwrap();
-    let raw = metainfo.info.raw();
+    let raw = metainfo.info.raw().unwrap();
     assert!(
         raw.windows(12).any(|part| part == b"meta version"),
         "no hybrid"
@@ -86,6 +86,6 @@ async fn hybrids_go_both_ways_by_torrent_and_by_magnet() {
         let leech = ours.add(source, out.path(), options).unwrap();
         let got = within(leech.wait_complete()).await.unwrap();
         assert!(same(&got, &root), "by magnet: {by_magnet}");
-        assert_eq!(leech.info().unwrap().raw(), raw);
+        assert_eq!(leech.info().unwrap().raw().unwrap(), raw);
     }
 }

@@ -40,7 +40,7 @@ impl Cell {
         let path = from.path().join(NAME);
         fs::write(&path, &content).unwrap();
         let metainfo = torrent(&path, 32 << 10, &[tracker.to_owned()]);
-        fs::write(ours.path().join("t.torrent"), metainfo.to_bytes()).unwrap();
+        fs::write(ours.path().join("t.torrent"), metainfo.to_bytes().unwrap()).unwrap();
         Self {
             we_seed,
             by_magnet,

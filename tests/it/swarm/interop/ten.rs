@@ -19,7 +19,7 @@ async fn ten_of_four_kinds_finish() {
     let content = fs::read(&path).unwrap();
     let metainfo = torrent(&path, 64 << 10, &[tracker.announce_url()]);
     let torrent_file = dir.path().join("t.torrent");
-    fs::write(&torrent_file, metainfo.to_bytes()).unwrap();
+    fs::write(&torrent_file, metainfo.to_bytes().unwrap()).unwrap();
 
     // One that has it, three of ours that have not; one of these gets no more than
     // a trickle from the seeder, so that they need each other.
