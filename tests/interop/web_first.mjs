@@ -81,6 +81,8 @@ await confirm();
 const payouts = page.getByRole('region', { name: 'Payouts' });
 await payouts.getByText('final').first().waitFor();
 await payouts.getByText(seller).first().waitFor();
+// What is paid is not in the plan any more.
+await page.getByRole('region', { name: 'The plan' }).getByText('Nothing is due.').waitFor();
 await picture('money');
 await open('Overview');
 await page.waitForFunction(() => [...document.querySelectorAll('.card')].some((one) => one.textContent === 'You owe0 BTT'));

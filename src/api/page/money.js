@@ -17,7 +17,8 @@ const policy = (one) => ({
 function planned() {
   const rows = table('What would be paid now', [['When', ''], ['To', 'name'], ['Amount', 'num'], ['Fee', 'num mid'], ['Reason', '']]);
   const sum = h('p', { role: 'status' });
-  let asked = false;
+  let asking = false;
+  let again = false;
   const show = (plan) => {
     rows.element.hidden = plan.payouts.length + plan.deferred.length === 0;
     rows.show([
@@ -30,16 +31,20 @@ function planned() {
     text(sum, parts.join(' ') || 'Nothing is due.');
   };
   const look = async () => {
-    if (asked) return;
-    asked = true;
-    try {
-      show(await call('GET', 'money/plan'));
-    } catch (error) {
-      rows.element.hidden = true;
-      text(sum, error.message);
-    } finally {
-      asked = false;
+    again = true;
+    if (asking) return;
+    asking = true;
+    // What happens while one is made changes what the next one says.
+    while (again) {
+      again = false;
+      try {
+        show(await call('GET', 'money/plan'));
+      } catch (error) {
+        rows.element.hidden = true;
+        text(sum, error.message);
+      }
     }
+    asking = false;
   };
   const element = h('section', { 'aria-label': 'The plan' }, h('h2', null, 'What would be paid now'), sum, rows.element,
     h('div', { class: 'bar' }, h('button', { type: 'button', onclick: look }, 'Look again')));

@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Running, Settling};
+use super::{Running, Settling, reading::batches};
 use crate::{
     client::{
         error::ClientError,
-        snapshot::{PlannedPayout, SettlePolicy, SettlementPlan, Waits},
+        snapshot::{Batch, PlannedPayout, SettlePolicy, SettlementPlan, Waits},
     },
     ledger::Ledger,
     settle::{Engine, Event, NodeChain, Plan, Policy, random_number},
@@ -20,12 +20,22 @@ use crate::{
 /// Payouts, and debts that wait, that are shown.
 const ROWS: usize = 1000;
 
-/// A plan is shown again for so long: each one asks the node for every payee.
+/// A plan is shown again for so long, unless a batch came or went on: each one asks the node
+/// for every payee.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// The plan that was made last, when, and by which policy. It is locked while one is made, so
-/// that whoever asks meanwhile gets that.
-pub(super) type LastPlan = Arc<Mutex<Option<(Instant, Policy, Arc<SettlementPlan>)>>>;
+/// The plan that was made last. It is locked while one is made, so that whoever asks meanwhile
+/// gets that.
+pub(super) type LastPlan = Arc<Mutex<Option<Made>>>;
+
+/// A plan, and what it was made from.
+#[derive(Debug)]
+pub(super) struct Made {
+    at: Instant,
+    policy: Policy,
+    batches: Vec<Batch>,
+    plan: Arc<SettlementPlan>,
+}
 
 /// What a plan is made from.
 struct Desk {
@@ -54,14 +64,21 @@ impl Running {
             let policy = desk.policy(policy.unwrap_or_default());
             // Whoever made one and panicked left the one before.
             let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((at, by, plan)) = &*last
-                && at.elapsed() < FRESH
-                && *by == policy
+            let batches = batches(desk.ledger.as_ref(), desk.account)?;
+            if let Some(made) = &*last
+                && made.at.elapsed() < FRESH
+                && made.policy == policy
+                && made.batches == batches
             {
-                return Ok(Arc::clone(plan));
+                return Ok(Arc::clone(&made.plan));
             }
             let plan = Arc::new(desk.plan(&policy)?);
-            *last = Some((Instant::now(), policy, Arc::clone(&plan)));
+            *last = Some(Made {
+                at: Instant::now(),
+                policy,
+                batches,
+                plan: Arc::clone(&plan),
+            });
             Ok(plan)
         }
     }

@@ -119,11 +119,14 @@ async fn ask(
     Ok((balance, head.id.number()))
 }
 
+/// The newest batches of an account.
+pub(super) fn batches(ledger: &dyn Ledger, account: Address) -> Result<Vec<Batch>, LedgerError> {
+    let rows = ledger.batches(account, BATCHES)?;
+    rows.iter().map(|row| batch(ledger, row)).collect()
+}
+
 fn read(ledger: &dyn Ledger, account: Address, token: TokenId) -> Result<Reading, LedgerError> {
-    let mut batches = Vec::new();
-    for row in ledger.batches(account, BATCHES)? {
-        batches.push(batch(ledger, &row)?);
-    }
+    let batches = batches(ledger, account)?;
     let mut owed = RawAmount::ZERO;
     let positions = positions(ledger, account, token)?;
     for position in &positions {
