@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from bench_swarm import HERE, SEEDRAIL, free_port, listens, wait_for
-from measure import ROOT, benchmark, commit, heading, memory_of, run
+from measure import ROOT, anonymous_of, benchmark, commit, heading, run
 from plots import bars, lines
 
 MIB = 1 << 20
@@ -213,12 +213,12 @@ def spite(market, table):
                 flood.stdout.readline()
                 # What a new kind of work needs once is not growth.
                 time.sleep(market.seconds)
-                held, begun = memory_of(site.seed.pid)[0], time.monotonic()
+                held, begun = anonymous_of(site.seed.pid), time.monotonic()
                 during = []
                 while time.monotonic() < begun + 2 * market.seconds or len(during) < 10:
                     during.append(site.award())
                 hours = (time.monotonic() - begun) / 3600
-                growth.append((memory_of(site.seed.pid)[0] - held) / 1024 / hours)
+                growth.append((anonymous_of(site.seed.pid) - held) / 1024 / hours)
                 later.append(statistics.median(during) - before)
                 if flood.poll() is not None:
                     sys.exit("scripts/bench: the hostile payers ended")

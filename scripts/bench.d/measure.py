@@ -63,6 +63,15 @@ def memory_of(pid):
     return total, len(family)
 
 
+def anonymous_of(pid):
+    """Memory in KiB that a process itself has taken: without the pages of its program, which come and go with what else
+    runs."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1])
+    return 0
+
+
 def processor():
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
