@@ -17,6 +17,11 @@ use seedrail::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::waiting::wait_until;
+
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
 fn start(home: &Path, url: &str, key: &str, arguments: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_seedrail"))
         .args(arguments)
@@ -117,8 +122,11 @@ async fn a_paid_download_that_is_interrupted_signs_what_is_due_and_goes_on() {
                 .is_some_and(|bytes| bytes > half)
         }));
         assert_eq!(interrupt(&mut buyer), Some(130));
-        let (issued, received) = (newest(&path("buyer")), newest(&path("seller")));
-        assert_eq!(issued, received);
+        let issued = newest(&path("buyer"));
+        // The seller has it as soon as it has read what the buyer sent last.
+        wait_until("the seller has the last receipt", LIMIT, || {
+            newest(&path("seller")) == issued
+        });
         // Half of 6 MiB at 5 BTT a GiB, less what the other side still verifies.
         assert!(issued.get() > 5_000_000 / 1024 * 2, "{issued}");
 
@@ -131,7 +139,10 @@ async fn a_paid_download_that_is_interrupted_signs_what_is_due_and_goes_on() {
             "it began anew: {done}"
         );
         assert!(fs::read(path("out").join("film.bin")).unwrap() == content);
-        assert_eq!(newest(&path("buyer")), newest(&path("seller")));
+        let issued = newest(&path("buyer"));
+        wait_until("the seller has the last receipt", LIMIT, || {
+            newest(&path("seller")) == issued
+        });
         // It shares until it is told to stop.
         assert_eq!(interrupt(&mut seller), Some(0));
     })
