@@ -7,14 +7,13 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use revm_interpreter::{
-    CallInput, InputsImpl, InstructionResult, Interpreter, InterpreterAction, SharedMemory,
-    bytecode::Bytecode,
-    context_interface::host::DummyHost,
-    gas_table, instruction_table,
-    interpreter::{EthInterpreter, ExtBytecode},
-    primitives::{Address, U256, hardfork::SpecId},
+    InstructionResult, InterpreterAction, context_interface::host::DummyHost, gas_table,
+    instruction_table, interpreter::EthInterpreter,
 };
 use seedrail::devnet::fuzzing::{Halt, Machine, Traced};
+
+mod theirs;
+use theirs::start;
 
 static MACHINE: LazyLock<Machine> = LazyLock::new(Machine::later);
 
@@ -60,24 +59,7 @@ fn program(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn theirs(code: &[u8], data: &[u8]) -> Option<Traced> {
-    let bytecode = Bytecode::new_legacy(code.to_vec().into());
-    let inputs = InputsImpl {
-        target_address: Address::ZERO,
-        bytecode_address: None,
-        caller_address: Address::ZERO,
-        input: CallInput::Bytes(data.to_vec().into()),
-        call_value: U256::ZERO,
-        depth: 0,
-    };
-    let mut interpreter = Interpreter::<EthInterpreter>::new(
-        SharedMemory::new(),
-        ExtBytecode::new(bytecode),
-        inputs,
-        false,
-        SpecId::OSAKA,
-        GAS,
-    );
-    let mut host = DummyHost::new(SpecId::OSAKA);
+    let (mut interpreter, mut host) = start(code, data, GAS);
     let table = instruction_table::<EthInterpreter, DummyHost>();
     let action = interpreter.run_plain(&table, &gas_table(), &mut host);
     let InterpreterAction::Return(result) = action else {

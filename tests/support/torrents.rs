@@ -8,7 +8,7 @@ use std::{
 };
 
 use seedrail::swarm::{
-    AddOptions, Session, Source, TorrentHandle,
+    AddOptions, SeedOptions, Session, Source, TorrentHandle,
     metainfo::{CreateOptions, Metainfo, create},
 };
 use tempfile::TempDir;
@@ -45,6 +45,21 @@ pub(crate) fn torrent(path: &Path, piece_size: u32, trackers: &[String]) -> Meta
         ..CreateOptions::default()
     };
     create(path, &options, &|_, _| {}).unwrap()
+}
+
+/// A folder `album` of files of noise, with its torrent, in pieces of 32 KiB, and a seeder of it.
+pub(crate) async fn album(files: &[(&str, usize)]) -> (TempDir, Metainfo, Session) {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("album");
+    fs::create_dir_all(root.join("sub")).unwrap();
+    for (number, (name, length)) in (900..).zip(files) {
+        fs::write(root.join(name), noise(*length, number)).unwrap();
+    }
+    let metainfo = torrent(&root, 32 << 10, &[]);
+    let seeder = session().await;
+    let options = SeedOptions::default();
+    seeder.seed(&metainfo, &root, options).unwrap();
+    (dir, metainfo, seeder)
 }
 
 pub(crate) async fn session() -> Session {

@@ -4,14 +4,14 @@
 use std::time::Instant;
 
 use revm_interpreter::{
-    CallInput, InputsImpl, InstructionResult, Interpreter, InterpreterAction, SharedMemory,
-    bytecode::Bytecode,
-    context_interface::host::DummyHost,
-    gas_table, instruction_table,
-    interpreter::{EthInterpreter, ExtBytecode},
-    primitives::{Address, U256, hardfork::SpecId},
+    InstructionResult, InterpreterAction, context_interface::host::DummyHost, gas_table,
+    instruction_table, interpreter::EthInterpreter,
 };
 use seedrail::devnet::fuzzing::{Halt, Machine};
+
+#[path = "../theirs.rs"]
+mod theirs;
+use theirs::start;
 
 /// Opcodes of one round of the loop, and more than any of them costs.
 const ROUND: u32 = 7;
@@ -27,24 +27,7 @@ fn ours(code: &[u8], energy: u64) -> f64 {
 }
 
 fn theirs(code: &[u8], gas: u64) -> f64 {
-    let bytecode = Bytecode::new_legacy(code.to_vec().into());
-    let inputs = InputsImpl {
-        target_address: Address::ZERO,
-        bytecode_address: None,
-        caller_address: Address::ZERO,
-        input: CallInput::Bytes(Vec::new().into()),
-        call_value: U256::ZERO,
-        depth: 0,
-    };
-    let mut interpreter = Interpreter::<EthInterpreter>::new(
-        SharedMemory::new(),
-        ExtBytecode::new(bytecode),
-        inputs,
-        false,
-        SpecId::OSAKA,
-        gas,
-    );
-    let mut host = DummyHost::new(SpecId::OSAKA);
+    let (mut interpreter, mut host) = start(code, &[], gas);
     let table = instruction_table::<EthInterpreter, DummyHost>();
     let begun = Instant::now();
     let action = interpreter.run_plain(&table, &gas_table(), &mut host);

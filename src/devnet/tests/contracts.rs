@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::invariants::{
-    accept, bytes, chain, check, kept, key, replayed, repool, restored, same, seal,
-};
+use super::invariants::{accept, bytes, chain, key, live, repool, same, seal};
 use crate::{
     devnet::{
         chain::{Chain, Sealed},
@@ -211,39 +209,7 @@ proptest! {
     fn contracts_make_and_lose_nothing_and_are_replayed_and_taken_back(
         steps in proptest::collection::vec(step(), 1..60),
     ) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state");
-        let mut chain = kept(&path);
-        let next = chain.next_slot();
-        seal(&mut chain, next);
-        let middle = steps.len() / 2;
-        let mut snapshot = None;
-        for (salt, step) in (1i64..).zip(&steps) {
-            run(&mut chain, step, salt);
-            check(chain.pending_state());
-            check(chain.head_state());
-            if usize::try_from(salt) == Ok(middle) {
-                let id = chain.snapshot(0);
-                snapshot = Some((id, chain.head().id, chain.pending_state().clone()));
-            }
-        }
-        let next = chain.next_slot();
-        check_bills(&seal(&mut chain, next));
-        let again = replayed(&chain);
-        same(again.head_state(), chain.head_state());
-        for (one, other) in again.head().receipts.iter().zip(&chain.head().receipts) {
-            prop_assert_eq!(one, other);
-        }
-        if let Some((id, head, pending)) = snapshot {
-            prop_assert_eq!(chain.revert(id), Some(0));
-            prop_assert_eq!(chain.head().id, head);
-            same(chain.pending_state(), &pending);
-        }
-        let (head, state) = (chain.head().id, chain.head_state().clone());
-        drop(chain);
-        let again = restored(&path);
-        prop_assert_eq!(again.head().id, head);
-        same(again.head_state(), &state);
+        check_bills(&live(&steps, run));
     }
 }
 

@@ -107,7 +107,7 @@ pub(super) fn chain() -> Chain {
 }
 
 /// A chain that writes a state file.
-pub(super) fn kept(path: &Path) -> Chain {
+fn kept(path: &Path) -> Chain {
     let (mut journal, document) = Journal::open(path).unwrap();
     assert!(document.is_none());
     let mut chain = chain();
@@ -319,7 +319,7 @@ fn accounts(state: &State) -> Vec<Account> {
     list
 }
 
-pub(super) fn check(state: &State) {
+fn check(state: &State) {
     let accounts = accounts(state);
     let mut trx = 0i64;
     let mut weights = [0i64; 2];
@@ -389,7 +389,7 @@ pub(super) fn check(state: &State) {
 
 /// The same blocks and cheats on a fresh chain: the same ids, so the same transactions and
 /// results, and the same state.
-pub(super) fn replayed(chain: &Chain) -> Chain {
+fn replayed(chain: &Chain) -> Chain {
     let mut other = self::chain();
     for record in chain.document().unwrap().records {
         match record {
@@ -422,9 +422,47 @@ pub(super) fn same(one: &State, other: &State) {
 }
 
 /// The chain of a state file.
-pub(super) fn restored(path: &Path) -> Chain {
+fn restored(path: &Path) -> Chain {
     let (_, document) = Journal::open(path).unwrap();
     Chain::restore(rules(), &document.unwrap()).unwrap()
+}
+
+/// Carries the steps out on a chain that is kept in a file. A replay comes out equal, what is
+/// reverted leaves nothing, and the file tells all of it; the block that ends the steps.
+pub(super) fn live<S>(steps: &[S], run: impl Fn(&mut Chain, &S, i64)) -> Arc<Sealed> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let mut chain = kept(&path);
+    let next = chain.next_slot();
+    seal(&mut chain, next);
+    let middle = steps.len() / 2;
+    let mut snapshot = None;
+    for (salt, step) in (1i64..).zip(steps) {
+        run(&mut chain, step, salt);
+        check(chain.pending_state());
+        check(chain.head_state());
+        if usize::try_from(salt) == Ok(middle) {
+            let id = chain.snapshot(0);
+            snapshot = Some((id, chain.head().id, chain.pending_state().clone()));
+        }
+    }
+    let next = chain.next_slot();
+    let last = seal(&mut chain, next);
+    let again = replayed(&chain);
+    same(again.head_state(), chain.head_state());
+    assert_eq!(again.head().receipts, last.receipts);
+    if let Some((id, head, pending)) = snapshot {
+        assert_eq!(chain.revert(id), Some(0));
+        assert_eq!(chain.head().id, head);
+        same(chain.pending_state(), &pending);
+    }
+    // What the file tells, forks and the revert carried out.
+    let (head, state) = (chain.head().id, chain.head_state().clone());
+    drop(chain);
+    let again = restored(&path);
+    assert_eq!(again.head().id, head);
+    same(again.head_state(), &state);
+    last
 }
 
 proptest! {
@@ -432,36 +470,7 @@ proptest! {
 
     #[test]
     fn nothing_is_made_or_lost(steps in proptest::collection::vec(step(), 1..60)) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state");
-        let mut chain = kept(&path);
-        let next = chain.next_slot();
-        seal(&mut chain, next);
-        let middle = steps.len() / 2;
-        let mut snapshot = None;
-        for (salt, step) in (1i64..).zip(&steps) {
-            run(&mut chain, step, salt);
-            check(chain.pending_state());
-            check(chain.head_state());
-            if usize::try_from(salt) == Ok(middle) {
-                let id = chain.snapshot(0);
-                snapshot = Some((id, chain.head().id, chain.pending_state().clone()));
-            }
-        }
-        let next = chain.next_slot();
-        seal(&mut chain, next);
-        same(replayed(&chain).head_state(), chain.head_state());
-        if let Some((id, head, pending)) = snapshot {
-            prop_assert_eq!(chain.revert(id), Some(0));
-            prop_assert_eq!(chain.head().id, head);
-            same(chain.pending_state(), &pending);
-        }
-        // What the file tells, forks and the revert carried out.
-        let (head, state) = (chain.head().id, chain.head_state().clone());
-        drop(chain);
-        let again = restored(&path);
-        prop_assert_eq!(again.head().id, head);
-        same(again.head_state(), &state);
+        live(&steps, run);
     }
 }
 

@@ -12,23 +12,34 @@ use std::{
 
 use bytes::Bytes;
 use seedrail::{
-    swarm::{SeedOptions, metainfo::InfoSource, wire::Message},
+    swarm::{
+        SeedOptions, Session,
+        metainfo::{InfoSource, Metainfo},
+        wire::Message,
+    },
     types::InfoHash,
 };
+use tempfile::TempDir;
 
 use super::fast::Peer;
 use crate::support::torrents::{file, session, torrent, within};
 
-/// rtorrent without metadata does not read all that came with our bitfield until more comes.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_peer_without_metadata_gets_a_message_after_its_own() {
-    let (_dir, path) = file(100_000, 760);
+/// A file that is shared.
+async fn shared() -> (TempDir, Metainfo, Session) {
+    let (dir, path) = file(100_000, 760);
     let metainfo = torrent(&path, 32 << 10, &[]);
     let seeder = session().await;
     let seed = seeder
         .seed(&metainfo, &path, SeedOptions::default())
         .unwrap();
     within(seed.wait_ready()).await.unwrap();
+    (dir, metainfo, seeder)
+}
+
+/// rtorrent without metadata does not read all that came with our bitfield until more comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_without_metadata_gets_a_message_after_its_own() {
+    let (_dir, metainfo, seeder) = shared().await;
     for (handshake, is_answered) in [("de", true), ("d13:metadata_sizei100ee", false)] {
         let mut peer = Peer::dial(seeder.listen_addr(), &metainfo).await;
         let greets = Message::Extended {
@@ -71,13 +82,7 @@ impl InfoSource for SlowList {
 /// that, and one read serves all.
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_that_is_not_in_memory_is_read_once_and_served() {
-    let (_dir, path) = file(100_000, 761);
-    let metainfo = torrent(&path, 32 << 10, &[]);
-    let seeder = session().await;
-    let seed = seeder
-        .seed(&metainfo, &path, SeedOptions::default())
-        .unwrap();
-    within(seed.wait_ready()).await.unwrap();
+    let (_dir, metainfo, seeder) = shared().await;
     let (open, gate) = mpsc::channel();
     let list = Arc::new(SlowList {
         raw: metainfo.info.raw().unwrap(),

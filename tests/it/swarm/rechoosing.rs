@@ -4,18 +4,16 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use seedrail::swarm::{
-    AddOptions, ChooseError, Event, Phase, SeedOptions, Session, TorrentHandle,
-    metainfo::{CreateOptions, Metainfo, create},
+    AddOptions, ChooseError, Event, Phase, Session, TorrentHandle, metainfo::Metainfo,
 };
 use tempfile::TempDir;
 use tokio::sync::broadcast::Receiver;
 
 use crate::support::{
-    torrents::{noise, of, until, within},
+    torrents::{album, of, until, within},
     web::{Manner, Web},
 };
 
-const PIECE: u32 = 32 << 10;
 const FILES: [(&str, usize); 3] = [("a", 700_001), ("b", 900_000), ("sub/c", 300_000)];
 
 /// Three files that share pieces, a seeder of them, and where a download of them goes.
@@ -29,20 +27,7 @@ struct Album {
 
 impl Album {
     async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("album");
-        fs::create_dir_all(root.join("sub")).unwrap();
-        for (number, (name, length)) in (900..).zip(FILES) {
-            fs::write(root.join(name), noise(length, number)).unwrap();
-        }
-        let options = CreateOptions {
-            piece_size: Some(PIECE),
-            ..CreateOptions::default()
-        };
-        let metainfo = create(&root, &options, &|_, _| {}).unwrap();
-        let seeder = Session::builder().start().await.unwrap();
-        let options = SeedOptions::default();
-        seeder.seed(&metainfo, &root, options).unwrap();
+        let (dir, metainfo, seeder) = album(&FILES).await;
         Self {
             dir,
             metainfo,

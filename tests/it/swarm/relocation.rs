@@ -10,13 +10,11 @@ use std::{
 };
 
 use seedrail::swarm::{
-    AddOptions, Event, SeedOptions, Session, TorrentHandle,
-    metainfo::{CreateOptions, Metainfo, create},
-    relocate::MoveError,
+    AddOptions, Event, SeedOptions, Session, TorrentHandle, metainfo::Metainfo, relocate::MoveError,
 };
 use tempfile::TempDir;
 
-use crate::support::torrents::{file, noise, of, torrent, within};
+use crate::support::torrents::{album, file, of, torrent, within};
 use crate::support::{child::Ended, home::Home, small_disk::Disk};
 
 /// A folder of two files and a seeder of it; a complete download of one of them.
@@ -30,19 +28,8 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("album");
-        fs::create_dir_all(root.join("sub")).unwrap();
-        fs::write(root.join("left out"), noise(50_000, 760)).unwrap();
-        fs::write(root.join("sub/wanted"), noise(900_000, 761)).unwrap();
-        let options = CreateOptions {
-            piece_size: Some(32 << 10),
-            ..CreateOptions::default()
-        };
-        let metainfo = create(&root, &options, &|_, _| {}).unwrap();
-        let seeder = Session::builder().start().await.unwrap();
-        let options = SeedOptions::default();
-        seeder.seed(&metainfo, &root, options).unwrap();
+        let files = [("left out", 50_000), ("sub/wanted", 900_000)];
+        let (dir, metainfo, seeder) = album(&files).await;
         Self {
             dir,
             metainfo,

@@ -148,48 +148,43 @@ impl World {
     }
 }
 
-#[test]
-fn a_move_that_is_killed_after_any_step_is_found_whole_in_one_place() {
-    for copies in [false, true] {
-        for last in STEPS {
-            if last == Step::Copied && !copies {
-                continue;
-            }
+/// Moves that were killed, each after one step of one way: whether the content was named in
+/// its new place by then, and when that was.
+fn killed_after_each_step() -> impl Iterator<Item = (World, bool, String)> {
+    let steps = |copies| STEPS.into_iter().map(move |last| (copies, last));
+    let all = [false, true].into_iter().flat_map(steps);
+    all.filter(|(copies, last)| *copies || *last != Step::Copied)
+        .map(|(copies, last)| {
             let world = World::new();
             world.moves(copies, Some(last));
-            let named = match copies {
-                true => last == Step::Named,
-                false => matches!(last, Step::Named | Step::Parts),
-            };
-            let found = world.recover();
-            if named {
-                assert_eq!(found, Recovered::Moved, "{copies} {last:?}");
-                world.is_at("to", "from");
-            } else {
-                assert_eq!(found, Recovered::NotMoved, "{copies} {last:?}");
-                world.is_at("from", "to");
-            }
+            let named = last == Step::Named || last == Step::Parts && !copies;
+            (world, named, format!("copies: {copies}, after {last:?}"))
+        })
+}
+
+#[test]
+fn a_move_that_is_killed_after_any_step_is_found_whole_in_one_place() {
+    for (world, named, when) in killed_after_each_step() {
+        let found = world.recover();
+        if named {
+            assert_eq!(found, Recovered::Moved, "{when}");
+            world.is_at("to", "from");
+        } else {
+            assert_eq!(found, Recovered::NotMoved, "{when}");
+            world.is_at("from", "to");
         }
     }
 }
 
 #[test]
 fn a_command_goes_on_from_where_it_was_moved_before_a_kill() {
-    for copies in [false, true] {
-        for last in STEPS {
-            if last == Step::Copied && !copies {
-                continue;
-            }
-            let world = World::new();
-            world.moves(copies, Some(last));
-            let named = last == Step::Named || last == Step::Parts && !copies;
-            let place = if named { "to" } else { "from" };
-            assert_eq!(world.found(), place, "{copies} {last:?}");
-            if named {
-                world.is_at("to", "from");
-            }
-            assert_eq!(world.found(), place, "{copies} {last:?}");
+    for (world, named, when) in killed_after_each_step() {
+        let place = if named { "to" } else { "from" };
+        assert_eq!(world.found(), place, "{when}");
+        if named {
+            world.is_at("to", "from");
         }
+        assert_eq!(world.found(), place, "{when}");
     }
     // More is wanted than was moved.
     let world = World::new();
