@@ -440,12 +440,17 @@ async fn calls_beyond_those_that_may_wait_are_told_that_the_node_is_busy() {
     let path = "/wallet/triggerconstantcontract";
     let calls = (0..RUNNING_AND_WAITING + 40).map(|_| post(&devnet, path, call.clone()));
     let answers = futures_util::future::join_all(calls).await;
-    let busy = |answer: &&Value| answer["result"]["code"] == "SERVER_BUSY";
-    let told = answers.iter().filter(busy).count();
-    let done = answers
+    let told = answers
         .iter()
-        .filter(|answer| answer["result"]["result"] == true);
-    let done = done.count();
+        .filter(|answer| answer["result"]["code"] == "SERVER_BUSY")
+        .count();
+    // On a machine that is busy itself, some come to the end of their time.
+    let ran = |answer: &&Value| {
+        let message = answer["result"]["message"].as_str().unwrap_or_default();
+        let ends = ["CPU timeout", "Already Time Out"].map(hex::encode);
+        answer["result"]["result"] == true || ends.iter().any(|end| message.contains(end))
+    };
+    let done = answers.iter().filter(ran).count();
     assert_eq!(told + done, answers.len(), "{answers:?}");
     assert!(
         told > 0 && done >= RUNNING_AND_WAITING,
