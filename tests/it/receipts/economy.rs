@@ -1,7 +1,7 @@
 //! What paying buys: properties of the economy, on loopback, each in a few
 //! seconds. The benchmark draws them as figures.
 
-use crate::support::market::{Downloaded, Leecher, NO_CAP, Scenario, run};
+use crate::support::market::{Downloaded, Leecher, NO_CAP, Outcome, Scenario, run};
 
 const MIB: u32 = 1 << 20;
 /// Raw units per GiB.
@@ -41,18 +41,38 @@ fn between(one: &Downloaded, from: f64, to: f64) -> f64 {
     f64::from(u32::try_from(at(to) - at(from)).expect("a few MiB"))
 }
 
+/// When shares are compared, in seconds.
+const FROM: f64 = 2.0;
+const TO: f64 = 5.5;
+
+/// Runs it again, at most four times, while something else than the line is what was shared, or
+/// a payer was held: on a machine with other work the processor may be what is short.
+async fn run_on_a_full_line(scenario: &Scenario) -> Outcome {
+    let line = 4.0 * f64::from(MIB) * (TO - FROM);
+    let mut outcome = run(scenario).await;
+    for _ in 0..4 {
+        let all = outcome.leechers.iter().map(|one| between(one, FROM, TO));
+        let held = outcome.held.as_secs_f64() / outcome.seconds;
+        if all.sum::<f64>() >= 0.97 * line && held < 0.01 {
+            break;
+        }
+        outcome = run(scenario).await;
+    }
+    outcome
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bids_two_to_one_give_rates_two_to_one() {
-    let outcome = run(&market(vec![bids(2 * FLOOR), bids(FLOOR)])).await;
-    let [two, one] = [0, 1].map(|n| between(&outcome.leechers[n], 2.0, 5.5));
+    let outcome = run_on_a_full_line(&market(vec![bids(2 * FLOOR), bids(FLOOR)])).await;
+    let [two, one] = [0, 1].map(|n| between(&outcome.leechers[n], FROM, TO));
     let ratio = two / one;
     assert!((1.8..=2.2).contains(&ratio), "{ratio}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bidder_gets_four_times_what_one_gets_who_does_not_bid() {
-    let outcome = run(&market(vec![bids(FLOOR), free()])).await;
-    let [bidder, other] = [0, 1].map(|n| between(&outcome.leechers[n], 2.0, 5.5));
+    let outcome = run_on_a_full_line(&market(vec![bids(FLOOR), free()])).await;
+    let [bidder, other] = [0, 1].map(|n| between(&outcome.leechers[n], FROM, TO));
     let ratio = bidder / other;
     assert!(ratio >= 3.9, "{ratio}");
     assert!(other > 0.0, "the free share is never starved");
