@@ -59,6 +59,12 @@ impl Stopwatch {
         }
     }
 
+    /// How long it is until it shows this, if it runs.
+    pub(super) fn until(&self, total: Duration) -> Option<Duration> {
+        self.since?;
+        Some(total.saturating_sub(self.total()))
+    }
+
     pub(super) fn total(&self) -> Duration {
         let running = self.since.map(|since| since.elapsed());
         self.before + running.unwrap_or_default()

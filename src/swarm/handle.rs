@@ -89,6 +89,14 @@ impl TorrentHandle {
             .load(std::sync::atomic::Ordering::Relaxed)
     }
 
+    /// How often the torrent's task ticked, and whether it sleeps for longer than a tick now.
+    #[cfg(test)]
+    pub(super) fn ticks(&self) -> (u64, bool) {
+        let ticks = &self.torrent.ticks;
+        let ticks = ticks.load(std::sync::atomic::Ordering::Relaxed);
+        (ticks, self.torrent.sleeps())
+    }
+
     /// The torrent's identity.
     pub fn info_hash(&self) -> InfoHash {
         self.torrent.hash

@@ -89,6 +89,15 @@ impl Dictionary {
         let _second = self.source.set(source);
     }
 
+    /// How long it is until bytes can be put away that nobody used for so long; `None`: they
+    /// are kept nowhere else, or are not in memory.
+    pub(super) fn put_away_in(&self, unused: Duration) -> Option<Duration> {
+        self.source.get()?;
+        let held = lock(&self.held);
+        let used = held.as_ref()?.used;
+        Some(unused.saturating_sub(used.elapsed()))
+    }
+
     pub(super) fn put_away(&self, unused: Duration) {
         if self.source.get().is_some() {
             let mut held = lock(&self.held);
@@ -130,6 +139,7 @@ mod tests {
     fn bytes_that_are_kept_nowhere_else_stay_in_memory() {
         let dictionary = dictionary(b"all");
         dictionary.put_away(Duration::ZERO);
+        assert_eq!(dictionary.put_away_in(Duration::ZERO), None);
         assert_eq!(dictionary.held(), Some(Bytes::from_static(b"all")));
     }
 
@@ -137,9 +147,14 @@ mod tests {
     fn bytes_are_put_away_when_they_are_not_used_and_read_again_once() {
         let (dictionary, shelf) = (dictionary(b"all"), shelf(b"all"));
         dictionary.keep_in(shelf.clone());
-        dictionary.put_away(Duration::from_secs(3600));
+        let hour = Duration::from_secs(3600);
+        dictionary.put_away(hour);
         assert!(dictionary.held().is_some());
+        let left = dictionary.put_away_in(hour).unwrap();
+        assert!(left <= hour && !left.is_zero());
+        assert_eq!(dictionary.put_away_in(Duration::ZERO), Some(Duration::ZERO));
         dictionary.put_away(Duration::ZERO);
+        assert_eq!(dictionary.put_away_in(hour), None);
         assert_eq!((dictionary.held(), dictionary.length()), (None, 3));
         for _ in 0..2 {
             assert_eq!(dictionary.raw().unwrap(), Bytes::from_static(b"all"));

@@ -252,6 +252,12 @@ impl Info {
         self.dictionary.put_away(unused);
     }
 
+    /// How long it is until [`put_away`](Self::put_away) would give back memory, if nobody uses
+    /// the bytes before; `None`: there is none to give back.
+    pub fn put_away_in(&self, unused: Duration) -> Option<Duration> {
+        self.dictionary.put_away_in(unused)
+    }
+
     /// The name of the file, or of the folder with the files; one safe path
     /// component.
     pub fn name(&self) -> &str {

@@ -1,7 +1,7 @@
 //! The settings of a session, and its start.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{
@@ -286,6 +286,8 @@ impl SessionBuilder {
             proxy: self.proxy,
             torrents: Lock::new(Rank::Session, HashMap::new()),
             conns: Lock::new(Rank::Session, BTreeMap::new()),
+            news: Lock::new(Rank::Leaf, HashSet::new()),
+            ended: Notify::new(),
             half_open: Lock::new(Rank::Leaf, HalfOpen::default()),
             next_conn: self.next_conn,
             dialling: AtomicUsize::new(0),

@@ -318,6 +318,17 @@ impl Session {
         torrents.values().cloned().map(TorrentHandle::new).collect()
     }
 
+    /// The torrents that something happened to since the last call: those that are not among
+    /// them, and have no peers, are as they were, but older.
+    pub(crate) fn take_news(&self) -> Vec<InfoHash> {
+        self.guard.shared.take_news()
+    }
+
+    /// Waits until a torrent is complete, or cannot go on. For one that waits at a time.
+    pub(crate) async fn some_ended(&self) {
+        self.guard.shared.ended.notified().await;
+    }
+
     /// Finishes every torrent, each with at most `grace` for settling what is
     /// due, and stops.
     pub async fn finish(self, grace: Duration) {

@@ -5,7 +5,6 @@ use std::{path::Path, time::Duration};
 use super::Session;
 use crate::{
     swarm::{
-        lock::lock,
         metainfo::Info,
         relocate::{MoveError, Recovered, remove as remove_files},
         torrent::{forget_content, recover_move},
@@ -33,7 +32,7 @@ impl Session {
         };
         torrent.clone().finish(grace).await;
         let made = torrent.made_here().filter(|_| data);
-        lock(&shared.torrents).remove(&hash);
+        shared.forget(hash);
         if let Some(made) = made {
             let removed = tokio::task::spawn_blocking(move || remove_files(&made));
             removed.await.map_err(|_| MoveError::Ended)??;

@@ -1,7 +1,7 @@
 //! What the parts of a session share, and the tasks that take connections in.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::{
@@ -68,6 +68,10 @@ pub(in crate::swarm) struct Shared {
     pub(in crate::swarm) web: Http,
     pub(in crate::swarm) torrents: Lock<HashMap<InfoHash, Arc<Torrent>>>,
     pub(in crate::swarm) conns: Lock<BTreeMap<ConnId, Arc<Conn>>>,
+    /// Torrents that something happened to since the owner of the session looked.
+    pub(in crate::swarm) news: Lock<HashSet<InfoHash>>,
+    /// One of them is complete, or cannot go on.
+    pub(in crate::swarm) ended: Notify,
     /// Incoming connections without a handshake.
     pub(in crate::swarm) half_open: Lock<HalfOpen>,
     pub(super) next_conn: Arc<AtomicU64>,
@@ -155,6 +159,28 @@ impl Shared {
 
     pub(in crate::swarm) fn torrent(&self, hash: InfoHash) -> Option<Arc<Torrent>> {
         lock(&self.torrents).get(&hash).cloned()
+    }
+
+    /// A torrent is not in the session any more.
+    pub(in crate::swarm) fn forget(&self, hash: InfoHash) {
+        if let Some(torrent) = lock(&self.torrents).remove(&hash) {
+            // Nobody will ask for its news any more.
+            torrent.is_news.store(true, Ordering::Release);
+        }
+        lock(&self.news).remove(&hash);
+    }
+
+    /// The torrents that something happened to since the last call.
+    pub(super) fn take_news(&self) -> Vec<InfoHash> {
+        let news = std::mem::take(&mut *lock(&self.news));
+        let torrents = lock(&self.torrents);
+        for hash in &news {
+            if let Some(torrent) = torrents.get(hash) {
+                // Before anybody looks: what happens from now on is news again.
+                torrent.is_news.store(false, Ordering::Release);
+            }
+        }
+        news.into_iter().collect()
     }
 
     /// Serves a connection that somebody opened, if there is room.

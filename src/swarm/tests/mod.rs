@@ -4,6 +4,7 @@ mod leases;
 mod month;
 mod picker;
 mod simulation;
+mod sleep;
 
 /// Numbers that follow from a seed (SplitMix64).
 struct Random(u64);

@@ -74,6 +74,16 @@ impl Known {
         self.dialling || self.conn.is_some() || self.source == PeerSource::User
     }
 
+    /// Whether it may be dialled, now or later.
+    fn is_candidate(&self, complete: bool) -> bool {
+        let user = self.source == PeerSource::User;
+        self.conn.is_none()
+            && !self.dialling
+            && (user || self.failures < MAX_FAILURES)
+            && !(complete && self.seed)
+            && self.source != PeerSource::Incoming
+    }
+
     /// What is evicted first has the least of this.
     fn worth(&self) -> (bool, PeerSource, Reverse<u32>, u64) {
         let hopeless = self.failures >= MAX_FAILURES;
@@ -226,15 +236,7 @@ impl PeerBook {
         let mut ready: Vec<_> = self
             .known
             .iter_mut()
-            .filter(|(_, known)| {
-                let user = known.source == PeerSource::User;
-                known.conn.is_none()
-                    && !known.dialling
-                    && known.next_try_ms <= now_ms
-                    && (user || known.failures < MAX_FAILURES)
-                    && !(complete && known.seed)
-                    && known.source != PeerSource::Incoming
-            })
+            .filter(|(_, known)| known.is_candidate(complete) && known.next_try_ms <= now_ms)
             .collect();
         ready.sort_by_cached_key(|(addr, known)| {
             let priority = Reverse(priority(**addr));
@@ -245,6 +247,13 @@ impl PeerBook {
             *addr
         });
         chosen.collect()
+    }
+
+    /// When the first of those is to be dialled that [`choose`](Self::choose) may ever give.
+    pub(in crate::swarm) fn next_try(&self, complete: bool) -> Option<u64> {
+        let candidates = self.known.values();
+        let candidates = candidates.filter(|known| known.is_candidate(complete));
+        candidates.map(|known| known.next_try_ms).min()
     }
 
     /// A dialled connection ended after `lived`, or never was.

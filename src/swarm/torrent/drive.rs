@@ -5,9 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::MissedTickBehavior;
-
-use super::{Torrent, core::Input, resume::Resume};
+use super::{
+    Torrent,
+    core::{Input, TICK_MS},
+    resume::Resume,
+};
 use crate::swarm::{
     bitfield::Bitfield,
     events::Event,
@@ -21,7 +23,9 @@ use crate::swarm::{
 /// How often verified pieces are made durable and recorded. After a kill, what
 /// was written since is hashed again.
 const RECORD_EVERY: Duration = Duration::from_secs(5);
-const TICK: Duration = Duration::from_secs(1);
+/// How often a torrent looks at itself while something goes on; else it sleeps until its next
+/// deadline, or until something happens.
+const TICK: Duration = Duration::from_millis(TICK_MS);
 /// For so long the info dictionary stays in memory after somebody needed it, if it is kept
 /// elsewhere, too: whoever asks for its parts has them from one read.
 const DICTIONARY_UNUSED: Duration = Duration::from_secs(60);
@@ -34,9 +38,9 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
     if !torrent.is_private() {
         shared.spawn(torrent.clone().dht_loop());
     }
-    // Made once: whatever happens more often than a tick must not put it off.
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Counted from the last tick: whatever happens more often must not put the next one off.
+    let mut ticked = tokio::time::Instant::now();
+    let mut next = Some(ticked);
     let mut recorded_at = Instant::now();
     let mut told_metadata = torrent.setup.info.is_some();
     loop {
@@ -56,13 +60,20 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
         torrent.dial_more();
         let tick = tokio::select! {
             () = torrent.changed.notified() => false,
-            _tick = ticks.tick() => true,
+            () = until(next) => true,
         };
+        torrent.asleep.store(false, Ordering::Release);
         let phase = torrent.phase.borrow().clone();
+        if tick {
+            ticked = tokio::time::Instant::now();
+            #[cfg(test)]
+            torrent.ticks.fetch_add(1, Ordering::Relaxed);
+        }
         if phase == Phase::Metadata {
             if tick {
                 torrent.tick_metadata();
             }
+            next = torrent.next_tick(tick, ticked);
             continue;
         }
         if tick {
@@ -89,10 +100,71 @@ pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
             let grace = shared.grace;
             shared.spawn(async move { torrent.finish(grace).await });
         }
+        next = torrent.next_tick(tick, ticked);
+    }
+}
+
+/// Waits until then; for ever, if that is never.
+async fn until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
 impl Torrent {
+    /// When its task ticks next, the last time having been `ticked`, if nothing happens before.
+    /// After anything but a tick that is soon; then as late as nothing is missed.
+    fn next_tick(
+        &self,
+        after_tick: bool,
+        ticked: tokio::time::Instant,
+    ) -> Option<tokio::time::Instant> {
+        if !after_tick {
+            return Some(ticked + TICK);
+        }
+        // Before it looks: whatever happens from now on wakes it.
+        self.asleep.store(true, Ordering::Release);
+        let quiet = self.quiet_for()?;
+        if quiet > TICK {
+            return Some(tokio::time::Instant::now() + quiet);
+        }
+        self.asleep.store(false, Ordering::Release);
+        Some(ticked + TICK)
+    }
+
+    /// How long nothing has to be done, if nothing happens; `None`: for ever.
+    fn quiet_for(&self) -> Option<Duration> {
+        let now = self.now_ms();
+        let core = self.state().core.next_tick(now, self.is_complete());
+        let core = core.map(|at| Duration::from_millis(at.saturating_sub(now)));
+        let unrecorded = lock(&self.resume).as_ref().is_some_and(Resume::is_dirty);
+        let dictionary = self.info.get();
+        let dictionary = dictionary.and_then(|info| info.put_away_in(DICTIONARY_UNUSED));
+        let goals = *lock(&self.goals);
+        let goal = goals.time;
+        let goal = goal.and_then(|time| lock(&self.shared_for).until(time));
+        // What is earned others count, and do not tell.
+        let counted = goals.earned.is_some() && *self.phase.borrow() == Phase::Seeding;
+        let looks = (unrecorded || counted).then_some(TICK);
+        let all = [core, looks, dictionary, goal];
+        let first = all.into_iter().flatten().min();
+        first.map(|first| first.max(TICK))
+    }
+
+    /// Something happened: if its task sleeps, it looks what that means.
+    pub(super) fn wake_task(&self) {
+        if self.asleep.load(Ordering::Acquire) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Its task does not tick each second now.
+    #[cfg(test)]
+    pub(in crate::swarm) fn sleeps(&self) -> bool {
+        self.asleep.load(Ordering::Acquire)
+    }
+
     fn tick_metadata(&self) {
         for conn in self.conns() {
             conn.tick_metadata();
@@ -249,7 +321,7 @@ impl Torrent {
         let written = self.writing.write().await;
         tokio::join!(self.say_goodbye(), self.clone().record(true));
         drop(written);
-        lock(&self.shared.torrents).remove(&self.hash);
+        self.shared.forget(self.hash);
     }
 }
 

@@ -125,6 +125,9 @@ pub(super) struct Torrent {
     /// How often that lock was taken.
     #[cfg(test)]
     pub(super) taken: AtomicU64,
+    /// How often its task ticked.
+    #[cfg(test)]
+    pub(super) ticks: AtomicU64,
     resume: Lock<Option<resume::Resume>>,
     /// Keeps other downloads from the content while this one writes to it.
     claimed: Lock<Option<Claimed>>,
@@ -136,6 +139,10 @@ pub(super) struct Torrent {
     first_listener: Lock<Option<broadcast::Receiver<Event>>>,
     /// The torrent's own task has something to do.
     changed: Notify,
+    /// It does not tick each second now: see [`wake_task`](Self::wake_task).
+    asleep: AtomicBool,
+    /// The session's owner was told that something happened to it, and has not looked yet.
+    pub(super) is_news: AtomicBool,
     /// Read by every job that writes content, so that the end can wait for them.
     writing: Arc<RwLock<()>>,
     /// Read by every job that reads content or records it, so that it can be moved.
@@ -224,6 +231,8 @@ impl Torrent {
             ),
             #[cfg(test)]
             taken: AtomicU64::new(0),
+            #[cfg(test)]
+            ticks: AtomicU64::new(0),
             resume: Lock::new(Rank::Record, None),
             claimed: Lock::new(Rank::Leaf, None),
             in_the_way: AtomicBool::new(false),
@@ -231,6 +240,8 @@ impl Torrent {
             events,
             first_listener: Lock::new(Rank::Leaf, Some(first_listener)),
             changed: Notify::new(),
+            asleep: AtomicBool::new(false),
+            is_news: AtomicBool::new(false),
             writing: Arc::default(),
             moving: Arc::default(),
             drained: Notify::new(),
@@ -400,13 +411,25 @@ impl Torrent {
     /// Nobody listening is fine.
     fn emit(&self, event: Event) {
         let _nobody = self.events.send(event);
+        self.tell_news();
+    }
+
+    /// Something happened that its owner may want to look at.
+    pub(super) fn tell_news(&self) {
+        if !self.is_news.swap(true, Ordering::AcqRel) {
+            lock(&self.shared.news).insert(self.hash);
+        }
     }
 
     /// Something happened: does what comes of it.
     pub(super) fn input(self: &Arc<Self>, input: Input) {
         let now = self.now_ms();
+        let is_tick = matches!(input, Input::Tick);
         let mut state = self.state();
         let outputs = state.core.input(now, input);
+        if is_tick && outputs.is_empty() {
+            return;
+        }
         self.act(state, outputs);
     }
 
@@ -453,6 +476,15 @@ impl Torrent {
             }
         }
         drop(state);
+        self.tell_news();
+        self.wake_task();
+        let is_end = |phase: &Phase| *phase == Phase::Seeding || phase.trouble().is_some();
+        if later
+            .iter()
+            .any(|output| matches!(output, Output::Phase(next, _) if is_end(next)))
+        {
+            self.shared.ended.notify_one();
+        }
         for (conn, piece) in everybody {
             conn.send(Message::Have(piece));
             conn.wake();
@@ -549,6 +581,7 @@ impl Torrent {
 
     pub(super) fn set_goals(&self, goals: SeedGoals) {
         *lock(&self.goals) = goals;
+        self.changed.notify_one();
     }
 
     /// What its sharing was ended by, if by a goal.

@@ -34,6 +34,8 @@ pub(in crate::swarm) use peers::{Arrival, Claim, Joining, Places, Standing};
 
 /// After the disk refused, nothing is requested for so long.
 const DISK_RETRY_MS: u64 = 10_000;
+/// Between two ticks, while something goes on.
+pub(in crate::swarm) const TICK_MS: u64 = 1000;
 
 /// What happens to a torrent. What asks for an answer is a method of [`TorrentCore`].
 #[derive(Debug)]
@@ -46,7 +48,7 @@ pub(in crate::swarm) enum Input {
     Prioritize(FilePriorities),
     /// Other files are wanted.
     Chosen(Box<Wanted>),
-    /// A second has passed.
+    /// A second or more has passed: see [`TorrentCore::next_tick`].
     Tick,
     /// Somebody named these addresses; `teller`, if it was a peer.
     Named {
@@ -244,6 +246,25 @@ impl TorrentCore {
     pub(in crate::swarm) fn disk_due(&self, now_ms: u64) -> Option<bool> {
         let refused = matches!(self.phase, Phase::Paused(Pause::DiskRefused(_)));
         (refused && self.disk_retry_ms <= now_ms).then_some(self.disk_full)
+    }
+
+    /// When the next tick is needed, after one at `now_ms`, if nothing happens before; `None`:
+    /// not before something happens. Nothing that a torrent decides changes in between. It is
+    /// `complete` if everything wanted is there.
+    pub(in crate::swarm) fn next_tick(&self, now_ms: u64, complete: bool) -> Option<u64> {
+        let soon = now_ms.saturating_add(TICK_MS);
+        // Nothing is asked of a web seed any more when everything is there.
+        if !(complete || self.peers.is_empty()) || self.connected() > 0 {
+            return Some(soon);
+        }
+        let refused = matches!(self.phase, Phase::Paused(Pause::DiskRefused(_)));
+        let disk = refused.then_some(self.disk_retry_ms);
+        let dial = match self.phase.is_open() {
+            true => self.book.next_try(complete),
+            false => None,
+        };
+        let next = disk.into_iter().chain(dial).min();
+        next.map(|at| at.max(soon))
     }
 
     /// The price tags of a connection's chunks are written off.

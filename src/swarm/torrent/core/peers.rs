@@ -253,7 +253,7 @@ impl TorrentCore {
     }
 
     /// Connections, without web seeds.
-    fn connected(&self) -> usize {
+    pub(super) fn connected(&self) -> usize {
         self.peers.values().filter(|peer| !peer.web).count()
     }
 

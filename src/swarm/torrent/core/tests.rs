@@ -1,4 +1,5 @@
 mod choosing;
+mod sleeping;
 
 use super::*;
 use crate::swarm::{
