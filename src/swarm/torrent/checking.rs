@@ -11,7 +11,11 @@ use std::{
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{Place, Torrent, core::Input, resume::Resume};
+use super::{
+    Place, Torrent,
+    core::Input,
+    resume::{Plan, Recorded, Resume},
+};
 use crate::swarm::{
     bitfield::Bitfield,
     events::Event,
@@ -42,6 +46,8 @@ struct Unknown {
     check: Vec<u32>,
     /// The files are this torrent's.
     ours: bool,
+    /// The record may stay as it is.
+    settled: bool,
 }
 
 impl Torrent {
@@ -186,10 +192,10 @@ impl Torrent {
         info: &Info,
         root: &Path,
         wanted: &Wanted,
-        resume: Option<&Resume>,
+        recorded: Option<&Recorded>,
     ) -> Storage {
         let files = wanted.chosen().len();
-        let before = resume.and_then(|resume| resume.in_place(files));
+        let before = recorded.and_then(|recorded| recorded.in_place(files));
         Storage::new(info, root, |at| {
             let made = || before.as_ref().is_some_and(|before| before.has(at));
             wanted.chosen().has(at) || (made() && is_there(info, root, at))
@@ -215,16 +221,17 @@ impl Torrent {
                 .inspect_err(|error| tracing::warn!(%error, "no fast resume"))
                 .ok()
         });
+        let recorded = resume.as_ref().and_then(Resume::recorded);
         let wanted = self.wanted_or(info, || {
-            let before = resume.as_ref().filter(|_| !read_only);
-            before.and_then(|resume| resume.chosen(info.file_count()))
+            let before = recorded.as_ref().filter(|_| !read_only);
+            before.and_then(|recorded| recorded.chosen(info.file_count()))
         });
         if let Some(resume) = &mut resume {
             resume.choose(&wanted);
         }
         let storage = Arc::new(match read_only {
             true => Storage::content(info, root, |_| true),
-            false => self.lay_out(info, root, &wanted, resume.as_ref()),
+            false => self.lay_out(info, root, &wanted, recorded.as_ref()),
         });
         *lock(&self.storage) = Some(storage.clone());
         if trusted {
@@ -238,22 +245,30 @@ impl Torrent {
             absent = claimed.made || storage.is_absent();
             *lock(&self.claimed) = Some(claimed);
         }
-        let (have, check, ours) = match resume.as_ref() {
-            _ if absent => (Bitfield::empty(pieces), Vec::new(), true),
-            Some(resume) if !self.setup.recheck => {
-                let plan = resume.plan(info, &storage);
-                (plan.have, plan.check, plan.ours)
-            }
-            _ => (Bitfield::empty(pieces), (0..pieces).collect(), false),
+        let plan = match resume.as_ref() {
+            _ if absent => Plan {
+                have: Bitfield::empty(pieces),
+                ours: true,
+                check: Vec::new(),
+                settled: false,
+            },
+            Some(resume) if !self.setup.recheck => resume.plan(recorded.as_ref(), info, &storage),
+            _ => Plan {
+                have: Bitfield::empty(pieces),
+                ours: false,
+                check: (0..pieces).collect(),
+                settled: false,
+            },
         };
         Ok(Look::Unknown(Box::new(Unknown {
+            settled: plan.settled && wanted.is_everything(),
             storage,
             resume,
             wanted,
             read_only,
-            have,
-            check,
-            ours,
+            have: plan.have,
+            check: plan.check,
+            ours: plan.ours,
         })))
     }
 
@@ -264,12 +279,13 @@ impl Torrent {
         };
         let Unknown {
             storage,
-            resume,
+            mut resume,
             wanted,
             read_only,
             mut have,
             mut check,
             ours,
+            settled,
         } = unknown;
         let goes_on = || self.goes_on();
         let pieces = info.layout().pieces();
@@ -317,8 +333,13 @@ impl Torrent {
                 });
             storage.check_writable(&needed)?;
         }
+        if let Some(resume) = resume.as_mut().filter(|_| settled) {
+            resume.settle();
+        }
         *lock(&self.resume) = resume;
-        self.record_now(&have, &storage);
+        if !settled {
+            self.record_now(&have, &storage);
+        }
         // After the record, which may speak of it.
         if !read_only && storage.drop_parts()? {
             self.record_now(&have, &storage);

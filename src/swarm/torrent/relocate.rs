@@ -149,7 +149,8 @@ pub(in crate::swarm) fn forget_content(
 ) -> Result<(), MoveError> {
     let opened = Resume::new(&dir.join("resume"), info.hash(), root);
     let record = opened.map_err(|source| StorageError::new("read", dir, source))?;
-    if let Some(made) = record.in_place(info.file_count()) {
+    let recorded = record.recorded();
+    if let Some(made) = recorded.and_then(|recorded| recorded.in_place(info.file_count())) {
         remove(&Storage::new(info, root, |at| made.has(at)))?;
         record.forget();
     }
@@ -161,7 +162,9 @@ fn known_at(dir: &Path, info: &Info, root: &Path) -> Result<(Resume, Storage), M
     let record = Resume::new(&dir.join("resume"), info.hash(), root);
     let record = record.map_err(|source| StorageError::new("read", dir, source))?;
     let files = info.file_count();
-    let in_place = record.in_place(files);
+    let in_place = record
+        .recorded()
+        .and_then(|recorded| recorded.in_place(files));
     let in_place = in_place.unwrap_or_else(|| Bitfield::full(files));
     let storage = Storage::new(info, root, |at| in_place.has(at));
     Ok((record, storage))
@@ -180,7 +183,8 @@ pub(in crate::swarm) fn is_moved(
     wanted: Option<&Wanted>,
 ) -> Result<bool, MoveError> {
     let (record, there) = known_at(dir, info, &folder.join(info.name()))?;
-    let chosen = || match record.chosen(info.file_count()) {
+    let recorded = || record.recorded()?.chosen(info.file_count());
+    let chosen = || match recorded() {
         Some(files) => Wanted::files(info, files),
         None => Wanted::all(info),
     };
@@ -225,7 +229,7 @@ pub(in crate::swarm) fn recover_move(
     };
     let (old, new) = (record(from)?, record(to)?);
     let files = info.file_count();
-    let of = |record: &Option<Resume>| record.as_ref()?.in_place(files);
+    let of = |record: &Option<Resume>| record.as_ref()?.recorded()?.in_place(files);
     let known = of(&new).or_else(|| of(&old));
     let in_place = known.unwrap_or_else(|| Bitfield::full(files));
     let from = match read_only {

@@ -58,6 +58,9 @@ pub(super) struct Plan {
     pub(super) ours: bool,
     /// To be hashed.
     pub(super) check: Vec<u32>,
+    /// The record is of an orderly end, and says that everything is there: as long as nothing
+    /// is written, it may stay as it is.
+    pub(super) settled: bool,
 }
 
 /// The pieces, whether the end was orderly, and the files' fingerprint.
@@ -74,6 +77,45 @@ pub(super) struct Resume {
     marked: Option<Instant>,
     /// The wanted files by position, if not all are.
     chosen: Option<Bitfield>,
+    /// The record is of an orderly end, and nothing was written since.
+    settled: bool,
+}
+
+/// A record as it was read.
+pub(super) struct Recorded(Value);
+
+impl Recorded {
+    /// The wanted files of that time, of so many; none: all of them.
+    pub(super) fn chosen(&self, files: u32) -> Option<Bitfield> {
+        let chosen = Bitfield::from_wire(self.0.get("chosen")?.as_bytes()?, files);
+        chosen.filter(|chosen| !chosen.is_empty())
+    }
+
+    /// The files that had files of their own then; none: it makes no sense.
+    pub(super) fn in_place(&self, files: u32) -> Option<Bitfield> {
+        match self.0.get("in_place") {
+            Some(bits) => Bitfield::from_wire(bits.as_bytes()?, files),
+            None => Some(Bitfield::full(files)),
+        }
+    }
+
+    /// All files were wanted, and each had one of its own.
+    fn is_of_all_files(&self) -> bool {
+        self.0.get("chosen").is_none() && self.0.get("in_place").is_none()
+    }
+
+    fn record(&self, pieces: u32) -> Option<Record> {
+        let value = &self.0;
+        let have = Bitfield::from_wire(value.get("have")?.as_bytes()?, pieces)?;
+        let clean = value.get("clean")?.as_int()? == 1;
+        let files = value.get("files")?.as_list()?.iter().map(|file| {
+            let [length, changed] = file.as_list()? else {
+                return None;
+            };
+            Some((length.as_u64()?, changed.as_int()?))
+        });
+        Some((have, clean, files.collect::<Option<_>>()?))
+    }
 }
 
 impl Resume {
@@ -91,32 +133,16 @@ impl Resume {
             noted: Vec::new(),
             marked: None,
             chosen: None,
+            settled: false,
         })
     }
 
-    /// The wanted files of the last time, of so many; none: all of them, or there was
-    /// no last time.
-    pub(super) fn chosen(&self, files: u32) -> Option<Bitfield> {
-        let record = self.value()?;
-        let chosen = Bitfield::from_wire(record.get("chosen")?.as_bytes()?, files);
-        chosen.filter(|chosen| !chosen.is_empty())
-    }
-
-    /// The files that had files of their own the last time; none: there was no last
-    /// time.
-    pub(super) fn in_place(&self, files: u32) -> Option<Bitfield> {
-        let record = self.value()?;
-        match record.get("in_place") {
-            Some(bits) => Bitfield::from_wire(bits.as_bytes()?, files),
-            None => Some(Bitfield::full(files)),
-        }
-    }
-
-    fn value(&self) -> Option<Value> {
+    /// The record, if there is one.
+    pub(super) fn recorded(&self) -> Option<Recorded> {
         let bytes = fs::read(&self.record).ok()?;
         let value = bencode::decode(&bytes, Limits::TORRENT).ok()?;
         let ours = value.get("info_hash")?.as_bytes()? == self.hash.as_bytes();
-        ours.then_some(value)
+        ours.then_some(Recorded(value))
     }
 
     /// These files are wanted from now on.
@@ -125,32 +151,30 @@ impl Resume {
         self.chosen = some.map(|wanted| wanted.chosen().clone());
     }
 
-    /// Decides what to believe.
-    pub(super) fn plan(&self, info: &Info, storage: &Storage) -> Plan {
+    /// Decides what to believe of files that are there.
+    pub(super) fn plan(&self, recorded: Option<&Recorded>, info: &Info, storage: &Storage) -> Plan {
         let pieces = info.layout().pieces();
         let all = || Plan {
             have: Bitfield::empty(pieces),
             ours: false,
             check: (0..pieces).collect(),
+            settled: false,
         };
-        if storage.is_absent() {
-            return Plan {
-                have: Bitfield::empty(pieces),
-                ours: true,
-                check: Vec::new(),
-            };
-        }
-        let Some((have, clean, files)) = self.read(pieces) else {
+        let known = recorded.and_then(|recorded| Some((recorded, recorded.record(pieces)?)));
+        let Some((recorded, (have, clean, files))) = known else {
             return all();
         };
         let now = storage.fingerprint();
         if clean {
-            let have = if now == files { Some(have) } else { None };
-            return have.map_or_else(all, |have| Plan {
-                have,
-                ours: true,
-                check: Vec::new(),
-            });
+            return match now == files {
+                true => Plan {
+                    ours: true,
+                    check: Vec::new(),
+                    settled: have.is_full() && recorded.is_of_all_files(),
+                    have,
+                },
+                false => all(),
+            };
         }
         let lengths_fit =
             now.len() == files.len() && now.iter().zip(&files).all(|(now, then)| now.0 == then.0);
@@ -163,7 +187,13 @@ impl Resume {
             have,
             ours: true,
             check,
+            settled: false,
         }
+    }
+
+    /// The record of an orderly end holds until something is written.
+    pub(super) fn settle(&mut self) {
+        self.settled = true;
     }
 
     /// Whether it speaks of these files, and nobody touched them since.
@@ -209,16 +239,7 @@ impl Resume {
     }
 
     fn read(&self, pieces: u32) -> Option<Record> {
-        let value = self.value()?;
-        let have = Bitfield::from_wire(value.get("have")?.as_bytes()?, pieces)?;
-        let clean = value.get("clean")?.as_int()? == 1;
-        let files = value.get("files")?.as_list()?.iter().map(|file| {
-            let [length, changed] = file.as_list()? else {
-                return None;
-            };
-            Some((length.as_u64()?, changed.as_int()?))
-        });
-        Some((have, clean, files.collect::<Option<_>>()?))
+        self.recorded()?.record(pieces)
     }
 
     fn read_journal(&self, pieces: u32) -> Vec<u32> {
@@ -235,6 +256,7 @@ impl Resume {
     /// disk, the record is taken away until one can be written again: without it
     /// everything is hashed, and nothing that is there is forgotten.
     pub(super) fn note(&mut self, piece: u32) {
+        self.settled = false;
         self.noted.push(piece);
         self.open();
         let noted = match &mut self.log {
@@ -264,6 +286,7 @@ impl Resume {
     /// Content is being written, though no piece may be whole for long: that it
     /// changed later than the journal would look like somebody else's doing.
     pub(super) fn mark(&mut self) {
+        self.settled = false;
         if self.marked.is_some_and(|at| at.elapsed() < MARK_EVERY) {
             return;
         }
@@ -291,13 +314,18 @@ impl Resume {
     }
 
     /// Replaces the record. The content up to `have` must have been synced; the
-    /// journal keeps what is not in `have`.
+    /// journal keeps what is not in `have`. One that is still right stays: thousands of torrents
+    /// that nobody wrote to start and end without a write.
     pub(super) fn save(
         &mut self,
         have: &Bitfield,
         storage: &Storage,
         clean: bool,
     ) -> io::Result<()> {
+        if self.settled && clean {
+            return Ok(());
+        }
+        self.settled = false;
         let files = storage.fingerprint().into_iter().map(|(length, changed)| {
             let length = i64::try_from(length).unwrap_or(i64::MAX);
             Value::List(vec![length.into(), changed.into()])
@@ -319,7 +347,9 @@ impl Resume {
         self.noted.retain(|piece| !have.has(*piece));
         let rest: Vec<u8> = self.noted.iter().flat_map(|p| p.to_be_bytes()).collect();
         self.log = None;
-        replace(&self.journal, &rest)
+        replace(&self.journal, &rest)?;
+        self.settled = clean;
+        Ok(())
     }
 }
 
@@ -344,6 +374,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
     use crate::swarm::metainfo::{self, CreateOptions};
 
@@ -364,6 +396,10 @@ mod tests {
         Resume::new(&dir.join("state"), info.hash(), storage.root()).unwrap()
     }
 
+    fn planned(resume: &Resume, info: &Info, storage: &Storage) -> Plan {
+        resume.plan(resume.recorded().as_ref(), info, storage)
+    }
+
     #[test]
     fn an_orderly_end_is_believed_until_a_file_changes() {
         let dir = tempfile::tempdir().unwrap();
@@ -371,21 +407,59 @@ mod tests {
         let mut resume = open(dir.path(), &info, &storage);
         let have = Bitfield::full(info.layout().pieces());
         resume.save(&have, &storage, true).unwrap();
-        let plan = open(dir.path(), &info, &storage).plan(&info, &storage);
+        let plan = planned(&open(dir.path(), &info, &storage), &info, &storage);
         assert_eq!(
             plan,
             Plan {
                 have,
                 ours: true,
-                check: vec![]
+                check: vec![],
+                settled: true,
             }
         );
         let file = File::options().write(true).open(storage.root()).unwrap();
         file.set_modified(SystemTime::now() + Duration::from_secs(60))
             .unwrap();
-        let plan = open(dir.path(), &info, &storage).plan(&info, &storage);
+        let plan = planned(&open(dir.path(), &info, &storage), &info, &storage);
         assert_eq!(plan.check.len(), 7);
         assert!(plan.have.is_empty());
+    }
+
+    #[test]
+    fn a_record_stays_as_it_is_until_something_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (info, storage) = torrent(dir.path());
+        let full = Bitfield::full(7);
+        // Each record is a file of its own, put in the place of the one before.
+        let file = |resume: &Resume| fs::metadata(&resume.record).unwrap().ino();
+        open(dir.path(), &info, &storage)
+            .save(&full, &storage, true)
+            .unwrap();
+        let mut resume = open(dir.path(), &info, &storage);
+        assert!(planned(&resume, &info, &storage).settled);
+        let first = file(&resume);
+        resume.settle();
+        resume.save(&full, &storage, true).unwrap();
+        assert_eq!(file(&resume), first);
+        assert_eq!(planned(&resume, &info, &storage).have, full);
+        // What is written since makes it another one.
+        resume.mark();
+        resume.save(&full, &storage, true).unwrap();
+        assert_ne!(file(&resume), first);
+        // One that does not end in order is always written.
+        resume.save(&full, &storage, false).unwrap();
+        assert!(!planned(&resume, &info, &storage).settled);
+        // What is not complete may be written to at any time.
+        let mut part = full.clone();
+        part.remove(3);
+        resume.save(&part, &storage, true).unwrap();
+        let plan = planned(&resume, &info, &storage);
+        assert_eq!((plan.have, plan.settled), (part, false));
+        // Nor is it settled if only some files were wanted.
+        resume.chosen = Some(Bitfield::full(1));
+        resume.mark();
+        resume.save(&full, &storage, true).unwrap();
+        assert!(!planned(&resume, &info, &storage).settled);
     }
 
     #[test]
@@ -400,13 +474,14 @@ mod tests {
         resume.save(&have, &storage, false).unwrap();
         resume.note(2);
         let again = open(dir.path(), &info, &storage);
-        let plan = again.plan(&info, &storage);
+        let plan = planned(&again, &info, &storage);
         assert_eq!(
             plan,
             Plan {
                 have,
                 ours: true,
-                check: vec![2, 4]
+                check: vec![2, 4],
+                settled: false,
             }
         );
         // What is downloaded is nobody else's business.
@@ -416,9 +491,9 @@ mod tests {
         }
         // A torn journal and a broken record cost time, not truth.
         fs::write(&again.journal, [0, 0, 0, 3, 0]).unwrap();
-        assert_eq!(again.plan(&info, &storage).check, [3]);
+        assert_eq!(planned(&again, &info, &storage).check, [3]);
         fs::write(&again.record, b"d4:have").unwrap();
-        assert_eq!(again.plan(&info, &storage).check.len(), 7);
+        assert_eq!(planned(&again, &info, &storage).check.len(), 7);
     }
 
     #[test]
@@ -434,7 +509,7 @@ mod tests {
             file.set_modified(long_ago).unwrap();
         }
         storage.write(0, b"part of a piece").unwrap();
-        let plan = |resume: &Resume| resume.plan(&info, &storage).check.len();
+        let plan = |resume: &Resume| planned(resume, &info, &storage).check.len();
         assert_eq!(plan(&resume), 7);
         resume.mark();
         assert_eq!(plan(&resume), 0);
@@ -446,15 +521,15 @@ mod tests {
         let (info, storage) = torrent(dir.path());
         let mut resume = open(dir.path(), &info, &storage);
         resume.save(&Bitfield::empty(7), &storage, false).unwrap();
-        assert_eq!(resume.plan(&info, &storage).check.len(), 0);
+        assert_eq!(planned(&resume, &info, &storage).check.len(), 0);
         // Where the journal belongs stands a folder.
         fs::remove_file(&resume.journal).unwrap();
         fs::create_dir(&resume.journal).unwrap();
         resume.note(3);
-        assert_eq!(resume.plan(&info, &storage).check.len(), 7);
+        assert_eq!(planned(&resume, &info, &storage).check.len(), 7);
         fs::remove_dir(&resume.journal).unwrap();
         resume.save(&Bitfield::full(7), &storage, false).unwrap();
-        assert!(resume.plan(&info, &storage).have.is_full());
+        assert!(planned(&resume, &info, &storage).have.is_full());
     }
 
     #[test]

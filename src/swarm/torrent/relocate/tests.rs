@@ -132,7 +132,8 @@ impl World {
         let pieces: Vec<u32> = self.wanted.pieces().iter().collect();
         let right = storage.check(&self.info, &pieces, 1, &|| true).unwrap();
         assert_eq!(right.count(), self.wanted.pieces().count());
-        let plan = self.resume(place).plan(&self.info, &storage);
+        let record = self.resume(place);
+        let plan = record.plan(record.recorded().as_ref(), &self.info, &storage);
         assert!(plan.ours && plan.check.is_empty(), "{plan:?}");
         assert_eq!(&plan.have, self.wanted.pieces());
         let names = |place: &str| -> Vec<String> {
