@@ -2,7 +2,7 @@
 //! only. Private torrents are neither told of nor believed.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
     sync::Arc,
@@ -131,7 +131,7 @@ pub(super) async fn run(shared: Arc<Shared>, socket: UdpSocket) {
             }
             _ = ticks.tick() => {
                 let now = Instant::now();
-                let public: Vec<InfoHash> = {
+                let public: HashSet<InfoHash> = {
                     let torrents = lock(&shared.torrents);
                     let open = torrents.values().filter(|torrent| torrent.is_public_and_open());
                     open.map(|torrent| torrent.hash).collect()
