@@ -290,10 +290,7 @@ impl Owner {
         self.publish(Look::All);
         self.keep_up(true, true).await;
         if let Some(pay) = self.pay.take() {
-            let ended = tokio::task::spawn_blocking(move || pay.extension.shutdown());
-            if ended.await.is_err() {
-                tracing::debug!("the runtime is shutting down");
-            }
+            pay.end().await;
         }
         // The file is closed before the end is told.
         drop(self.store.take());

@@ -1,6 +1,7 @@
 //! Payments of a client: the `sr_pay` extension on the ledger and the node, what is read of
 //! both for readers, and the settling of debts by policy.
 
+mod ending;
 mod news;
 mod node_view;
 mod people;
@@ -14,6 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{Notify, mpsc, watch};
 
+use ending::Ends;
 pub(super) use news::News;
 use node_view::NodeView;
 pub(super) use reading::Reading;
@@ -184,6 +186,8 @@ pub(super) struct Running {
     teller: mpsc::Sender<News>,
     pub(super) account: Address,
     pub(super) token: TokenId,
+    /// Settling and planning end with this.
+    ends: Ends,
 }
 
 impl Running {
@@ -197,9 +201,11 @@ impl Running {
             payments.token,
             Arc::clone(&read_again),
         );
+        let ends = Ends::new();
         let settler = payments.settling.clone().map(|settling| {
             Settler::start(
                 settling,
+                ends.ended(),
                 Arc::clone(&payments.ledger),
                 payments.chain.clone(),
                 payments.token,
@@ -221,6 +227,18 @@ impl Running {
             teller: payments.teller,
             account: payments.account,
             token: payments.token,
+            ends,
+        }
+    }
+
+    /// Ends in order: what settles or plans, then what buys and sells.
+    pub(super) async fn end(self) {
+        drop(self.settler);
+        self.ends.end().await;
+        let extension = self.extension;
+        let ended = tokio::task::spawn_blocking(move || extension.shutdown());
+        if ended.await.is_err() {
+            tracing::debug!("the runtime is shutting down");
         }
     }
 

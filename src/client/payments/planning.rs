@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Running, Settling, reading::batches};
+use super::{Running, Settling, ending::Ended, reading::batches};
 use crate::{
     client::{
         error::ClientError,
@@ -44,6 +44,7 @@ struct Desk {
     account: Address,
     token: TokenId,
     settling: Option<Arc<Settling>>,
+    ended: Ended,
 }
 
 impl Running {
@@ -57,6 +58,7 @@ impl Running {
             account: self.account,
             token: self.token,
             settling: self.settling.clone(),
+            ended: self.ends.ended(),
         };
         let policy = self.settler.as_ref().map(|one| *one.policy.borrow());
         let last = Arc::clone(&self.last_plan);
@@ -112,7 +114,9 @@ impl Desk {
             random: &random_number,
         };
         let runtime = tokio::runtime::Handle::current();
-        let plan = runtime.block_on(engine.plan(self.token, policy));
+        let ended = self.ended.clone();
+        let plan = ended.block_on(&runtime, engine.plan(self.token, policy));
+        let plan = plan.ok_or(ClientError::Ended)?;
         let plan = plan.map_err(|error| ClientError::NoPlan(Box::new(error)))?;
         Ok(shown(&plan, SystemClock.now()))
     }

@@ -8,7 +8,7 @@ use tokio::{
     time::{Interval, MissedTickBehavior},
 };
 
-use super::{News, Settling};
+use super::{News, Settling, ending::Ended};
 use crate::{
     client::snapshot::SettlePolicy,
     ledger::{Ledger, LedgerError, PayoutKind, PayoutState},
@@ -74,6 +74,7 @@ impl Drop for Settler {
 impl Settler {
     pub(super) fn start(
         settling: Arc<Settling>,
+        ended: Ended,
         ledger: Arc<dyn Ledger>,
         chain: NodeChain,
         token: TokenId,
@@ -106,12 +107,15 @@ impl Settler {
                     token,
                     policy,
                     cause,
+                    ended: ended.clone(),
                 };
                 // Its calls to the ledger block.
                 let runtime = tokio::runtime::Handle::current();
-                let round = tokio::task::spawn_blocking(move || runtime.block_on(desk.round()));
-                let Ok(round) = round.await else {
-                    // The runtime shuts down.
+                let ended = ended.clone();
+                let round =
+                    tokio::task::spawn_blocking(move || ended.block_on(&runtime, desk.round()));
+                let Ok(Some(round)) = round.await else {
+                    // The client ends.
                     return;
                 };
                 if news.send(News::Settled(round)).await.is_err() {
@@ -146,6 +150,7 @@ struct Desk {
     token: TokenId,
     policy: SettlePolicy,
     cause: Cause,
+    ended: Ended,
 }
 
 impl Desk {
@@ -187,6 +192,10 @@ impl Desk {
             Ok(signer) => signer,
             Err(why) => return Ok(Round::Declined(format!("the wallet stays closed: {why}"))),
         };
+        // A person may have been asked meanwhile.
+        if self.ended.is_over() {
+            return Ok(Round::Done(None));
+        }
         let agree = |plan: &Plan| match plan.fee_worst > fees {
             // What was agreed to is what is paid.
             true => Err("prices have changed meanwhile".to_owned()),
@@ -238,7 +247,7 @@ impl Desk {
                 ..own
             };
             let dear = engine.plan(self.token, &all).await?;
-            if !dear.payouts.is_empty() && consent(&dear) {
+            if !dear.payouts.is_empty() && consent(&dear) && !self.ended.is_over() {
                 return Ok(Chosen {
                     policy: all,
                     fees: Some(dear.fee_worst),
