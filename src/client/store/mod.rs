@@ -170,14 +170,10 @@ pub fn peek(path: &Path) -> Result<Peek, StoreError> {
             ..Peek::default()
         });
     }
-    let kept = read_all(&conn, &Arc::new(Dictionaries::new(path)))?;
-    let torrents = kept.torrents.iter();
-    let prices = kept.settings.and_then(|settings| settings.prices);
+    let prices = rows::settings(&conn)?.and_then(|settings| settings.prices);
     Ok(Peek {
         open,
-        torrents: torrents
-            .map(|one| (one.wish.known.hash(), one.wish.prices))
-            .collect(),
+        torrents: rows::prices(&conn)?,
         prices: prices.unwrap_or_default(),
     })
 }

@@ -168,6 +168,15 @@ pub(super) fn read_all(
         keep_away(&row.wish, dictionaries);
         torrents.push(row);
     }
+    Ok(Kept {
+        torrents,
+        days: Vec::new(),
+        settings: settings(conn)?,
+    })
+}
+
+/// What is not of one torrent.
+pub(super) fn settings(conn: &Connection) -> Result<Option<Settings>, StoreError> {
     let settings: Option<String> = conn
         .query_row(
             "SELECT value FROM setting WHERE name = 'client'",
@@ -176,14 +185,28 @@ pub(super) fn read_all(
         )
         .optional()
         .map_err(damaged)?;
-    let settings = settings
+    settings
         .map(|text| parse("the settings", &text))
-        .transpose()?;
-    Ok(Kept {
-        torrents,
-        days: Vec::new(),
-        settings,
-    })
+        .transpose()
+}
+
+/// The torrents with their own prices. What they are is not read: of thousands that takes a
+/// while.
+pub(super) fn prices(conn: &Connection) -> Result<Vec<(InfoHash, Prices)>, StoreError> {
+    let mut query = conn
+        .prepare("SELECT hash, wish FROM torrent ORDER BY hash")
+        .map_err(damaged)?;
+    let rows = query.query_map([], |row| {
+        Ok((row.get::<_, [u8; 20]>(0)?, row.get::<_, String>(1)?))
+    });
+    rows.map_err(damaged)?
+        .map(|row| {
+            let (hash, wish) = row.map_err(damaged)?;
+            let hash = InfoHash::from_bytes(hash);
+            let wish: WishText = parse(&hash.to_string(), &wish)?;
+            Ok((hash, wish.prices))
+        })
+        .collect()
 }
 
 /// The days. A list of an older version has none before it is opened to be written.
