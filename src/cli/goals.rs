@@ -74,7 +74,7 @@ pub(super) fn document(row: &TorrentRow, goal: ReachedGoal) -> Value {
             ReachedGoal::Earned => "earnings",
         },
         "uploaded": row.session_uploaded,
-        "seconds": row.seeding_secs,
+        "seconds": row.seeding_secs.secs(),
         "earned_raw": row.earned_raw.to_string(),
     })
 }
@@ -89,7 +89,7 @@ pub(super) fn words(row: &TorrentRow, goal: ReachedGoal) -> String {
         ),
         ReachedGoal::Time => format!(
             "shared long enough: {}, {sent} sent",
-            progress::time(row.seeding_secs)
+            progress::time(row.seeding_secs.secs())
         ),
         ReachedGoal::Earned => format!("earned enough: {} for {sent}", btt_text(row.earned_raw)),
     }

@@ -174,8 +174,8 @@ fn line(
 fn to_goal(row: &TorrentRow) -> (Option<(u64, u64)>, Option<u64>) {
     let (mut part, mut left) = (None, None);
     if let Some(goal) = row.goals.seeding_secs {
-        part = Some((row.seeding_secs, goal.max(1)));
-        left = Some(goal.saturating_sub(row.seeding_secs));
+        part = Some((row.seeding_secs.secs(), goal.max(1)));
+        left = Some(goal.saturating_sub(row.seeding_secs.secs()));
     }
     if let Some(permille) = row.goals.ratio_permille {
         let wanted = u128::from(row.wanted) * u128::from(permille) / 1000;
@@ -271,7 +271,10 @@ pub(super) fn documents(torrents: &[Shown]) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{client::snapshot::Goals, types::InfoHash};
+    use crate::{
+        client::snapshot::{Age, Goals},
+        types::InfoHash,
+    };
 
     fn torrent(state: TorrentState, change: impl FnOnce(&mut TorrentRow)) -> Torrent {
         let mut row = TorrentRow {
@@ -280,7 +283,7 @@ mod tests {
             left: 48 << 20,
             session_uploaded: 32 << 20,
             ratio_permille: 500,
-            seeding_secs: 60,
+            seeding_secs: Age::new(60_000, None),
             down_rate: 1 << 20,
             up_rate: 512 << 10,
             eta_secs: Some(48),

@@ -8,7 +8,7 @@ use super::{
     entry::{Entry, Known, Life, Place, Standing, Wish, choose, selection},
     error::ClientError,
     labels::{check_folder, check_name},
-    owner::{Look, Owner},
+    owner::Owner,
 };
 use crate::{
     swarm::{
@@ -85,7 +85,7 @@ impl Owner {
                 added.push((hash, !known));
             }
         }
-        self.publish(Look::Touched);
+        self.publish_changed();
         Ok(added)
     }
 
@@ -121,6 +121,7 @@ impl Owner {
         let forgets = self.store.is_none();
         entry.trusted = forgets && matches!(add.source, Source::Content { trusted: true, .. });
         self.entries.insert(hash, entry);
+        self.unseen.insert(hash);
         self.stand_last(hash);
         self.touched.before.insert(hash, None);
         Ok((Answer::Added { hash, known: false }, Effect::Added(hash)))

@@ -306,7 +306,7 @@ impl Owner {
         before
             .entry(hash)
             .or_insert_with(|| Some(entry.wish.clone()));
-        entry.touched = true;
+        self.unseen.insert(hash);
         Ok(entry)
     }
 

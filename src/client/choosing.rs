@@ -54,7 +54,7 @@ impl Owner {
             return;
         };
         entry.choosing = false;
-        entry.touched = true;
+        self.unseen.insert(hash);
         entry.files_changed = true;
         if entry.wish.files.as_ref() != Some(&chosen.files) {
             self.choose_files(hash);

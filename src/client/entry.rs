@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use super::{
+    agenda::Due,
     command::Files,
     error::ClientError,
+    queue::Candidate,
     snapshot::{Goals, Limits, Prices, ReachedGoal, TrackerRow},
 };
 use crate::{
@@ -172,7 +174,9 @@ pub(super) struct Live {
     pub(super) looked: Instant,
     /// It was told to pause.
     pub(super) paused: bool,
-    /// It had peers when it was looked at last.
+    /// It was neither paused nor in trouble when it was looked at last.
+    pub(super) runs: bool,
+    /// It had peers, or its web seeds were asked, when it was looked at last.
     pub(super) busy: bool,
     /// Pieces that were hashed before transfers began.
     pub(super) hashed: u32,
@@ -225,8 +229,10 @@ pub(super) struct Entry {
     pub(super) unsaved: bool,
     /// Its age differs.
     pub(super) aged: bool,
-    /// Readers do not know yet how it is.
-    pub(super) touched: bool,
+    /// When it is looked at next.
+    pub(super) due: Due,
+    /// Whether it had, or took, a turn when it was looked at last.
+    pub(super) stood: Option<Candidate>,
 }
 
 impl Wish {
@@ -281,7 +287,8 @@ impl Entry {
             place: 0,
             unsaved: false,
             aged: false,
-            touched: true,
+            due: Due::default(),
+            stood: None,
         };
         entry.trackers = super::trackers::rows(&entry.tiers(), &[]);
         entry
@@ -340,7 +347,7 @@ impl Entry {
     }
 
     /// Puts it into the session.
-    pub(super) fn start(&mut self, session: &Session) -> Result<TorrentHandle, SessionError> {
+    pub(super) fn start(&mut self, session: &Session) -> Result<(), SessionError> {
         let wish = &self.wish;
         let goals = SeedGoals::default();
         let handle = match (&wish.place, &wish.known) {
@@ -393,16 +400,17 @@ impl Entry {
         self.refused = None;
         let events = handle.events();
         self.run = Run::Yes(Box::new(Live {
-            handle: handle.clone(),
+            handle,
             events,
             counted: Counted::default(),
             looked: Instant::now(),
             paused: false,
+            runs: true,
             busy: true,
             hashed: 0,
             began_with: None,
         }));
-        Ok(handle)
+        Ok(())
     }
 }
 

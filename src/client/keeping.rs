@@ -15,8 +15,15 @@ use crate::types::InfoHash;
 /// Looks between two writings of the totals: 5 s.
 pub(super) const TOTALS_LOOKS: u64 = 20;
 
-/// Looks between two writings of the totals of torrents that only grew older: a minute.
-pub(super) const AGES_LOOKS: u64 = 240;
+/// Looks between two writings of the totals of torrents that only grew older: a minute for
+/// each thousand torrents that there are.
+const AGES_LOOKS: u64 = 240;
+
+/// How often the totals of so many torrents are written that only grew older.
+pub(super) fn ages_looks(torrents: usize) -> u64 {
+    let thousands = torrents.div_ceil(1000).max(1);
+    AGES_LOOKS.saturating_mul(u64::try_from(thousands).unwrap_or(u64::MAX))
+}
 
 impl Owner {
     /// What was kept is wanted again.

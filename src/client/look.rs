@@ -1,14 +1,18 @@
 //! Looks at a torrent: what happened to it since the last time, and what readers see of it.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::broadcast::error::TryRecvError;
 
 use super::{
-    entry::{Entry, Known, Run, Standing, selection},
+    entry::{Entry, Known, Life, Live, Run, Standing, selection},
     snapshot::{
-        Day, EncryptionOf, FileRow, Obstacle, PaidPeer, PeerRow, Revision, Torrent, TorrentRow,
-        TorrentState, TransportOf, Versioned,
+        Age, Day, EncryptionOf, FileRow, Obstacle, PaidPeer, PeerRow, Revision, Torrent,
+        TorrentRow, TorrentState, TransportOf, Versioned,
     },
     trackers,
 };
@@ -24,6 +28,9 @@ use crate::{
     },
     types::UnixMs,
 };
+
+/// What was read of a torrent's file stays in memory for so long.
+const DICTIONARY_UNUSED: Duration = Duration::from_secs(60);
 
 /// What payments know, by connection and by torrent.
 #[derive(Debug, Default)]
@@ -44,6 +51,20 @@ pub(super) struct Seen {
     pub(super) completed: bool,
     /// What moved since the last look.
     pub(super) moved: Day,
+}
+
+impl Live {
+    /// Counts the time since the last look as one in which it ran, unless it was paused, or
+    /// could not go on.
+    pub(super) fn count_age(&mut self, life: &mut Life, has_trouble: bool) {
+        let now = Instant::now();
+        let elapsed = now.saturating_duration_since(self.looked);
+        self.looked = now;
+        if !self.paused && !has_trouble {
+            let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+            life.active_ms = life.active_ms.saturating_add(ms);
+        }
+    }
 }
 
 impl Entry {
@@ -72,8 +93,9 @@ impl Entry {
                     }
                 }
                 let stats = live.handle.stats();
-                let elapsed = live.looked.elapsed();
-                live.looked = Instant::now();
+                let has_trouble = stats.phase.trouble().is_some();
+                live.count_age(&mut self.life, has_trouble);
+                live.runs = !live.paused && !has_trouble;
                 let down = stats.downloaded.saturating_sub(live.counted.downloaded);
                 let up = stats.uploaded.saturating_sub(live.counted.uploaded);
                 let seeding = u64::try_from(stats.seeding_for.as_millis()).unwrap_or(u64::MAX);
@@ -92,11 +114,10 @@ impl Entry {
                     life.last_activity = Some(now);
                     self.unsaved = true;
                 }
-                if !live.paused && stats.phase.trouble().is_none() {
-                    let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-                    life.active_ms = life.active_ms.saturating_add(ms);
-                }
                 self.aged = true;
+                if let Some(info) = self.wish.known.info() {
+                    info.put_away(DICTIONARY_UNUSED);
+                }
                 if let (Known::Link(magnet), Some(info)) = (&self.wish.known, live.handle.info()) {
                     let mut metainfo = Metainfo::new((*info).clone());
                     metainfo.trackers = magnet
@@ -249,8 +270,12 @@ impl Entry {
             spent_raw: self.life.spent_raw,
             added: self.life.added,
             completed: self.life.completed,
-            active_secs: self.life.active_ms / 1000,
-            seeding_secs: self.life.seeding_ms / 1000,
+            active_secs: self.age(self.life.active_ms, |live, _| live.runs, stats),
+            seeding_secs: self.age(
+                self.life.seeding_ms,
+                |_, stats| stats.phase == Phase::Seeding,
+                stats,
+            ),
             last_activity: self.life.last_activity,
             magnet: self.magnet(),
             comment: match known {
@@ -258,6 +283,13 @@ impl Entry {
                 Known::Link(_) => None,
             },
         }
+    }
+
+    /// How long it was so, until it was looked at, and from then on if it `goes_on`.
+    fn age(&self, ms: u64, goes_on: impl Fn(&Live, &Stats) -> bool, stats: Option<&Stats>) -> Age {
+        let running = self.live().zip(stats);
+        let running = running.filter(|(live, stats)| goes_on(live, stats));
+        Age::new(ms, running.map(|(live, _)| live.looked))
     }
 
     /// Which of the user's choices is in its way, when it cannot go on.

@@ -12,6 +12,7 @@ pub mod event;
 pub mod snapshot;
 
 mod adding;
+mod agenda;
 mod applying;
 mod choosing;
 mod days;

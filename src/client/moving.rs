@@ -176,7 +176,7 @@ impl Owner {
     pub(super) async fn moved(&mut self, hash: InfoHash, moved: Moved, reply: Option<Reply>) {
         let Moved { folder, path, at } = moved;
         if let Some(entry) = self.entries.get_mut(&hash) {
-            entry.touched = true;
+            self.unseen.insert(hash);
             // One that somebody asked for runs beside that of complete content.
             entry.moving &= reply.is_some();
             if reply.is_some() {

@@ -9,12 +9,13 @@ use std::{
 
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::MissedTickBehavior,
 };
 
 use super::{
     ClientConfig, OpenError,
+    agenda::Agenda,
     applying::Touched,
     choosing::Chosen,
     command::{Answer, Command},
@@ -22,12 +23,13 @@ use super::{
     entry::{Entry, Place, Run},
     error::ClientError,
     event::{Event, Happened},
-    keeping::{AGES_LOOKS, TOTALS_LOOKS},
+    keeping::{TOTALS_LOOKS, ages_looks},
     labels::Book,
     look::Paid,
     moving::Moved,
     payments::{News, Running},
     problems::{Board, Reach},
+    publish::Sums,
     seat::Seat,
     snapshot::{Limits, Prices, ProblemCode, Queue, SettlePolicy, SettlementPlan, Snapshot},
     store::{Change, Store},
@@ -38,11 +40,13 @@ use crate::{
 };
 
 /// How often torrents are looked at, and readers told.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// A torrent without peers is looked at each time of so many, …
-pub(super) const IDLE_LOOKS: u64 = 8;
-/// … if there are more torrents than so many.
+/// Disks, and the figures of days, are looked at each time of so many: 2 s.
+const SLOW_LOOKS: u64 = 8;
+
+/// If there are no more torrents than so many, one that is complete, or fails, is looked at at
+/// once.
 const FEW: usize = 64;
 
 /// Commands that are done before their effects are shown.
@@ -57,21 +61,8 @@ pub(super) enum Order {
     Close(oneshot::Sender<()>),
 }
 
-/// Which torrents are looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
-    /// Those that a command changed.
-    Touched,
-    /// And those that have peers, or begin.
-    Busy,
-    /// And all others.
-    All,
-}
-
 /// What took a while.
 pub(super) enum Job {
-    /// A torrent is complete, or cannot go on.
-    Ended(InfoHash),
     /// A torrent has left the session; with what came of deleting its data.
     Left(InfoHash, Result<(), MoveError>),
     /// Something was written into the ledger, and is answered.
@@ -103,9 +94,19 @@ pub(super) struct Owner {
     pub(super) order: Option<Vec<InfoHash>>,
     /// A torrent waits for its turn.
     pub(super) somebody_waits: bool,
+    /// Whose turn it is may be another one's now.
+    pub(super) turns_changed: bool,
     pub(super) store: Option<Store>,
     /// What the command that is being done has changed.
     pub(super) touched: Touched,
+    /// What is rarely looked at is looked at with the next snapshot.
+    pub(super) slow_due: bool,
+    /// Torrents of which readers do not know yet how they are.
+    pub(super) unseen: BTreeSet<InfoHash>,
+    /// When each is looked at.
+    pub(super) agenda: Agenda,
+    /// What all that readers see have and move.
+    pub(super) sums: Sums,
     /// Torrents whose wish changed without a command, and is not written.
     pub(super) unwritten: BTreeSet<InfoHash>,
     pub(super) board: Board,
@@ -162,8 +163,13 @@ impl Owner {
             days: Days::default(),
             order: None,
             somebody_waits: false,
+            turns_changed: false,
             store: None,
             touched: Touched::default(),
+            slow_due: true,
+            unseen: BTreeSet::new(),
+            agenda: Agenda::default(),
+            sums: Sums::default(),
             unwritten: BTreeSet::new(),
             board: Board::default(),
             snapshots,
@@ -204,7 +210,8 @@ impl Owner {
         owner.set_policy();
         owner.tell_seat();
         let _at_the_first_tick = owner.take_turns();
-        owner.publish(Look::All);
+        owner.publish_all();
+        owner.look_at_all();
         Ok((owner, receiver))
     }
 
@@ -212,6 +219,7 @@ impl Owner {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let session = self.session.clone();
             tokio::select! {
                 order = inbox.recv() => match order {
                     Some(Order::Command(command, reply)) => {
@@ -230,18 +238,20 @@ impl Owner {
                 },
                 Some(news) = next_news(&mut self.pay) => self.hear(news),
                 Some(job) = self.jobs.join_next(), if !self.jobs.is_empty() => {
-                    match job {
-                        Ok(job) => self.done(job).await,
-                        Err(error) => tracing::error!(%error, "a task of the client failed"),
-                    }
-                    self.publish(Look::Touched);
+                    self.jobs_done(job).await;
                 }
-                _ = ticks.tick() => {
+                () = session.some_ended(), if self.entries.len() <= FEW => {
+                    self.unseen.extend(session.take_news());
+                    self.publish_changed();
+                }
+                // Between two parts of a look at many others have their turn.
+                () = tokio::task::yield_now(), if self.agenda.is_under_way() => self.look_on(),
+                _ = ticks.tick(), if !self.agenda.is_under_way() => {
                     self.ticks = self.ticks.wrapping_add(1);
                     self.tick();
                     self.look_at_seat().await;
                     let totals = self.ticks.is_multiple_of(TOTALS_LOOKS);
-                    let ages = self.ticks.is_multiple_of(AGES_LOOKS);
+                    let ages = self.ticks.is_multiple_of(ages_looks(self.entries.len()));
                     self.keep_up(totals, ages).await;
                 }
             }
@@ -272,7 +282,7 @@ impl Owner {
                 }
             }
         }
-        self.publish(Look::Touched);
+        self.publish_changed();
         for (answer, reply) in answers {
             // Who does not wait any more knows what he does.
             let _gone = reply.send(answer);
@@ -287,7 +297,7 @@ impl Owner {
         self.jobs.shutdown().await;
         let session = self.session.clone();
         session.finish(self.grace).await;
-        self.publish(Look::All);
+        self.publish_all();
         self.keep_up(true, true).await;
         if let Some(pay) = self.pay.take() {
             pay.end().await;
@@ -319,21 +329,35 @@ impl Owner {
         }
     }
 
-    /// Looks at the torrents that something may have happened to.
+    /// What tasks have done is taken in, and shown.
+    async fn jobs_done(&mut self, first: Result<Job, JoinError>) {
+        let mut next = Some(first);
+        let mut left = AT_ONCE;
+        while let Some(job) = next.take() {
+            match job {
+                Ok(job) => self.done(job).await,
+                Err(error) => tracing::error!(%error, "a task of the client failed"),
+            }
+            left -= 1;
+            if left > 0 {
+                next = self.jobs.try_join_next();
+            }
+        }
+        self.publish_changed();
+    }
+
+    /// Looks at what is not of one torrent, and at those that it is time to look at.
     fn tick(&mut self) {
-        // All are looked at below.
-        let _changed = self.take_turns();
-        let hashes: Vec<InfoHash> = self.entries.keys().copied().collect();
-        for hash in &hashes {
-            self.reconcile(*hash);
+        if self.turns_changed || self.order.is_none() {
+            for hash in self.take_turns() {
+                self.reconcile(hash);
+            }
         }
         self.look_at_money();
         self.look_at_reach();
-        let is_all = self.entries.len() <= FEW || self.ticks.is_multiple_of(IDLE_LOOKS);
-        self.publish(match is_all {
-            true => Look::All,
-            false => Look::Busy,
-        });
+        self.slow_due |= self.ticks.is_multiple_of(SLOW_LOOKS);
+        self.begin_look();
+        self.look_on();
     }
 
     /// Has a torrent be in the session as it is wanted to be.
@@ -367,13 +391,7 @@ impl Owner {
                     });
                 } else if is_seated && entry.is_to_run() && entry.refused.is_none() {
                     match entry.start(&self.session) {
-                        Ok(handle) => {
-                            self.jobs.spawn(async move {
-                                // Looked at at once, whatever came of it.
-                                let _ended = handle.wait_complete().await;
-                                Job::Ended(hash)
-                            });
-                        }
+                        Ok(()) => {}
                         Err(error) => {
                             let why = error.to_string();
                             entry.refused = Some(why.clone());
@@ -393,9 +411,11 @@ impl Owner {
                 if entry.wish.removing.is_some() || entry.restart || over {
                     self.leave(hash);
                 } else if held && !entry.recheck && !live.paused {
+                    live.count_age(&mut entry.life, phase.trouble().is_some());
                     live.paused = true;
                     live.handle.pause();
                 } else if !held && live.paused {
+                    live.count_age(&mut entry.life, phase.trouble().is_some());
                     live.paused = false;
                     live.handle.resume();
                 }
@@ -423,11 +443,6 @@ impl Owner {
 
     async fn done(&mut self, job: Job) {
         match job {
-            Job::Ended(hash) => {
-                if let Some(entry) = self.entries.get_mut(&hash) {
-                    entry.touched = true;
-                }
-            }
             Job::Booked | Job::SessionEnded => {}
             Job::Left(hash, removed) => {
                 let (paid, now) = (self.paid(), self.clock.now());
@@ -436,7 +451,8 @@ impl Owner {
                     let seen = entry.look(&paid, now);
                     self.days.add(now, seen.moved);
                     entry.run = Run::No;
-                    entry.touched = true;
+                    self.unseen.insert(hash);
+                    self.turns_changed = true;
                     let removing = entry.wish.removing.is_some();
                     if let Err(error) = removed {
                         self.board.set(
@@ -461,6 +477,7 @@ impl Owner {
     /// A torrent is not in the list any more.
     async fn forget(&mut self, hash: InfoHash) {
         if let Some(entry) = self.entries.remove(&hash) {
+            self.agenda.remove(hash, entry.due);
             self.board.clear_subject(&hash.to_string());
             self.gone.push(hash);
             self.order = None;

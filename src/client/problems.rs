@@ -54,6 +54,10 @@ impl Owner {
         if self.reach.incoming {
             return;
         }
+        if self.sums.peers == 0 {
+            let _nobody = self.reach.see(false, false, Instant::now());
+            return;
+        }
         let snapshot = self.snapshots.borrow().clone();
         // Behind a proxy nobody can, and that is as it was wanted.
         if snapshot.transfer.value.listen.port() == 0 {

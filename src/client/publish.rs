@@ -1,13 +1,17 @@
 //! Makes snapshots: what changed gets a new revision, the rest is shared with the one before.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
-    entry::{Entry, Run},
-    owner::{IDLE_LOOKS, Look, Owner},
+    entry::Run,
+    owner::Owner,
     snapshot::{
         Disk, Disks, Gone, Limits, PortMapping, Prices, Problems, Queue, Revision, Snapshot,
-        Transfer, Versioned,
+        TorrentRow, Transfer, Versioned,
     },
 };
 use crate::{
@@ -89,97 +93,147 @@ fn free(folder: &Path) -> Option<u64> {
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-impl Entry {
-    /// Whether something may have happened to it.
-    fn is_busy(&self) -> bool {
-        match &self.run {
-            Run::No => false,
-            Run::Leaving(_) => true,
-            Run::Yes(live) => {
-                live.busy
-                    || matches!(
-                        live.handle.phase(),
-                        Phase::Metadata | Phase::Checking { .. }
-                    )
+/// What the rows that readers see come to.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    down_rate: u128,
+    up_rate: u128,
+    /// Connections.
+    pub(super) peers: u128,
+    session_downloaded: u128,
+    session_uploaded: u128,
+    downloaded: u128,
+    uploaded: u128,
+    /// How many torrents are in each folder.
+    folders: BTreeMap<PathBuf, usize>,
+}
+
+impl Sums {
+    /// A row is another one, new or gone.
+    fn change(&mut self, before: Option<&TorrentRow>, now: Option<&TorrentRow>) {
+        let mut change = |sum: fn(&mut Self) -> &mut u128, of: fn(&TorrentRow) -> u64| {
+            let (less, more) = (before.map_or(0, of), now.map_or(0, of));
+            let sum = sum(self);
+            // What goes is a part of the sum.
+            *sum = (*sum + u128::from(more)).saturating_sub(u128::from(less));
+        };
+        change(|sums| &mut sums.down_rate, |row| row.down_rate);
+        change(|sums| &mut sums.up_rate, |row| row.up_rate);
+        change(|sums| &mut sums.peers, |row| u64::from(row.peers));
+        change(
+            |sums| &mut sums.session_downloaded,
+            |row| row.session_downloaded,
+        );
+        change(
+            |sums| &mut sums.session_uploaded,
+            |row| row.session_uploaded,
+        );
+        change(|sums| &mut sums.downloaded, |row| row.downloaded);
+        change(|sums| &mut sums.uploaded, |row| row.uploaded);
+        let (from, to) = (before.map(|row| &row.folder), now.map(|row| &row.folder));
+        if from == to {
+            return;
+        }
+        if let Some(from) = from
+            && let Some(count) = self.folders.get_mut(from)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.folders.remove(from);
             }
         }
+        if let Some(to) = to {
+            *self.folders.entry(to.clone()).or_default() += 1;
+        }
+    }
+
+    /// All torrents together; `past`: what those came to that are not in the list any more.
+    fn write(&self, transfer: &mut Transfer, past: (u64, u64)) {
+        let count = |sum: u128| u64::try_from(sum).unwrap_or(u64::MAX);
+        transfer.down_rate = count(self.down_rate);
+        transfer.up_rate = count(self.up_rate);
+        transfer.peers = u32::try_from(self.peers).unwrap_or(u32::MAX);
+        transfer.session_downloaded = count(self.session_downloaded);
+        transfer.session_uploaded = count(self.session_uploaded);
+        transfer.downloaded = count(self.downloaded + u128::from(past.0));
+        transfer.uploaded = count(self.uploaded + u128::from(past.1));
     }
 }
 
 impl Owner {
-    /// Shows readers what changed since the last time.
-    pub(super) fn publish(&mut self, which: Look) {
+    /// Shows readers what changed by commands, and by what was heard of.
+    pub(super) fn publish_changed(&mut self) {
+        let changed = std::mem::take(&mut self.unseen);
+        self.stay_at(&changed);
+        self.publish(changed);
+    }
+
+    /// Shows readers everything.
+    pub(super) fn publish_all(&mut self) {
+        self.unseen.clear();
+        self.slow_due = true;
+        let all: Vec<InfoHash> = self.entries.keys().copied().collect();
+        self.publish(all);
+    }
+
+    /// Looks at some torrents, and shows readers what changed since the last time.
+    pub(super) fn publish(&mut self, hashes: impl IntoIterator<Item = InfoHash>) {
         let before = self.snapshots.borrow().clone();
         let now = self.clock.now();
         let revision = Revision(before.revision.0.saturating_add(1));
         let mut torrents = None;
         let paid = self.paid();
-        let hashes: Vec<InfoHash> = self.entries.keys().copied().collect();
         for hash in hashes {
             let Some(entry) = self.entries.get_mut(&hash) else {
                 continue;
             };
-            let is_due = match which {
-                Look::Touched => entry.touched,
-                Look::Busy => entry.touched || entry.is_busy(),
-                Look::All => entry.touched || !matches!(entry.run, Run::No),
-            };
-            if !is_due {
-                continue;
-            }
-            entry.touched = false;
             let seen = entry.look(&paid, now);
             self.days.add(now, seen.moved);
             if let (Some(pay), Some(stats)) = (&self.pay, &seen.stats) {
                 pay.extension.wants(hash, stats.bytes_left);
             }
             if let (Run::Yes(live), Some(stats)) = (&mut entry.run, &seen.stats) {
-                live.busy = !stats.peers.is_empty();
+                let mut web_seeds = stats.web_seeds.iter();
+                let asked = stats.phase == Phase::Downloading
+                    && web_seeds.any(|seed| seed.given_up.is_none());
+                live.busy = asked || !stats.peers.is_empty();
             }
-            let shown = entry.show(before.torrents.get(&hash), &seen, &paid, revision);
+            let was = before.torrents.get(&hash);
+            let shown = entry.show(was, &seen, &paid, revision);
             if let Some(shown) = shown {
+                let was = was.map(|was| &*was.row.value);
+                self.sums.change(was, Some(&shown.row.value));
                 let all = torrents.get_or_insert_with(|| before.torrents.clone());
                 all.insert(hash, shown);
             }
             // What follows from it is seen at the next look.
             self.heed(hash, &seen);
+            self.plan_look(hash);
         }
         let mut gone = None;
         for hash in std::mem::take(&mut self.gone) {
             let all = torrents.get_or_insert_with(|| before.torrents.clone());
-            if !self.entries.contains_key(&hash) {
-                all.remove(&hash);
+            if !self.entries.contains_key(&hash)
+                && let Some(was) = all.remove(&hash)
+            {
+                self.sums.change(Some(&was.row.value), None);
             }
             let list = gone.get_or_insert_with(|| Gone::clone(&before.gone));
             list.add(revision, hash);
         }
+        let torrents_changed = torrents.is_some();
         let torrents = torrents.unwrap_or_else(|| before.torrents.clone());
         let mut transfer = empty(&self.session, self.limits);
         transfer.prices = self.prices;
         transfer.queue = self.queue;
-        for torrent in torrents.values() {
-            let row = &torrent.row.value;
-            transfer.down_rate = transfer.down_rate.saturating_add(row.down_rate);
-            transfer.up_rate = transfer.up_rate.saturating_add(row.up_rate);
-            transfer.peers = transfer.peers.saturating_add(row.peers);
-            transfer.session_downloaded = transfer
-                .session_downloaded
-                .saturating_add(row.session_downloaded);
-            transfer.session_uploaded = transfer
-                .session_uploaded
-                .saturating_add(row.session_uploaded);
-            transfer.downloaded = transfer.downloaded.saturating_add(row.downloaded);
-            transfer.uploaded = transfer.uploaded.saturating_add(row.uploaded);
-        }
-        let (down, up) = self.past;
-        transfer.downloaded = transfer.downloaded.saturating_add(down);
-        transfer.uploaded = transfer.uploaded.saturating_add(up);
+        self.sums.write(&mut transfer, self.past);
         let labels = self.book.labels();
         let problems = Problems {
             problems: self.board.all(),
         };
-        let room = (which == Look::All && self.ticks.is_multiple_of(IDLE_LOOKS)).then(|| {
-            let folders = self.entries.values().map(|entry| entry.wish.place.folder());
+        let slow = std::mem::take(&mut self.slow_due);
+        let room = slow.then(|| {
+            let folders = self.sums.folders.keys().map(PathBuf::as_path);
             disks(&self.folder, folders.chain([self.folder.as_path()]))
         });
         let next = Snapshot {
@@ -197,14 +251,13 @@ impl Owner {
                 None => before.disks.clone(),
             },
             problems: keep(&before.problems, problems, revision),
-            days: match which {
-                // Others see it with the next of these.
-                Look::All => self.days.all().into(),
-                Look::Touched | Look::Busy => before.days.clone(),
+            days: match slow {
+                true if *before.days != *self.days.all() => self.days.all().into(),
+                _ => before.days.clone(),
             },
             gone: gone.map_or_else(|| before.gone.clone(), Arc::new),
         };
-        if next.is_newer_than(&before) {
+        if torrents_changed || next.is_newer_than(&before) {
             self.snapshots.send_replace(Arc::new(next));
         }
     }
@@ -223,11 +276,11 @@ fn keep<T: PartialEq>(
 }
 
 impl Snapshot {
-    /// Whether something of it is of its own revision.
+    /// Whether something of it but the torrents is of its own revision.
     fn is_newer_than(&self, before: &Self) -> bool {
         let revision = self.revision;
         !Arc::ptr_eq(&self.gone, &before.gone)
-            || *self.days != *before.days
+            || !Arc::ptr_eq(&self.days, &before.days)
             || self.transfer.revision == revision
             || self.labels.revision == revision
             || self.disks.revision == revision
@@ -236,9 +289,5 @@ impl Snapshot {
                 .money
                 .as_ref()
                 .is_some_and(|money| money.revision == revision)
-            || self
-                .torrents
-                .values()
-                .any(|torrent| torrent.revision == revision)
     }
 }

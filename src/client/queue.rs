@@ -13,7 +13,7 @@ use crate::{swarm::Phase, types::InfoHash};
 
 /// A torrent of the list, as far as its turn depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Candidate {
+pub(super) struct Candidate {
     /// It would run if it had its turn.
     runs: bool,
     complete: bool,
@@ -87,7 +87,7 @@ fn moved(
 }
 
 impl Entry {
-    fn candidate(&self) -> Candidate {
+    pub(super) fn candidate(&self) -> Candidate {
         let over = match &self.run {
             Run::Yes(live) => matches!(live.handle.phase(), Phase::Failed(_)),
             Run::No | Run::Leaving(_) => false,
@@ -171,6 +171,7 @@ impl Owner {
     /// Finds out whose turn it is, and which place in the list each has. Gives those that
     /// begin to wait, or wait no more.
     pub(super) fn take_turns(&mut self) -> Vec<InfoHash> {
+        self.turns_changed = false;
         let mut changed = Vec::new();
         let order = match self.order.take() {
             Some(order) => order,
@@ -182,7 +183,7 @@ impl Owner {
                         && entry.place != place
                     {
                         entry.place = place;
-                        entry.touched = true;
+                        self.unseen.insert(*hash);
                     }
                 }
                 order
@@ -210,7 +211,7 @@ impl Owner {
                 self.somebody_waits |= waits;
                 if entry.waits != waits {
                     entry.waits = waits;
-                    entry.touched = true;
+                    self.unseen.insert(*hash);
                     changed.push(*hash);
                 }
             }

@@ -186,6 +186,8 @@ impl Owner {
         });
         self.reach = Reach::new();
         self.seat.leaving = false;
+        self.turns_changed = true;
+        self.look_at_all();
     }
 
     /// That it has no address is a problem.

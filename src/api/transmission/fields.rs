@@ -223,8 +223,12 @@ pub(super) fn field(id: i64, torrent: &Torrent, name: &str) -> Option<Value> {
         "rateDownload" => json!(row.down_rate),
         "rateUpload" => json!(row.up_rate),
         "recheckProgress" => json!(permille(row.checked_permille.unwrap_or_default().into())),
-        "secondsDownloading" => json!(row.active_secs.saturating_sub(row.seeding_secs)),
-        "secondsSeeding" => json!(row.seeding_secs),
+        "secondsDownloading" => json!(
+            row.active_secs
+                .secs()
+                .saturating_sub(row.seeding_secs.secs())
+        ),
+        "secondsSeeding" => json!(row.seeding_secs.secs()),
         "seedIdleLimit" => json!(0),
         // 2: without any limit, 1: its own.
         "seedIdleMode" => json!(2),

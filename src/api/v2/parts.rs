@@ -20,7 +20,11 @@ use crate::{
 pub(super) fn properties(site: &Site, call: &Call<'_>) -> Answered {
     let (_, torrent) = torrent(site, call)?;
     let row = &*torrent.row.value;
-    let average = |bytes: u64| bytes.checked_div(row.active_secs).unwrap_or_default();
+    let average = |bytes: u64| {
+        bytes
+            .checked_div(row.active_secs.secs())
+            .unwrap_or_default()
+    };
     let pieces = |number: u32| {
         if row.pieces > 0 {
             i64::from(number)
@@ -61,11 +65,11 @@ pub(super) fn properties(site: &Site, call: &Call<'_>) -> Answered {
         "private": row.private,
         "reannounce": 0,
         "save_path": row.folder,
-        "seeding_time": row.seeding_secs,
+        "seeding_time": row.seeding_secs.secs(),
         "seeds": row.seeds,
         "seeds_total": row.seeds,
         "share_ratio": answer::permille(row.ratio_permille),
-        "time_elapsed": row.active_secs,
+        "time_elapsed": row.active_secs.secs(),
         "total_downloaded": row.downloaded,
         "total_downloaded_session": row.session_downloaded,
         "total_size": size,

@@ -17,8 +17,8 @@ pub use money::{
     Position, SettlePolicy, SettlementPlan, Waits,
 };
 pub use torrent::{
-    EncryptionOf, FilePriority, FileRow, Goals, Limits, Obstacle, PaidPeer, PeerRow, Prices, Queue,
-    ReachedGoal, Torrent, TorrentRow, TorrentState, TrackerRow, TrackerState, TransportOf,
+    Age, EncryptionOf, FilePriority, FileRow, Goals, Limits, Obstacle, PaidPeer, PeerRow, Prices,
+    Queue, ReachedGoal, Torrent, TorrentRow, TorrentState, TrackerRow, TrackerState, TransportOf,
 };
 
 use crate::types::{InfoHash, UnixMs};

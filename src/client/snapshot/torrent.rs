@@ -1,8 +1,8 @@
 //! A torrent as readers see it.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Revision, Versioned};
 pub use crate::swarm::FilePriority;
@@ -25,6 +25,44 @@ pub struct Torrent {
     /// it is not known.
     #[serde(skip)]
     pub pieces: Versioned<Arc<[u8]>>,
+}
+
+/// How long something was so. Where it goes on, it grows without another snapshot.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Age {
+    ms: u64,
+    since: Option<Instant>,
+}
+
+impl Age {
+    /// It was so for `ms` so far; `since`: it is so since then, besides.
+    pub(crate) fn new(ms: u64, since: Option<Instant>) -> Self {
+        Self { ms, since }
+    }
+
+    /// Seconds until now.
+    pub fn secs(&self) -> u64 {
+        let more = self.since.map_or(0, |since| {
+            u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+        });
+        self.ms.saturating_add(more) / 1000
+    }
+}
+
+/// Two are alike that showed the same seconds, and both go on or do not.
+impl PartialEq for Age {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |age: &Self| (age.ms / 1000, age.since.is_some());
+        of(self) == of(other)
+    }
+}
+
+impl Eq for Age {}
+
+impl Serialize for Age {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.secs())
+    }
 }
 
 /// What a list of torrents shows of each. Bytes and amounts called "ever" go on after a
@@ -122,9 +160,9 @@ pub struct TorrentRow {
     /// When it was complete for the first time.
     pub completed: Option<UnixMs>,
     /// Seconds in which it ran, ever.
-    pub active_secs: u64,
+    pub active_secs: Age,
     /// Seconds in which it was complete and shared, ever.
-    pub seeding_secs: u64,
+    pub seeding_secs: Age,
     /// When bytes of it moved last.
     pub last_activity: Option<UnixMs>,
     /// A link for others.
@@ -425,8 +463,8 @@ impl TorrentRow {
             spent_raw: 0,
             added: UnixMs(0),
             completed: None,
-            active_secs: 0,
-            seeding_secs: 0,
+            active_secs: Age::default(),
+            seeding_secs: Age::default(),
             last_activity: None,
             magnet: String::new(),
             comment: None,
