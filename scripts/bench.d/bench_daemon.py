@@ -275,7 +275,7 @@ def once(name, number, contents):
 def main(arguments):
     measured = commit()
     run("cargo", "build", "--profile", "dist", "--locked", "--quiet")
-    run("scripts/peers", "web")
+    run("scripts/peers", "swarm")
     cases = [(name, arguments.torrents or number) for name, number in CASES if arguments.only in (None, name)]
     results = {case: [] for case in cases}
     with tempfile.TemporaryDirectory(prefix="seedrail-bench-") as contents:
