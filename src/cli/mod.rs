@@ -38,6 +38,7 @@ mod printable;
 mod progress;
 mod receipts;
 mod reload;
+mod runtime;
 mod seed;
 mod send;
 mod send_file;
@@ -379,10 +380,7 @@ pub fn main() -> ExitCode {
         json: cli.global.json,
         quiet: cli.global.quiet,
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match runtime::builder().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             out.failure(&Failure::failed("runtime", error));

@@ -24,6 +24,7 @@ use crate::support::{
 
 mod errands;
 mod files;
+mod memory;
 mod money;
 mod moving;
 mod plan;
