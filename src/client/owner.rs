@@ -483,6 +483,9 @@ impl Owner {
             self.order = None;
             self.past.0 = self.past.0.saturating_add(entry.life.downloaded);
             self.past.1 = self.past.1.saturating_add(entry.life.uploaded);
+            if let Some(pay) = &self.pay {
+                pay.extension.forget(hash);
+            }
             let settings = Box::new(self.settings());
             // If it is not written it is removed again at the next start.
             let changes = vec![Change::Delete(hash), Change::Settings(settings)];

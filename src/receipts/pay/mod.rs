@@ -544,6 +544,16 @@ impl PayExtension {
         locked(&self.shared.left).insert(torrent, bytes_left);
     }
 
+    /// A torrent is gone: what it came to is not told any more. What may still be spent for it
+    /// in this session is remembered, if that has a limit.
+    pub fn forget(&self, torrent: InfoHash) {
+        locked(&self.shared.left).remove(&torrent);
+        locked(&self.shared.tallies).torrents.remove(&torrent);
+        if self.shared.terms().max_per_torrent.is_none() {
+            locked(&self.shared.budgets).remove(&torrent);
+        }
+    }
+
     /// What is sold and bought.
     pub fn terms(&self) -> Arc<Terms> {
         self.shared.terms()

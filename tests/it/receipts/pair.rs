@@ -85,6 +85,36 @@ async fn what_is_delivered_is_owed_to_the_unit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_torrent_came_to_is_forgotten_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = both_rich();
+    let (a, b) = (sqlite(folder.path(), "a"), sqlite(folder.path(), "b"));
+    let payer = Party::start(1, a, chain.clone(), buyer(20_000_000)).await;
+    let payee = Party::start(2, b, chain, seller()).await;
+    let line = Joined::new(&payer, &payee);
+    line.wait_for_award();
+    line.download(10);
+    line.finish();
+    line.close();
+    let spent = payer.pay.totals().spent_raw;
+    assert!(spent > 0);
+    for party in [&payer, &payee] {
+        let torrents = party.pay.torrents();
+        assert_eq!(torrents.len(), 1);
+        party.pay.forget(torrents[0].0);
+        assert!(party.pay.torrents().is_empty());
+    }
+    // What the session came to stays, and it is sold and bought again from nothing.
+    assert_eq!(payer.pay.totals().spent_raw, spent);
+    let line = Joined::new(&payer, &payee);
+    line.wait_for_award();
+    line.download(10);
+    line.finish();
+    let (all, torrents) = (payer.pay.totals().spent_raw, payer.pay.torrents());
+    assert_eq!(torrents[0].1.spent_raw, all - spent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_asks_nothing_is_paid_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let chain = both_rich();
