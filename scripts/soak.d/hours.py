@@ -4,10 +4,13 @@ One shares 1,000 torrents for money. The other buys from it: it downloads a few,
 with their data, and goes on with others. Beside them come free downloaders with a new home each, every second one of
 which is killed half way, a peer that sends garbage, and a reader of the state and of the events.
 
-What is printed: resident memory through the hours, and its slope after the first 20 minutes, by least squares.
-It fails when a slope reaches 1 MiB an hour, or when something did not work.
+What is printed: memory through the hours, and its slope after the first 20 minutes, by least squares. Memory is what
+the process itself holds (RssAnon); beside it what of files, its own program above all, is mapped (RssFile: the system
+takes it back as it likes), threads, and the databases on the disk, which SQLite keeps pages of. It fails when a slope
+reaches 1 MiB an hour, or when something did not work.
 """
 
+import collections
 import http.client
 import itertools
 import json
@@ -31,6 +34,8 @@ from bench_swarm import free_port, listens, wait_for  # noqa: E402
 TORRENTS, AT_ONCE = 1000, 4
 EVERY, WARM_UP, LIMIT = 30, 20 * 60, 1.0
 QUIET = ["--no-dht", "--no-lsd", "--no-port-map"]
+
+Sizes = collections.namedtuple("Sizes", "own mapped stored threads")
 
 
 class Daemon(Ours):
@@ -56,12 +61,14 @@ class Daemon(Ours):
     def rows(self):
         return json.loads(self.ask("GET", "/api/v1/torrents")[2])
 
-    def resident(self):
-        """MiB."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-        sys.exit("scripts/soak: a daemon has ended")
+    def sizes(self):
+        """What it holds itself, what of files is mapped, its databases (MiB), and its threads."""
+        lines = (line.split() for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines())
+        fields = {line[0]: line[1] for line in lines if len(line) > 1}
+        if "RssAnon:" not in fields:
+            sys.exit("scripts/soak: a daemon has ended")
+        stored = sum(file.stat().st_size for file in (self.folder / "home").rglob("*.db"))
+        return Sizes(int(fields["RssAnon:"]) / 1024, int(fields["RssFile:"]) / 1024, stored / (1 << 20), int(fields["Threads:"]))
 
 
 class Hours:
@@ -170,7 +177,7 @@ class Hours:
             self.failure = self.failure or f"{work.__name__}: {failure!r}"
 
     def run(self):
-        """Seconds and MiB of both, each EVERY seconds."""
+        """Seconds and sizes of both, each EVERY seconds."""
         samples = []
         try:
             for daemon in (self.seller, self.buyer):
@@ -185,10 +192,9 @@ class Hours:
                 worker.start()
             for turn in itertools.count(1):
                 time.sleep(max(0, began + turn * EVERY - time.monotonic()))
-                samples.append((time.monotonic() - began, self.seller.resident(), self.buyer.resident()))
+                samples.append((time.monotonic() - began, self.seller.sizes(), self.buyer.sizes()))
                 if turn % 20 == 0:
-                    print(f"{turn * EVERY // 60} minutes: {samples[-1][1]:.1f} and {samples[-1][2]:.1f} MiB, {self.counts}",
-                          file=sys.stderr)
+                    print(f"{turn * EVERY // 60} minutes: {samples[-1][1:]}, {self.counts}", file=sys.stderr, flush=True)
                 if self.failure is not None:
                     sys.exit(f"scripts/soak: {self.failure}")
                 if self.left() < 0:
@@ -217,14 +223,17 @@ def main():
     with tempfile.TemporaryDirectory(prefix="seedrail-soak-", dir="/var/tmp") as folder:
         run = Hours(Path(folder), hours * 3600)
         samples, settled = run.run()
-    print("| minutes | seller, MiB | buyer, MiB |\n|---:|---:|---:|")
-    for at, seller, buyer in samples[19::20]:
-        print(f"| {at / 60:.0f} | {seller:.1f} | {buyer:.1f} |")
+    print("| minutes | seller, MiB | mapped | databases | threads | buyer, MiB | mapped | databases | threads |")
+    print("|" + "---:|" * 9)
+    for at, *both in samples[19::20]:
+        cells = [f"{one.own:.1f} | {one.mapped:.1f} | {one.stored:.1f} | {one.threads}" for one in both]
+        print(f"| {at / 60:.0f} | " + " | ".join(cells) + " |")
     slopes = []
     for name, column in (("seller", 1), ("buyer", 2)):
-        late = [(row[0], row[column]) for row in samples if row[0] > WARM_UP]
-        slopes.append(slope(late) if len(late) > 2 else 0)
-        print(f"\nThe {name}'s memory after minute {WARM_UP // 60}: {slopes[-1]:+.2f} MiB an hour.", end="")
+        late = [row for row in samples if row[0] > WARM_UP]
+        own, mapped = (slope([(row[0], row[column][field]) for row in late]) if len(late) > 2 else 0 for field in (0, 1))
+        slopes.append(own)
+        print(f"\nThe {name}'s memory after minute {WARM_UP // 60}: {own:+.2f} MiB an hour; what of files is mapped: {mapped:+.2f}.", end="")
     print("\n\n" + ", ".join(f"{number:,} {what}" for what, number in run.counts.items()) + f". Earnings: {json.dumps(settled)}")
     if max(slopes) >= LIMIT:
         sys.exit(f"scripts/soak: memory grows by {LIMIT} MiB an hour or more")
