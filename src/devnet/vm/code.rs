@@ -31,6 +31,7 @@ impl Code {
         })
     }
 
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -39,12 +40,19 @@ impl Code {
         self.hash.get_or_init(|| keccak256(&self.bytes))
     }
 
+    #[inline]
     pub(super) fn is_jump_target(&self, at: usize) -> bool {
         let jumps = self.jumps.get_or_init(|| targets(&self.bytes));
         jumps
             .get(at / 64)
             .is_some_and(|word| word >> (at % 64) & 1 == 1)
     }
+}
+
+/// The opcode at a place: STOP past the end.
+#[inline]
+pub(super) fn op(code: &[u8], at: usize) -> u8 {
+    code.get(at).copied().unwrap_or_default()
 }
 
 fn targets(code: &[u8]) -> Vec<u64> {

@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{code::Code, memory::Memory, table, word::Word, world::Checkpoint};
+use super::{
+    code::{self, Code},
+    memory::Memory,
+    table,
+    word::Word,
+    world::Checkpoint,
+};
 use crate::types::Address;
 
 /// Items a stack may hold.
@@ -70,33 +76,39 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// The opcode in hand: STOP past the end.
+    /// The opcode in hand.
+    #[inline]
     pub(super) fn op(&self) -> u8 {
-        self.code.bytes().get(self.pc).copied().unwrap_or_default()
+        code::op(self.code.bytes(), self.pc)
     }
 
     pub(super) fn op_name(&self) -> &'static str {
         table::row(self.op()).name
     }
 
+    #[inline]
     pub(super) fn left(&self) -> i64 {
         self.limit - self.used
     }
 
     /// The word `depth` below the top; the table has checked that it is there.
+    #[inline]
     pub(super) fn peek(&self, depth: usize) -> Word {
         let at = self.stack.len().wrapping_sub(depth + 1);
         self.stack.get(at).copied().unwrap_or_default()
     }
 
+    #[inline]
     pub(super) fn pop(&mut self) -> Word {
         self.stack.pop().unwrap_or_default()
     }
 
+    #[inline]
     pub(super) fn push(&mut self, word: Word) {
         self.stack.push(word);
     }
 
+    #[inline]
     pub(super) fn push_bool(&mut self, value: bool) {
         self.push(Word::from(u64::from(value)));
     }

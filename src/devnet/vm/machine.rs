@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     Env, Internal, Log,
-    code::Code,
+    code::{self, Code},
     energy::{self, CREATE_DATA, FACTOR_ONE, Price},
     fault::Fault,
-    frame::{Ending, Entry, Frame, MAX_STACK},
+    frame::{Ending, Entry, Frame},
     memory::Memory,
-    rules::{Rules, Since},
-    table,
+    op::{arith, flow},
+    rules::Rules,
+    table::{self, Row},
     word::{self, Word},
     world::{Checkpoint, World},
 };
@@ -201,6 +202,7 @@ impl<'a> Context<'a> {
     }
 
     /// Looks at the clock, and how many opcodes there are before the next look.
+    #[cold]
     fn go_on(&mut self, op: &str) -> Result<(), Fault> {
         self.check_clock(op)?;
         self.until_clock = CLOCK_EVERY;
@@ -215,54 +217,95 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    /// Runs a frame until it ends or calls another.
+    /// Runs a frame until it ends or calls another. The common opcodes are named, so that they
+    /// and their rows are compiled into the loop.
     fn run(&mut self, frame: &mut Frame) -> Result<Next, Fault> {
-        let rows = table::rows();
-        loop {
-            let op = frame.op();
-            let Some(row) = rows.get(usize::from(op)) else {
-                return Err(Fault::InvalidOpcode(op));
-            };
-            if !row.is_known || (row.since != Since::Always && !self.rules.has(row.since)) {
-                return Err(Fault::InvalidOpcode(op));
-            }
-            let held = frame.stack.len();
-            if held < row.pops {
-                return Err(Fault::StackTooSmall(row.pops, held));
-            }
-            if held - row.pops + row.pushes > MAX_STACK {
-                return Err(Fault::StackTooLarge);
-            }
-            let mut cost = match row.price {
-                Price::Fixed(cost) => cost,
-                Price::By(price) => price(self, frame)?,
-            };
-            let mut penalty = 0;
-            if row.is_call {
-                frame.usage += cost - frame.call_energy - frame.call_penalty;
-                penalty = frame.call_penalty;
-            } else {
-                frame.usage += cost;
-                if frame.factor > FACTOR_ONE {
-                    penalty = energy::penalty(cost, frame.factor);
-                    cost += penalty;
+        let code = Arc::clone(&frame.code);
+        let code = code.bytes();
+        macro_rules! common {
+            ($op:expr; $( $one:literal $run:path, )* ; $( $with:ident: $( $of:literal )+, )*) => {
+                match $op {
+                    $( $one => {
+                        const ROW: Row = table::constant::<$one>();
+                        self.begin(frame, $one, &ROW)?;
+                        $run(self, frame)
+                    } )*
+                    $( $( $of => {
+                        const ROW: Row = table::constant::<$of>();
+                        self.begin(frame, $of, &ROW)?;
+                        $with(&mut *frame, $of)
+                    } )+ )*
+                    op => {
+                        let row = table::row(op);
+                        self.begin(frame, op, row)?;
+                        (row.run)(self, frame)
+                    }
                 }
-            }
-            if frame.left() < cost {
-                return Err(out_of_energy(frame, row.name, cost, penalty));
-            }
-            frame.used += cost;
-            self.penalty += penalty;
-            if self.until_clock == 0 {
-                self.go_on(row.name)?;
-            }
-            self.until_clock -= 1;
-            match (row.run)(self, frame)? {
+            };
+        }
+        let push = |frame: &mut Frame, op: usize| flow::push_of(frame, code, op - 0x5f);
+        let dup = |frame: &mut Frame, op: usize| flow::dup_of(frame, op - 0x80);
+        let swap = |frame: &mut Frame, op: usize| flow::swap_with(frame, op - 0x8f);
+        loop {
+            let next = common! { code::op(code, frame.pc);
+                0x01 arith::add, 0x02 arith::mul, 0x03 arith::sub,
+                0x10 arith::lt, 0x11 arith::gt, 0x14 arith::eq, 0x15 arith::iszero, 0x16 arith::and,
+                0x50 flow::pop, 0x56 flow::jump, 0x57 flow::jumpi, 0x5b flow::jumpdest,
+                ;
+                push: 0x60 0x61 0x62 0x63,
+                dup: 0x80 0x81 0x82 0x83 0x84 0x85 0x86 0x87,
+                swap: 0x90 0x91 0x92 0x93 0x94 0x95 0x96 0x97,
+            };
+            match next? {
                 Next::Step => frame.pc += 1,
                 Next::Jumped => {}
                 end => return Ok(end),
             }
         }
+    }
+
+    /// Whether an opcode may run: the chain has it, the stack holds what it takes, and its
+    /// energy is paid.
+    #[inline(always)]
+    fn begin(&mut self, frame: &mut Frame, op: u8, row: &Row) -> Result<(), Fault> {
+        if !self.rules.has(row.since) {
+            return Err(Fault::InvalidOpcode(op));
+        }
+        let held = frame.stack.len();
+        // Far beyond any stack where there is too little on it.
+        if held.wrapping_sub(row.pops) > row.room {
+            return Err(match held < row.pops {
+                true => Fault::StackTooSmall(row.pops, held),
+                false => Fault::StackTooLarge,
+            });
+        }
+        let mut cost = match row.price {
+            Price::Fixed(cost) => cost,
+            Price::By(price) => price(self, frame)?,
+        };
+        let mut penalty = 0;
+        if row.is_call {
+            frame.usage += cost - frame.call_energy - frame.call_penalty;
+            penalty = frame.call_penalty;
+        } else {
+            frame.usage += cost;
+            if frame.factor > FACTOR_ONE {
+                penalty = energy::penalty(cost, frame.factor);
+                cost += penalty;
+            }
+        }
+        if frame.left() < cost {
+            return Err(out_of_energy(frame, row.name, cost, penalty));
+        }
+        frame.used += cost;
+        if penalty != 0 {
+            self.penalty += penalty;
+        }
+        if self.until_clock == 0 {
+            self.go_on(row.name)?;
+        }
+        self.until_clock -= 1;
+        Ok(())
     }
 
     /// Runs a program to its end; what it used and how it ended.
@@ -407,6 +450,7 @@ impl<'a> Context<'a> {
     }
 }
 
+#[cold]
 fn out_of_energy(frame: &Frame, name: &str, cost: i64, penalty: i64) -> Fault {
     let (limit, used) = (frame.limit, frame.used);
     Fault::OutOfEnergy(if frame.factor > FACTOR_ONE {

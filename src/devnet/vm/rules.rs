@@ -8,6 +8,8 @@ macro_rules! rules {
         #[derive(Debug, Clone, Copy)]
         pub(super) struct Rules {
             $( $(#[$doc])* pub(super) $field: bool, )*
+            /// A bit for each `Since` that the chain has come to.
+            since: u16,
             /// Sun a unit of energy.
             pub(super) energy_fee: i64,
         }
@@ -15,10 +17,16 @@ macro_rules! rules {
         impl Rules {
             pub(super) fn new(parameters: &Parameters) -> Self {
                 let is_on = |parameter| parameters.get(parameter) == 1;
-                Self {
+                let mut rules = Self {
                     $( $field: is_on(Parameter::$parameter), )*
+                    since: 0,
                     energy_fee: parameters.get(Parameter::EnergyFee),
-                }
+                };
+                rules.since = Since::ALL
+                    .into_iter()
+                    .filter(|since| rules.has_come_to(*since))
+                    .fold(0, |all, since| all | since.bit());
+                rules
             }
         }
     };
@@ -51,6 +59,8 @@ rules! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Since {
     Always,
+    /// The chain has no such opcode.
+    Never,
     /// `AllowTvmTransferTrc10`.
     Trc10,
     /// `AllowTvmConstantinople`.
@@ -75,10 +85,38 @@ pub(super) enum Since {
     Osaka,
 }
 
+impl Since {
+    const ALL: [Self; 13] = [
+        Self::Always,
+        Self::Trc10,
+        Self::Constantinople,
+        Self::Solidity059,
+        Self::Istanbul,
+        Self::Vote,
+        Self::London,
+        Self::FreezeV2,
+        Self::Shanghai,
+        Self::Cancun,
+        Self::Blob,
+        Self::Osaka,
+        Self::Never,
+    ];
+
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
 impl Rules {
+    #[inline]
     pub(super) const fn has(&self, since: Since) -> bool {
+        self.since & since.bit() != 0
+    }
+
+    const fn has_come_to(&self, since: Since) -> bool {
         match since {
             Since::Always | Since::FreezeV2 => true,
+            Since::Never => false,
             Since::Trc10 => self.trc10,
             Since::Constantinople => self.constantinople,
             Since::Solidity059 => self.solidity059,

@@ -1,11 +1,9 @@
 //! One row an opcode: its name, what it takes and gives, its price, what runs, since when.
 
-use std::sync::LazyLock;
-
 use super::{
     energy::{self, Price},
     fault::Fault,
-    frame::Frame,
+    frame::{Frame, MAX_STACK},
     machine::{Context, Next},
     op::{arith, call, env, flow, memory, stake, store},
     rules::Since,
@@ -17,12 +15,11 @@ pub(super) type Run = fn(&mut Context<'_>, &mut Frame) -> Result<Next, Fault>;
 pub(super) struct Row {
     pub(super) name: &'static str,
     pub(super) pops: usize,
-    pub(super) pushes: usize,
+    /// What the stack may hold beneath what it takes.
+    pub(super) room: usize,
     pub(super) price: Price,
     pub(super) run: Run,
     pub(super) since: Since,
-    /// Whether the chain has such an opcode at all.
-    pub(super) is_known: bool,
     /// Whether its price sets energy aside for a callee.
     pub(super) is_call: bool,
 }
@@ -30,45 +27,41 @@ pub(super) struct Row {
 const UNKNOWN: Row = Row {
     name: "INVALID",
     pops: 0,
-    pushes: 0,
+    room: MAX_STACK,
     price: Price::Fixed(0),
     run: flow::stop,
-    since: Since::Always,
-    is_known: false,
+    since: Since::Never,
     is_call: false,
 };
 
-static TABLE: LazyLock<Vec<Row>> = LazyLock::new(build);
+/// All rows, by opcode. As a constant, the row of an opcode that is known where it is compiled
+/// takes no look into memory.
+const ROWS: [Row; 256] = build();
+static TABLE: [Row; 256] = ROWS;
 
 /// The row of an opcode.
+#[inline]
 pub(super) fn row(op: u8) -> &'static Row {
     TABLE.get(usize::from(op)).unwrap_or(&UNKNOWN)
 }
 
-/// All rows, by opcode: what the loop walks.
-pub(super) fn rows() -> &'static [Row] {
-    &TABLE
+/// The row of an opcode, as a constant.
+pub(super) const fn constant<const OP: usize>() -> Row {
+    const { ROWS[OP] }
 }
 
 macro_rules! rows {
     ($table:ident; $( $op:literal $name:literal $pops:literal $pushes:literal $price:expr, $run:expr, $since:ident; )*) => {
-        $( set(&mut $table, $op, Row {
+        $( $table[$op] = Row {
             name: $name,
             pops: $pops,
-            pushes: $pushes,
+            room: MAX_STACK - $pushes,
             price: $price,
             run: $run,
             since: Since::$since,
-            is_known: true,
             is_call: matches!($op, 0xf1 | 0xf2 | 0xf4 | 0xfa | 0xd0),
-        }); )*
+        }; )*
     };
-}
-
-fn set(table: &mut [Row], op: u8, row: Row) {
-    if let Some(place) = table.get_mut(usize::from(op)) {
-        *place = row;
-    }
 }
 
 const PUSH: [&str; 32] = [
@@ -87,7 +80,7 @@ const SWAP: [&str; 16] = [
 ];
 const LOG: [&str; 5] = ["LOG0", "LOG1", "LOG2", "LOG3", "LOG4"];
 
-fn build() -> Vec<Row> {
+const fn build() -> [Row; 256] {
     use Price::{By, Fixed};
     const BASE: Price = Fixed(2);
     const VERY_LOW: Price = Fixed(3);
@@ -97,7 +90,7 @@ fn build() -> Vec<Row> {
     const EXT: Price = Fixed(20);
     const STAKE: Price = Fixed(10_000);
 
-    let mut table = vec![UNKNOWN; 256];
+    let mut table = [UNKNOWN; 256];
     rows! { table;
         0x00 "STOP" 0 0 Fixed(0), flow::stop, Always;
         0x01 "ADD" 2 1 VERY_LOW, arith::add, Always;
@@ -193,39 +186,33 @@ fn build() -> Vec<Row> {
         0xfd "REVERT" 2 0 By(energy::output), flow::revert, Always;
         0xff "SUICIDE" 1 0 By(energy::selfdestruct), call::selfdestruct, Always;
     }
-    let numbered = |names: &'static [&'static str], first: u8| (first..).zip(names.iter().copied());
-    for (op, name) in numbered(&PUSH, 0x60) {
-        rows_of(&mut table, op, name, 0, 1, VERY_LOW, flow::push);
+    let mut n = 0;
+    while n < 32 {
+        table[0x60 + n] = numbered(PUSH[n], 0, 1, VERY_LOW, flow::push);
+        n += 1;
     }
-    for (n, (op, name)) in numbered(&DUP, 0x80).enumerate() {
-        rows_of(&mut table, op, name, n + 1, n + 2, VERY_LOW, flow::dup);
+    n = 0;
+    while n < 16 {
+        table[0x80 + n] = numbered(DUP[n], n + 1, n + 2, VERY_LOW, flow::dup);
+        table[0x90 + n] = numbered(SWAP[n], n + 2, n + 2, VERY_LOW, flow::swap);
+        n += 1;
     }
-    for (n, (op, name)) in numbered(&SWAP, 0x90).enumerate() {
-        rows_of(&mut table, op, name, n + 2, n + 2, VERY_LOW, flow::swap);
-    }
-    for (n, (op, name)) in numbered(&LOG, 0xa0).enumerate() {
-        rows_of(&mut table, op, name, n + 2, 0, By(energy::log), store::log);
+    n = 0;
+    while n < 5 {
+        table[0xa0 + n] = numbered(LOG[n], n + 2, 0, By(energy::log), store::log);
+        n += 1;
     }
     table
 }
 
-fn rows_of(
-    table: &mut [Row],
-    op: u8,
-    name: &'static str,
-    pops: usize,
-    pushes: usize,
-    price: Price,
-    run: Run,
-) {
-    let row = Row {
+const fn numbered(name: &'static str, pops: usize, pushes: usize, price: Price, run: Run) -> Row {
+    Row {
         name,
         pops,
-        pushes,
+        room: MAX_STACK - pushes,
         price,
         run,
-        is_known: true,
-        ..UNKNOWN
-    };
-    set(table, op, row);
+        since: Since::Always,
+        is_call: false,
+    }
 }

@@ -9,31 +9,39 @@ use crate::devnet::vm::{
 
 type Done = Result<Next, Fault>;
 
+#[inline]
 fn one(frame: &mut Frame, f: impl FnOnce(Word) -> Word) -> Done {
-    let a = frame.pop();
-    frame.push(f(a));
+    if let Some(top) = frame.stack.last_mut() {
+        *top = f(*top);
+    }
     Ok(Next::Step)
 }
 
+#[inline]
 fn two(frame: &mut Frame, f: impl FnOnce(Word, Word) -> Word) -> Done {
-    let a = frame.pop();
-    let b = frame.pop();
-    frame.push(f(a, b));
+    // The table has checked that they are there.
+    if let (Some(a), Some(top)) = (frame.stack.pop(), frame.stack.last_mut()) {
+        *top = f(a, *top);
+    }
     Ok(Next::Step)
 }
 
+#[inline]
 fn compare(frame: &mut Frame, f: impl FnOnce(&Word, &Word) -> bool) -> Done {
     two(frame, |a, b| Word::from(u64::from(f(&a, &b))))
 }
 
+#[inline]
 pub(in crate::devnet::vm) fn add(_: &mut Context<'_>, frame: &mut Frame) -> Done {
     two(frame, Word::wrapping_add)
 }
 
+#[inline]
 pub(in crate::devnet::vm) fn mul(_: &mut Context<'_>, frame: &mut Frame) -> Done {
     two(frame, Word::wrapping_mul)
 }
 
+#[inline]
 pub(in crate::devnet::vm) fn sub(_: &mut Context<'_>, frame: &mut Frame) -> Done {
     two(frame, Word::wrapping_sub)
 }
@@ -107,10 +115,12 @@ pub(in crate::devnet::vm) fn signextend(_: &mut Context<'_>, frame: &mut Frame) 
     })
 }
 
+#[inline]
 pub(in crate::devnet::vm) fn lt(_: &mut Context<'_>, frame: &mut Frame) -> Done {
     compare(frame, |a, b| a < b)
 }
 
+#[inline]
 pub(in crate::devnet::vm) fn gt(_: &mut Context<'_>, frame: &mut Frame) -> Done {
     compare(frame, |a, b| a > b)
 }
@@ -131,18 +141,22 @@ pub(in crate::devnet::vm) fn sgt(_: &mut Context<'_>, frame: &mut Frame) -> Done
     compare(frame, |a, b| signed_less(b, a))
 }
 
+#[inline]
 pub(in crate::devnet::vm) fn eq(_: &mut Context<'_>, frame: &mut Frame) -> Done {
     compare(frame, |a, b| a == b)
 }
 
+#[inline]
 pub(in crate::devnet::vm) fn iszero(_: &mut Context<'_>, frame: &mut Frame) -> Done {
     one(frame, |a| Word::from(u64::from(a.is_zero())))
 }
 
+#[inline]
 pub(in crate::devnet::vm) fn and(_: &mut Context<'_>, frame: &mut Frame) -> Done {
     two(frame, |a, b| a & b)
 }
 
+#[inline]
 pub(in crate::devnet::vm) fn or(_: &mut Context<'_>, frame: &mut Frame) -> Done {
     two(frame, |a, b| a | b)
 }
@@ -151,6 +165,7 @@ pub(in crate::devnet::vm) fn xor(_: &mut Context<'_>, frame: &mut Frame) -> Done
     two(frame, |a, b| a ^ b)
 }
 
+#[inline]
 pub(in crate::devnet::vm) fn not(_: &mut Context<'_>, frame: &mut Frame) -> Done {
     one(frame, |a| !a)
 }
