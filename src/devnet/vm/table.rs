@@ -46,6 +46,10 @@ pub(super) fn row(op: u8) -> &'static Row {
 }
 
 /// The row of an opcode, as a constant.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "of a constant: what is out of bounds does not compile"
+)]
 pub(super) const fn constant<const OP: usize>() -> Row {
     const { ROWS[OP] }
 }
@@ -80,6 +84,10 @@ const SWAP: [&str; 16] = [
 ];
 const LOG: [&str; 5] = ["LOG0", "LOG1", "LOG2", "LOG3", "LOG4"];
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "of a constant: what is out of bounds does not compile"
+)]
 const fn build() -> [Row; 256] {
     use Price::{By, Fixed};
     const BASE: Price = Fixed(2);
