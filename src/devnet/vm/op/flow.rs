@@ -122,14 +122,19 @@ pub(in crate::devnet::vm) fn jump(_: &mut Context<'_>, frame: &mut Frame) -> Don
 
 #[inline]
 pub(in crate::devnet::vm) fn jumpi(_: &mut Context<'_>, frame: &mut Frame) -> Done {
-    let (Some(to), Some(condition)) = (frame.stack.pop(), frame.stack.pop()) else {
+    let [rest @ .., condition, to] = frame.stack.as_slice() else {
         return Ok(Next::Step);
     };
-    if condition.is_zero() {
-        return Ok(Next::Step);
-    }
-    frame.pc = target(frame, &to)?;
-    Ok(Next::Jumped)
+    let held = rest.len();
+    let next = match condition.is_zero() {
+        true => Next::Step,
+        false => {
+            frame.pc = target(frame, to)?;
+            Next::Jumped
+        }
+    };
+    frame.stack.truncate(held);
+    Ok(next)
 }
 
 pub(in crate::devnet::vm) fn pc(_: &mut Context<'_>, frame: &mut Frame) -> Done {
