@@ -67,7 +67,8 @@ class Daemon(Ours):
         fields = {line[0]: line[1] for line in lines if len(line) > 1}
         if "RssAnon:" not in fields:
             sys.exit("scripts/soak: a daemon has ended")
-        stored = sum(file.stat().st_size for file in (self.folder / "home").rglob("*.db"))
+        files = (file for kind in ("*.db", "*.sqlite") for file in (self.folder / "home").rglob(kind))
+        stored = sum(file.stat().st_size for file in files)
         return Sizes(int(fields["RssAnon:"]) / 1024, int(fields["RssFile:"]) / 1024, stored / (1 << 20), int(fields["Threads:"]))
 
 
