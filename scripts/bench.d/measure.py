@@ -63,13 +63,16 @@ def memory_of(pid):
     return total, len(family)
 
 
+def status_of(pid):
+    """What the system says of a process, by name: sizes in KiB. One that has ended has no sizes."""
+    lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return {line[0].removesuffix(":"): int(line[1]) for line in lines if len(line) > 1 and line[1].isdigit()}
+
+
 def anonymous_of(pid):
     """Memory in KiB that a process itself has taken: without the pages of its program, which come and go with what else
     runs."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1])
-    return 0
+    return status_of(pid).get("RssAnon", 0)
 
 
 def processor():

@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts/bench.d"))
 from bench_daemon import PIECE, PIECES, SEEDRAIL, Ours, torrent_file  # noqa: E402
 from bench_swarm import free_port, listens, wait_for  # noqa: E402
+from measure import status_of  # noqa: E402
 
 TORRENTS, AT_ONCE = 1000, 4
 EVERY, WARM_UP, LIMIT = 30, 20 * 60, 1.0
@@ -63,13 +64,12 @@ class Daemon(Ours):
 
     def sizes(self):
         """What it holds itself, what of files is mapped, its databases (MiB), and its threads."""
-        lines = (line.split() for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines())
-        fields = {line[0]: line[1] for line in lines if len(line) > 1}
-        if "RssAnon:" not in fields:
+        status = status_of(self.process.pid)
+        if "RssAnon" not in status:
             sys.exit("scripts/soak: a daemon has ended")
         files = (file for kind in ("*.db", "*.sqlite") for file in (self.folder / "home").rglob(kind))
         stored = sum(file.stat().st_size for file in files)
-        return Sizes(int(fields["RssAnon:"]) / 1024, int(fields["RssFile:"]) / 1024, stored / (1 << 20), int(fields["Threads:"]))
+        return Sizes(status["RssAnon"] / 1024, status["RssFile"] / 1024, stored / (1 << 20), status["Threads"])
 
 
 class Hours:

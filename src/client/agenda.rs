@@ -17,9 +17,9 @@ const STAYS: u8 = 2;
 /// How many torrents are looked at before others have their turn: commands, for example.
 const AT_ONCE: usize = 256;
 
-/// Of so many idle torrents one is looked at with each tick, …
+/// About so many idle torrents are looked at with each tick.
 const IDLE_A_TICK: usize = 4;
-/// … but each no less often than every so many ticks: a minute.
+/// The longest that an idle torrent waits, in ticks: a minute.
 const IDLE_LOOKS: u64 = 240;
 
 /// When a torrent is looked at next.
@@ -66,15 +66,15 @@ impl Agenda {
     }
 }
 
-/// How many ticks an idle torrent waits, of so many.
+/// How many ticks an idle torrent waits, in a list of `torrents`.
 fn idle_looks(torrents: usize) -> u64 {
     let looks = u64::try_from(torrents / IDLE_A_TICK).unwrap_or(u64::MAX);
     looks.clamp(IDLE_A_TICK as u64, IDLE_LOOKS)
 }
 
 impl Entry {
-    /// After how many ticks it is looked at again, of so many torrents; `None`: when something
-    /// happens.
+    /// After how many ticks it is looked at again, in a list of `torrents`. `None`: only when
+    /// something happens to it.
     fn looks(&mut self, torrents: usize) -> Option<u64> {
         let busy = match &self.run {
             Run::No => false,

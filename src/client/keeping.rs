@@ -19,7 +19,7 @@ pub(super) const TOTALS_LOOKS: u64 = 20;
 /// each thousand torrents that there are.
 const AGES_LOOKS: u64 = 240;
 
-/// How often the totals of so many torrents are written that only grew older.
+/// Looks between two writings of totals in which only the age changed, in a list of `torrents`.
 pub(super) fn ages_looks(torrents: usize) -> u64 {
     let thousands = torrents.div_ceil(1000).max(1);
     AGES_LOOKS.saturating_mul(u64::try_from(thousands).unwrap_or(u64::MAX))

@@ -29,7 +29,7 @@ use crate::{
     types::UnixMs,
 };
 
-/// What was read of a torrent's file stays in memory for so long.
+/// An info dictionary that nobody used for so long leaves memory.
 const DICTIONARY_UNUSED: Duration = Duration::from_secs(60);
 
 /// What payments know, by connection and by torrent.
