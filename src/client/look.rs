@@ -1,10 +1,6 @@
 //! Looks at a torrent: what happened to it since the last time, and what readers see of it.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use tokio::sync::broadcast::error::TryRecvError;
 
@@ -24,13 +20,10 @@ use crate::{
     swarm::{
         self, Pause, Phase, Stats, Transport,
         bitfield::Bitfield,
-        metainfo::{Info, Metainfo},
+        metainfo::{DICTIONARY_UNUSED, Info, Metainfo},
     },
     types::UnixMs,
 };
-
-/// An info dictionary that nobody used for so long leaves memory.
-const DICTIONARY_UNUSED: Duration = Duration::from_secs(60);
 
 /// What payments know, by connection and by torrent.
 #[derive(Debug, Default)]

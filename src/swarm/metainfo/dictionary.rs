@@ -13,6 +13,10 @@ use sha1::{Digest, Sha1};
 
 use crate::{swarm::lock::lock, types::InfoHash};
 
+/// For so long the info dictionary stays in memory after somebody needed it, if it is kept
+/// elsewhere, too: whoever asks for its parts has them from one read.
+pub(crate) const DICTIONARY_UNUSED: Duration = Duration::from_secs(60);
+
 /// Keeps info dictionaries that are not in memory.
 pub trait InfoSource: Debug + Send + Sync {
     /// The bytes of the dictionary with this hash. May block.

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
 pub use create::{CreateError, CreateOptions, Made, create, make, piece_length_for};
+pub(crate) use dictionary::DICTIONARY_UNUSED;
 use dictionary::Dictionary;
 pub use dictionary::InfoSource;
 pub use layout::Layout;

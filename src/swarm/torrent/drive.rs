@@ -14,6 +14,7 @@ use crate::swarm::{
     bitfield::Bitfield,
     events::Event,
     lock::lock,
+    metainfo::DICTIONARY_UNUSED,
     peer::{self, Told},
     phase::{self, Phase},
     picker::Picker,
@@ -26,9 +27,6 @@ const RECORD_EVERY: Duration = Duration::from_secs(5);
 /// How often a torrent looks at itself while something goes on; else it sleeps until its next
 /// deadline, or until something happens.
 const TICK: Duration = Duration::from_millis(TICK_MS);
-/// For so long the info dictionary stays in memory after somebody needed it, if it is kept
-/// elsewhere, too: whoever asks for its parts has them from one read.
-const DICTIONARY_UNUSED: Duration = Duration::from_secs(60);
 
 /// Runs a torrent.
 pub(in crate::swarm) async fn drive(torrent: Arc<Torrent>) {
