@@ -320,11 +320,13 @@ impl Session {
 
     /// The torrents that something happened to since the last call: those that are not among
     /// them, and have no peers, are as they were, but older.
+    #[cfg(any(test, feature = "client"))]
     pub(crate) fn take_news(&self) -> Vec<InfoHash> {
         self.guard.shared.take_news()
     }
 
     /// Waits until a torrent is complete, or cannot go on. For one that waits at a time.
+    #[cfg(any(test, feature = "client"))]
     pub(crate) async fn some_ended(&self) {
         self.guard.shared.ended.notified().await;
     }

@@ -171,6 +171,7 @@ impl Shared {
     }
 
     /// The torrents that something happened to since the last call.
+    #[cfg(any(test, feature = "client"))]
     pub(super) fn take_news(&self) -> Vec<InfoHash> {
         let news = std::mem::take(&mut *lock(&self.news));
         let torrents = lock(&self.torrents);
