@@ -19,6 +19,7 @@ use super::{
     notify::ServiceManager,
     pay,
     reload::Running,
+    schedule,
     session::GrantFlags,
     settings::private_folder,
     signals::Reloads,
@@ -28,8 +29,8 @@ use super::{
 use crate::{
     api::{ApiConfig, ApiError, Server, TlsFiles, serve},
     client::{
-        Client, OpenError, Payments, Peek, Settling, StoreError, Trade, WatchError, WatchFolder,
-        Watched,
+        Client, OpenError, Payments, Peek, Schedule, Settling, StoreError, Trade, WatchError,
+        WatchFolder, Watched, Window,
         event::{Event, Happened},
         peek,
         snapshot::{Prices, Queue, Revision, SettlePolicy},
@@ -108,6 +109,10 @@ pub(crate) struct Daemon {
     /// list says; at first all are shared.
     #[arg(long, value_name = "N")]
     max_seeds: Option<u32>,
+    /// Limits at a time of the day, in place of the usual ones, for example "mon-fri 08:00-18:00
+    /// up=256KiB/s down=none"; may be repeated, and the first that has the moment counts.
+    #[arg(long, value_name = "WHEN", value_parser = schedule::window)]
+    schedule: Vec<Window>,
     /// Folder whose torrent files are added. Each is then called `….added`, or `….refused`.
     #[arg(long, value_name = "DIR")]
     watch: Option<PathBuf>,
@@ -221,6 +226,7 @@ impl Daemon {
         config.prices = prices;
         config.policy = self.settle;
         config.queue = self.queue();
+        config.schedule = self.schedule()?;
         let client = Client::open(config).await?;
         let listen = client.snapshot().transfer.value.listen;
         self.swarm.keep_port(context, listen);
@@ -258,6 +264,11 @@ impl Daemon {
             downloads: self.max_downloads,
             seeds: self.max_seeds,
         }
+    }
+
+    /// Limits by the time of day.
+    pub(super) fn schedule(&self) -> Outcome<Schedule> {
+        schedule::schedule(&self.schedule)
     }
 
     /// What is run for what happens.

@@ -39,6 +39,7 @@ mod progress;
 mod receipts;
 mod reload;
 mod runtime;
+mod schedule;
 mod seed;
 mod send;
 mod send_file;

@@ -227,6 +227,10 @@ fn commands(
         };
         told.push((queue, Told::SetQueue(queue_now)));
     }
+    let times = among(&["schedule"]);
+    if !times.is_empty() {
+        told.push((times, Told::SetSchedule(daemon.schedule()?)));
+    }
     let asks = among(&["ask"]);
     let bids = among(&["bid", "max_bid"]);
     if !asks.is_empty() || !bids.is_empty() {

@@ -198,6 +198,10 @@ impl Owner {
                 }
                 Effect::Limits(hash)
             }
+            Command::SetSchedule(schedule) => {
+                self.schedule = schedule;
+                Effect::Limits(None)
+            }
             Command::SetGoals { hash, goals } => {
                 let entry = self.present(hash)?;
                 entry.wish.goals = goals;
@@ -499,8 +503,7 @@ impl Owner {
                 return;
             }
             Effect::Limits(None) => {
-                self.session.set_up_limit(self.limits.up);
-                self.session.set_down_limit(self.limits.down);
+                self.limit_session();
                 return;
             }
             Effect::Reconcile(hash)

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::{Goals, Limits, Prices, Queue, SettlePolicy};
+use super::{
+    Schedule,
+    snapshot::{Goals, Limits, Prices, Queue, SettlePolicy},
+};
 use crate::{
     swarm::{self, FilePriorities},
     types::{Address, InfoHash},
@@ -69,6 +72,9 @@ pub enum Command {
         /// Bytes a second.
         limits: Limits,
     },
+    /// Changes the limits by the time of day. They are not kept: whoever opens the client says
+    /// them.
+    SetSchedule(Schedule),
     /// Changes what ends the sharing of a torrent.
     SetGoals {
         /// Which.

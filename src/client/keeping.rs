@@ -30,8 +30,6 @@ impl Owner {
     pub(super) fn restore(&mut self, kept: Kept, paid: &Paid) {
         if let Some(settings) = kept.settings {
             self.set_settings(settings);
-            self.session.set_up_limit(self.limits.up);
-            self.session.set_down_limit(self.limits.down);
         }
         for stored in kept.torrents {
             let hash = stored.wish.known.hash();

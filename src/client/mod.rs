@@ -29,6 +29,7 @@ mod payments;
 mod problems;
 mod publish;
 mod queue;
+mod schedule;
 mod seat;
 mod store;
 mod trackers;
@@ -44,6 +45,7 @@ pub use payments::{
     Consent, Looked, OpenWallet, Payments, PaymentsConfig, Renew, SettleWatch, Settling, Trade,
     Waiting,
 };
+pub use schedule::{MAX_WINDOWS, Schedule, Window};
 pub use seat::Binding;
 pub use store::{Peek, StoreError, peek};
 pub use watch_folder::{WatchError, WatchFolder, Watched};
@@ -83,6 +85,8 @@ pub struct ClientConfig {
     pub prices: Prices,
     /// How many torrents run at once; where it is not said, as the list says.
     pub queue: Queue,
+    /// Limits by the time of day, in place of those that are kept or said.
+    pub schedule: Schedule,
     /// How debts are settled; `None`: as the list says, and at first not.
     pub policy: Option<SettlePolicy>,
     /// How long what is due may take to be settled when a torrent, or the client, ends.
@@ -113,6 +117,7 @@ impl ClientConfig {
             prices: Prices::default(),
             policy: None,
             queue: Queue::default(),
+            schedule: Schedule::default(),
             grace: Duration::from_secs(10),
             clock: Arc::new(SystemClock),
         }

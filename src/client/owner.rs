@@ -30,6 +30,7 @@ use super::{
     payments::{News, Running},
     problems::{Board, Reach},
     publish::Sums,
+    schedule::Schedule,
     seat::Seat,
     snapshot::{Limits, Prices, ProblemCode, Queue, SettlePolicy, SettlementPlan, Snapshot},
     store::{Change, Store},
@@ -85,6 +86,9 @@ pub(super) struct Owner {
     pub(super) entries: BTreeMap<InfoHash, Entry>,
     pub(super) book: Book,
     pub(super) limits: Limits,
+    pub(super) schedule: Schedule,
+    /// The limits that the schedule has put in place of `limits`, if it has.
+    pub(super) scheduled: Option<Limits>,
     pub(super) prices: Prices,
     pub(super) policy: SettlePolicy,
     pub(super) queue: Queue,
@@ -157,6 +161,8 @@ impl Owner {
             entries: BTreeMap::new(),
             book: Book::default(),
             limits,
+            schedule: config.schedule,
+            scheduled: None,
             prices: config.prices,
             policy: config.policy.unwrap_or_default(),
             queue: config.queue,
@@ -198,14 +204,13 @@ impl Owner {
             }
             owner.limits.up = limits.up.or(owner.limits.up);
             owner.limits.down = limits.down.or(owner.limits.down);
-            owner.session.set_up_limit(owner.limits.up);
-            owner.session.set_down_limit(owner.limits.down);
             owner.policy = config.policy.unwrap_or(owner.policy);
             owner.queue.downloads = config.queue.downloads.or(owner.queue.downloads);
             owner.queue.seeds = config.queue.seeds.or(owner.queue.seeds);
             let settings = Change::Settings(Box::new(owner.settings()));
             owner.write(vec![settings]).await?;
         }
+        owner.limit_session();
         owner.set_terms();
         owner.set_policy();
         owner.tell_seat();
@@ -353,6 +358,7 @@ impl Owner {
                 self.reconcile(hash);
             }
         }
+        self.look_at_schedule();
         self.look_at_money();
         self.look_at_reach();
         self.slow_due |= self.ticks.is_multiple_of(SLOW_LOOKS);

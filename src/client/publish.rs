@@ -48,6 +48,7 @@ fn empty(session: &Session, limits: Limits) -> Transfer {
         down_rate: 0,
         up_rate: 0,
         limits,
+        scheduled_limits: None,
         downloaded: 0,
         uploaded: 0,
         session_downloaded: 0,
@@ -224,6 +225,7 @@ impl Owner {
         let torrents_changed = torrents.is_some();
         let torrents = torrents.unwrap_or_else(|| before.torrents.clone());
         let mut transfer = empty(&self.session, self.limits);
+        transfer.scheduled_limits = self.scheduled;
         transfer.prices = self.prices;
         transfer.queue = self.queue;
         self.sums.write(&mut transfer, self.past);

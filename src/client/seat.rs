@@ -176,9 +176,8 @@ impl Owner {
             self.seat.at = None;
             return;
         };
-        next.set_up_limit(self.limits.up);
-        next.set_down_limit(self.limits.down);
         let before = std::mem::replace(&mut self.session, next);
+        self.limit_session();
         self.jobs.spawn(async move {
             // Nothing is in it any more; the router is told to forget its port.
             let _late = tokio::time::timeout(GOODBYE, before.finish(Duration::ZERO)).await;

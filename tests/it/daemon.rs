@@ -326,6 +326,7 @@ fn it_is_set_up_by_a_file_and_reads_it_again_on_a_signal() {
     );
 
     let mut command = home.command();
+    command.env("TZ", "UTC0");
     // What is typed counts more.
     command.args(["daemon", "--json", "--down-limit", "3MiB/s"]);
     let (daemon, mut output) = spawn(command);
@@ -363,6 +364,27 @@ fn it_is_set_up_by_a_file_and_reads_it_again_on_a_signal() {
         "{message}"
     );
     assert_eq!(limits()["up"], 5 << 20);
+
+    // Limits by the time of day: this time is all of the day.
+    let scheduled = || ask(&home, "/api/v1/state")["transfer"]["scheduled_limits"].clone();
+    assert_eq!(scheduled(), serde_json::Value::Null);
+    let by_day = format!("{changed}schedule = [\"00:00-24:00 up=none down=1MiB/s\"]\n");
+    home.file("config.toml", by_day.replace("00:00-24:00", "0-24"));
+    signal(&daemon.0, "-HUP");
+    let failed = tells();
+    let message = failed["message"].as_str().unwrap();
+    assert!(message.contains("has no time such as"), "{message}");
+    home.file("config.toml", by_day);
+    signal(&daemon.0, "-HUP");
+    assert_eq!(tells()["changed"], serde_json::json!(["daemon.schedule"]));
+    assert_eq!(
+        scheduled(),
+        serde_json::json!({ "up": null, "down": 1 << 20 })
+    );
+    assert_eq!(limits()["up"], 5 << 20);
+    let said = home.run(["limit", "--up", "6MiB/s"]);
+    let note = "until the schedule's time is over, up none and down 1 MiB/s count";
+    assert!(said.stderr.contains(note), "{}", said.stderr);
 
     signal(&daemon.0, "-TERM");
     assert_eq!(tells()["event"], "ended");

@@ -2,7 +2,7 @@
 
 import { call } from './api.js';
 import { attempt, field, h, text } from './dom.js';
-import { amount, bytes, fromKib, kib } from './format.js';
+import { amount, bytes, fromKib, kib, rate } from './format.js';
 import { state } from './store.js';
 
 export const title = 'Settings';
@@ -34,8 +34,10 @@ export function show(root) {
     }
     const mapping = { off: 'not asked', trying: 'being asked', mapped: `open by ${transfer.port_mapping.by}`, failed: transfer.port_mapping.reason }[transfer.port_mapping.state];
     const price = (raw) => (raw && raw !== '0' ? `${amount(raw)}/GiB` : 'free');
+    const limit = (most) => (most === null ? 'without a limit' : rate(most));
     const rows = [
       ['Listens for peers at', transfer.listen.endsWith(':0') ? 'nowhere: behind a proxy nobody can connect' : transfer.listen], ['Port on the router', mapping],
+      ...(transfer.scheduled_limits ? [['Limits at this time of day', `down ${limit(transfer.scheduled_limits.down)}, up ${limit(transfer.scheduled_limits.up)}`]] : []),
       ['DHT', transfer.dht_nodes === null ? 'off' : `${transfer.dht_nodes} nodes`],
       ['Price of torrents without their own', price(transfer.prices.ask_raw)], ['Bid', price(transfer.prices.bid_raw)],
       ...(disks?.disks ?? []).map((disk) => [disk.folder, disk.free === null ? '—' : `${bytes(disk.free)} free`]),

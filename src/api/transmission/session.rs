@@ -34,14 +34,15 @@ fn all(site: &Site) -> Map<String, Value> {
     let disks = &snapshot.disks.value;
     let free = disks.disks.iter().find(|disk| disk.folder == disks.folder);
     let free = free.and_then(|disk| disk.free);
+    let scheduled = transfer.scheduled_limits.unwrap_or_default();
     let mut all = object(json!({
-        "alt-speed-down": 0,
-        "alt-speed-enabled": false,
+        "alt-speed-down": kilo(scheduled.down),
+        "alt-speed-enabled": transfer.scheduled_limits.is_some(),
         "alt-speed-time-begin": 0,
         "alt-speed-time-day": 127,
         "alt-speed-time-enabled": false,
         "alt-speed-time-end": 0,
-        "alt-speed-up": 0,
+        "alt-speed-up": kilo(scheduled.up),
         "blocklist-enabled": false,
         "blocklist-size": 0,
         "blocklist-url": "",

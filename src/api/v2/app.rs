@@ -85,6 +85,7 @@ fn queue(given: &serde_json::Map<String, Value>, old: Queue) -> Result<Queue, Re
 pub(super) fn preferences(site: &Site) -> Value {
     let snapshot = site.client.snapshot();
     let transfer = &snapshot.transfer.value;
+    let scheduled = transfer.scheduled_limits.unwrap_or_default();
     json!({
         "save_path": snapshot.disks.value.folder,
         "temp_path_enabled": false,
@@ -100,8 +101,8 @@ pub(super) fn preferences(site: &Site) -> Value {
         "random_port": false,
         "dl_limit": transfer.limits.down.unwrap_or_default(),
         "up_limit": transfer.limits.up.unwrap_or_default(),
-        "alt_dl_limit": 0,
-        "alt_up_limit": 0,
+        "alt_dl_limit": scheduled.down.unwrap_or_default(),
+        "alt_up_limit": scheduled.up.unwrap_or_default(),
         "scheduler_enabled": false,
         "dht": transfer.dht_nodes.is_some(),
         "queueing_enabled": transfer.queue != Queue::default(),

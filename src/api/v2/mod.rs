@@ -87,7 +87,7 @@ pub(super) async fn answer(site: &Arc<Site>, found: &Found, call: &Call<'_>) -> 
         Act::MainData => sync::main_data(site, call),
         Act::TorrentPeers => sync::torrent_peers(site, call),
         Act::TransferInfo => answer::json(&transfer::info(&site.client.snapshot())),
-        Act::SpeedLimitsMode => Ok(answer::ok_text("0")),
+        Act::SpeedLimitsMode => Ok(transfer::mode(site)),
         Act::GlobalDownloadLimit => Ok(transfer::global(site, transfer::Way::Down)),
         Act::GlobalUploadLimit => Ok(transfer::global(site, transfer::Way::Up)),
         Act::SetGlobalDownloadLimit => transfer::set_global(site, call, transfer::Way::Down).await,

@@ -57,7 +57,7 @@ fn server_state(snapshot: &Snapshot) -> Map<String, Value> {
         "total_peer_connections": transfer.peers,
         "total_queued_size": 0,
         "total_wasted_session": 0,
-        "use_alt_speed_limits": false,
+        "use_alt_speed_limits": transfer.scheduled_limits.is_some(),
         "use_subcategories": false,
         "write_cache_overload": "0",
     });

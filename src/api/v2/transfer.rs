@@ -57,17 +57,29 @@ pub(super) fn info(snapshot: &Snapshot) -> Map<String, Value> {
         "dht_nodes": transfer.dht_nodes.unwrap_or_default(),
         "dl_info_data": transfer.session_downloaded,
         "dl_info_speed": transfer.down_rate,
-        "dl_rate_limit": transfer.limits.down.unwrap_or_default(),
+        "dl_rate_limit": transfer.limits_now().down.unwrap_or_default(),
         "last_external_address_v4": "",
         "last_external_address_v6": "",
         "up_info_data": transfer.session_uploaded,
         "up_info_speed": transfer.up_rate,
-        "up_rate_limit": transfer.limits.up.unwrap_or_default(),
+        "up_rate_limit": transfer.limits_now().up.unwrap_or_default(),
     });
     match value {
         Value::Object(fields) => fields,
         _ => Map::new(),
     }
+}
+
+/// 1 while the limits of the time of day count, in place of the usual ones.
+pub(super) fn mode(site: &Site) -> Response {
+    let is_scheduled = site
+        .client
+        .snapshot()
+        .transfer
+        .value
+        .scheduled_limits
+        .is_some();
+    answer::ok_text(u8::from(is_scheduled).to_string())
 }
 
 pub(super) fn global(site: &Site, way: Way) -> Response {

@@ -363,6 +363,7 @@ impl Limit {
             return Err(Failure::usage("give a limit: --up RATE or --down RATE"));
         }
         // The other one stays as it is.
+        let mut scheduled = None;
         let (path, method, now, name) = match &self.torrent {
             Some(meant) => {
                 let rows = list(context, &daemon).await?;
@@ -379,6 +380,7 @@ impl Limit {
             None => {
                 let state = daemon.ask(context, "GET", "/api/v1/state", None).await?;
                 let now = state.pointer("/transfer/limits").cloned();
+                scheduled = state.pointer("/transfer/scheduled_limits").cloned();
                 let all = "all torrents together".to_owned();
                 ("/api/v1/limits".to_owned(), "PUT", now, all)
             }
@@ -397,7 +399,16 @@ impl Limit {
         let document = json!({ "name": name, "limits": limits });
         context.out.result(&document, || {
             format!("{name}: up {}, down {}", shown(up), shown(down))
-        })
+        })?;
+        if let Some(scheduled) = scheduled.filter(|limits| limits.is_object()) {
+            let of = |way: &str| shown(scheduled.get(way).and_then(Value::as_u64));
+            context.out.note(format!(
+                "until the schedule's time is over, up {} and down {} count",
+                of("up"),
+                of("down")
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Transfer {
     pub up_rate: u64,
     /// Limits of all torrents together.
     pub limits: Limits,
+    /// What counts in their place now, by the time of day; `None`: they count.
+    pub scheduled_limits: Option<Limits>,
     /// How many torrents run at once.
     pub queue: Queue,
     /// Bytes received, ever.
@@ -95,6 +97,13 @@ pub struct Transfer {
     pub port_mapping: PortMapping,
     /// Prices of torrents that have none of their own.
     pub prices: Prices,
+}
+
+impl Transfer {
+    /// The limits that count now.
+    pub fn limits_now(&self) -> Limits {
+        self.scheduled_limits.unwrap_or(self.limits)
+    }
 }
 
 /// Whether the router lets peers in.

@@ -5,4 +5,5 @@ mod kept;
 mod list;
 mod moving;
 mod queue;
+mod schedule;
 mod seat;
