@@ -186,6 +186,8 @@ class Hours:
             for number in range(TORRENTS):
                 self.seller.add(self.name(number), self.file(number))
             self.seller.wait_complete(TORRENTS)
+            # It hung up on a connection that said nothing meanwhile; the next request opens another.
+            self.buyer.connection.close()
             began = time.monotonic()
             workers = [threading.Thread(target=self.keep, args=(work,), daemon=True)
                        for work in (self.buy, self.take, self.annoy, self.read, self.follow)]
