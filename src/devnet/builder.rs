@@ -14,6 +14,7 @@ use crate::{
     devnet::{
         api::{self, Origins, Purse},
         chain::Chain,
+        fork::{ForkError, Source},
         genesis::{
             BTT_SUPPLY, Genesis, GenesisAccount, GenesisOptions, NetworkStake, well_known_key,
         },
@@ -29,6 +30,7 @@ use crate::{
     tron::{
         keys::SecretKey,
         mnemonic::{Mnemonic, MnemonicError},
+        rpc::NodeConfig,
     },
     types::{Address, BlockId, Clock, RawAmount, Sun, SystemClock, UnixMs},
 };
@@ -92,6 +94,9 @@ pub enum DevnetError {
     /// A genesis document that is none.
     #[error("this is not the genesis of a devnet: {0}")]
     Genesis(String),
+    /// The chain to fork cannot be read.
+    #[error(transparent)]
+    Fork(#[from] ForkError),
     /// A state file that cannot be used.
     #[error(transparent)]
     State(#[from] Arc<JournalError>),
@@ -104,6 +109,22 @@ impl From<JournalError> for DevnetError {
     fn from(error: JournalError) -> Self {
         Self::State(Arc::new(error))
     }
+}
+
+/// What a chain over a forked one starts from: that one is asked what it is.
+fn forking(genesis: Genesis, source: Option<&Source>) -> Result<Genesis, ForkError> {
+    let Some(source) = source else {
+        return Ok(genesis);
+    };
+    let beginning = source.begin()?;
+    Ok(Genesis {
+        network_stake: match genesis.network_stake == NetworkStake::default() {
+            true => beginning.stake,
+            false => genesis.network_stake,
+        },
+        fork: Some(beginning.forked),
+        ..genesis
+    })
 }
 
 /// An account of a fresh devnet, with its key.
@@ -153,6 +174,8 @@ pub struct Builder {
     habits: Habits,
     origins: Vec<String>,
     log: Option<Log>,
+    fork: Option<NodeConfig>,
+    fork_json_rpc: Option<String>,
 }
 
 impl Builder {
@@ -312,6 +335,27 @@ impl Builder {
         self
     }
 
+    /// Forks the chain of this node: accounts, TRC-10 tokens and contracts with their code and
+    /// storage that are not on the devnet's own chain are read from it, each when it is first
+    /// needed, as it is then. Nothing is ever sent there. The first URL counts, and its
+    /// `timeout` for each answer. With [`state`](Self::state) what was read is kept, so that
+    /// the node need not be there to go on.
+    ///
+    /// The accounts of the phrase, the witnesses and [`trc20`](Self::trc20) tokens are laid
+    /// over it, and so are blocks, votes and parameters: `docs/devnet.md` says what is as there.
+    /// Unless [`network_stake`](Self::network_stake) says otherwise, as much is staked as there.
+    pub fn fork(mut self, node: NodeConfig) -> Self {
+        self.fork = Some(node);
+        self
+    }
+
+    /// Where the forked node answers `/jsonrpc`, which storage is read by, if not at its own
+    /// URL: java-tron has a port of its own for that.
+    pub fn fork_json_rpc(mut self, url: impl Into<String>) -> Self {
+        self.fork_json_rpc = Some(url.into());
+        self
+    }
+
     /// Changes one chain parameter, named as `/wallet/getchainparameters` names
     /// it. Comes after [`preset`](Self::preset).
     ///
@@ -438,9 +482,13 @@ impl Builder {
         }
     }
 
-    /// The chain, and the accounts it gives something to.
-    fn chain(&self) -> Result<(Chain, Vec<DevnetAccount>), DevnetError> {
+    /// The chain, the accounts it gives something to, and the node that is forked.
+    fn chain(&self) -> Result<(Chain, Vec<DevnetAccount>, Option<Source>), DevnetError> {
         self.check()?;
+        let source = match &self.fork {
+            Some(node) => Some(Source::start(node, self.fork_json_rpc.as_deref())?),
+            None => None,
+        };
         let mnemonic = Mnemonic::parse(&self.mnemonic)?;
         let accounts = (0..self.accounts)
             .map(|index| {
@@ -490,6 +538,7 @@ impl Builder {
             unfreeze_delay_ms: self.unfreeze_delay_ms,
             transaction_opcodes: self.transaction_opcodes,
             trc20: self.trc20.clone(),
+            fork: None,
         };
         let default_lag = u64::from(self.pace != Pace::Instant);
         // A witness permission may name any key that the devnet knows.
@@ -502,10 +551,10 @@ impl Builder {
             keep_blocks: self.keep_blocks,
         };
         let chain = match &self.state {
-            None => Chain::new(rules, &genesis),
-            Some(path) => self.kept(path, rules, genesis)?,
+            None => Chain::new(rules, &forking(genesis, source.as_ref())?),
+            Some(path) => self.kept(path, rules, genesis, source.as_ref())?,
         };
-        Ok((chain, accounts))
+        Ok((chain, accounts, source))
     }
 
     /// The chain of the state file, or a fresh one with a fresh file.
@@ -514,12 +563,15 @@ impl Builder {
         path: &Path,
         rules: ChainRules,
         mut genesis: Genesis,
+        source: Option<&Source>,
     ) -> Result<Chain, DevnetError> {
         let (mut journal, document) = Journal::open(path)?;
         let mut chain = match document {
             None => {
+                genesis = forking(genesis, source)?;
                 journal.replace(&Document {
                     genesis: genesis.clone(),
+                    answers: Vec::new(),
                     records: Vec::new(),
                     not_before: UnixMs(0),
                 })?;
@@ -528,6 +580,13 @@ impl Builder {
             Some(document) => {
                 if self.genesis_time.is_none() {
                     genesis.time = document.genesis.time;
+                }
+                // As it was when the fork was made, of which the node cannot tell any more.
+                if let (Some(forked), Some(_)) = (document.genesis.fork, source) {
+                    genesis.fork = Some(forked);
+                    if self.network_stake == NetworkStake::default() {
+                        genesis.network_stake = document.genesis.network_stake;
+                    }
                 }
                 // Files that are older than the choice do not have it.
                 genesis.operations = document.genesis.operations;
@@ -561,7 +620,7 @@ impl Builder {
 
     async fn listen_with(
         self,
-        (chain, accounts): (Chain, Vec<DevnetAccount>),
+        (chain, accounts, fork): (Chain, Vec<DevnetAccount>, Option<Source>),
     ) -> Result<Devnet, DevnetError> {
         let failure = chain.failure();
         let listener = TcpListener::bind(self.listen)
@@ -579,6 +638,7 @@ impl Builder {
             purse: Purse::new(known, self.hd_path.clone(), keys.collect()),
             origins: Origins(self.origins),
             log: self.log,
+            fork,
         };
         let node = Arc::new(Node::new(chain, self.pace, self.clock, around));
         let serving = Arc::clone(&node);
@@ -636,6 +696,8 @@ impl Devnet {
             },
             origins: Vec::new(),
             log: None,
+            fork: None,
+            fork_json_rpc: None,
         }
     }
 }

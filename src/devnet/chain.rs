@@ -12,12 +12,13 @@ use std::{
 
 use tokio::sync::watch;
 
-pub(crate) use making::{Candidate, Judged, Made, Plan};
+pub(crate) use making::{Blocked, Candidate, Judged, Made, Plan};
 
 use crate::{
     devnet::{
         cheat::{Cheat, CheatError},
         execute::Receipt,
+        fork::{self, Base, ForkError, Key},
         genesis::Genesis,
         incoming::Incoming,
         journal::{Document, Journal, JournalError, Record},
@@ -111,6 +112,10 @@ pub(crate) struct Chain {
     unpooled: Vec<Incoming>,
     /// Expirations need not reach further than this, if there is one.
     expire_by: Option<UnixMs>,
+    /// What was read of the forked chain: under every state, also of snapshots.
+    base: Arc<Base>,
+    /// Transactions that the next block leaves out, since what they need could not be read.
+    unread: BTreeMap<TxId, ForkError>,
 }
 
 #[derive(Debug, Clone)]
@@ -120,6 +125,11 @@ struct Snapshot {
     lines: usize,
     /// How far the node's time was ahead of its clock, ms.
     offset_ms: i64,
+}
+
+/// A state file that lacks something of the forked chain.
+fn not_read(key: &Key) -> Mismatch {
+    format!("it has no answer of the forked chain for {key}")
 }
 
 /// A sentence that a state file's blocks do not give the chain they say.
@@ -157,6 +167,8 @@ impl Chain {
             dropped: Vec::new(),
             unpooled: Vec::new(),
             expire_by: None,
+            base: Arc::default(),
+            unread: BTreeMap::new(),
         }
     }
 
@@ -173,6 +185,11 @@ impl Chain {
                 named.witness
             ));
         }
+        for answer in &document.answers {
+            let why = |doubt| format!("what was read of the forked chain cannot be: {doubt}");
+            Arc::make_mut(&mut chain.base).add(answer).map_err(why)?;
+        }
+        chain.refresh();
         for record in &document.records {
             match record {
                 Record::Block {
@@ -181,11 +198,11 @@ impl Chain {
                     next_slot_ms,
                     transactions,
                 } => chain.restore_block(*id, *time_ms, *next_slot_ms, transactions)?,
-                Record::Cheat(cheat) => chain
-                    .cheat(cheat.clone())
+                Record::Cheat(cheat) => fork::caught(|| chain.cheat(cheat.clone()))
+                    .map_err(|missing| not_read(&missing.0))?
                     .map_err(|error| error.to_string())?,
-                // A document has its forks and reverts carried out.
-                Record::Fork { .. } | Record::Revert { .. } => {}
+                // A document has its forks and reverts carried out, and its answers apart.
+                Record::Fork { .. } | Record::Revert { .. } | Record::Read(_) => {}
             }
         }
         chain.at.not_before = document.not_before;
@@ -211,6 +228,7 @@ impl Chain {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let made = self.plan_of(incoming, time, next_slot).make();
+        let made = made.map_err(|blocked| not_read(&blocked.missing.0))?;
         if let Some((incoming, reject)) = made.dropped.first() {
             let txid = incoming.txid();
             return Err(format!("block {number}: transaction {txid}: {reject}"));
@@ -246,6 +264,7 @@ impl Chain {
         }
         Ok(Document {
             genesis: self.start.clone(),
+            answers: self.base.answers(),
             records,
             not_before: self.at.not_before,
         })
@@ -258,6 +277,12 @@ impl Chain {
 
     /// Takes the place of `self`: its rules, its journal, its listeners.
     pub(crate) fn load(&mut self, document: &Document) -> Result<(), CheatError> {
+        if document.genesis.fork.is_some() && self.start.fork.is_none() {
+            return Err(CheatError::State(
+                "this state is of a fork, and this devnet is none: start one with --fork"
+                    .to_owned(),
+            ));
+        }
         let rules = self.rules.as_ref().clone();
         let mut other = Self::restore(rules, document).map_err(CheatError::State)?;
         if let Some(journal) = &mut self.journal
@@ -409,6 +434,57 @@ impl Chain {
         })
     }
 
+    /// What was read of the forked chain so far.
+    pub(crate) fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// Takes in what was read of the forked chain, once it is in the state file.
+    ///
+    /// # Errors
+    /// It cannot be true, or the state file cannot be written.
+    pub(crate) fn learn(&mut self, key: &Key, answer: &fork::Answer) -> Result<(), ForkError> {
+        // Somebody else was faster; the first answer stays.
+        if self.base.has(key) {
+            return Ok(());
+        }
+        let mut base = self.base.as_ref().clone();
+        base.add(answer).map_err(|doubt| ForkError::Node {
+            what: key.to_string(),
+            reason: format!("it sent {doubt}"),
+        })?;
+        if !self.record(|| Record::Read(answer.clone())) {
+            return Err(ForkError::Stopped);
+        }
+        self.base = Arc::new(base);
+        self.refresh();
+        Ok(())
+    }
+
+    /// Puts what was read under every state.
+    fn refresh(&mut self) {
+        let states = self.at.states.iter_mut();
+        for state in states.chain([&mut self.at.pending_state]) {
+            state.set_base(&self.base);
+        }
+    }
+
+    /// The next block leaves a transaction out.
+    pub(crate) fn leave_out(&mut self, txid: TxId, why: ForkError) {
+        self.unread.insert(txid, why);
+    }
+
+    /// Whether, and why, a transaction is left out of the next block.
+    pub(crate) fn left_out(&mut self, txid: &TxId) -> Option<ForkError> {
+        self.unread.remove(txid)
+    }
+
+    /// Puts back what is to be judged again later.
+    pub(crate) fn put_unpooled(&mut self, transactions: Vec<Incoming>) {
+        let later = std::mem::replace(&mut self.unpooled, transactions);
+        self.unpooled.extend(later);
+    }
+
     /// Takes a transaction into the pool that was judged on top of it, as it still is.
     pub(crate) fn admit(&mut self, judged: Judged) {
         let Judged {
@@ -422,6 +498,7 @@ impl Chain {
                 index: self.at.pending.len(),
             },
         );
+        state.set_base(&self.base);
         self.at.pending_state = state;
         self.at.pending.push(incoming);
     }
@@ -444,6 +521,7 @@ impl Chain {
             incoming,
             time,
             next_slot,
+            unread: self.unread.clone(),
         }
     }
 
@@ -459,12 +537,14 @@ impl Chain {
         }
         // As many as the pool holds, at most.
         self.dropped = made.dropped;
+        self.unread.clear();
         self.push(Arc::clone(&made.sealed), made.state);
         self.unpool(made.left);
         made.sealed
     }
 
-    fn push(&mut self, sealed: Arc<Sealed>, state: State) {
+    fn push(&mut self, sealed: Arc<Sealed>, mut state: State) {
+        state.set_base(&self.base);
         self.at.blocks.push_back(sealed);
         self.at.states.push_back(state);
         while self.at.states.len() > self.rules.kept_states() {
@@ -617,6 +697,7 @@ impl Chain {
             return None;
         }
         self.at = at;
+        self.refresh();
         self.snapshots.split_off(&(id + 1));
         Some(offset_ms)
     }
@@ -636,6 +717,7 @@ impl Chain {
             return false;
         }
         self.at = Self::new(self.rules.as_ref().clone(), &self.start).at;
+        self.refresh();
         self.snapshots.clear();
         true
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     devnet::{
+        fork::ForkError,
         genesis::{self, trc20_owner},
         history,
         params::ParameterError,
@@ -61,6 +62,9 @@ pub enum CheatError {
     /// longer there.
     #[error("{0}")]
     State(String),
+    /// What it changes could not be read from the forked chain.
+    #[error(transparent)]
+    Fork(#[from] ForkError),
     /// The state file cannot be written; the node makes no blocks any more.
     #[error("the state file cannot be written: the devnet has stopped")]
     Stopped,
@@ -224,7 +228,7 @@ fn set_code(state: &mut State, address: Address, code: &str) -> Result<(), Cheat
             consume_user_resource_percent: 100,
             ..SmartContract::default()
         };
-        state.put_contract(address, contract);
+        state.put_new_contract(address, contract);
     }
     state.save_code(address, Code::new(bytes));
     Ok(())

@@ -26,6 +26,13 @@ pub(crate) struct Contracts {
     energy: HashTrieMapSync<Address, ContractEnergy>,
 }
 
+impl Contracts {
+    /// Where they are.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.contracts.keys()
+    }
+}
+
 /// What a contract is made of: its code, its storage, its use of energy.
 #[cfg(test)]
 type Kept = (
@@ -36,7 +43,10 @@ type Kept = (
 
 impl State {
     pub(crate) fn contract(&self, address: &Address) -> Option<&Arc<SmartContract>> {
-        self.contracts.contracts.get(address)
+        match self.contracts.contracts.get(address) {
+            None => self.fork.as_deref()?.contract(address),
+            found => found,
+        }
     }
 
     /// The contract with the address a message names.
@@ -49,11 +59,23 @@ impl State {
         self.contracts.contracts.insert_mut(address, contract);
     }
 
-    /// The contracts whose code has these bytes in it, in no order.
+    /// Puts a contract where there was none: all that it keeps is of here, even in a fork.
+    pub(crate) fn put_new_contract(&mut self, address: Address, contract: SmartContract) {
+        self.put_contract(address, contract);
+        if let Some(layer) = &mut self.fork {
+            Arc::make_mut(layer).own_contract(address);
+        }
+    }
+
+    /// The contracts whose code has these bytes in it, in no order; of a forked chain those
+    /// that were read.
     pub(crate) fn contracts_with(&self, bytes: &[u8]) -> Vec<Address> {
         let has = |code: &Code| code.bytes().windows(bytes.len()).any(|at| at == bytes);
-        let codes = self.contracts.codes.iter();
-        codes
+        let own = &self.contracts.codes;
+        let read = self.fork.iter().flat_map(|layer| layer.codes());
+        let read = read.filter(|(address, _)| !own.contains_key(*address));
+        own.iter()
+            .chain(read)
             .filter(|(_, code)| has(code))
             .map(|(address, _)| *address)
             .collect()
@@ -61,7 +83,10 @@ impl State {
 
     /// A contract's code, once it is kept.
     pub(crate) fn code(&self, address: &Address) -> Option<&Arc<Code>> {
-        self.contracts.codes.get(address)
+        match self.contracts.codes.get(address) {
+            None => self.fork.as_deref()?.code(address),
+            found => found,
+        }
     }
 
     pub(crate) fn put_code(&mut self, address: Address, code: Arc<Code>) {
@@ -82,13 +107,18 @@ impl State {
 
     /// What a row holds; nothing when it holds 0.
     pub(crate) fn storage(&self, address: &Address, row: &Row) -> Option<Word> {
-        self.contracts.storage.get(address)?.get(row).copied()
+        let rows = self.contracts.storage.get(address);
+        match rows.and_then(|rows| rows.get(row)) {
+            None => self.fork.as_deref()?.slot(address, row),
+            Some(value) => Some(*value).filter(|value| !value.is_zero()),
+        }
     }
 
     pub(crate) fn put_storage(&mut self, address: Address, row: Row, value: Word) {
         let storage = &mut self.contracts.storage;
         let mut rows = storage.get(&address).cloned().unwrap_or_default();
-        if value.is_zero() {
+        // Over a forked chain a 0 is kept: what is below it must not show.
+        if value.is_zero() && self.fork.is_none() {
             rows.remove_mut(&row);
         } else {
             rows.insert_mut(row, value);
@@ -112,7 +142,10 @@ impl State {
     }
 
     pub(crate) fn contract_energy(&self, address: &Address) -> Option<ContractEnergy> {
-        self.contracts.energy.get(address).copied()
+        match self.contracts.energy.get(address) {
+            None => self.fork.as_deref()?.energy(address),
+            found => found.copied(),
+        }
     }
 
     /// A contract's use of energy as of this cycle.
@@ -137,6 +170,9 @@ impl State {
         self.contracts.contracts.remove_mut(address);
         self.contracts.codes.remove_mut(address);
         self.contracts.storage.remove_mut(address);
+        if let Some(layer) = &mut self.fork {
+            Arc::make_mut(layer).own_contract(*address);
+        }
     }
 
     /// Whether the contract's ABI says that a call changes nothing

@@ -21,12 +21,10 @@ pub(crate) fn fund(
     token: Option<i64>,
     amount: i64,
 ) -> Result<(), CheatError> {
-    node.change(|chain| {
-        chain.cheat(Cheat::Fund {
-            address,
-            token,
-            amount,
-        })
+    node.cheat(&Cheat::Fund {
+        address,
+        token,
+        amount,
     })
 }
 
@@ -36,7 +34,7 @@ pub(crate) fn set_account(
     address: Address,
     fields: AccountFields,
 ) -> Result<(), CheatError> {
-    node.change(|chain| chain.cheat(Cheat::SetAccount { address, fields }))
+    node.cheat(&Cheat::SetAccount { address, fields })
 }
 
 /// Sets an account's TRX, creating it if need be.
@@ -50,27 +48,25 @@ pub(crate) fn set_balance(node: &Node, address: Address, sun: i64) -> Result<(),
 
 /// Changes a chain parameter at once.
 pub(crate) fn set_parameter(node: &Node, name: &str, value: i64) -> Result<(), CheatError> {
-    node.change(|chain| {
-        chain.cheat(Cheat::SetParameter {
-            name: name.to_owned(),
-            value,
-        })
+    node.cheat(&Cheat::SetParameter {
+        name: name.to_owned(),
+        value,
     })
 }
 
 /// Transactions of these accounts need no signature of their own any more.
 pub(crate) fn unlock(node: &Node, addresses: Vec<Address>) -> Result<(), CheatError> {
-    node.change(|chain| chain.cheat(Cheat::Unlock { addresses }))
+    node.cheat(&Cheat::Unlock { addresses })
 }
 
 /// They need one again.
 pub(crate) fn lock(node: &Node, addresses: Vec<Address>) -> Result<(), CheatError> {
-    node.change(|chain| chain.cheat(Cheat::Lock { addresses }))
+    node.cheat(&Cheat::Lock { addresses })
 }
 
 /// Puts code at an address.
 pub(crate) fn set_code(node: &Node, address: Address, code: String) -> Result<(), CheatError> {
-    node.change(|chain| chain.cheat(Cheat::SetCode { address, code }))
+    node.cheat(&Cheat::SetCode { address, code })
 }
 
 /// Sets a word of a contract's storage.
@@ -80,12 +76,10 @@ pub(crate) fn set_storage(
     slot: String,
     value: String,
 ) -> Result<(), CheatError> {
-    node.change(|chain| {
-        chain.cheat(Cheat::SetStorage {
-            address,
-            slot,
-            value,
-        })
+    node.cheat(&Cheat::SetStorage {
+        address,
+        slot,
+        value,
     })
 }
 
@@ -97,7 +91,7 @@ pub(crate) fn deploy_trc20(
 ) -> Result<Address, CheatError> {
     let contract = token.contract(trc20_owner(), &[holder]);
     let txid = transaction(&contract.clone().into()).txid();
-    node.change(|chain| chain.cheat(Cheat::Trc20 { token, holder }))?;
+    node.cheat(&Cheat::Trc20 { token, holder })?;
     Ok(created_address(&txid, &contract.owner_address))
 }
 

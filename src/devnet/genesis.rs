@@ -12,6 +12,7 @@ use crate::{
     devnet::{
         committee::{self, Witness},
         execute::created_address,
+        fork::Forked,
         history,
         params::Parameters,
         state::{Account, Operations, Properties, State, Usage, reference_of},
@@ -95,7 +96,14 @@ pub(crate) struct Genesis {
     /// How many opcodes a transaction may run, if energy is not all that ends one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) transaction_opcodes: Option<u64>,
+    /// The chain under this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fork: Option<Forked>,
 }
+
+/// The id of the first token that is issued over a forked chain: that chain's own count on
+/// below it.
+const FIRST_OVER_FORK: i64 = 2_000_001;
 
 /// TRX that the rest of the network has staked, so that stake here gets as little as
 /// it does on a large chain.
@@ -213,11 +221,15 @@ impl Genesis {
                 net_weight: self.network_stake.bandwidth,
                 energy_weight: self.network_stake.energy,
                 power_weight: 0,
-                next_token: TokenId::FIRST,
+                next_token: match self.fork {
+                    Some(_) => FIRST_OVER_FORK,
+                    None => TokenId::FIRST,
+                },
                 operations: self.operations,
                 next_maintenance: self.time,
                 next_proposal: 1,
-                cycle: 0,
+                // What was read in a cycle is of that cycle, and 0 stands for none.
+                cycle: i64::from(self.fork.is_some()),
                 genesis: BlockId::from_bytes([0; 32]),
                 unfreeze_delay_ms: self.unfreeze_delay_ms,
                 transaction_opcodes: self.transaction_opcodes,
@@ -271,6 +283,9 @@ impl Genesis {
         }
         state.properties.next_maintenance = committee::maintenance_after(&state, self.time);
         history::install(&mut state);
+        if self.fork.is_some() {
+            state.begin_fork();
+        }
 
         let block = Block {
             header: BlockHeader {

@@ -11,6 +11,7 @@ use crate::{
         cheat::{AccountFields, Cheat, CheatError},
         control,
         faults::{Fault, FaultError},
+        fork::{ForkError, Forked},
         incoming::Incoming,
         journal::JournalError,
         node::{Node, Pace},
@@ -114,14 +115,35 @@ impl Devnet {
 
     /// What an account holds at the head, pending transactions included; 0 for
     /// one that does not exist.
+    ///
+    /// # Panics
+    /// In a fork, when it has to be read and cannot: see
+    /// [`read_balance`](Self::read_balance).
     pub fn balance(&self, address: Address, token: Token) -> RawAmount {
-        let chain = self.node.chain();
-        let account = chain.pending_state().account(&address);
-        let raw = account.map_or(0, |account| match token {
-            Token::Trx => account.balance,
-            Token::Trc10(id) => account.asset(id.get()),
-        });
-        RawAmount::new(raw).unwrap_or(RawAmount::ZERO)
+        self.read_balance(address, token)
+            .unwrap_or_else(|error| panic!("a balance: {error}"))
+    }
+
+    /// The same. In a fork this thread waits while the account is read: of a runtime with one
+    /// thread alone it must not be that one, if the forked node runs there as well.
+    ///
+    /// # Errors
+    /// The forked chain has it, and it cannot be read.
+    pub fn read_balance(&self, address: Address, token: Token) -> Result<RawAmount, ForkError> {
+        self.node.reading(|| {
+            let chain = self.node.chain();
+            let account = chain.pending_state().account(&address);
+            let raw = account.map_or(0, |account| match token {
+                Token::Trx => account.balance,
+                Token::Trc10(id) => account.asset(id.get()),
+            });
+            RawAmount::new(raw).unwrap_or(RawAmount::ZERO)
+        })
+    }
+
+    /// The chain that this one was forked from, if it was.
+    pub fn forked(&self) -> Option<Forked> {
+        self.node.chain().start().fork
     }
 
     /// Takes a transaction as a broadcast does, without HTTP.
@@ -200,11 +222,9 @@ impl Devnet {
     /// # Errors
     /// The state file cannot be written.
     pub fn accept_reference(&self, reference: RefBlock) -> Result<(), CheatError> {
-        self.node.change(|chain| {
-            chain.cheat(Cheat::Reference {
-                bytes: reference.bytes,
-                hash: reference.hash,
-            })
+        self.node.cheat(&Cheat::Reference {
+            bytes: reference.bytes,
+            hash: reference.hash,
         })
     }
 

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// 0x0000F90827F1C53a10cb7A02335B175320002935, as on Ethereum.
-const ADDRESS: Address = Address::from_body([
+pub(crate) const ADDRESS: Address = Address::from_body([
     0x00, 0x00, 0xf9, 0x08, 0x27, 0xf1, 0xc5, 0x3a, 0x10, 0xcb, 0x7a, 0x02, 0x33, 0x5b, 0x17, 0x53,
     0x20, 0x00, 0x29, 0x35,
 ]);
@@ -53,7 +53,7 @@ pub(crate) fn install(state: &mut State) {
         consume_user_resource_percent: 100,
         ..SmartContract::default()
     };
-    state.put_contract(ADDRESS, contract);
+    state.put_new_contract(ADDRESS, contract);
     state.put_code(ADDRESS, Code::new(CODE.to_vec()));
 }
 

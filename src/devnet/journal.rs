@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    devnet::{chain::Sealed, cheat::Cheat, genesis::Genesis},
+    devnet::{chain::Sealed, cheat::Cheat, fork, genesis::Genesis},
     types::{BlockId, UnixMs},
 };
 
@@ -54,7 +54,7 @@ pub enum JournalError {
         reason: String,
     },
     /// The chain in it began otherwise than it is to begin now.
-    #[error("the state file {path} holds a chain that began with other accounts, amounts, parameters or another witness: start it with the same options as then, or name another file", path = .0.display())]
+    #[error("the state file {path} holds a chain that began with other accounts, amounts or parameters, another witness or another fork: start it with the same options as then, or name another file", path = .0.display())]
     Genesis(PathBuf),
 }
 
@@ -89,6 +89,9 @@ pub(crate) enum Record {
         lines: usize,
         not_before_ms: UnixMs,
     },
+    /// What was read of the forked chain, before the run that needed it. It stays, whatever
+    /// is forked out and reverted.
+    Read(fork::Answer),
 }
 
 impl Record {
@@ -110,6 +113,8 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) genesis: Genesis,
+    /// What was read of the forked chain.
+    pub(crate) answers: Vec<fork::Answer>,
     /// Blocks and cheats only.
     pub(crate) records: Vec<Record>,
     pub(crate) not_before: UnixMs,
@@ -119,6 +124,9 @@ impl Document {
     /// The text of a state file.
     pub(crate) fn to_text(&self) -> String {
         let mut text = header(&self.genesis);
+        for answer in &self.answers {
+            text.push_str(&line(&Record::Read(answer.clone())));
+        }
         for record in &self.records {
             text.push_str(&line(record));
         }
@@ -153,6 +161,7 @@ impl Document {
         let document = Self {
             genesis: header.genesis,
             not_before: history.not_before,
+            answers: std::mem::take(&mut history.answers),
             records: history.into_records(),
         };
         Ok(Text {
@@ -181,6 +190,7 @@ struct History {
     nodes: Vec<(Record, Option<usize>)>,
     /// Where the chain stood after each line.
     tips: Vec<Option<usize>>,
+    answers: Vec<fork::Answer>,
     not_before: UnixMs,
 }
 
@@ -207,6 +217,10 @@ impl History {
                         .get(at)
                         .ok_or_else(|| format!("a revert to line {lines}, which is not there"))?,
                 }
+            }
+            Record::Read(answer) => {
+                self.answers.push(answer);
+                tip
             }
             other => {
                 self.nodes.push((other, tip));
@@ -373,7 +387,7 @@ impl Journal {
             .and_then(|folder| folder.sync_all())
             .map_err(wrap)?;
         self.file = file;
-        self.lines = document.records.len();
+        self.lines = document.answers.len() + document.records.len();
         Ok(())
     }
 
@@ -382,11 +396,16 @@ impl Journal {
         self.lines
     }
 
-    /// Adds a line; it is on disk when this returns.
+    /// Adds a line; it is on disk when this returns, but for what was read of a forked chain:
+    /// that is there at the latest with the next line of another kind, which alone may hang on
+    /// it.
     pub(crate) fn append(&mut self, record: &Record) -> Result<(), JournalError> {
         self.file
             .write_all(line(record).as_bytes())
-            .and_then(|()| self.file.sync_data())
+            .and_then(|()| match record {
+                Record::Read(_) => Ok(()),
+                _ => self.file.sync_data(),
+            })
             .map_err(|source| JournalError::Io {
                 path: self.path.clone(),
                 source,

@@ -69,6 +69,11 @@ pub enum Event {
         /// How many transactions it has.
         transactions: usize,
     },
+    /// Something was read of the forked chain.
+    Read {
+        /// What, such as `account T…`.
+        what: String,
+    },
     /// A transaction was not taken, or left the pool.
     Refusal {
         /// Its id.
@@ -235,6 +240,7 @@ impl fmt::Display for Event {
                 let s = if *transactions == 1 { "" } else { "s" };
                 write!(f, "  block {number}, {transactions} transaction{s}, {id}")
             }
+            Self::Read { what } => write!(f, "  read {}", plain(what)),
             Self::Refusal { txid, summary, why } => {
                 let why = plain(&why.to_string());
                 write!(f, "  refused {txid}\n      {summary}: {why}")

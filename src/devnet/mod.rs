@@ -31,6 +31,7 @@ mod contracts;
 mod control;
 mod execute;
 mod faults;
+mod fork;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod genesis;
@@ -57,6 +58,7 @@ mod vm;
 pub use builder::{Builder, DEFAULT_MNEMONIC, DevnetAccount, DevnetError};
 pub use cheat::{AccountFields, CheatError};
 pub use faults::{Fault, FaultError, FaultKind};
+pub use fork::{ForkError, Forked};
 pub use handle::{Devnet, SubmitError};
 pub use journal::JournalError;
 pub use log::Event;

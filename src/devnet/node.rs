@@ -14,8 +14,10 @@ use tokio::sync::Notify;
 use crate::{
     devnet::{
         api::{Filters, Origins, Purse},
-        chain::{Chain, Sealed},
+        chain::{Blocked, Chain, Sealed},
+        cheat::{Cheat, CheatError},
         faults::Faults,
+        fork::{self, ForkError, Missing, Source, Spent, caught},
         incoming::Incoming,
         log::Event,
         reject::Reject,
@@ -83,6 +85,8 @@ pub(crate) struct Node {
     pub(crate) purse: Purse,
     pub(crate) origins: Origins,
     log: Option<Log>,
+    /// The node of the chain that is forked.
+    fork: Option<Source>,
 }
 
 /// Who is told of what happens.
@@ -94,6 +98,7 @@ pub(crate) struct Surroundings {
     pub(crate) purse: Purse,
     pub(crate) origins: Origins,
     pub(crate) log: Option<Log>,
+    pub(crate) fork: Option<Source>,
 }
 
 /// How a node is to behave, where it may do so or otherwise.
@@ -131,20 +136,39 @@ impl Writing<'_> {
     }
 
     /// Judges again what left the pool for no fault of its own.
-    fn repool(&self) {
-        let again = self.node.locked().take_unpooled();
-        for incoming in again {
+    ///
+    /// # Errors
+    /// One needs what was not read yet of the forked chain; it and those after it wait.
+    fn repool(&self) -> Result<(), Blocked> {
+        let mut again = self.node.locked().take_unpooled().into_iter();
+        while let Some(incoming) = again.next() {
             let txid = incoming.txid();
-            if let Err(reject) = self.pool(incoming) {
-                tracing::debug!(%txid, %reject, "dropped from the pool");
+            if let Some(why) = self.node.locked().left_out(&txid) {
+                tracing::debug!(%txid, %why, "dropped from the pool");
+                continue;
+            }
+            let kept = self.node.fork.is_some().then(|| incoming.clone());
+            match caught(|| self.pool(incoming)) {
+                Ok(Ok(())) => {}
+                Ok(Err(reject)) => tracing::debug!(%txid, %reject, "dropped from the pool"),
+                Err(missing) => {
+                    let left = kept.into_iter().chain(again).collect();
+                    self.node.locked().put_unpooled(left);
+                    return Err(Blocked { txid, missing });
+                }
             }
         }
+        Ok(())
     }
 
-    /// Makes a block of what is pending; what is to be told of it once this is dropped.
-    fn seal(&self, at: UnixMs) -> Vec<Event> {
+    /// Makes a block of what is pending; what is to be told of it once this is dropped. What
+    /// left the pool is to be judged again.
+    ///
+    /// # Errors
+    /// A transaction needs what was not read yet of the forked chain; nothing was changed.
+    fn seal(&self, at: UnixMs) -> Result<Vec<Event>, Blocked> {
         let plan = self.node.locked().plan(at);
-        let made = plan.make();
+        let made = plan.make()?;
         let (sealed, is_new, dropped) = {
             let mut chain = self.node.locked();
             let before = chain.head().number();
@@ -152,16 +176,15 @@ impl Writing<'_> {
             let is_new = sealed.number() > before;
             (sealed, is_new, chain.take_dropped())
         };
-        self.repool();
         if !self.node.is_told() || !is_new {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let mut events: Vec<_> = dropped
             .into_iter()
             .map(|(incoming, why)| Event::refusal(&incoming, why))
             .collect();
         events.extend(Event::of_block(&sealed));
-        events
+        Ok(events)
     }
 }
 
@@ -192,6 +215,7 @@ impl Node {
             purse: around.purse,
             origins: around.origins,
             log: around.log,
+            fork: around.fork,
         };
         node.not_before(head);
         node
@@ -246,8 +270,82 @@ impl Node {
     pub(crate) fn change<T>(&self, act: impl FnOnce(&mut Chain) -> T) -> T {
         let writing = self.writing();
         let out = act(&mut self.locked());
-        writing.repool();
+        drop(self.repooled(writing));
         out
+    }
+
+    /// Changes the state by hand.
+    pub(crate) fn cheat(&self, cheat: &Cheat) -> Result<(), CheatError> {
+        self.reading(|| self.change(|chain| chain.cheat(cheat.clone())))?
+    }
+
+    /// Judges again what left the pool for no fault of its own. While something has to be read
+    /// of the forked chain for that, others may change the chain.
+    fn repooled<'a>(&'a self, mut writing: Writing<'a>) -> Writing<'a> {
+        let mut spent = Spent::nothing();
+        while let Err(blocked) = writing.repool() {
+            drop(writing);
+            self.unblock(&blocked, &mut spent);
+            writing = self.writing();
+        }
+        writing
+    }
+
+    /// Reads what a transaction needs, or sees to it that it waits for that no longer.
+    fn unblock(&self, blocked: &Blocked, spent: &mut Spent) {
+        if let Err(why) = self.read(blocked.missing, spent) {
+            self.locked().leave_out(blocked.txid, why);
+        }
+    }
+
+    /// Whether there is a forked chain, so that whoever asks may have to wait for its node.
+    pub(crate) fn is_fork(&self) -> bool {
+        self.fork.is_some()
+    }
+
+    /// Runs something on states of this chain, again each time that something was read of the
+    /// forked chain for it. So it must change nothing before it reads its last.
+    ///
+    /// # Errors
+    /// What it needs cannot be read.
+    pub(crate) fn reading<T>(&self, run: impl Fn() -> T) -> Result<T, ForkError> {
+        if self.fork.is_none() {
+            return Ok(run());
+        }
+        let mut spent = Spent::nothing();
+        loop {
+            match caught(&run) {
+                Ok(done) => return Ok(done),
+                Err(missing) => self.read(missing, &mut spent)?,
+            }
+        }
+    }
+
+    /// Asks the forked node, without holding anything, and takes its answer in.
+    fn read(&self, Missing(key): Missing, spent: &mut Spent) -> Result<(), ForkError> {
+        spent.one_more()?;
+        let (chain, cycle) = {
+            let chain = self.chain();
+            // Read for another run by now.
+            if chain.base().has(&key) {
+                return Ok(());
+            }
+            fork::has_room(chain.base())?;
+            let forked = chain.start().fork.ok_or(ForkError::Stopped)?;
+            (forked.chain, chain.head_state().properties.cycle)
+        };
+        let source = self.fork.as_ref().ok_or(ForkError::Stopped)?;
+        if self.ended.load(Ordering::SeqCst) {
+            return Err(ForkError::Stopped);
+        }
+        let answer = source.read(chain, key, cycle)?;
+        self.locked().learn(&key, &answer)?;
+        self.tell(|| {
+            vec![Event::Read {
+                what: key.to_string(),
+            }]
+        });
+        Ok(())
     }
 
     /// Remembers the chain and the time.
@@ -295,6 +393,9 @@ impl Node {
     /// is free when this returns.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
+        if let Some(fork) = &self.fork {
+            fork.end();
+        }
         // Not by `change`: a block that is being made is not on the chain yet, and does
         // not come on it any more.
         self.locked().close();
@@ -331,19 +432,49 @@ impl Node {
     /// into a block.
     pub(crate) fn accept(&self, incoming: Incoming) -> Result<(), Reject> {
         let now = self.now();
-        let writing = self.writing();
-        if let Err(why) = writing.pool(incoming.clone()) {
-            drop(writing);
+        let mut spent = Spent::nothing();
+        let mut writing = loop {
+            let writing = self.writing();
+            let why = match caught(|| writing.pool(incoming.clone())) {
+                Ok(Ok(())) => break writing,
+                Ok(Err(why)) => {
+                    drop(writing);
+                    why
+                }
+                Err(missing) => {
+                    drop(writing);
+                    match self.read(missing, &mut spent) {
+                        Ok(()) => continue,
+                        Err(why) => Reject::Fork(why),
+                    }
+                }
+            };
             self.tell(|| vec![Event::refusal(&incoming, why.clone())]);
             return Err(why);
-        }
+        };
         let mut events = Vec::new();
         if self.pace() == Pace::Instant && !self.is_paused() {
-            events = writing.seal(now);
+            (writing, events) = self.sealed(writing, now);
         }
         drop(writing);
         self.tell(|| events);
         Ok(())
+    }
+
+    /// Makes a block at a time, or just after a block that others made while something had to
+    /// be read for it.
+    fn sealed<'a>(&'a self, mut writing: Writing<'a>, at: UnixMs) -> (Writing<'a>, Vec<Event>) {
+        let mut spent = Spent::nothing();
+        loop {
+            match writing.seal(at) {
+                Ok(events) => return (self.repooled(writing), events),
+                Err(blocked) => {
+                    drop(writing);
+                    self.unblock(&blocked, &mut spent);
+                    writing = self.writing();
+                }
+            }
+        }
     }
 
     /// Makes `count` blocks, each a slot after the one before it or now, whichever is
@@ -354,7 +485,7 @@ impl Node {
         let mut left = count;
         loop {
             let mut events = Vec::new();
-            let writing = self.writing();
+            let mut writing = self.writing();
             for _ in 0..left.min(MINED_AT_ONCE) {
                 let at = {
                     let chain = self.chain();
@@ -362,7 +493,9 @@ impl Node {
                     let next = UnixMs(chain.head().time().0.saturating_add(step));
                     next.max(self.on_grid(&chain, now))
                 };
-                events.extend(writing.seal(at));
+                let made;
+                (writing, made) = self.sealed(writing, at);
+                events.extend(made);
             }
             left = left.saturating_sub(MINED_AT_ONCE);
             let head = Arc::clone(self.chain().head());
@@ -419,7 +552,10 @@ impl Node {
                 ((slot > head).then_some(slot), next.since(now))
             }
         };
-        let events = at.map(|at| writing.seal(at)).unwrap_or_default();
+        let (writing, events) = match at {
+            Some(at) => self.sealed(writing, at),
+            None => (writing, Vec::new()),
+        };
         drop(writing);
         self.tell(|| events);
         wait.max(Duration::from_millis(1))

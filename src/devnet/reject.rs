@@ -1,6 +1,8 @@
 //! Why a transaction is refused: java-tron's codes and its very words, odd
 //! spellings included, since clients match on them.
 
+use crate::devnet::fork::ForkError;
+
 /// A refused transaction.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Reject {
@@ -31,6 +33,10 @@ pub enum Reject {
     /// The pool of pending transactions is full.
     #[error("Server busy.")]
     Busy,
+    /// What it needs of the forked chain could not be read; that it is needed is no fault of
+    /// the transaction's.
+    #[error("Server busy: {0}")]
+    Fork(ForkError),
 }
 
 impl Reject {
@@ -46,7 +52,7 @@ impl Reject {
             Self::Tapos => "TAPOS_ERROR",
             Self::TooBig(_) => "TOO_BIG_TRANSACTION_ERROR",
             Self::Expired => "TRANSACTION_EXPIRATION_ERROR",
-            Self::Busy => "SERVER_BUSY",
+            Self::Busy | Self::Fork(_) => "SERVER_BUSY",
         }
     }
 

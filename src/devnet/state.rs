@@ -14,6 +14,7 @@ use crate::{
         committee::{Proposal, Witness},
         contracts::Contracts,
         execute::Exchange,
+        fork::{Base, Layer},
         params::Parameters,
         reward::Earning,
     },
@@ -386,6 +387,8 @@ pub(crate) struct State {
     pub(crate) contracts: Contracts,
     /// The ids of the newest blocks, which contracts may ask for.
     block_ids: HashTrieMapSync<u64, BlockId>,
+    /// Where the rest is looked up, in a fork.
+    pub(super) fork: Option<Arc<Layer>>,
 }
 
 /// Blocks below its own that a contract may ask for the id of.
@@ -411,6 +414,20 @@ impl State {
             voters: HashTrieSetSync::new_sync(),
             contracts: Contracts::default(),
             block_ids: HashTrieMapSync::new_sync(),
+            fork: None,
+        }
+    }
+
+    /// Looks up in a forked chain what is not here, from now on. The contracts that are here
+    /// are the devnet's own.
+    pub(crate) fn begin_fork(&mut self) {
+        self.fork = Some(Arc::new(Layer::new(self.contracts.addresses())));
+    }
+
+    /// Takes over what has been read of the forked chain since.
+    pub(crate) fn set_base(&mut self, base: &Arc<Base>) {
+        if let Some(layer) = &mut self.fork {
+            Arc::make_mut(layer).set_base(base);
         }
     }
 
@@ -420,13 +437,16 @@ impl State {
     }
 
     pub(crate) fn account(&self, address: &Address) -> Option<&Arc<Account>> {
-        self.accounts.get(address)
+        match self.accounts.get(address) {
+            None => self.fork.as_deref()?.account(address),
+            found => found,
+        }
     }
 
     /// The account with the address a contract names; none when those bytes are
     /// no address.
     pub(crate) fn account_at(&self, address: &[u8]) -> Option<&Arc<Account>> {
-        self.accounts.get(&Address::from_bytes(address).ok()?)
+        self.account(&Address::from_bytes(address).ok()?)
     }
 
     pub(crate) fn put_account(&mut self, account: Account) {
@@ -435,6 +455,9 @@ impl State {
 
     pub(crate) fn remove_account(&mut self, address: &Address) {
         self.accounts.remove_mut(address);
+        if let Some(layer) = &mut self.fork {
+            Arc::make_mut(layer).own_account(*address);
+        }
     }
 
     /// The id of one of the newest blocks.
@@ -457,20 +480,23 @@ impl State {
     }
 
     pub(crate) fn asset(&self, id: i64) -> Option<&Arc<AssetIssueContract>> {
-        self.assets.get(&id)
+        match self.assets.get(&id) {
+            None => self.fork.as_deref()?.token(id),
+            found => found,
+        }
     }
 
     /// The asset whose id's digits a contract names.
     pub(crate) fn asset_named(&self, digits: &[u8]) -> Option<(i64, &Arc<AssetIssueContract>)> {
         let id = asset_id(digits)?;
-        self.assets.get(&id).map(|asset| (id, asset))
+        self.asset(id).map(|asset| (id, asset))
     }
 
     pub(crate) fn put_asset(&mut self, id: i64, asset: AssetIssueContract) {
         self.assets.insert_mut(id, Arc::new(asset));
     }
 
-    /// All assets, by id.
+    /// All assets, by id; of a forked chain none.
     pub(crate) fn assets(&self) -> impl Iterator<Item = (&i64, &Arc<AssetIssueContract>)> {
         self.assets.iter()
     }
@@ -496,7 +522,7 @@ impl State {
 
     /// The id of the next token: counted up, past those of genesis.
     pub(crate) fn take_token_id(&mut self) -> i64 {
-        while self.assets.contains_key(&self.properties.next_token) {
+        while self.asset(self.properties.next_token).is_some() {
             self.properties.next_token += 1;
         }
         let id = self.properties.next_token;

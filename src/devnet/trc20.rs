@@ -166,7 +166,7 @@ impl Trc20 {
             ..Account::genesis(at, new.name.as_bytes(), 0)
         });
         let code = Code::new(new.bytecode.clone());
-        made.put_contract(
+        made.put_new_contract(
             at,
             SmartContract {
                 contract_address: at.to_bytes().to_vec(),

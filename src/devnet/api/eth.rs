@@ -13,6 +13,7 @@ use crate::{
     devnet::{
         chain::Sealed,
         execute::{Outcome, Receipt},
+        fork::ForkError,
         params::Parameter,
         vm::Log,
     },
@@ -62,6 +63,12 @@ impl Refusal {
             message: message.to_owned(),
             data: None,
         }
+    }
+}
+
+impl From<ForkError> for Refusal {
+    fn from(error: ForkError) -> Self {
+        Self::new(-32000, error.to_string())
     }
 }
 

@@ -82,6 +82,7 @@ pub(super) fn refused(failure: Failure) -> Refusal {
         Failure::Exception { message, .. } | Failure::Plain(message) => {
             Refusal::new(-32600, message)
         }
+        Failure::Fork(error) => error.into(),
     }
 }
 

@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+use crate::devnet::fork::ForkError;
+
 /// A call that failed. Always answered with status 200, as the node does.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
@@ -15,6 +17,9 @@ pub(crate) enum Failure {
     /// Bare words.
     #[error("{0}")]
     Plain(String),
+    /// Something could not be read of the forked chain.
+    #[error(transparent)]
+    Fork(#[from] ForkError),
 }
 
 impl Failure {

@@ -212,13 +212,16 @@ async fn respond(
         _ => {
             let path = path.to_owned();
             return aside(node, move |node| {
-                beside(node, &path, &call).unwrap_or_else(|| unknown(&method, &path))
+                match node.reading(|| beside(node, &path, &call)) {
+                    Ok(answer) => answer.unwrap_or_else(|| unknown(&method, &path)),
+                    Err(error) => ok(&json!({ "error": error.to_string() })),
+                }
             })
             .await;
         }
     };
-    // A contract's code takes as long as it takes.
-    if RUNS_CODE.contains(&name) {
+    // A contract's code takes as long as it takes, and so does a forked node.
+    if RUNS_CODE.contains(&name) || node.is_fork() {
         let (name, path) = (name.to_owned(), path.to_owned());
         return aside(node, move |node| {
             shown(answer(node, side, &name, &call, deliveries), &method, &path)

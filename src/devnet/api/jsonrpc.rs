@@ -127,7 +127,8 @@ fn one(node: &Arc<Node>, request: &Value, left: &mut u64) -> Option<Value> {
         side: Side::Wallet,
         deliveries: 1,
     };
-    let result = eth::run(&ctx, method, list);
+    let result = node.reading(|| eth::run(&ctx, method, list));
+    let result = result.unwrap_or_else(|error| Some(Err(error.into())));
     let result = result.unwrap_or_else(|| run(node, method, list, left));
     // Without an id it is a notification, which nobody waits to hear of.
     let id = id?;

@@ -291,6 +291,12 @@ enum Answer {
 
 /// Answers a call to `/wallet` or `/walletsolidity`.
 fn answer(node: &Node, side: Side, name: &str, call: &Call, deliveries: u32) -> Answer {
+    let answered = node.reading(|| answer_of_state(node, side, name, call, deliveries));
+    answered.unwrap_or_else(|error| Answer::Json(Failure::from(error).to_json()))
+}
+
+/// The same, from what has been read so far of a forked chain.
+fn answer_of_state(node: &Node, side: Side, name: &str, call: &Call, deliveries: u32) -> Answer {
     let ctx = Ctx {
         node,
         side,

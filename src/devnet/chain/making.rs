@@ -2,13 +2,14 @@
 //! contracts' code on a copy of the state, which costs a few pointers, so that nobody who
 //! asks the chain waits for it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{BLOCK_VERSION, MAX_BLOCK_BYTES, Sealed};
 use crate::{
     devnet::{
         committee,
         execute::{self, Slot},
+        fork::{ForkError, Missing, caught},
         history,
         incoming::Incoming,
         reject::Reject,
@@ -16,7 +17,7 @@ use crate::{
         state::{Place, State, reference_of},
     },
     tron::block::{Block, BlockHeader, merkle_root},
-    types::UnixMs,
+    types::{TxId, UnixMs},
 };
 
 /// A transaction that asks to be taken into the pool.
@@ -60,6 +61,15 @@ pub(crate) struct Plan {
     pub(super) time: UnixMs,
     /// What expirations must reach.
     pub(super) next_slot: UnixMs,
+    /// Transactions that are left out, since what they need could not be read.
+    pub(super) unread: BTreeMap<TxId, ForkError>,
+}
+
+/// A transaction that cannot be executed before something is read of the forked chain.
+#[derive(Debug)]
+pub(crate) struct Blocked {
+    pub(crate) txid: TxId,
+    pub(crate) missing: Missing,
 }
 
 /// A block that was made but is not on the chain yet.
@@ -74,7 +84,10 @@ pub(crate) struct Made {
 
 impl Plan {
     /// Makes the block that the transactions give on top of the parent.
-    pub(crate) fn make(self) -> Made {
+    ///
+    /// # Errors
+    /// One of them needs what was not read yet: nothing is made.
+    pub(crate) fn make(self) -> Result<Made, Blocked> {
         let Self {
             rules,
             parent,
@@ -82,6 +95,7 @@ impl Plan {
             incoming,
             time,
             next_slot,
+            unread,
         } = self;
         let number = parent.number() + 1;
         let (witness, signer) = rules.turn(number, &before);
@@ -99,11 +113,18 @@ impl Plan {
                 left.push(incoming);
                 continue;
             }
-            match execute::apply(&state, &incoming, next_slot, slot) {
+            let txid = incoming.txid();
+            if let Some(why) = unread.get(&txid) {
+                dropped.push((incoming, Reject::Fork(why.clone())));
+                continue;
+            }
+            let applied = caught(|| execute::apply(&state, &incoming, next_slot, slot))
+                .map_err(|missing| Blocked { txid, missing })?;
+            match applied {
                 Ok((next, receipt)) => {
                     state = next;
                     state.put_place(
-                        incoming.txid(),
+                        txid,
                         Place {
                             block: number,
                             index: transactions.len(),
@@ -140,7 +161,7 @@ impl Plan {
         state.properties.head = id;
         state.properties.head_time = time;
         committee::after_block(&mut state, number, witness);
-        Made {
+        Ok(Made {
             sealed: Arc::new(Sealed {
                 id,
                 block,
@@ -150,6 +171,6 @@ impl Plan {
             state,
             left,
             dropped,
-        }
+        })
     }
 }

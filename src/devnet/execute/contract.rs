@@ -176,7 +176,7 @@ fn prepare_creation(
         version: 0,
         ..new.clone()
     };
-    state.put_contract(at, stored);
+    state.put_new_contract(at, stored);
     let tokens = (contract.call_token_value, contract.token_id);
     let state = endow(state, owner, at, new.call_value, tokens)?;
     let program = Program {

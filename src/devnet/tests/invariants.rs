@@ -65,6 +65,7 @@ fn genesis() -> Genesis {
         parent: None,
         unfreeze_delay_ms: None,
         transaction_opcodes: None,
+        fork: None,
         trc20: Vec::new(),
     }
 }
@@ -96,7 +97,7 @@ pub(super) fn repool(chain: &mut Chain) {
 
 /// Makes the next block, and puts it on the chain.
 pub(super) fn seal(chain: &mut Chain, time: UnixMs) -> Arc<Sealed> {
-    let made = chain.plan(time).make();
+    let made = chain.plan(time).make().expect("nothing is forked");
     let sealed = chain.seal(made);
     repool(chain);
     sealed

@@ -12,6 +12,8 @@ mod blocks;
 mod config;
 mod http;
 mod pool;
+#[cfg(feature = "devnet")]
+mod raw;
 mod transactions;
 
 use std::{sync::Arc, time::Duration};

@@ -388,6 +388,7 @@ fn genesis(parameters: Parameters) -> Genesis {
         parent: None,
         unfreeze_delay_ms: None,
         transaction_opcodes: None,
+        fork: None,
     }
 }
 
@@ -454,6 +455,7 @@ pub(super) fn run(
         purse: Purse::new(None, String::new(), Vec::new()),
         origins: api::Origins(Vec::new()),
         log: None,
+        fork: None,
     };
     let node = Arc::new(Node::new(chain, Pace::Manual, clock.clone(), around));
     let mut outcomes: BTreeMap<&'static str, Outcome> = BTreeMap::new();

@@ -374,7 +374,7 @@ fn create_at(
             },
             ..SmartContract::default()
         };
-        context.world.state.put_contract(address, contract);
+        context.world.state.put_new_contract(address, contract);
         context.created.push(address);
     }
     if endowment > 0 {
