@@ -77,6 +77,14 @@ pub(crate) struct Devnet {
     /// its energy ends it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     transaction_opcodes: Option<u64>,
+    /// Fork the chain of the node at this URL: accounts, TRC-10 tokens and contracts that the
+    /// devnet does not have are read from there when they are first needed.
+    #[arg(long, value_name = "URL")]
+    fork: Option<String>,
+    /// URL of the forked node's JSON-RPC, by which storage is read; default: that of --fork with
+    /// /jsonrpc.
+    #[arg(long, value_name = "URL", requires = "fork")]
+    fork_jsonrpc: Option<String>,
     /// A JSON file with more accounts, parameters and the time of genesis.
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
@@ -271,6 +279,14 @@ impl Devnet {
             let text = read_genesis(path)?;
             builder = builder.genesis_json(&text).map_err(failed)?;
         }
+        if let Some(url) = &self.fork {
+            let urls = self.fork.iter().chain(&self.fork_jsonrpc);
+            context.settings.refuse_open_api_key_to(urls)?;
+            builder = builder.fork(context.settings.node_at(url));
+        }
+        if let Some(url) = &self.fork_jsonrpc {
+            builder = builder.fork_json_rpc(url);
+        }
         if let Some(path) = &self.state {
             builder = builder.state(path);
         }
@@ -341,7 +357,7 @@ fn announce(context: &Context, devnet: &Running, options: &Devnet) -> Outcome {
         })
         .collect();
     let url = format!("http://{}", devnet.address());
-    let document = json!({
+    let mut document = json!({
         "url": url,
         "chain_id": devnet.chain_id(),
         "genesis": devnet.genesis_id(),
@@ -352,6 +368,13 @@ fn announce(context: &Context, devnet: &Running, options: &Devnet) -> Outcome {
         })).collect::<Vec<_>>(),
         "btt": { "id": TokenId::BTT, "decimals": Decimals::BTT.get() },
     });
+    let fork = devnet.forked().zip(options.fork.as_deref());
+    if let (Some((forked, url)), Some(document)) = (fork, document.as_object_mut()) {
+        let fork = json!({
+            "url": url, "genesis": forked.chain, "block": forked.block, "time_ms": forked.time,
+        });
+        document.insert("fork".to_owned(), fork);
+    }
     if let Some(path) = &options.config_out {
         std::fs::write(path, format!("{document}\n")).map_err(|error| {
             Failure::failed("file", format!("cannot write {}: {error}", path.display()))
@@ -403,6 +426,12 @@ fn announce(context: &Context, devnet: &Running, options: &Devnet) -> Outcome {
         text.push_str(&format!(
             "Endpoints  /wallet /walletsolidity /jsonrpc /tre /v1 /devnet; {url}/ is a page\n"
         ));
+        if let Some((forked, url)) = fork {
+            text.push_str(&format!(
+                "Fork       {url}, forked at block {}, genesis {}\n",
+                forked.block, forked.chain
+            ));
+        }
         if let Some(path) = &options.state {
             text.push_str(&format!("State      {}\n", path.display()));
         }

@@ -401,10 +401,38 @@ impl Settings {
         })
     }
 
+    /// The node at another URL, asked as the nodes of the settings are: with their API key, and
+    /// as many requests as was said, or as a public node is to get.
+    pub(crate) fn node_at(&self, url: &str) -> NodeConfig {
+        let host = |url: &str| url::Url::parse(url).ok()?.host_str().map(str::to_owned);
+        let public = Network::ALL.iter().any(|(network, _, public)| {
+            *network != Network::Devnet && host(url).is_some_and(|at| Some(at) == host(public))
+        });
+        let rate = match self.origins.requests_per_second {
+            Origin::Default => public.then_some(PUBLIC_REQUESTS),
+            _ => self.requests_per_second,
+        };
+        NodeConfig {
+            urls: vec![url.to_owned()],
+            solidity_urls: Vec::new(),
+            quota: rate.and_then(|rate| Quota::new(rate, Duration::from_secs(1))),
+            ..self.node.clone()
+        }
+    }
+
     /// Refuses to send an API key over the network as it is: everybody on the way could read it.
     pub(crate) fn refuse_open_api_key(&self) -> Outcome {
         let urls = self.node.urls.iter().chain(&self.node.solidity_urls);
+        self.refuse_open_api_key_to(urls)
+    }
+
+    /// The same, of these URLs.
+    pub(crate) fn refuse_open_api_key_to<'a>(
+        &self,
+        urls: impl IntoIterator<Item = &'a String>,
+    ) -> Outcome {
         let open = urls
+            .into_iter()
             .filter_map(|url| url::Url::parse(url).ok())
             .find(|url| {
                 let loopback = match url.host() {

@@ -12,6 +12,7 @@ mod conformance;
 mod contracts;
 mod ethereum;
 mod exchange;
+mod fork;
 mod guide;
 mod history;
 mod http;

@@ -90,7 +90,7 @@ async fn run(page: &str, heading: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_the_devnet_does_what_it_says() {
     let ran = run("docs/devnet.md", "# Use the devnet").await;
-    assert_eq!(ran, ["js", "python", "sh", "sh"]);
+    assert_eq!(ran, ["js", "python", "sh", "sh", "sh"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
