@@ -42,6 +42,18 @@ async fn dial(addr: SocketAddr, metainfo: &Metainfo, peer_id: [u8; 20]) -> TcpSt
     greet(stream, metainfo, peer_id).await.unwrap()
 }
 
+/// The same, once the torrent is open: while its files are looked at, everybody is turned away.
+async fn dial_open(addr: SocketAddr, metainfo: &Metainfo, peer_id: [u8; 20]) -> TcpStream {
+    loop {
+        let stream = TcpStream::connect(addr).await.unwrap();
+        if let Ok(stream) = greet(stream, metainfo, peer_id).await
+            && stream.peek(&mut [0]).await.is_ok_and(|said| said > 0)
+        {
+            return stream;
+        }
+    }
+}
+
 /// Exchanges handshakes.
 async fn greet(
     mut stream: TcpStream,
@@ -128,7 +140,7 @@ async fn choke_floods_cost_a_seller_nothing() {
         ids: [("sr_pay".to_owned(), 9)].into(),
         ..ExtendedHandshake::default()
     };
-    let mut stream = dial(addr, &metainfo, FLOODER).await;
+    let mut stream = within(dial_open(addr, &metainfo, FLOODER)).await;
     let hello = Message::Extended {
         id: 0,
         payload: greeting.encode().into(),
