@@ -28,9 +28,6 @@ use crate::swarm::{
     wire::{self, Handshake, Message, WireError},
 };
 
-/// Read at once: several chunks.
-const READ_BUFFER: usize = 256 << 10;
-
 /// How long nothing is read of a peer that sent too many messages without worth.
 const FLOOD_PAUSE: Duration = Duration::from_millis(200);
 
@@ -235,7 +232,7 @@ impl Conn {
     }
 
     async fn read_loop(self: &Arc<Self>, mut socket: Reader) -> Result<(), Close> {
-        let mut buf = BytesMut::with_capacity(READ_BUFFER);
+        let mut buf = self.shared.buffers.reading();
         let traffic = &self.traffic;
         let mut budget = MessageBudget::new(traffic.millis());
         loop {
@@ -249,11 +246,9 @@ impl Conn {
                 tokio::time::sleep(FLOOD_PAUSE).await;
                 continue;
             }
-            if buf.capacity() - buf.len() < READ_BUFFER / 4 {
-                buf.reserve(READ_BUFFER);
-            }
+            buf.make_room();
             self.shared.buffers.room().await;
-            let mut reading = pin!(socket.read_buf(&mut buf));
+            let mut reading = pin!(socket.read_buf(&mut *buf));
             // While there is more to read, what came may wait for that.
             let read = match poll_once(reading.as_mut()).await {
                 Some(read) => read,

@@ -6,6 +6,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::{Conn, run::Close, stream::Writer};
 use crate::swarm::{
+    buffers::Buffers,
     extended::OUR_REQQ,
     hooks::UploadClass,
     lock::lock,
@@ -22,13 +23,21 @@ const HAVES_AT_ONCE: usize = 4096;
 
 /// What is to be written next: messages, then chunks with their headers. The
 /// bytes are kept between two bursts, so that they need not be cleared again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::swarm) struct Burst {
     bytes: Vec<u8>,
     used: usize,
 }
 
 impl Burst {
+    /// An empty one.
+    fn new(buffers: &Buffers) -> Self {
+        Self {
+            bytes: buffers.take_sending(),
+            used: 0,
+        }
+    }
+
     fn filled(&self) -> &[u8] {
         self.bytes.get(..self.used).unwrap_or_default()
     }
@@ -195,7 +204,8 @@ impl Conn {
 
     /// Sends messages and chunks until the connection ends.
     pub(super) async fn write_loop(&self, mut socket: Writer) -> Result<(), Close> {
-        let mut burst = Burst::default();
+        let buffers = &self.shared.buffers;
+        let mut held: Option<Burst> = None;
         let mut messages = bytes::BytesMut::new();
         loop {
             {
@@ -216,21 +226,26 @@ impl Conn {
                     }
                 }
             }
-            burst.put(&messages);
-            messages.clear();
             let blocks = self.next_requests();
-            if !blocks.is_empty() {
-                let read = self.torrent.read(burst, &blocks).await;
-                burst = read.map_err(|_| Close::Local("our copy cannot be read"))?;
-            } else if burst.used == 0 {
+            if blocks.is_empty() && messages.is_empty() {
                 // An idle connection holds no memory.
-                burst = Burst::default();
+                if let Some(burst) = held.take() {
+                    buffers.give_back_sending(burst.bytes);
+                }
                 messages = bytes::BytesMut::new();
                 self.write_ready.notified().await;
                 continue;
             }
+            let mut burst = held.take().unwrap_or_else(|| Burst::new(buffers));
+            burst.put(&messages);
+            messages.clear();
+            if !blocks.is_empty() {
+                let read = self.torrent.read(burst, &blocks).await;
+                burst = read.map_err(|_| Close::Local("our copy cannot be read"))?;
+            }
             self.write(&mut socket, burst.filled()).await?;
             burst.used = 0;
+            held = Some(burst);
             self.torrent.gave(self, &blocks);
             for block in blocks {
                 let bytes = u64::from(block.length);

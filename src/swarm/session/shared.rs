@@ -252,8 +252,12 @@ pub(super) async fn tick_loop(shared: Arc<Shared>) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     for tick in 0u64.. {
         ticks.tick().await;
+        let is_second = tick.is_multiple_of(LOOKS_A_SECOND);
+        if is_second {
+            shared.buffers.tick();
+        }
         for conn in shared.all_conns() {
-            match tick.is_multiple_of(LOOKS_A_SECOND) {
+            match is_second {
                 true => conn.tick(),
                 false => conn.look(),
             }
