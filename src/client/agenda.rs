@@ -136,8 +136,11 @@ impl Owner {
         let mut happened = std::mem::take(&mut self.unseen);
         happened.extend(self.session.take_news());
         for (hash, tally) in self.paid().torrents {
-            if self.entries.get(&hash).is_some_and(|it| it.paid != tally) {
-                happened.insert(hash);
+            match (self.entries.get(&hash), &self.pay) {
+                (Some(entry), _) if entry.paid != tally => drop(happened.insert(hash)),
+                // Its last receipt came when it had left the list.
+                (None, Some(pay)) => pay.extension.forget(hash),
+                _ => {}
             }
         }
         self.stay_at(&happened);

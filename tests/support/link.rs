@@ -331,25 +331,45 @@ pub(crate) struct Joined {
 
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
+/// What a line is about, if nothing else is said.
+const TORRENT: InfoHash = InfoHash::from_bytes([3; 20]);
+
 impl Joined {
     pub(crate) fn new(buyer: &Party, seller: &Party) -> Arc<Self> {
-        Self::join(buyer, seller, ([127, 0, 0, 1], 6881).into(), u64::MAX)
+        Self::about(TORRENT, buyer, seller)
+    }
+
+    /// About this torrent.
+    pub(crate) fn about(torrent: InfoHash, buyer: &Party, seller: &Party) -> Arc<Self> {
+        Self::join(
+            torrent,
+            buyer,
+            seller,
+            ([127, 0, 0, 1], 6881).into(),
+            u64::MAX,
+        )
     }
 
     /// The buyer is at this address.
     pub(crate) fn from(buyer: &Party, remote: SocketAddr, seller: &Party) -> Arc<Self> {
-        Self::join(buyer, seller, remote, u64::MAX)
+        Self::join(TORRENT, buyer, seller, remote, u64::MAX)
     }
 
     /// Somebody says the buyer's hello and cannot prove it.
     pub(crate) fn pretending(buyer: &Party, seller: &Party) -> Arc<Self> {
-        Self::join(buyer, seller, ([127, 0, 0, 1], 6881).into(), 1)
+        Self::join(TORRENT, buyer, seller, ([127, 0, 0, 1], 6881).into(), 1)
     }
 
-    fn join(buyer: &Party, seller: &Party, remote: SocketAddr, passes: u64) -> Arc<Self> {
+    fn join(
+        info_hash: InfoHash,
+        buyer: &Party,
+        seller: &Party,
+        remote: SocketAddr,
+        passes: u64,
+    ) -> Arc<Self> {
         let context = |own: u8, peer: u8| PeerContext {
             conn: ConnId(CONNECTIONS.fetch_add(1, Ordering::Relaxed)),
-            info_hash: InfoHash::from_bytes([3; 20]),
+            info_hash,
             private: false,
             remote,
             own_id: [own; 20],

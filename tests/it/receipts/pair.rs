@@ -12,7 +12,7 @@ use seedrail::{
         pay::{PayConfig, PayEvent, PayExtension, Terms},
     },
     swarm::hooks::{PriceTag, UploadClass},
-    types::{SystemClock, TokenId, TxId, UnixMs},
+    types::{InfoHash, SystemClock, TokenId, TxId, UnixMs},
 };
 
 use crate::support::link::*;
@@ -112,6 +112,41 @@ async fn what_a_torrent_came_to_is_forgotten_with_it() {
     line.finish();
     let (all, torrents) = (payer.pay.totals().spent_raw, payer.pay.torrents());
     assert_eq!(torrents[0].1.spent_raw, all - spent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn torrents_that_are_gone_are_no_part_of_what_comes_after_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = both_rich();
+    let (a, b) = (sqlite(folder.path(), "a"), sqlite(folder.path(), "b"));
+    let payer = Party::start(1, a, chain.clone(), buyer(20_000_000)).await;
+    let payee = Party::start(2, b, chain, seller()).await;
+    for number in 1..8 {
+        let torrent = InfoHash::from_bytes([number; 20]);
+        let before = payer.pay.totals().spent_raw;
+        let line = Joined::about(torrent, &payer, &payee);
+        line.wait_for_award();
+        line.download(10);
+        line.finish();
+        line.close();
+        let spent = payer.pay.totals().spent_raw - before;
+        assert!(spent > 0);
+        let torrents = payer.pay.torrents();
+        assert_eq!(torrents.len(), 1, "those before are forgotten");
+        assert_eq!((torrents[0].0, torrents[0].1.spent_raw), (torrent, spent));
+        let torrents = payee.pay.torrents();
+        assert_eq!(torrents.len(), 1, "those before are forgotten");
+        assert_eq!((torrents[0].0, torrents[0].1.earned_raw), (torrent, spent));
+        payer.pay.forget(torrent);
+        payee.pay.forget(torrent);
+    }
+    let account = key(1).address();
+    let flows = payer
+        .ledger
+        .flows(account, TokenId::BTT, FlowKind::Spent)
+        .unwrap();
+    assert_eq!(flows.len(), 7);
+    assert!(flows.iter().all(|flow| flow.torrent.is_some()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

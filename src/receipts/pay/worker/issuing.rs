@@ -234,7 +234,7 @@ impl Worker {
         };
         let mut tallies = locked(&self.shared.tallies);
         add(tallies.peers.entry(peer).or_default(), raised.unsigned());
-        for (torrent, share) in shares {
+        for (torrent, share) in shares.iter().filter(|(_, share)| *share > 0) {
             if let Some(torrent) = torrent {
                 add(tallies.torrents.entry(*torrent).or_default(), *share);
             }
